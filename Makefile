@@ -1,0 +1,29 @@
+# run: the quickstart, from nothing to its report.  test, lint, bench: what they say.
+# Each makes .venv and installs what it needs when that is missing, and nothing when it is there.
+PYTHON ?= python3
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test bench lint
+
+run: $(VENV)/.run
+	$(VENV)/bin/python -m lab run experiments.quickstart
+
+test: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest
+
+bench: $(VENV)/.run
+	$(VENV)/bin/python -m bench.step
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/.run: requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run pyproject.toml
+	$(PIP) pytest hypothesis ruff
+	touch $@

@@ -1,0 +1,1 @@
+"""Fits scaling laws to any table of (params, tokens, loss). Never imports `lab` or jax."""

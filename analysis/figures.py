@@ -1,0 +1,404 @@
+"""Figures for a paper: one function a figure, each returns the Figure and never shows or saves it.
+
+Captions are made from the same objects as the curves, so that they cannot say something else.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from analysis.curves import akima
+from analysis.fit import Fit
+from analysis.frontier import Frontier
+from analysis.isoflop import Isoflop, Profile
+from analysis.laws import Array, Chinchilla
+
+INK, FAINT = "#222222", "#8a8a8a"
+METHOD_COLOURS = ("#1b6ca8", "#c8553d", "#5b8c5a", "#7b5ea7")
+MARKERS = ("o", "s", "^", "D")
+STYLE = {
+    "font.size": 9.5, "axes.titlesize": 10.5, "axes.labelsize": 9.5, "legend.fontsize": 8.5,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#555555",
+    "axes.grid": True, "grid.color": "#e8e8e8", "grid.linewidth": 0.7, "axes.axisbelow": True,
+    "axes.titlelocation": "left", "legend.frameon": False,
+    "xtick.color": "#444444", "ytick.color": "#444444", "text.color": INK, "svg.hashsalt": "lab",
+}  # fmt: skip
+
+
+def styled(function):
+    """Draw under the house style without touching the caller's."""
+
+    def draw(*args, **kwargs) -> Figure:
+        with matplotlib.rc_context(STYLE):
+            return function(*args, **kwargs)
+
+    draw.__doc__, draw.__name__ = function.__doc__, function.__name__
+    return draw
+
+
+@styled
+def isoflop(
+    iso: Isoflop,
+    front: Frontier | None = None,
+    references: Mapping[str, float] | None = None,
+    title: str = "Loss against model size at equal compute",
+) -> Figure:
+    """Valleys: every run's loss over params, the curve through each budget, and its minimum with
+    the 95 % interval.
+
+    Runs that saw a token more than once are open markers (column `epochs`). `references` are
+    horizontal lines: label -> loss in nats/token.
+    """
+    references = dict(references or {})
+    fig, ax, foot = sheet(7.4, 5.2, isoflop_caption(iso, front))
+    colours = sequence(len(iso.profiles))
+    repeated = False
+    for profile, colour in zip(iso.profiles, colours, strict=True):
+        repeated |= draw_points(ax, profile, colour)
+        draw_valley(ax, iso, profile, colour)
+    for profile, colour in zip(iso.profiles, colours, strict=True):
+        draw_minimum(ax, profile, colour, np.isfinite(iso.sigma))
+    low = min(p.runs.loss.min() for p in iso.profiles)
+    high = max(p.runs.loss.max() for p in iso.profiles)
+    for label, level in references.items():
+        ax.axhline(level, color=FAINT, lw=1.0, ls=(0, (5, 3)), zorder=1)
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        text = f"{label}  {level:.2f}".replace("$", r"\$")
+        ax.annotate(text, (1.0, level), (0, 3), **place, ha="right", fontsize=8, color="#666666")
+    low, high = min([low, *references.values()]), max([high, *references.values()])
+    room = (high / low) ** 0.05
+    ax.set(xscale="log", yscale="log", ylim=(low / room, high * room))
+    ax.set(xlabel="parameters", ylabel="loss (nats per token)", title=title)
+    count_axis(ax.xaxis, *ax.get_xlim())
+    plain_axis(ax.yaxis, *ax.get_ylim())
+    budget_legend(fig, ax, iso, colours, repeated)
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+def draw_points(ax, profile: Profile, colour) -> bool:
+    """The runs of a budget; open where data was repeated. Returns whether any was."""
+    runs = profile.runs
+    again = np.zeros(len(runs), bool)
+    if runs.has("epochs") and runs.column("epochs").dtype != object:
+        again = np.nan_to_num(runs.column("epochs")) > 1.005
+    style = {"s": 22, "linewidths": 1.1, "zorder": 4}
+    ax.scatter(runs.params[~again], runs.loss[~again], color=colour, **style)
+    ax.scatter(
+        runs.params[again], runs.loss[again], facecolors="white", edgecolors=[colour], **style
+    )
+    return bool(again.any())
+
+
+def draw_valley(ax, iso: Isoflop, profile: Profile, colour) -> None:
+    """The method's own curve, over the sizes it uses."""
+    x, y = profile.log_params, profile.log_loss
+    if iso.method == "interpolate":
+        if len(x) >= 4:
+            at = np.linspace(x[0], x[-1], 300)
+            ax.plot(np.exp(at), np.exp(akima(x, y, at)), color=colour, lw=1.3, zorder=3)
+        return
+    degree, reach = (2, iso.window) if iso.method == "parabola" else (3, 1.5 * iso.window)
+    centre = x[np.argmin(y)]
+    near = np.abs(x - centre) <= reach + 1e-9
+    if near.sum() > degree:
+        u = x[near] - centre
+        at = np.linspace(u.min(), u.max(), 200)
+        curve = np.polyval(np.polyfit(u, y[near], degree), at)
+        ax.plot(np.exp(at + centre), np.exp(curve), color=colour, lw=1.3, zorder=3)
+
+
+def draw_minimum(ax, profile: Profile, colour, known: bool) -> None:
+    if profile.status == "few":
+        return
+    inside = profile.status in ("ok", "flat")
+    if inside and known:
+        ax.plot([profile.low, profile.high], [profile.loss] * 2, color=INK, lw=1.6, zorder=5,
+                solid_capstyle="butt")  # fmt: skip
+        ax.plot([profile.low, profile.high], [profile.loss] * 2, ls="", marker="|", ms=7,
+                color=INK, zorder=5)  # fmt: skip
+    marker = {"marker": "D", "ms": 6} if inside else {"marker": "X", "ms": 7}
+    ax.plot([profile.params], [profile.loss], ls="", color=colour, mec=INK, mew=1.0, zorder=6,
+            **marker)  # fmt: skip
+
+
+def budget_legend(fig, ax, iso: Isoflop, colours, repeated: bool) -> None:
+    """Budgets from largest to smallest, then what the marks mean, beside the axes."""
+    handles = [
+        Line2D([], [], color=c, marker="o", ms=4.5, lw=1.3, label=power(p.budget))
+        for p, c in zip(iso.profiles, colours, strict=True)
+    ][::-1]
+    first = ax.legend(handles=handles, title="budget (FLOPs)", loc="upper left",
+                      bbox_to_anchor=(1.01, 1.02), alignment="left")  # fmt: skip
+    ax.add_artist(first)
+    known = np.isfinite(iso.sigma)
+    marks = [Line2D([], [], ls="-" if known else "", color=INK, marker="D", mfc="#cccccc", ms=5.5,
+                    label="minimum, 95 %" if known else "minimum")]  # fmt: skip
+    if any(p.status == "edge" for p in iso.profiles):
+        marks.append(Line2D([], [], ls="", color="#cccccc", marker="X", mec=INK, ms=6.5,
+                            label="at an edge: not used"))  # fmt: skip
+    if repeated:
+        marks.append(Line2D([], [], ls="", color="#555555", marker="o", mfc="white", ms=5,
+                            label="more than 1 epoch"))  # fmt: skip
+    ax.legend(handles=marks, loc="lower left", bbox_to_anchor=(1.01, -0.02), alignment="left")
+
+
+def isoflop_caption(iso: Isoflop, front: Frontier | None) -> str:
+    runs = iso.runs
+    used = sum(len(p.runs) for p in iso.profiles)
+    out = len(runs.dropped())
+    text = f"{used} runs at {len(iso.profiles)} budgets" + (f" ({out} more flagged)" if out else "")
+    text += f"; minima by {METHOD_WORDS[iso.method]}"
+    if np.isfinite(iso.sigma):
+        text += f", intervals from noise of {100 * iso.sigma:.2g} % ({iso.sigma_source})"
+        text += f" and from the {iso.other} method"
+    else:
+        text += f"; {iso.sigma_source}"
+    if front is not None:
+        text += f". params ∝ FLOPs^a with a = {front.params_exponent}. Status {front.status}: "
+        text += f"{front.message}. Cost: {front.cost}"
+    return text + "."
+
+
+METHOD_WORDS = {
+    "interpolate": "Akima interpolation of log loss over log params",
+    "parabola": "a parabola near the best size",
+    "cubic": "a cubic near the best size",
+}
+
+
+@styled
+def frontier(
+    fronts: Sequence[Frontier] | Frontier, title: str = "", at: Sequence[float] = ()
+) -> Figure:
+    """Optimal params, tokens and loss against compute, all methods together, with 95 % bands.
+
+    `at` extends the bands to further budgets.
+    """
+    fronts = [fronts] if isinstance(fronts, Frontier) else list(fronts)
+    fig, axes, foot = sheet(10.4, 4.1, frontier_caption(fronts), columns=3)
+    low = min([f.flops.min() for f in fronts] + list(at))
+    high = max([f.flops.max() for f in fronts] + list(at))
+    room = (high / low) ** 0.08 if high > low else 2.0
+    span = np.geomspace(low / room, high * room, 80)
+    for i, front in enumerate(fronts):
+        colour, marker = METHOD_COLOURS[i % 4], MARKERS[i % 4]
+        exponents = (f"a = {front.params_exponent}", f"b = {front.tokens_exponent}", "")
+        try:
+            bands = front.at(span)
+        except ValueError:
+            bands = (None,) * 3
+        points = (front.params, front.tokens, front.loss)
+        for ax, band, point, exponent in zip(axes, bands, points, exponents, strict=True):
+            label = exponent or front.method
+            draw_band(ax, span, band, colour, label)
+            if front.method.startswith("isoflop"):
+                draw_optima(ax, front, point, colour, marker)
+    names = (
+        ("Optimal parameters  ∝ FLOPs$^a$", count_axis),
+        ("Optimal tokens  ∝ FLOPs$^b$", count_axis),
+        ("Loss at the optimum (nats/token)", plain_axis),
+    )
+    for ax, (name, axis) in zip(axes, names, strict=True):
+        ax.set(xscale="log", yscale="log", xlabel="training compute (FLOPs)", title=name)
+        power_axis(ax.xaxis, *ax.get_xlim())
+        axis(ax.yaxis, *ax.get_ylim())
+        ax.legend(loc="lower left" if ax is axes[2] else "upper left", handlelength=1.5)
+    if title:
+        fig.suptitle(title, fontsize=11.5, x=0.01, ha="left")
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), wspace=0.06)
+    return fig
+
+
+def draw_band(ax, span: Array, band, colour, label: str) -> None:
+    if band is None:
+        ax.plot([], [], color=colour, label=label)
+        return
+    ax.plot(span, band.value, color=colour, lw=1.6, label=label, zorder=3)
+    if np.isfinite(band.low).all():
+        ax.fill_between(span, band.low, band.high, color=colour, alpha=0.16, lw=0, zorder=2)
+
+
+def draw_optima(ax, front: Frontier, band, colour, marker: str) -> None:
+    used = np.array([s in ("ok", "flat") for s in front.point_status])
+    if np.isfinite(band.low[used]).all():
+        arms = np.abs([band.value - band.low, band.high - band.value])
+        ax.errorbar(front.flops[used], band.value[used], yerr=arms[:, used], fmt=marker, ms=5,
+                    color=colour, mec="white", mew=0.6, elinewidth=1.1, capsize=2.5,
+                    zorder=5)  # fmt: skip
+    else:
+        ax.plot(front.flops[used], band.value[used], marker, ms=5, color=colour, zorder=5)
+    edge = np.array([s == "edge" for s in front.point_status])
+    ax.plot(front.flops[edge], band.value[edge], "x", ms=6, color=colour, zorder=5)
+
+
+def frontier_caption(fronts: Sequence[Frontier]) -> str:
+    parts = [f"{f.method}: {f.runs} runs, status {f.status} ({f.message})" for f in fronts]
+    same = {str(f.cost) for f in fronts}
+    text = "; ".join(parts) + ". Cost: " + " | ".join(sorted(same))
+    if any(s == "edge" for f in fronts for s in f.point_status):
+        text += ". Crosses: minima at an edge, not used"
+    return text + ". Bands and bars: 95 %."
+
+
+@styled
+def law(fitted: Fit, title: str = "") -> Figure:
+    """A fitted law over its runs, and the residuals beside it."""
+    fig, axes, foot = sheet(9.6, 4.4, law_caption(fitted), columns=2, widths=(1.25, 1))
+    runs, x_name = fitted.runs, fitted.inputs[-1]
+    x = runs.column(x_name)
+    if isinstance(fitted.law, Chinchilla):
+        first = runs.column(fitted.inputs[0])
+        norm = matplotlib.colors.LogNorm(first.min() / 1.05, first.max() * 1.05)
+        cmap = ramp()
+        draw_sizes(axes[0], fitted, norm, cmap)
+        points = {"c": first, "cmap": cmap, "norm": norm}
+        across = runs.flops
+    else:
+        span = np.geomspace(x.min(), x.max(), 200)
+        axes[0].plot(span, fitted.law.loss(span), color=METHOD_COLOURS[0], lw=1.5, zorder=2)
+        if fitted.draws is not None:
+            low, high = np.nanpercentile(fitted.law_draws().loss(span), [2.5, 97.5], axis=0)
+            axes[0].fill_between(span, low, high, color=METHOD_COLOURS[0], alpha=0.16, lw=0)
+        points, across = {"color": METHOD_COLOURS[0]}, x
+    style = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 4}
+    dots = axes[0].scatter(x, runs.column(fitted.output), **points, **style)
+    percent = 100 * np.expm1(-fitted.residuals)
+    axes[1].axhline(0, color=INK, lw=0.9)
+    axes[1].scatter(across, percent, **points, **style)
+    reach = 1.15 * np.abs(percent).max() + 1e-9
+    axes[1].set(ylim=(-reach, reach), xscale="log", title="Observed above the fit (%)")
+    what = "loss (nats per token)" if fitted.output == "loss" else fitted.output
+    axes[0].set(
+        xscale="log", yscale="log", xlabel=x_name, ylabel=what, title=title or formula(fitted)
+    )
+    (count_axis if x_name in ("params", "tokens") else power_axis)(axes[0].xaxis, x.min(), x.max())
+    (plain_axis if fitted.output == "loss" else power_axis)(axes[0].yaxis, *axes[0].get_ylim())
+    two = isinstance(fitted.law, Chinchilla)
+    axes[1].set_xlabel("training compute (FLOPs)" if two else x_name)
+    power_axis(axes[1].xaxis, *axes[1].get_xlim())
+    if two:
+        bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=fitted.inputs[0])
+        bar.outline.set_visible(False)
+        count_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+def draw_sizes(ax, fitted: Fit, norm, cmap) -> None:
+    """The fitted curve over tokens at up to seven sizes of the table."""
+    params, tokens = (fitted.runs.column(name) for name in fitted.inputs)
+    sizes = np.unique(params)
+    if len(sizes) > 7:
+        wanted = np.linspace(np.log(sizes[0]), np.log(sizes[-1]), 7)
+        sizes = np.unique([sizes[np.argmin(np.abs(np.log(sizes) - w))] for w in wanted])
+    span = np.geomspace(tokens.min(), tokens.max(), 200)
+    for size in sizes:
+        near = tokens[np.abs(np.log(params / size)) < 0.2]
+        part = span[(span >= near.min() / 1.3) & (span <= near.max() * 1.3)]
+        ax.plot(part, fitted.law.loss(size, part), color=cmap(norm(size)), lw=1.3, zorder=2)
+
+
+def formula(fitted: Fit) -> str:
+    p = fitted.parameters
+    if isinstance(fitted.law, Chinchilla):
+        return (f"$L = {p['E']:.3f} + {p['A']:.4g}/N^{{{p['alpha']:.3f}}}"
+                f" + {p['B']:.4g}/D^{{{p['beta']:.3f}}}$")  # fmt: skip
+    floor = f"{p['E']:.4g} + " if p["E"] else ""
+    return f"$y = {floor}{p['A']:.4g}\\,x^{{{-p['alpha']:.4f}}}$"
+
+
+def law_caption(fitted: Fit) -> str:
+    objective = fitted.objective
+    delta = f", delta {objective.delta:g}" if objective.delta else ""
+    text = f"{len(fitted.runs)} runs" + (
+        f" ({len(fitted.dropped)} more flagged)" * bool(fitted.dropped)
+    )
+    text += (
+        f"; {objective.name}{delta}, sum {objective.value:.4g}; rms log residual {fitted.rmse:.2g}"
+    )
+    ends = []
+    for name in fitted.law.names():
+        low, high = fitted.interval(name)
+        if low is not None and name not in fitted.fixed:
+            ends.append(f"{name} ({low:.4g}, {high:.4g})")
+    text += f". 95 %: {', '.join(ends)}" if ends else ""
+    return text + f". Status {fitted.status}: {fitted.message}."
+
+
+def sheet(width: float, height: float, caption: str, columns: int = 1, widths=None):
+    """(figure, axes, share of the height that the caption below takes)."""
+    lines = textwrap.wrap(caption, int(width * 16.5))
+    drop = 0.155 * len(lines) + 0.12
+    fig = Figure(figsize=(width, height + drop), layout="constrained", dpi=200)
+    ratios = {"width_ratios": widths} if widths else None
+    axes = fig.subplots(1, columns, gridspec_kw=ratios)
+    text = "\n".join(lines).replace("$", r"\$")
+    fig.text(0.01, 0.06 / (height + drop), text, fontsize=8, color="#555555", va="bottom",
+             linespacing=1.3)  # fmt: skip
+    return fig, axes, drop / (height + drop)
+
+
+def ramp():
+    """viridis without its palest yellow, which white paper swallows."""
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, 256))
+    return matplotlib.colors.ListedColormap(colours)
+
+
+def sequence(count: int):
+    return [ramp()(v) for v in (np.linspace(0, 1, count) if count > 1 else [0.3])]
+
+
+def power(value: float) -> str:
+    """1.25e16 as a paper writes it."""
+    if not value > 0:
+        return "0"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = value / 10**exponent
+    if abs(mantissa - 1) < 0.005:
+        return f"$10^{{{exponent}}}$"
+    return f"${mantissa:.3g}\\times10^{{{exponent}}}$"
+
+
+def human(value: float) -> str:
+    """50000 as 50k."""
+    for unit, word in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= unit * 0.9999:
+            return f"{value / unit:.4g}{word}"
+    return f"{value:.4g}"
+
+
+def log_ticks(axis, low: float, high: float, write) -> None:
+    """As many labelled ticks as a log axis has room for: 1-2-5 over few decades, else powers."""
+    decades = np.log10(high / low)
+    choices = ((0.9, (1.0, 2.0, 3.0, 5.0, 7.0)), (2.2, (1.0, 2.0, 5.0)), (3.2, (1.0, 3.0)))
+    subs = next((subs for most, subs in choices if decades < most), (1.0,))
+    axis.set_major_locator(LogLocator(10, subs=subs, numticks=9 if decades >= 3.2 else 30))
+    axis.set_minor_locator(LogLocator(10, subs=np.arange(1.0, 10.0), numticks=200))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def count_axis(axis, low: float, high: float) -> None:
+    log_ticks(axis, low, high, human)
+
+
+def power_axis(axis, low: float, high: float) -> None:
+    log_ticks(axis, low, high, power)
+    if 0.9 > np.log10(high / low):  # powers of ten are wide words: fewer of them
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=30))
+
+
+def plain_axis(axis, low: float, high: float) -> None:
+    """A log axis over a small ratio, with round plain numbers."""
+    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0):
+        ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+        if len(ticks) <= 9:
+            break
+    axis.set_ticks(ticks, labels=[f"{t:.2f}" if step < 0.1 else f"{t:.1f}" for t in ticks])
+    axis.set_minor_locator(matplotlib.ticker.NullLocator())

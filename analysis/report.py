@@ -1,0 +1,247 @@
+"""One self-contained HTML page: what was found, how sure it is, and from which runs.
+
+A pure function of tables and fits. Every word that comes from a table is escaped.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from analysis import figures
+from analysis.fit import Fit
+from analysis.frontier import Band, Frontier, agree, convention
+from analysis.isoflop import Isoflop
+from analysis.table import Runs
+
+STYLE = """
+:root { color-scheme: light; --ink: #1f2328; --soft: #59636e; --line: #d8dee4; --tint: #f6f8fa }
+body { font: 16px/1.55 Georgia, "Times New Roman", serif; color: var(--ink); background: #fff;
+       max-width: 62rem; margin: 2.5rem auto 5rem; padding: 0 1.25rem }
+h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .6rem }
+h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line) }
+p, li { max-width: 46rem } .intro { color: var(--soft) }
+.answer { background: var(--tint); border-left: 4px solid #1b6ca8; padding: .8rem 1.1rem }
+.answer p { margin: .35rem 0 } .warn { border-color: #c8553d }
+img { max-width: 100%; height: auto; display: block; margin: 1rem 0 }
+table { border-collapse: collapse; font: 13px/1.45 ui-sans-serif, system-ui, sans-serif;
+        font-variant-numeric: tabular-nums; margin: .6rem 0 }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
+         white-space: nowrap }
+th { color: var(--soft); font-weight: 600; background: #fff; position: sticky; top: 0 }
+td:first-child, th:first-child, .text { text-align: left }
+td small { color: var(--soft) } tr.flagged td { color: #a04030 }
+.scroll { overflow: auto; max-height: 34rem; border: 1px solid var(--line) }
+code, pre { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; background: var(--tint) }
+pre { padding: .7rem 1rem; overflow-x: auto }
+"""
+LEADING = ("run_id", "status", "budget", "params", "tokens", "epochs", "flops", "loss",
+           "bits_per_byte", "seed")  # fmt: skip
+MOST_ROWS, MOST_COLUMNS = 500, 16  # of the run table; the rest is counted in words
+
+
+def page(
+    runs: Runs,
+    *,
+    title: str,
+    intro: str = "",
+    fit: Fit | None = None,
+    isoflop: Isoflop | None = None,
+    frontiers: Sequence[Frontier] = (),
+    notes: Sequence[str] = (),
+    references: Mapping[str, float] | None = None,
+    command: str = "",
+    images: Mapping[str, bytes] | None = None,
+) -> str:
+    """The page as HTML text.
+
+    Args:
+      runs: the whole table, flagged rows included.
+      title, intro, notes: plain text by the caller; `notes` are remarks, one a paragraph.
+      fit, isoflop, frontiers: what was found; frontiers are compared in pairs.
+      references: lines on the valleys, label -> nats/token.
+      command: how to make the page again.
+      images: further figures, caption -> PNG bytes.
+    """
+    fronts = list(frontiers)
+    parts = [f"<h1>{escape(title)}</h1>"]
+    if intro:
+        parts.append(f'<p class="intro">{escape(intro)}</p>')
+    parts.append(answer(fronts))
+    parts.append(warnings(runs, fit, fronts))
+    if isoflop is not None:
+        own = next((f for f in fronts if f.method.startswith("isoflop")), None)
+        drawn = figures.isoflop(isoflop, own, references)
+        parts += ["<h2>Valleys at equal compute</h2>", image(png(drawn), "isoFLOP valleys")]
+    if fronts:
+        parts += ["<h2>The compute-optimal frontier</h2>"]
+        parts += [image(png(figures.frontier(fronts)), "frontier"), frontier_table(fronts)]
+    if fit is not None:
+        parts += ["<h2>The parametric law</h2>", image(png(figures.law(fit)), "fitted law")]
+        parts.append(fit_table(fit))
+    for caption, data in (images or {}).items():
+        parts += [f"<h2>{escape(caption)}</h2>", image(data, caption)]
+    if notes:
+        parts += ["<h2>Notes</h2>", *(f"<p>{escape(note)}</p>" for note in notes)]
+    parts += ["<h2>Conventions</h2>", conventions(runs, isoflop, fronts)]
+    if command:
+        parts += ["<h2>Make this page again</h2>", f"<pre>{escape(command)}</pre>"]
+    parts += ["<h2>Runs</h2>", run_table(runs)]
+    body = "\n".join(parts)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n"
+        "</body></html>\n"
+    )
+
+
+def png(figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def image(data: bytes, alt: str) -> str:
+    text = base64.b64encode(data).decode()
+    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{text}">'
+
+
+def answer(fronts: Sequence[Frontier]) -> str:
+    """The result in words."""
+    lines = []
+    for front in fronts:
+        a, b = front.params_exponent, front.tokens_exponent
+        if not np.isfinite(a.value):
+            lines.append(f"By {front.method} there is no exponent: {front.message}.")
+            continue
+        rise = f"ten times the compute wants {10**a.value:.2g} times the parameters"
+        lines.append(
+            f"By {front.method}: params ∝ FLOPs^a with a = {a}, tokens ∝ FLOPs^b with b = {b}; "
+            f"{rise} and {10**b.value:.2g} times the tokens."
+        )
+    if fronts:
+        front = fronts[0]
+        good = [i for i, s in enumerate(front.point_status) if s in ("ok", "flat")]
+        if good:
+            i = good[-1]
+            n, d, loss = front.params.value[i], front.tokens.value[i], front.loss.value[i]
+            lines.append(
+                f"At {front.flops[i]:.3g} FLOPs the best model has {figures.human(n)} parameters "
+                f"and sees {figures.human(d)} tokens ({d / n:.3g} a parameter), for a loss of "
+                f"{loss:.3f} nats/token."
+            )
+    lines += [agree(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
+    if not lines:
+        lines = ["No frontier could be made from this table; the warnings say why."]
+    return '<div class="answer">' + "".join(f"<p>{escape(line)}</p>" for line in lines) + "</div>"
+
+
+def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
+    """What may not be trusted; nothing when all is well."""
+    found = []
+    if fit is not None and fit.status != "ok":
+        found.append(f"The parametric fit is {fit.status}: {fit.message}.")
+    for front in fronts:
+        if front.method.startswith("isoflop"):
+            if front.status != "ok" or set(front.point_status) - {"ok"}:
+                found.append(f"{front.method} is {front.status}: {front.message}.")
+        if not np.isfinite(front.params_exponent.low):
+            found.append(f"{front.method} has no interval.")
+    reasons: dict[str, int] = {}
+    for _, reason in runs.dropped():
+        reasons[reason] = reasons.get(reason, 0) + 1
+    found += [f"{count} runs are kept out: {reason}." for reason, count in reasons.items()]
+    if not found:
+        return ""
+    inner = "".join(f"<p>{escape(line)}</p>" for line in found)
+    return f'<h2>What to be careful about</h2><div class="answer warn">{inner}</div>'
+
+
+def cells(values: Sequence[str], tag: str = "td") -> str:
+    return "<tr>" + "".join(f"<{tag}>{value}</{tag}>" for value in values) + "</tr>"
+
+
+def frontier_table(fronts: Sequence[Frontier]) -> str:
+    rows = [cells(("method", "FLOPs", "params", "tokens", "tokens/param", "loss", "status"), "th")]
+    for front in fronts:
+        for i, flops in enumerate(front.flops):
+            n, d, loss = (at(band, i) for band in (front.params, front.tokens, front.loss))
+            rows.append(cells((
+                escape(front.method), f"{flops:.3g}", ranged(n, figures.human),
+                ranged(d, figures.human), f"{d.value / n.value:.3g}",
+                ranged(loss, lambda v: f"{v:.3f}"), escape(front.point_status[i]),
+            )))  # fmt: skip
+    return f"<table>{''.join(rows)}</table>"
+
+
+def at(band: Band, i: int) -> Band:
+    return Band(band.value[i], band.low[i], band.high[i])
+
+
+def ranged(band: Band, write) -> str:
+    ends = f" <small>({short(band.low, write)}, {short(band.high, write)})</small>"
+    return short(band.value, write) + (ends if np.isfinite(band.low) else "")
+
+
+def short(value: float, write) -> str:
+    return escape(write(float(f"{value:.3g}") if abs(value) >= 1000 else value))
+
+
+def fit_table(fit: Fit) -> str:
+    rows = [cells(("parameter", "value", "95 % interval"), "th")]
+    for name, value in fit.parameters.items():
+        low, high = fit.interval(name)
+        ends = f"{low:.5g} to {high:.5g}" if low is not None else "not asked for"
+        ends = "fixed" if name in fit.fixed else ends
+        rows.append(cells((escape(name), f"{value:.6g}", ends)))
+    formula = (type(fit.law).__doc__ or "").split("\n")[0]
+    delta = f", delta {fit.objective.delta:g}" if fit.objective.delta else ""
+    said = (
+        f"{formula} Objective: {fit.objective.name}{delta}, {fit.objective.reduction} over "
+        f"{len(fit.runs)} runs = {fit.objective.value:.9g}; rms log residual {fit.rmse:.3g}; "
+        f"{fit.starts_agreeing} of {fit.starts} starts agree. Status {fit.status}: {fit.message}."
+    )
+    return f"<p>{escape(said)}</p><table>{''.join(rows)}</table>"
+
+
+def conventions(runs: Runs, iso: Isoflop | None, fronts: Sequence[Frontier]) -> str:
+    lines = [f"Table: {runs.source}", f"Units: {convention(runs)}"]
+    lines += [f"Cost: {text}" for text in dict.fromkeys(str(f.cost) for f in fronts)]
+    said = convention(runs)
+    lines += [f"Table: {note}" for note in runs.notes if note not in said]
+    if iso is not None:
+        if np.isfinite(iso.sigma):
+            lines.append(f"Noise of log loss: {iso.sigma:.3g}, from {iso.sigma_source}")
+        lines += [f"Budgets: {note}" for note in iso.notes]
+    lines.append("Intervals are 95 %; parametric ones resample runs (pairs bootstrap)")
+    unique = dict.fromkeys(lines)
+    return "<ul>" + "".join(f"<li>{escape(line)}.</li>" for line in unique) + "</ul>"
+
+
+def run_table(runs: Runs) -> str:
+    """Every run with its id; columns that never vary are said once."""
+    names = [name for name in LEADING if runs.has(name)]
+    rest = [n for n in runs.columns if n not in names and n not in runs.roles.values()]
+    names += [name for name in rest if len(set(runs.columns[name].tolist())) > 1]
+    hidden = max(0, len(names) - MOST_COLUMNS)
+    names = names[:MOST_COLUMNS]
+    rows = [cells(["row", *(escape(name) for name in names), "flag"], "th")]
+    for i in range(min(len(runs), MOST_ROWS)):
+        values = [escape(written(runs.column(name)[i])) for name in names]
+        line = cells([str(runs.rows[i]), *values, escape(str(runs.reasons[i]))])
+        rows.append(line.replace("<tr>", '<tr class="flagged">', 1) if runs.reasons[i] else line)
+    said = f"{len(runs)} runs, {len(runs.dropped())} of them flagged."
+    if len(runs) > MOST_ROWS:
+        said += f" The first {MOST_ROWS} are shown."
+    if hidden:
+        said += f" {hidden} further columns are in the table itself."
+    return f'<p>{said}</p><div class="scroll"><table>{"".join(rows)}</table></div>'
+
+
+def written(value) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if np.isnan(value) else f"{value:.6g}"

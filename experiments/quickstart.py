@@ -1,0 +1,59 @@
+"""How many parameters, and how many tokens, for a given amount of compute?
+
+Question: on Shakespeare as bytes, where is the compute-optimal frontier of small Transformers?
+Command:  make run   (python -m lab run experiments.quickstart)
+Cost:     26 runs, 4.9e13 FLOPs, about 10 minutes on two cores
+Answer:   in out/quickstart/report.html; both exponents near a half, the two methods agreeing
+
+Four budgets spaced by 2, six sizes each, sliding with the budget; two more seeds of one middle
+cell measure the noise between runs. The learning rate follows `rate` (experiments/rates.py).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from lab import corpora, counts, export, grid
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.store import Store
+
+SHAPES = [  # (layers, width, heads), each about 1.5 times the one before in parameters
+    (1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 40, 1), (2, 48, 2), (2, 64, 2), (3, 64, 2),
+    (3, 80, 2),
+]  # fmt: skip
+BUDGETS = [5e11, 1e12, 2e12, 4e12]  # training FLOPs
+SIZES = 6  # a budget; the next budget starts one size higher
+BATCH_TOKENS = 1024
+MIN_TOKENS = 1_000_000
+REPLICATED = (2, 2)  # budget and size, counted from 0, trained with two more seeds
+
+
+def text(max_epochs: float = 4.0) -> DataConfig:
+    """Shakespeare as bytes, or Python's own sources where it can't be had."""
+    corpus = corpora.prepare_first(["shakespeare", "python-stdlib"])
+    return DataConfig(
+        sha256=corpus.sha256, corpus=corpus.name, tokenizer="bytes", train_tokens=corpus.n_train,
+        max_epochs=max_epochs,
+    )  # fmt: skip
+
+
+def models() -> list[ModelConfig]:
+    return grid.ladder(SHAPES, vocab_size=256, seq_len=64, position="learned")
+
+
+def rate(model: ModelConfig) -> float:
+    """The peak learning rate of a model."""
+    return 0.016 * (counts.count_params(model).params / 2e4) ** -0.4
+
+
+def optim(model: ModelConfig, tokens: int) -> OptimConfig:
+    return OptimConfig(learning_rate=rate(model))
+
+
+def runs() -> list[RunConfig]:
+    sizes = models()
+    budgets = {budget: sizes[i : i + SIZES] for i, budget in enumerate(BUDGETS)}
+    cells = grid.isoflop(
+        budgets, data=text(), optim=optim, batch_tokens=BATCH_TOKENS, min_tokens=MIN_TOKENS
+    )
+    middle = cells[REPLICATED[0] * SIZES + REPLICATED[1]]
+    return cells + [replace(middle, seed=seed, data_seed=seed) for seed in (1, 2)]

@@ -1,0 +1,260 @@
+"""python -m lab plan | run | status | export | report | data | bench."""
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Literal
+
+import tyro
+
+from lab import counts, data_cli, export, grid
+from lab.config import RunConfig, override
+from lab.store import Store, StoreError
+from lab.view import View, duration, human, timed_runs
+
+Positional = tyro.conf.Positional
+Experiment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT",
+    help="a module such as experiments.quickstart, or a file that defines runs()")]  # fmt: skip
+Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
+Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE",
+    help="replace a field in every run, such as optim.learning_rate=0.01")]  # fmt: skip
+
+
+class Refused(Exception):
+    """What the user asked for can't be done; the message says why and what to do."""
+
+
+def load(experiment: str) -> ModuleType:
+    """An experiment, from a module's name or a file's path. It must define runs()."""
+    path = Path(experiment)
+    if path.suffix == ".py":
+        if not path.exists():
+            raise Refused(f"{experiment}: no such file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.path.insert(0, str(path.parent.resolve()))
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, os.getcwd())
+        try:
+            module = importlib.import_module(experiment)
+        except ModuleNotFoundError as error:
+            if error.name and not experiment.startswith(error.name):
+                raise
+            raise Refused(
+                f"{experiment}: no such module here; name one such as experiments.quickstart, or "
+                "a file ending in .py"
+            ) from error
+    if not callable(getattr(module, "runs", None)):
+        raise Refused(f"{experiment} defines no function runs() -> list[RunConfig]")
+    return module
+
+
+def configs_of(module: ModuleType, settings: Sequence[str]) -> list[RunConfig]:
+    configs = module.runs()
+    for setting in settings:
+        configs = [override(config, setting) for config in configs]
+    if not configs:
+        raise Refused(f"{module.__name__}.runs() returned no run")
+    for config in configs:
+        grid.check_epochs(config)
+    return grid.unique(configs)
+
+
+def name_of(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+def report_into(module: ModuleType, store: Store, out: Path) -> None:
+    if not hasattr(module, "report"):
+        print(f"{module.__name__} defines no report(store, out); use `lab export`")
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    module.report(store, out)
+
+
+def plan(
+    experiment: Experiment, /, *, store: Folder = Path("runs"), workers: int = 0,
+    set: Settings = (),
+) -> int:  # fmt: skip
+    """Show what would run and what it costs. Trains nothing."""
+    from lab.launch import local
+
+    configs, runs = configs_of(load(experiment), set), Store(store)
+    status = {config.run_id: runs.status(config.run_id) for config in configs}
+    print(f"{'run':<13} {'layers x width':>14} {'N':>7} {'tokens':>7} {'epochs':>6} {'steps':>6} "
+          f"{'budget':>8} {'FLOPs':>8} {'rate':>8} {'seed':>4}  status")  # fmt: skip
+    groups = grid.group_by_shape(configs)
+    for config in sorted(configs, key=lambda c: (c.budget, counts.count_params(c.model).params)):
+        model = config.model
+        print(
+            f"{config.run_id:<13} {f'{model.n_layer} x {model.d_model}':>14} "
+            f"{human(counts.count_params(model).params):>7} {human(config.tokens):>7} "
+            f"{config.epochs:>6.2f} {config.steps:>6} {config.budget:>8.2g} "
+            f"{counts.run_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
+            f"{config.seed:>4}  {status[config.run_id]}"
+        )
+    left = [config for config in configs if status[config.run_id] not in ("done", "diverged")]
+    n = workers or len(local.cores())
+    whole, todo = (grid.price(part, n, timed_runs(runs, configs)) for part in (configs, left))
+    print(f"\n{whole.runs} runs in {len(groups)} shapes: {human(whole.tokens)} tokens, "
+          f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "
+          f"{human(whole.store_bytes)}B on disk")  # fmt: skip
+    basis = ("timed runs of this grid" if whole.measured
+             else f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker")  # fmt: skip
+    print(f"left: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(todo.seconds)} on {n} "
+          f"workers (from {basis})")  # fmt: skip
+    print("params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
+          "forward and backward")  # fmt: skip
+    return 0
+
+
+def run(
+    experiment: Experiment, /, *, store: Folder = Path("runs"), workers: int = 0, devices: int = 1,
+    way: Literal["", "jit", "mesh", "pmap"] = "", launcher: Literal["local"] = "local",
+    retry: Literal["", "failed"] = "", fail_fast: bool = False, save_seconds: float = 15.0,
+    out: Path | None = None, set: Settings = (),
+) -> int:  # fmt: skip
+    """Train what has no record yet, then write the experiment's report.
+
+    Args:
+      workers: processes on this machine; 0 means one a core (CPU) or one (accelerators).
+      devices: how many devices each run's batch is split over.
+      way: how it is split; by default jit on one device and mesh on several.
+      launcher: where the workers run.
+      retry: "failed" tries again what failed before.
+      fail_fast: stop the grid at the first failure.
+      save_seconds: time between checkpoints.
+      out: where the report goes; default out/NAME.
+    """
+    from lab.launch import local
+
+    module, runs = load(experiment), Store(store)
+    runs.prepare()
+    configs = configs_of(module, set)
+    if retry:
+        for config in configs:
+            runs.clear_failure(config.run_id)
+    todo = [c for c in configs if runs.status(c.run_id) in ("left", "stopped", "running")]
+    print(f"{experiment}: {len(configs)} runs, {len(todo)} to train, in {runs.root}")
+    if todo:
+        n = workers or len(local.cores())
+        with View(runs, configs, n) as view:
+            finished = local.launch(
+                runs, todo, workers=workers, devices=devices, way=way, save_seconds=save_seconds,
+                fail_fast=fail_fast, commit=commit(), look=view.look,
+            )  # fmt: skip
+        if not finished:
+            print("stopped; nothing is lost: the same command goes on from here")
+            return 1
+    code = tell_troubles(runs, configs)
+    if any(runs.status(config.run_id) == "done" for config in configs):
+        report_into(module, runs, out or Path("out") / name_of(module))
+    return code
+
+
+def tell_troubles(store: Store, configs: Sequence[RunConfig]) -> int:
+    """Name the runs that did not end well; 1 when any failed."""
+    code = 0
+    for config in configs:
+        status, folder = store.status(config.run_id), store.folder(config.run_id)
+        if status == "failed":
+            code = 1
+            failure = store.failure(config.run_id) or {}
+            print(f"failed: {config.run_id}: {failure.get('error')}\n  log in "
+                  f"{folder / 'failure.json'}; try again with --retry failed", file=sys.stderr)  # fmt: skip
+        elif status == "damaged":
+            code = 1
+            print(f"damaged: {folder / 'record.json'} can't be read; delete that file (the run is "
+                  "then finished again from its last checkpoint)", file=sys.stderr)  # fmt: skip
+        elif status == "diverged":
+            print(f"diverged: {config.run_id}, rate {config.optim.learning_rate:g}, after step "
+                  f"{store.record(config.run_id)['steps']}; it stays out of fits", file=sys.stderr)  # fmt: skip
+    return code
+
+
+def status(experiment: Experiment, /, *, store: Folder = Path("runs"), set: Settings = ()) -> int:
+    """How many runs are done, running, stopped, failed, diverged and left; and the time left."""
+    configs = configs_of(load(experiment), set)
+    view = View(Store(store), configs, os.cpu_count() or 1)
+    view.read(quiet=True)
+    print(view.summary())
+    for word, n in Counter(view.status.values()).most_common():
+        print(f"{word:>9} {n:>5}")
+    return 0
+
+
+def export_command(
+    experiment: Experiment, /, *,
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("runs.csv"),
+    store: Folder = Path("runs"), set: Settings = (),
+) -> int:  # fmt: skip
+    """Write the run table (csv or jsonl): one row a finished run."""
+    module, runs = load(experiment), Store(store)
+    table = export.rows(runs, configs_of(module, set), name_of(module))
+    export.write(table, output)
+    print(f"{len(table)} rows in {output}")
+    return 0
+
+
+def report(
+    experiment: Experiment, /, *, store: Folder = Path("runs"), out: Path | None = None
+) -> int:
+    """Write the experiment's figures and page again, from the store."""
+    module = load(experiment)
+    report_into(module, Store(store), out or Path("out") / name_of(module))
+    return 0
+
+
+def data(
+    action: Positional[Literal["list", "prepare", "show"]], name: Positional[str] = "", /, *,
+    tokenizer: Literal["bytes", "chars"] = "bytes",
+) -> int:  # fmt: skip
+    """List, prepare or show a corpus."""
+    if action == "list":
+        data_cli.list_command()
+    elif not name:
+        raise Refused(f"lab data {action} needs a name; `lab data list` shows them")
+    else:
+        {"prepare": data_cli.prepare_command, "show": data_cli.show_command}[action](
+            name, tokenizer=tokenizer
+        )
+    return 0
+
+
+def commit() -> str:
+    """The commit of this code, with + when files were changed since; empty without git."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True,
+                              text=True, check=True)  # fmt: skip
+        changed = subprocess.run(["git", "-C", here, "status", "--porcelain", "--untracked-files=no"],
+                                 capture_output=True, text=True, check=True)  # fmt: skip
+        return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 did its job, 1 refused or something failed (and says what), 2 wrong usage."""
+    from lab import bench
+
+    commands = {
+        "plan": plan, "run": run, "status": status, "export": export_command, "report": report,
+        "data": data, "bench": bench.command,
+    }  # fmt: skip
+    try:
+        return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="lab") or 0
+    except (Refused, ValueError, StoreError, OSError, RuntimeError) as error:
+        if os.environ.get("LAB_TRACEBACK"):
+            raise
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 1

@@ -1,0 +1,118 @@
+"""The run table: one row a finished run, the public interface between `lab` and any analysis.
+
+docs/results.md describes every column. Counts are computed from the config, so a table made later
+counts the same; a value that is not known is empty, never 0.
+"""
+
+import csv
+import json
+import os
+import platform
+import socket
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lab import counts
+from lab.config import RunConfig
+from lab.store import Store, replace_file
+
+MODEL = ("d_model", "n_layer", "n_head", "seq_len", "vocab_size", "norm", "position", "activation",
+         "tied", "parameterization", "dtype")  # fmt: skip
+OPTIM = ("optimizer", "learning_rate", "weight_decay", "beta1", "beta2", "clip", "schedule",
+         "warmup_fraction", "cooldown_fraction", "final_fraction")  # fmt: skip
+MEASURED = ("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "tokens_per_second",
+            "flops_utilization", "device", "way", "devices", "host", "python", "jax", "commit",
+            "finished", "schema")  # fmt: skip
+COLUMNS = (
+    "run_id", "experiment", "status", "budget", "params_embed", "params_hidden", "params_readout",
+    "params", "tokens", "unique_tokens", "epochs", "flops", "loss", *MEASURED[:3], "batch_tokens",
+    "steps", *MODEL, "d_ff", *OPTIM, "warmup_steps", "horizon_steps", "micro_batch", "seed",
+    "data_seed", "corpus", "tokenizer", "data_sha256", *MEASURED[3:],
+)  # fmt: skip
+
+
+def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict[str, Any]:
+    """One run's row. A diverged run has no loss; its tokens and FLOPs are the achieved ones."""
+    size, steps = counts.count_params(config.model), record["steps"]
+    tokens = steps * config.batch_tokens
+    available = config.data.available_tokens
+    return {
+        "run_id": config.run_id,
+        "experiment": experiment,
+        "status": record["status"],
+        "budget": config.budget or None,
+        "params_embed": size.embed,
+        "params_hidden": size.hidden,
+        "params_readout": size.readout,
+        "params": size.params,
+        "tokens": tokens,
+        "unique_tokens": min(tokens, available) if available else None,
+        "epochs": tokens / available if available else None,
+        "flops": counts.flops_exact(config.model) * tokens,
+        "loss": record["loss"],
+        "batch_tokens": config.batch_tokens,
+        "steps": steps,
+        **{name: getattr(config.model, name) for name in MODEL},
+        "d_ff": config.model.ffn_width,
+        **{name: getattr(config.optim, name) for name in OPTIM},
+        "warmup_steps": config.warmup_steps,
+        "horizon_steps": config.horizon_steps,
+        "micro_batch": config.micro_batch or config.batch_size,
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "corpus": config.data.corpus,
+        "tokenizer": config.data.tokenizer,
+        "data_sha256": config.data.sha256,
+        **{name: record.get(name) for name in MEASURED},
+    }
+
+
+def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> list[dict[str, Any]]:
+    """Rows of the grid's finished runs, in the grid's order."""
+    finished = ((config, store.record(config.run_id)) for config in configs)
+    return [row(config, record, experiment) for config, record in finished if record]
+
+
+def write(table: list[dict[str, Any]], path: Path) -> None:
+    """Write a run table as csv, or as jsonl when the name says so, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jsonl":
+        replace_file(path, "".join(json.dumps(line) + "\n" for line in table))
+        return
+    if path.suffix != ".csv":
+        raise ValueError(f"{path}: a run table is written as .csv or .jsonl")
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for line in table:
+            writer.writerow({name: "" if value is None else value for name, value in line.items()})
+    os.replace(temporary, path)
+
+
+def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None:
+    """Every run's learning curve in one table, with run_id and params: what `envelope` reads."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["run_id,params,step,tokens,flops,loss"]
+    for config in configs:
+        params = counts.count_params(config.model).params
+        lines += [
+            f"{config.run_id},{params},{at['step']},{at['tokens']},{at['flops']},{at['loss']}"
+            for at in store.curve(config.run_id)
+        ]
+    replace_file(path, "\n".join(lines) + "\n")
+
+
+def provenance(commit: str) -> dict[str, Any]:
+    """Where and with what a run was made: the last columns of its row."""
+    import jax
+
+    return {
+        "host": socket.gethostname(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "commit": commit,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

@@ -1,0 +1,183 @@
+"""Workers on this machine: one process a core on CPU, each pinned and single-threaded, always;
+elsewhere one process for `devices` accelerators.
+
+The launcher trains nothing and holds no state: what is done, and by whom, is in the store, so
+several launchers on one store share the work.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.config import RunConfig, to_json
+from lab.launch.worker import FAILED_FAST, Task
+from lab.store import Store
+
+DEATHS = 2  # workers that a run may kill before it counts as failed
+LOOK_SECONDS = 0.5
+
+
+@dataclass
+class Worker:
+    process: subprocess.Popen
+    task: Task
+    log: Path
+
+
+def cores() -> list[int]:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def environment(devices: int) -> dict[str, str]:
+    """What a CPU worker must find before it starts. The project's folder leads its path, since an
+    experiment's code and the worker's may be run from anywhere."""
+    env = os.environ | {
+        "NPROC": "1",  # XLA's own threading wastes the second core
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # each dispatch page-faults its temporaries
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
+    }
+    if devices > 1 and on_cpu():
+        forced = f"--xla_force_host_platform_device_count={devices}"
+        env |= {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {forced}".strip(),
+                "NPROC": str(devices)}  # fmt: skip
+    return env
+
+
+def on_cpu() -> bool:
+    """Whether workers will train on CPU, told without starting jax in this process."""
+    if wanted := os.environ.get("JAX_PLATFORMS"):
+        return wanted.split(",")[0] == "cpu"
+    return not (Path("/dev/nvidia0").exists() or Path("/dev/accel0").exists())
+
+
+def start(task: Task) -> Worker:
+    folder = Path(task.store) / ".logs"
+    folder.mkdir(exist_ok=True)
+    stamp = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}"
+    log = folder / f"worker-{stamp}.log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab.launch.worker"], stdin=subprocess.PIPE, stdout=file,
+            stderr=subprocess.STDOUT, env=environment(task.devices),
+            start_new_session=True,  # Ctrl-C reaches the launcher alone, which tells the workers
+        )  # fmt: skip
+    with suppress(BrokenPipeError):  # a worker that died at once is seen by the loop
+        process.stdin.write(task.line().encode())
+        process.stdin.flush()
+    return Worker(process, task, log)
+
+
+def stop(workers: Sequence[Worker]) -> None:
+    for worker in workers:
+        with suppress(OSError):
+            worker.process.stdin.close()
+        if worker.process.poll() is None:
+            worker.process.send_signal(signal.SIGTERM)
+
+
+def launch(
+    store: Store, configs: Sequence[RunConfig], *, workers: int = 0, devices: int = 1,
+    way: str = "", save_seconds: float = 15.0, fail_fast: bool = False, commit: str = "",
+    look: Callable[[], None] = lambda: None,
+) -> bool:  # fmt: skip
+    """Train the runs that have no record. Returns False when it was interrupted.
+
+    `look` is called twice a second. A worker that dies is replaced; a run that killed two workers
+    gets a failure.json and the grid goes on.
+    """
+    places: list[int | None] = list(cores()) if on_cpu() and devices == 1 else [None]
+    n = min(workers or len(places), max(1, len(configs)))
+    tasks = [
+        Task(
+            str(store.root), [to_json(config) for config in configs], places[i % len(places)],
+            devices, way or ("mesh" if devices > 1 else "jit"), save_seconds, fail_fast, commit,
+        )
+        for i in range(n)
+    ]  # fmt: skip
+    crew = [start(task) for task in tasks]
+    deaths: Counter[str] = Counter()
+    try:
+        with interruptible():
+            while any(worker.process.poll() is None for worker in crew):
+                look()
+                time.sleep(LOOK_SECONDS)
+                for i, worker in enumerate(crew):
+                    code = worker.process.poll()
+                    if code == FAILED_FAST:
+                        stop(crew)
+                    elif code:
+                        crew[i] = replacement(store, configs, worker, deaths)
+        look()
+        bad = [worker for worker in crew if worker.process.returncode not in (0, FAILED_FAST)]
+        if bad:
+            raise RuntimeError(f"workers kept dying; the end of {bad[0].log}:\n{tail(bad[0].log)}")
+        return True
+    except KeyboardInterrupt:
+        print("\nstopping: every run saves its state (Ctrl-C again to stop at once)", flush=True)
+        stop(crew)
+        with suppress(KeyboardInterrupt):
+            for worker in crew:
+                worker.process.wait()
+        return False
+    finally:
+        stop(crew)
+        for worker in crew:
+            try:
+                worker.process.wait(timeout=60)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                worker.process.kill()
+
+
+class interruptible:
+    """SIGTERM is taken as Ctrl-C is, so that a job system's warning saves the runs too."""
+
+    def __enter__(self):
+        self.before = signal.signal(signal.SIGTERM, self.interrupt)
+
+    def __exit__(self, *_):
+        signal.signal(signal.SIGTERM, self.before)
+
+    @staticmethod
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+
+def replacement(
+    store: Store, configs: Sequence[RunConfig], dead: Worker, deaths: Counter[str]
+) -> Worker:
+    """A new worker for one that died by a signal or at start; blames the run it held, if any."""
+    held = [
+        config.run_id for config in configs
+        if (holder := store.holder(config.run_id)) and holder.get("pid") == dead.process.pid
+        and not holder.get("released") and store.record(config.run_id) is None
+    ]  # fmt: skip
+    code = dead.process.returncode
+    for run_id in held or [""]:
+        deaths[run_id] += 1
+        if run_id and deaths[run_id] >= DEATHS:
+            store.write_failure(run_id, {
+                "run_id": run_id, "log": tail(dead.log),
+                "error": f"the worker training it died {DEATHS} times, last with exit code {code} "
+                         "(-9 is often the system short of memory: try micro_batch)",
+            })  # fmt: skip
+    if deaths[""] >= DEATHS * 2:  # they die before they hold anything
+        return dead
+    return start(dead.task)
+
+
+def tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-4000:]

@@ -1,0 +1,216 @@
+"""The decoder-only Transformer, behind `init`, `apply` and `describe`.
+
+Nothing else knows flax.nnx: parameters outside this file are a plain nested dict of arrays.
+Blocks are separate sub-trees and the loop over them is unrolled (a scan is slower on CPU).
+"""
+
+from functools import cache, reduce
+from itertools import accumulate
+from math import prod
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from lab.config import ModelConfig
+from lab.parameterization import PARAMETERIZATIONS, Parameterization
+
+Params = dict
+
+
+class Weight(NamedTuple):
+    """One leaf of the parameter tree."""
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    role: str  # embed, hidden, readout or gain
+    mean: float  # of the initial values ...
+    std: float  # ... which are normal
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+
+def weight(
+    par: Parameterization, role: str, shape: tuple[int, ...], fan_in: int, scale: float = 1.0
+) -> nnx.Param:
+    """A weight that carries its role and initial scale; `par` alone says what a role and a width
+    imply. `init` draws the numbers of all weights at once."""
+    return nnx.Param(jnp.zeros(shape), role=role, std=scale * par.init_std(role, fan_in))
+
+
+def einsum(spec: str, x: jax.Array, w: jax.Array, dtype: str) -> jax.Array:
+    """A product with inputs in `dtype` and sums in float32."""
+    return jnp.einsum(spec, x.astype(dtype), w.astype(dtype), preferred_element_type=jnp.float32)
+
+
+class Norm(nnx.Module):
+    """RMSNorm, or LayerNorm with gain and bias (Ba et al. 2016; Zhang & Sennrich 2019)."""
+
+    def __init__(self, cfg: ModelConfig):
+        self.centred = cfg.norm == "layernorm"
+        self.gain_D = nnx.Param(jnp.ones(cfg.d_model), role="gain", mean=1.0)
+        if self.centred:
+            self.bias_D = nnx.Param(jnp.zeros(cfg.d_model), role="gain", mean=0.0)
+
+    def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        if self.centred:
+            x_BLD = x_BLD - x_BLD.mean(-1, keepdims=True)
+        power = jnp.square(x_BLD).mean(-1, keepdims=True)
+        out = x_BLD * jax.lax.rsqrt(power + 1e-5) * self.gain_D[...]
+        return out + self.bias_D[...] if self.centred else out
+
+
+def rotate(x_BLHK: jax.Array) -> jax.Array:
+    """Rotary positions (Su et al. 2021), base 10,000: the two halves of a head turn together."""
+    L, K = x_BLHK.shape[1], x_BLHK.shape[3]
+    rate_k = 10_000.0 ** (-jnp.arange(K // 2) / (K // 2))
+    angle_L1k = (jnp.arange(L)[:, None] * rate_k)[:, None, :]
+    cos, sin = jnp.cos(angle_L1k), jnp.sin(angle_L1k)
+    a, b = jnp.split(x_BLHK, 2, axis=-1)
+    return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+def attend(q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float) -> jax.Array:
+    """Causal attention with float32 softmax. Written out since `jax.nn.dot_product_attention`
+    makes a whole step 1.5 times slower on CPU (2 x 64, context 128)."""
+    L = q_BLHK.shape[1]
+    logits_BHLM = scale * jnp.einsum(
+        "BLHK,BMHK->BHLM", q_BLHK, k_BLHK, preferred_element_type=jnp.float32
+    )
+    seen_LM = jnp.tril(jnp.ones((L, L), bool))
+    p_BHLM = jax.nn.softmax(jnp.where(seen_LM, logits_BHLM, -1e30)).astype(v_BLHK.dtype)
+    return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v_BLHK)
+
+
+class Attention(nnx.Module):
+    """Causal multi-head self-attention, without biases."""
+
+    def __init__(self, cfg: ModelConfig, par: Parameterization):
+        D, H, K = cfg.d_model, cfg.n_head, cfg.d_head
+        self.cfg, self.logit_scale = cfg, par.logit_scale(K)
+        self.w_q_DHK = weight(par, "hidden", (D, H, K), fan_in=D)
+        self.w_k_DHK = weight(par, "hidden", (D, H, K), fan_in=D)
+        self.w_v_DHK = weight(par, "hidden", (D, H, K), fan_in=D)
+        shrink = (2 * cfg.n_layer) ** -0.5  # the sum over blocks keeps its size (GPT-2)
+        self.w_o_HKD = weight(par, "hidden", (H, K, D), fan_in=D, scale=shrink)
+
+    def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        dtype = self.cfg.dtype
+        # three products: one fused with a split makes slow transposed copies on CPU
+        q_BLHK = einsum("BLD,DHK->BLHK", x_BLD, self.w_q_DHK[...], dtype)
+        k_BLHK = einsum("BLD,DHK->BLHK", x_BLD, self.w_k_DHK[...], dtype)
+        v_BLHK = einsum("BLD,DHK->BLHK", x_BLD, self.w_v_DHK[...], dtype)
+        if self.cfg.position == "rope":
+            q_BLHK, k_BLHK = rotate(q_BLHK), rotate(k_BLHK)
+        q_BLHK, k_BLHK, v_BLHK = (t.astype(dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
+        mixed_BLHK = attend(q_BLHK, k_BLHK, v_BLHK, self.logit_scale)
+        return einsum("BLHK,HKD->BLD", mixed_BLHK, self.w_o_HKD[...], dtype)
+
+
+class FeedForward(nnx.Module):
+    """GELU, or SwiGLU (Shazeer 2020), without biases."""
+
+    def __init__(self, cfg: ModelConfig, par: Parameterization):
+        D, F = cfg.d_model, cfg.ffn_width
+        self.cfg = cfg
+        self.w_up_DF = weight(par, "hidden", (D, F), fan_in=D)
+        if cfg.activation == "swiglu":
+            self.w_gate_DF = weight(par, "hidden", (D, F), fan_in=D)
+        shrink = (2 * cfg.n_layer) ** -0.5
+        self.w_down_FD = weight(par, "hidden", (F, D), fan_in=F, scale=shrink)
+
+    def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        dtype = self.cfg.dtype
+        h_BLF = einsum("BLD,DF->BLF", x_BLD, self.w_up_DF[...], dtype)
+        if self.cfg.activation == "swiglu":
+            h_BLF = h_BLF * jax.nn.silu(einsum("BLD,DF->BLF", x_BLD, self.w_gate_DF[...], dtype))
+        else:
+            h_BLF = jax.nn.gelu(h_BLF)
+        return einsum("BLF,FD->BLD", h_BLF, self.w_down_FD[...], dtype)
+
+
+class Block(nnx.Module):
+    """Pre-norm attention and feed-forward, each added to the stream."""
+
+    def __init__(self, cfg: ModelConfig, par: Parameterization):
+        self.norm1, self.attention = Norm(cfg), Attention(cfg, par)
+        self.norm2, self.ffn = Norm(cfg), FeedForward(cfg, par)
+
+    def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        x_BLD = x_BLD + self.attention(self.norm1(x_BLD))
+        return x_BLD + self.ffn(self.norm2(x_BLD))
+
+
+class Transformer(nnx.Module):
+    """Token ids (B, L) -> logits (B, L, V) in float32."""
+
+    def __init__(self, cfg: ModelConfig):
+        par = PARAMETERIZATIONS[cfg.parameterization]
+        D, V = cfg.d_model, cfg.vocab_size
+        self.cfg, self.readout_scale = cfg, par.readout_scale(D)
+        self.embed_VD = weight(par, "embed", (V, D), fan_in=D)
+        if cfg.position == "learned":
+            self.position_LD = weight(par, "embed", (cfg.seq_len, D), fan_in=D)
+        for index in range(cfg.n_layer):
+            setattr(self, f"block_{index:02d}", Block(cfg, par))
+        self.norm = Norm(cfg)
+        if not cfg.tied:
+            self.readout_DV = weight(par, "readout", (D, V), fan_in=D)
+
+    def __call__(self, tokens_BL: jax.Array) -> jax.Array:
+        x_BLD = self.embed_VD[...][tokens_BL]
+        if self.cfg.position == "learned":
+            x_BLD = x_BLD + self.position_LD[...][: tokens_BL.shape[1]]
+        for index in range(self.cfg.n_layer):
+            x_BLD = getattr(self, f"block_{index:02d}")(x_BLD)
+        readout_DV = self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...]
+        x_BLD = self.readout_scale * self.norm(x_BLD)
+        return einsum("BLD,DV->BLV", x_BLD, readout_DV, self.cfg.dtype)
+
+
+def init(cfg: ModelConfig, key: jax.Array) -> Params:
+    """A parameter tree: nested dicts of float32 arrays, from one draw of normal numbers."""
+    weights = describe(cfg)
+    normal = jax.random.normal(key, (sum(weight.size for weight in weights),))
+    ends = list(accumulate(weight.size for weight in weights))
+    leaves = [
+        weight.mean + weight.std * normal[end - weight.size : end].reshape(weight.shape)
+        for weight, end in zip(weights, ends, strict=True)
+    ]
+    params: Params = {}
+    for weight, leaf in zip(weights, leaves, strict=True):
+        *parents, name = weight.path
+        reduce(lambda node, key: node.setdefault(key, {}), parents, params)[name] = leaf
+    return params
+
+
+def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
+    """Logits (B, L, V), float32; position l sees tokens 0..l only."""
+    graph, state = abstract(cfg)
+    state = jax.tree.map(lambda leaf: leaf, state)  # a copy: the cached one stays as it is
+    nnx.replace_by_pure_dict(state, params)
+    return nnx.merge(graph, state)(tokens_BL)
+
+
+@cache
+def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
+    return nnx.split(nnx.eval_shape(lambda: Transformer(cfg)), nnx.Param)
+
+
+@cache
+def describe(cfg: ModelConfig) -> tuple[Weight, ...]:
+    """Every weight's path, shape and role, in the order of the tree's leaves. Allocates nothing."""
+    flat = nnx.to_flat_state(abstract(cfg)[1])
+    return tuple(
+        Weight(
+            path=tuple(map(str, path)),
+            shape=tuple(leaf.shape),
+            role=leaf.get_metadata("role"),
+            mean=leaf.get_metadata().get("mean", 0.0),
+            std=leaf.get_metadata().get("std", 0.0),
+        )
+        for path, leaf in sorted(flat, key=lambda item: item[0])
+    )

@@ -1,0 +1,93 @@
+"""Where a step runs: the only file that says mesh, pmap or shard_map.
+
+`compile_step` gives the same three calls whatever the way: `place` puts a state where the step
+wants it, `step` advances it (its state is donated), `fetch` gives back one plain copy.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from lab import step as step_module
+from lab.config import Shape
+from lab.step import TrainState
+
+Way = Literal["jit", "mesh", "pmap"]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """`step(state, tokens_SBL, n) -> (state, metrics)`, and the way into and out of it."""
+
+    place: Callable[[TrainState], Any]
+    step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]
+    fetch: Callable[[Any], TrainState]
+
+
+def compile_step(shape: Shape, way: Way = "jit", devices: Sequence[jax.Device] = ()) -> Compiled:
+    """The training program of one shape, for one device ("jit") or with the batch split.
+
+    "mesh" is jit with the batch sharded over the axis "data" and the state replicated; "pmap" is
+    one replica a device with gradients averaged by `pmean`. Losses agree to float error.
+
+    Raises:
+      ValueError: the batch does not split over the devices.
+    """
+    devices = list(devices) or jax.local_devices()[:1]
+    if way == "jit":
+        step = jax.jit(partial(step_module.train_steps, shape), donate_argnums=0)
+        return Compiled(partial(jax.device_put, device=devices[0]), step, lambda state: state)
+    per_device = (shape.micro_batch or shape.batch_size) / len(devices)
+    if per_device != int(per_device):
+        raise ValueError(
+            f"a batch of {shape.micro_batch or shape.batch_size} sequences does not split over "
+            f"{len(devices)} devices; change batch_tokens, micro_batch or --devices"
+        )
+    return (over_mesh if way == "mesh" else over_replicas)(shape, devices)
+
+
+def over_mesh(shape: Shape, devices: list[jax.Device]) -> Compiled:
+    mesh = jax.sharding.Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    whole = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec(None, "data"))
+    step = jax.jit(partial(step_module.train_steps, shape), donate_argnums=0, out_shardings=whole)
+    return Compiled(
+        place=lambda state: jax.device_put(state, whole),
+        step=lambda state, tokens_SBL, n: step(state, jax.device_put(tokens_SBL, split), n),
+        fetch=lambda state: jax.device_put(state, devices[0]),
+    )
+
+
+def over_replicas(shape: Shape, devices: list[jax.Device]) -> Compiled:
+    n_device = len(devices)
+    if shape.micro_batch:
+        shape = replace(shape, micro_batch=shape.micro_batch // n_device)
+    mean = partial(jax.lax.pmean, axis_name="data")
+    step = jax.pmap(
+        lambda state, tokens_SBL, n: step_module.train_steps(shape, state, tokens_SBL, n, mean),
+        axis_name="data",
+        devices=devices,
+        in_axes=(0, 0, None),
+        donate_argnums=0,
+    )
+
+    def replicate(state):
+        return jax.pmap(lambda _, s: s, in_axes=(0, None), devices=devices)(
+            np.zeros(n_device), state
+        )
+
+    def run(state, tokens_SBL, n):
+        S, B, L = tokens_SBL.shape
+        parts = tokens_SBL.reshape(S, n_device, B // n_device, L).swapaxes(0, 1)
+        state, metrics = step(state, parts, n)
+        return state, jax.tree.map(lambda leaf: leaf[0], metrics)
+
+    def first(state):
+        return jax.device_put(jax.tree.map(lambda leaf: leaf[0], state), devices[0])
+
+    return Compiled(replicate, run, first)

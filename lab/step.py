@@ -1,0 +1,143 @@
+"""TrainState and the pure functions on it: `init_state`, `train_steps`, `eval_step`.
+
+No axis of a device mesh is named here; `parallel.py` says where things live. Rates, decay,
+warm-up and horizon are arrays in `state.hyper`, so runs of one shape share one program.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lab import model, schedule
+from lab.config import ModelConfig, OptimConfig, RunConfig, Shape
+from lab.parameterization import PARAMETERIZATIONS
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """All that a run needs to go on, besides its config and its data."""
+
+    step: jax.Array  # updates made, int32
+    params: model.Params
+    opt_state: optax.OptState
+    hyper: dict[str, jax.Array]  # float32 scalars, see `hyper_of`
+
+
+def hyper_of(config: RunConfig) -> dict[str, float]:
+    """What may differ between runs that share a program."""
+    optim = config.optim
+    return {
+        "learning_rate": optim.learning_rate,
+        "weight_decay": optim.weight_decay,
+        "warmup": float(config.warmup_steps),
+        "horizon": float(config.horizon_steps),
+        "cooldown": optim.cooldown_fraction,
+        "final": optim.final_fraction,
+    }
+
+
+def optimiser(cfg: ModelConfig, optim: OptimConfig) -> optax.GradientTransformation:
+    """Everything of the update that comes before the learning rate and the decay."""
+    clip = optax.clip_by_global_norm(optim.clip) if optim.clip else optax.identity()
+    if optim.optimizer == "sgd":
+        return clip
+    return optax.chain(clip, optax.scale_by_adam(optim.beta1, optim.beta2, optim.eps))
+
+
+def learning_rate(optim: OptimConfig, step: jax.Array, hyper: dict[str, jax.Array]) -> jax.Array:
+    """The base rate of update `step`, the first being 0."""
+    names = ("warmup", "horizon", "cooldown", "final")
+    shape_of_decay = schedule.multiplier(optim.schedule, step, *(hyper[name] for name in names))
+    return hyper["learning_rate"] * shape_of_decay
+
+
+def by_role(cfg: ModelConfig, params: model.Params, value: Callable[[str], float]) -> model.Params:
+    """A tree like `params` whose leaves are `value(role)`."""
+    leaves, tree = jax.tree.flatten(params)
+    roles = [weight.role for weight in model.describe(cfg)]
+    return tree.unflatten([value(role) for role, _ in zip(roles, leaves, strict=True)])
+
+
+def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
+    params = model.init(shape.model, key)
+    opt_state = optimiser(shape.model, shape.optim).init(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
+
+
+def mean_nats(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array) -> jax.Array:
+    """Mean cross-entropy, nats per token; inputs and targets overlap by L - 1."""
+    logits_BLV = model.apply(cfg, params, tokens_BL[:, :-1])
+    return optax.softmax_cross_entropy_with_integer_labels(logits_BLV, tokens_BL[:, 1:]).mean()
+
+
+def loss_and_grads(
+    shape: Shape, params: model.Params, tokens_BL: jax.Array
+) -> tuple[jax.Array, model.Params]:
+    """Over the batch at once, or summed over micro-batches one after another."""
+    grad = jax.value_and_grad(lambda p, t: mean_nats(shape.model, p, t))
+    if not shape.micro_batch or shape.micro_batch >= tokens_BL.shape[0]:
+        return grad(params, tokens_BL)
+    parts = tokens_BL.reshape(-1, shape.micro_batch, tokens_BL.shape[1])
+    zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+    total, _ = jax.lax.scan(
+        lambda total, part: (jax.tree.map(jnp.add, total, grad(params, part)), None), zero, parts
+    )
+    return jax.tree.map(lambda leaf: leaf / len(parts), total)
+
+
+def train_step(
+    shape: Shape, state: TrainState, tokens_BL: jax.Array, mean: Callable = lambda tree: tree
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One optimiser update. `mean` averages over devices where the batch was split by hand;
+    under jit the compiler does."""
+    cfg, optim, h = shape.model, shape.optim, state.hyper
+    loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL))
+    updates, opt_state = optimiser(cfg, optim).update(grads, state.opt_state, state.params)
+    rate = learning_rate(optim, state.step, h)
+    par = PARAMETERIZATIONS[cfg.parameterization]
+    rates = by_role(cfg, state.params, lambda role: par.rate(role, cfg.d_model))
+    decays = by_role(cfg, state.params, lambda role: float(role in ("hidden", "readout")))
+    params = jax.tree.map(
+        # decay is decoupled (Loshchilov & Hutter 2019), times the base rate in every role
+        lambda p, u, r, d: p - rate * (r * u + d * h["weight_decay"] * p),
+        state.params,
+        updates,
+        rates,
+        decays,
+    )
+    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    return replace(state, step=state.step + 1, params=params, opt_state=opt_state), metrics
+
+
+def train_steps(
+    shape: Shape,
+    state: TrainState,
+    tokens_SBL: jax.Array,
+    n: jax.Array,
+    mean: Callable = lambda tree: tree,
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The first `n` of S updates in one dispatch; metrics (S,), zero where no update was made.
+
+    How many updates share a dispatch does not change a run's bits (tests/test_step.py).
+    """
+    zeros = {name: jnp.zeros(tokens_SBL.shape[0]) for name in ("loss", "grad_norm")}
+
+    def body(i, carry):
+        state, metrics = carry
+        state, now = train_step(shape, state, tokens_SBL[i], mean)
+        return state, {name: metrics[name].at[i].set(now[name]) for name in metrics}
+
+    return jax.lax.fori_loop(0, n, body, (state, zeros))
+
+
+def eval_step(
+    cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array, mask_BL: jax.Array
+) -> jax.Array:
+    """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,)."""
+    logits_BLV = model.apply(cfg, params, tokens_BL[:, :-1])
+    nats_BL = optax.softmax_cross_entropy_with_integer_labels(logits_BLV, tokens_BL[:, 1:])
+    return (nats_BL * mask_BL).sum(axis=1)

@@ -1,0 +1,296 @@
+"""Trains one run from start to record: evaluates, saves, resumes, and stops when asked.
+
+Everything that decides a number (which batch, where a dispatch ends, when to evaluate) is a
+function of the config alone. The clock decides only when to save.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lab import counts, data, parallel, step
+from lab.checkpoint import Checkpoints
+from lab.config import RunConfig, Shape
+from lab.corpora import Corpus
+from lab.store import Claim, Store
+
+EVAL_TOKENS = 16_384  # held-out tokens behind each point of the curve; the end takes them all
+EVAL_POINTS = 12  # per curve, log-spaced over its last two decades
+EVAL_BLOCK = 16  # windows per evaluation call
+
+
+class LostClaim(RuntimeError):
+    """Another worker took this run over; nothing more may be written for it."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """The compiled functions of one shape."""
+
+    init: Callable
+    train: parallel.Compiled
+    evaluate: Callable
+
+
+@cache
+def program(shape: Shape, way: parallel.Way, devices: tuple[jax.Device, ...]) -> Program:
+    return Program(
+        init=jax.jit(partial(step.init_state, shape)),
+        train=parallel.compile_step(shape, way, devices),
+        evaluate=jax.jit(partial(step.eval_step, shape.model)),
+    )
+
+
+def eval_steps(total: int) -> list[int]:
+    """The updates after which the held-out loss is measured: log-spaced, the last included."""
+    points = np.geomspace(max(1.0, total / 100), total, EVAL_POINTS)
+    return sorted({round(float(point)) for point in points} | {total})
+
+
+def check_corpus(config: RunConfig, corpus: Corpus) -> None:
+    """Refuse data that is not what the run's id stands for, before anything is trained."""
+    if corpus.sha256 != config.data.sha256:
+        raise ValueError(
+            f"run {config.run_id} was made for data {config.data.sha256[:12]}, and corpus "
+            f"{corpus.name!r} now holds {corpus.sha256[:12]}; name the grid anew on this data"
+        )
+    if corpus.vocab_size > config.model.vocab_size:
+        raise ValueError(
+            f"corpus {corpus.name!r} has token ids up to {corpus.vocab_size - 1} and run "
+            f"{config.run_id} a vocab_size of {config.model.vocab_size}; make it at least "
+            f"{corpus.vocab_size}"
+        )
+
+
+@dataclass
+class Evaluator:
+    """Held-out windows of one corpus at one length, and the loss on them."""
+
+    tokens_WL: np.ndarray
+    mask_WL: np.ndarray
+
+    @classmethod
+    def of(cls, corpus: Corpus, seq_len: int, n_tokens: int | None = None) -> "Evaluator":
+        return cls(*data.eval_windows(corpus.held_out, seq_len, n_tokens))
+
+    def nats(self, evaluate: Callable, params: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Nats and number of targets of each window, (W,) each."""
+        W = len(self.tokens_WL)
+        short = -W % EVAL_BLOCK
+        tokens = np.pad(self.tokens_WL, ((0, short), (0, 0)))
+        mask = np.pad(self.mask_WL, ((0, short), (0, 0))).astype(np.float32)
+        blocks = [slice(i, i + EVAL_BLOCK) for i in range(0, W + short, EVAL_BLOCK)]
+        sums = [evaluate(params, tokens[block], mask[block]) for block in blocks]
+        return np.concatenate(jax.device_get(sums))[:W].astype(np.float64), self.mask_WL.sum(1)
+
+    def loss(self, evaluate: Callable, params: Any) -> tuple[float, float]:
+        """Mean nats per token, and its standard error over windows (noise of the text alone)."""
+        nats, targets = self.nats(evaluate, params)
+        mean = nats.sum() / targets.sum()
+        spread = np.sqrt(((nats - mean * targets) ** 2).sum()) / targets.sum()
+        return float(mean), float(spread)
+
+
+@dataclass
+class Trainer:
+    """One worker's way of training runs."""
+
+    store: Store
+    devices: Sequence[jax.Device]
+    way: parallel.Way = "jit"
+    save_seconds: float = 15.0  # between checkpoints
+    stopping: Callable[[], bool] = lambda: False
+    progress: Callable[..., None] = lambda **now: None
+
+    def train(self, config: RunConfig, corpus: Corpus, claim: Claim) -> dict[str, Any] | None:
+        """Train a claimed run to its end. Returns its record's content, not yet written, or None
+        when it was stopped (its state is saved then).
+
+        Raises:
+          LostClaim: another worker holds the run now.
+        """
+        check_corpus(config, corpus)
+        checkpoints = Checkpoints(self.store.folder(config.run_id) / "checkpoints")
+        try:
+            return Run(self, config, corpus, claim, checkpoints).to_the_end()
+        finally:
+            checkpoints.close()
+
+
+class Run:
+    """The loop of one run, and where it stands."""
+
+    def __init__(
+        self, trainer: Trainer, config: RunConfig, corpus: Corpus, claim: Claim,
+        checkpoints: Checkpoints,
+    ):  # fmt: skip
+        self.trainer, self.config, self.corpus, self.claim = trainer, config, corpus, claim
+        self.store, self.checkpoints = trainer.store, checkpoints
+        self.points = eval_steps(config.steps)
+        self.quick = Evaluator.of(corpus, config.model.seq_len, EVAL_TOKENS)
+        self.train_loss = self.grad_norm = float("nan")
+        self.compile()
+        self.resume()
+
+    def compile(self) -> None:
+        """Compile (or find in the cache) all this shape needs, by calls that change nothing."""
+        began, shape = time.monotonic(), self.config.shape
+        self.program = program(shape, self.trainer.way, tuple(self.trainer.devices))
+        hyper = {name: jnp.float32(value) for name, value in step.hyper_of(self.config).items()}
+        self.fresh = self.program.init(jax.random.key(self.config.seed), hyper)
+        idle = self.program.train.place(jax.tree.map(jnp.copy, self.fresh))
+        width = self.config.model.seq_len + 1
+        self.no_tokens_SBL = np.zeros((shape.steps_per_dispatch, shape.batch_size, width), np.int32)
+        jax.block_until_ready(self.program.train.step(idle, self.no_tokens_SBL, np.int32(0)))
+        self.quick.loss(self.program.evaluate, self.fresh.params)
+        self.compile_seconds = time.monotonic() - began
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint that can be read, or to the beginning."""
+        run_id = self.config.run_id
+        self.step, state, warnings = self.checkpoints.restore(self.fresh)
+        self.state = self.program.train.place(state)
+        for warning in warnings:
+            print(f"warning: {warning}", flush=True)
+        self.store.start_curve(run_id, self.step)
+        rows = self.store.curve(run_id)
+        self.loss = float(rows[-1]["loss"]) if rows else None  # the last good held-out loss
+        self.good_step = int(rows[-1]["step"]) if rows else 0
+        self.seconds_before = float(rows[-1]["seconds"]) if rows else 0.0
+        self.began = self.saved = time.monotonic()
+
+    def to_the_end(self) -> dict[str, Any] | None:
+        behind: tuple[int, dict] | None = None  # the dispatch whose losses were not read yet
+        while self.step < self.config.steps:
+            if self.trainer.stopping():
+                if not self.read(behind):
+                    return self.diverged()
+                self.save()
+                self.checkpoints.wait()
+                return None
+            ahead = self.dispatch()
+            if not self.read(behind):  # while the one just sent off runs
+                return self.diverged()
+            behind = ahead
+            due = time.monotonic() - self.saved > self.trainer.save_seconds
+            if self.step in self.points or due:
+                if not self.read(behind) or (self.step in self.points and not self.evaluate()):
+                    return self.diverged()
+                behind = None
+            if due and self.step < self.config.steps:
+                self.save()
+        return self.done()
+
+    def dispatch(self) -> tuple[int, dict[str, jax.Array]]:
+        """Send off the updates up to the next point of the curve, S of them at most."""
+        config, tokens_SBL = self.config, self.no_tokens_SBL.copy()
+        end = next(point for point in self.points if point > self.step)
+        n = min(len(tokens_SBL), end - self.step)
+        tokens_SBL[:n] = data.batches(
+            self.corpus.train, config.data_seed, self.step, n, config.batch_size,
+            config.model.seq_len, config.data.unique_tokens or None,
+        )  # fmt: skip
+        self.state, metrics = self.program.train.step(self.state, tokens_SBL, np.int32(n))
+        self.step += n
+        return n, metrics
+
+    def read(self, dispatched: tuple[int, dict[str, jax.Array]] | None) -> bool:
+        """Wait for a dispatch's losses; False when one of them is no longer a number."""
+        if dispatched is None:
+            return True
+        n, metrics = dispatched
+        losses = np.asarray(metrics["loss"])[:n]
+        if not np.isfinite(losses).all():
+            return False
+        self.train_loss = float(losses.mean())
+        self.grad_norm = float(np.asarray(metrics["grad_norm"])[n - 1])
+        self.trainer.progress(
+            step=self.step, steps=self.config.steps, train_loss=self.train_loss, loss=self.loss,
+            tokens_per_second=self.step * self.config.batch_tokens / self.seconds,
+        )  # fmt: skip
+        return True
+
+    def evaluate(self) -> bool:
+        """Add a point to the curve; False when the held-out loss is no longer a number."""
+        params = self.program.train.fetch(self.state).params
+        loss, _ = self.quick.loss(self.program.evaluate, params)
+        if not math.isfinite(loss):
+            return False
+        self.check_claim()
+        self.loss, self.good_step = loss, self.step
+        tokens = self.step * self.config.batch_tokens
+        hyper = step.hyper_of(self.config)
+        rate = step.learning_rate(self.config.shape.optim, self.step - 1, hyper)
+        self.store.add_to_curve(
+            self.config.run_id,
+            {
+                "step": self.step,
+                "tokens": tokens,
+                "flops": counts.flops_exact(self.config.model) * tokens,
+                "loss": loss,
+                "train_loss": self.train_loss,
+                "grad_norm": self.grad_norm,
+                "learning_rate": float(rate),
+                "seconds": round(self.seconds, 3),
+            },
+        )
+        return True
+
+    @property
+    def seconds(self) -> float:
+        """Spent on the run so far, compilation left out; what a kill undid is not counted."""
+        return self.seconds_before + time.monotonic() - self.began
+
+    def check_claim(self) -> None:
+        if not self.claim.held():
+            raise LostClaim(f"run {self.config.run_id} was taken over by another worker")
+
+    def save(self) -> None:
+        self.check_claim()
+        self.checkpoints.save(self.step, self.program.train.fetch(self.state))
+        self.saved = time.monotonic()
+
+    def done(self) -> dict[str, Any]:
+        """Save the final state, then score it on the whole held-out set."""
+        self.save()
+        seconds, params = self.seconds, self.program.train.fetch(self.state).params
+        everything = Evaluator.of(self.corpus, self.config.model.seq_len)
+        loss, loss_se = everything.loss(self.program.evaluate, params)
+        if not math.isfinite(loss):
+            return self.diverged()
+        targets = int(everything.mask_WL.sum())
+        span = everything.tokens_WL[:, 1:][everything.mask_WL]
+        size = float(self.corpus.bytes_per_token[span].sum())
+        self.checkpoints.wait()
+        self.check_claim()
+        return self.record("done", loss, seconds) | {
+            "loss_se": loss_se,
+            "bits_per_byte": loss * targets / size / math.log(2),
+            "held_out_tokens": targets,
+            "tokens_per_second": self.step * self.config.batch_tokens / seconds,
+        }
+
+    def diverged(self) -> dict[str, Any]:
+        """The run ends here: no final loss, and the last point that was still a number."""
+        self.check_claim()
+        last_good = {"step": self.good_step, "loss": self.loss}
+        return self.record("diverged", None, self.seconds) | {"last_good": last_good}
+
+    def record(self, status: str, loss: float | None, seconds: float) -> dict[str, Any]:
+        return {
+            "status": status,
+            "steps": self.step,
+            "loss": loss,
+            "seconds": round(seconds, 3),
+            "compile_seconds": round(self.compile_seconds, 3),
+            "device": self.trainer.devices[0].device_kind,
+            "devices": len(self.trainer.devices),
+            "way": self.trainer.way,
+        }

@@ -1,0 +1,145 @@
+"""What a person sees while a grid trains: a live table in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lab import counts
+from lab.config import RunConfig
+from lab.grid import estimate_seconds
+from lab.store import Store
+
+FINISHED = ("done", "diverged", "failed", "damaged")
+PLAIN_SECONDS = 30.0  # between summaries when the output is no terminal
+
+
+def human(number: float) -> str:
+    """1234567 -> 1.23M."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
+
+
+def timed_runs(store: Store, configs: Sequence[RunConfig]) -> list[tuple[RunConfig, float]]:
+    """Finished runs with the seconds they took."""
+    records = ((config, store.record(config.run_id)) for config in configs
+               if store.status(config.run_id) == "done")  # fmt: skip
+    return [(config, record["seconds"]) for config, record in records if record.get("seconds")]
+
+
+class View:
+    """Follows a grid in its store. Call `look` often; it decides how often to read."""
+
+    def __init__(self, store: Store, configs: Sequence[RunConfig], workers: int):
+        self.store, self.configs, self.workers = store, configs, max(1, workers)
+        self.status: dict[str, str] = {}
+        self.timed: list[tuple[RunConfig, float]] = []
+        self.losses: dict[str, float | None] = {}
+        self.pause = max(0.5, len(configs) / 1000)
+        self.last = self.said = 0.0
+        self.console = Console()
+        self.live = Live(console=self.console, auto_refresh=False) if sys.stdout.isatty() else None
+
+    def __enter__(self) -> "View":
+        self.read(quiet=True)
+        if self.live:
+            self.live.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.look(now=True)
+        if self.live:
+            self.live.__exit__(*error)
+
+    def look(self, now: bool = False) -> None:
+        if not now and time.monotonic() - self.last < self.pause:
+            return
+        self.read()
+        self.last = time.monotonic()
+        if self.live:
+            self.live.update(self.table(), refresh=True)
+        elif now or self.last - self.said > PLAIN_SECONDS:
+            self.said = self.last
+            print(self.summary(), flush=True)
+
+    def read(self, quiet: bool = False) -> None:
+        """Look at what is not finished yet; a run that has just ended is told in a line."""
+        for config in self.configs:
+            run_id = config.run_id
+            if self.status.get(run_id) in FINISHED:
+                continue
+            status = self.store.status(run_id)
+            if status == "done":
+                record = self.store.record(run_id)
+                self.timed.append((config, record["seconds"]))
+                self.losses[run_id] = record["loss"]
+            if not quiet and not self.live and status != self.status.get(run_id):
+                if status in FINISHED:
+                    loss = self.losses.get(run_id)
+                    end = f"loss {loss:.4f}" if loss else ""
+                    print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
+            self.status[run_id] = status
+
+    def left_seconds(self) -> float:
+        left = sum(
+            estimate_seconds(config, self.timed) * (1 - self.fraction(config.run_id))
+            for config in self.configs
+            if self.status[config.run_id] not in FINISHED
+        )
+        return left / self.workers
+
+    def fraction(self, run_id: str) -> float:
+        holder = self.store.holder(run_id) or {}
+        return holder.get("step", 0) / max(1, holder.get("steps", 1))
+
+    def summary(self) -> str:
+        count = Counter(self.status.values())
+        done = sum(count[word] for word in FINISHED)
+        words = ", ".join(f"{n} {word}" for word, n in count.items() if word not in ("done",))
+        left = f", about {duration(self.left_seconds())} left" if done < len(self.configs) else ""
+        return (
+            f"{count['done']}/{len(self.configs)} runs done"
+            + (f" ({words})" if words else "")
+            + left
+        )
+
+    def table(self) -> Group:
+        table = Table("run", "layers x width", "N", "tokens", "progress", "train loss",
+                      "held-out", "tokens/s", title=None, box=None)  # fmt: skip
+        for config in self.configs:
+            if self.status[config.run_id] != "running":
+                continue
+            now = self.store.holder(config.run_id) or {}
+            part = now.get("step", 0) / max(1, now.get("steps", 1))
+            table.add_row(
+                config.run_id, f"{config.model.n_layer} x {config.model.d_model}",
+                human(counts.count_params(config.model).params), human(config.tokens),
+                f"{'━' * round(20 * part):<20} {part:4.0%}", number(now.get("train_loss"), ".3f"),
+                number(now.get("loss"), ".3f"), human(now.get("tokens_per_second", 0)),
+            )  # fmt: skip
+        return Group(Text(self.summary(), style="bold"), table)
+
+
+def number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def describe(config: RunConfig) -> str:
+    model = config.model
+    return (
+        f"{model.n_layer:>2} x {model.d_model:<4} N={human(counts.count_params(model).params):<6} "
+        f"D={human(config.tokens):<6} C={human(counts.run_flops(config)):<6}"
+    )

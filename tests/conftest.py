@@ -1,0 +1,50 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def config():
+    """A run of seconds on a synthetic language: 1 x 16, 40 updates of 8 sequences of 16."""
+    from lab import corpora
+    from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+
+    corpus = corpora.prepare("markov:8-1-3-0", quiet=True)
+    return RunConfig(
+        model=ModelConfig(d_model=16, n_layer=1, n_head=2, vocab_size=8, seq_len=16),
+        optim=OptimConfig(learning_rate=0.01), tokens=40 * 128, batch_tokens=128,
+        data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def lab_command(tmp_path):
+    """Runs `python -m lab ...` in an empty folder, as a user would; gives back the process."""
+
+    def run(*arguments, code=0, **environment):
+        env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()} | environment
+        done = subprocess.run(
+            [sys.executable, "-m", "lab", *map(str, arguments)], cwd=tmp_path, env=env,
+            capture_output=True, text=True, timeout=500,
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def data_folder() -> str:
+    return os.environ.get("LAB_DATA", str(ROOT / "data"))
+
+
+def change(config, **fields):
+    """`config` with fields replaced; those of a part are written part__field."""
+    from lab.grid import with_fields
+
+    return with_fields(config, fields)

@@ -1,0 +1,161 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import synthetic
+from analysis.__main__ import main
+from analysis.laws import Chinchilla
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+
+
+@pytest.fixture(scope="module")
+def runs_csv(tmp_path_factory):
+    """Two groups of one grid, as a file, with one diverged run."""
+    runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
+    names = ["budget", "params", "tokens", "flops", "loss", "seed"]
+    lines = [",".join([*names, "group", "status"])]
+    for group in ("one", "two"):
+        for i in range(len(runs)):
+            values = [f"{runs.column(name)[i]!r}".split("(")[-1].rstrip(")") for name in names]
+            lines.append(",".join([*values, group, "done"]))
+        lines.append(f"8e11,1e6,1e6,8e11,,0,{group},diverged")
+    path = tmp_path_factory.mktemp("tables") / "runs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(*arguments) -> int:
+    return main([str(a) for a in arguments])
+
+
+def loads(path: Path):
+    return json.loads(path.read_text(), parse_constant=lambda word: pytest.fail(word))
+
+
+def test_fit_writes_its_keys_and_says_its_conventions(runs_csv, tmp_path, capsys):
+    out, figure = tmp_path / "fit.json", tmp_path / "law.png"
+    where = "group == 'one'"
+    code = run(
+        "fit", runs_csv, "--where", where, "--bootstrap", 20, "--json", out, "--figure", figure
+    )
+    assert code == 0 and figure.read_bytes()[:4] == b"\x89PNG"
+    found = loads(out)
+    assert list(found) == [
+        "law", "parameters", "objective", "runs", "dropped", "starts_agreeing", "status", "message"
+    ]  # fmt: skip
+    assert list(found["parameters"]) == ["E", "A", "B", "alpha", "beta"]
+    for value in found["parameters"].values():
+        assert value["low"] < value["high"]
+    assert list(found["objective"]) == ["name", "delta", "reduction", "value"]
+    assert found["objective"]["reduction"] == "sum" and found["runs"] == 26
+    assert found["dropped"] == [{"row": 27, "reason": "status is diverged"}]
+    text = capsys.readouterr().out
+    assert "nats/token" in text and "status is diverged" in text and "26 used" in text
+
+
+def test_without_bootstrap_the_ends_are_null(runs_csv, tmp_path):
+    out = tmp_path / "fit.json"
+    assert run("fit", runs_csv, "--by", "group", "--json", out) == 0
+    found = loads(out)
+    assert [each["group"] for each in found] == ["one", "two"]
+    assert found[0]["parameters"]["E"]["low"] is None
+    assert found[0]["parameters"] == found[1]["parameters"]
+
+
+KEYS = ["method", "convention", "cost", "params_exponent", "tokens_exponent", "points", "status",
+        "message"]  # fmt: skip
+
+
+def test_isoflop_writes_its_keys(runs_csv, tmp_path):
+    out, figure = tmp_path / "iso.json", tmp_path / "iso.png"
+    where = "group == 'one'"
+    assert run("isoflop", runs_csv, "--where", where, "--json", out, "--figure", figure) == 0
+    found = loads(out)
+    assert list(found) == KEYS and len(found["points"]) == 4 and figure.exists()
+    for point in found["points"]:
+        assert list(point) == ["flops", "params", "tokens", "loss", "low", "high", "status"]
+        assert point["low"] <= point["params"] <= point["high"]
+    assert set(found["params_exponent"]) == {"value", "low", "high"}
+
+
+def test_frontier_by_all_methods_extrapolates_and_compares(runs_csv, tmp_path, capsys):
+    out, figure = tmp_path / "f.json", tmp_path / "f.svg"
+    arguments = ["--where", "group == 'one'", "--bootstrap", 30, "--at", "1e13,1e14"]
+    assert run("frontier", runs_csv, *arguments, "--json", out, "--figure", figure) == 0
+    found = loads(out)
+    assert len(found) == 2 and [list(each) for each in found] == [["group", *KEYS]] * 2
+    assert [p["flops"] for p in found[0]["points"]] == [1e13, 1e14]
+    assert "agree" in capsys.readouterr().out.lower()
+    assert run("frontier", runs_csv, *arguments, "--method", "fit", "--cost", "6nd") == 0
+
+
+def test_report_is_one_file(runs_csv, tmp_path):
+    page = tmp_path / "page.html"
+    assert run("report", runs_csv, "--where", "group == 'two'", "--bootstrap", 20, "-o", page) == 0
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_power_law_of_any_two_columns(tmp_path):
+    x = np.geomspace(1e3, 1e9, 12)
+    path, out = tmp_path / "xy.csv", tmp_path / "xy.json"
+    path.write_text("c,n\n" + "".join(f"{a!r},{b!r}\n" for a, b in zip(
+        x.tolist(), (0.3 * x**0.5).tolist(), strict=True)))  # fmt: skip
+    assert run("fit", path, "--law", "power", "--x", "c", "--y", "n", "--fix", "E=0",
+               "--json", out) == 0  # fmt: skip
+    found = loads(out)["parameters"]
+    assert found["A"]["value"] == pytest.approx(0.3) and found["alpha"]["value"] == pytest.approx(
+        -0.5
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["fit", "{missing}"], "cannot be read"),
+        (["fit", "{runs}", "--where", "nothing == 1"], "no column 'nothing'"),
+        (["fit", "{runs}", "--where", "loss > 100"], "no row is left"),
+        (["fit", "{runs}", "--loss", "nope"], "no column 'nope'"),
+        (["fit", "{runs}", "--where", "params < 20000"], "usable runs"),
+        (["fit", "{runs}", "--law", "power"], "--x COL --y COL"),
+        (["fit", "{runs}", "--fix", "gamma=1"], "no parameter 'gamma'"),
+        (["isoflop", "{runs}", "--budgets", "1e30"], "within 10 %"),
+        (["fit", "{runs}", "--by", "nope"], "nope"),
+        (["fit", "{runs}", "--json", "{missing}/x/y.json"], "No such file"),
+    ],
+)
+def test_refusals_are_one_line_and_status_1(runs_csv, tmp_path, capsys, arguments, words):
+    filled = [a.format(runs=runs_csv, missing=tmp_path / "missing") for a in arguments]
+    assert run(*filled) == 1
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fit"], ["fit", "x", "--law", "nope"], ["fit", "x", "--delta", "-1"],
+                  ["isoflop", "x", "--budgets", "1e18,zero"]],
+)  # fmt: skip
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run(*arguments)
+    assert caught.value.code == 2
+
+
+def test_published_points_through_the_command(tmp_path):
+    folder = os.environ.get("SCALING_DATA")
+    if not folder:
+        pytest.skip("SCALING_DATA names no folder of published tables")
+    out = tmp_path / "fit.json"
+    assert (
+        run("fit", Path(folder) / "chinchilla_fig4.csv", "--where", "outlier==0", "--json", out)
+        == 0
+    )
+    assert loads(out)["objective"]["value"] == pytest.approx(0.00101827402, abs=1e-9)
+    table = Path(folder) / "porian_rw_isoflops.csv"
+    assert run("isoflop", table, "--by", "experiment", "--json", out) == 0
+    found = {each["group"]: each["params_exponent"]["value"] for each in loads(out)}
+    assert found["1_kaplan_repro"] == pytest.approx(0.835, abs=0.01)
+    assert found["5_tuned_const"] == pytest.approx(0.497, abs=0.01)

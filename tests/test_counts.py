@@ -1,0 +1,91 @@
+"""Counts by formula agree with the tree, with the traced products, and with the compiler."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.extend.core import jaxprs_in_params
+
+from lab import counts, model
+from lab.config import ModelConfig
+
+shapes = st.builds(
+    lambda heads, half, **rest: ModelConfig(d_model=2 * half * heads, n_head=heads, **rest),
+    heads=st.integers(1, 3), half=st.integers(1, 8), n_layer=st.integers(1, 3),
+    vocab_size=st.integers(2, 70), seq_len=st.integers(1, 16), d_ff=st.sampled_from([0, 24]),
+    norm=st.sampled_from(["rmsnorm", "layernorm"]), position=st.sampled_from(["rope", "learned"]),
+    activation=st.sampled_from(["gelu", "swiglu"]), tied=st.booleans(),
+)  # fmt: skip
+
+
+@given(shapes)
+@settings(max_examples=60, deadline=None)
+def test_parameters_by_role_are_those_of_the_tree(cfg):
+    found = counts.count_params(cfg)
+    sizes = {role: 0 for role in ("embed", "hidden", "readout", "gain")}
+    for weight in model.describe(cfg):
+        sizes[weight.role] += weight.size
+    shared = cfg.vocab_size * cfg.d_model if cfg.tied else 0  # a tied table is the readout
+    assert found.embed == sizes["embed"] - shared
+    assert found.hidden == sizes["hidden"] + sizes["gain"]
+    assert found.readout == sizes["readout"] + shared
+    assert found.total == sum(sizes.values())
+
+
+def products(jaxpr) -> int:
+    """FLOPs of every dot_general in a traced program, those inside calls included."""
+    total = 0
+    for equation in jaxpr.eqns:
+        for inner in jaxprs_in_params(equation.params):
+            total += products(inner)
+        if equation.primitive.name == "dot_general":
+            (contract, _), _ = equation.params["dimension_numbers"]
+            depth = np.prod([equation.invars[0].aval.shape[axis] for axis in contract])
+            total += 2 * int(np.prod(equation.outvars[0].aval.shape) * depth)
+    return total
+
+
+@given(shapes)
+@settings(max_examples=25, deadline=None)
+def test_forward_flops_are_every_product_of_the_traced_model(cfg):
+    params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+    tokens = jax.ShapeDtypeStruct((3, cfg.seq_len), jnp.int32)
+    traced = jax.make_jaxpr(lambda p, t: model.apply(cfg, p, t))(params, tokens)
+    forward = counts.flops_exact(cfg, causal=False) / 3  # the code multiplies the whole square
+    assert products(traced.jaxpr) == pytest.approx(3 * cfg.seq_len * forward, rel=1e-12)
+
+
+def test_the_compiler_counts_the_same_where_matrices_dominate():
+    cfg = ModelConfig(
+        d_model=256, n_layer=2, n_head=4, vocab_size=512, seq_len=64, activation="gelu"
+    )
+    params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+    tokens = jax.ShapeDtypeStruct((2, 64), jnp.int32)
+
+    def loss(p, t):
+        return model.apply(cfg, p, t).sum()
+
+    compiled = jax.jit(jax.grad(loss)).lower(params, tokens).compile().cost_analysis()
+    analytic = 2 * 64 * counts.flops_exact(cfg, causal=False)
+    assert compiled["flops"] == pytest.approx(analytic, rel=0.05)
+
+
+def test_conventions_differ_where_they_say():
+    cfg = ModelConfig(d_model=64, n_layer=3, n_head=2, vocab_size=256, seq_len=128)
+    hidden = counts.matrix_params(cfg)
+    assert counts.flops_6n(cfg) == 6 * counts.count_params(cfg).params
+    assert counts.flops_kaplan(cfg) == 6 * hidden + 6 * 3 * 128 * 64
+    # causal attention meets half the keys
+    gap = counts.flops_exact(cfg, causal=False) - counts.flops_exact(cfg)
+    assert gap == pytest.approx(3 * 3 * 4 * 64 * (128 - 129 / 2))
+
+
+def test_hoffmann_count_gives_the_papers_ratios_to_6nd():
+    # Table A4's first row, embedding and logits left out as its ratios imply: 10 x 640, 1.03
+    cfg = ModelConfig(
+        d_model=640, n_layer=10, n_head=10, vocab_size=32_000, seq_len=2048, activation="gelu"
+    )
+    without_ends = counts.flops_hoffmann(cfg) - 3 * 4 * 32_000 * 640
+    assert without_ends / (6 * 73e6) == pytest.approx(1.03, abs=0.02)

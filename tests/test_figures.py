@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from analysis import figures, frontier, isoflop, synthetic, table, uncertainty
+from analysis.fit import fit
+from analysis.laws import Chinchilla, PowerLaw
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+
+
+@pytest.fixture(scope="module")
+def found():
+    runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
+    iso = isoflop.optima(runs)
+    fitted = uncertainty.pairs(fit(Chinchilla, runs), 50)
+    return iso, frontier.from_isoflop(iso), fitted, frontier.from_fit(fitted)
+
+
+def words(figure) -> str:
+    import matplotlib.text
+
+    return "\n".join(t.get_text() for t in figure.findobj(matplotlib.text.Text))
+
+
+def inside(figure) -> bool:
+    """No title, legend entry, axis label or caption reaches beyond the sheet."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    texts = list(figure.texts)
+    for ax in figure.axes:
+        texts += [ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label]
+        legends = [child for child in ax.get_children() if hasattr(child, "get_texts")]
+        texts += [text for legend in legends for text in legend.get_texts()]
+    boxes = [text.get_window_extent() for text in texts if text.get_text()]
+    width, height = figure.bbox.width, figure.bbox.height
+    return len(boxes) > 3 and all(
+        box.x0 > -1 and box.y0 > -1 and box.x1 < width + 1 and box.y1 < height + 1 for box in boxes
+    )
+
+
+def test_valleys_hold_every_run_each_minimum_and_a_caption_of_the_same_objects(found):
+    iso, front, _, _ = found
+    figure = figures.isoflop(iso, front, {"bigram": 2.51, "a $ sign": 2.2})
+    points = np.concatenate([c.get_offsets() for c in figure.axes[0].collections])
+    for run in zip(iso.runs.params, iso.runs.loss, strict=True):
+        assert np.isclose(points, run).all(1).any()
+    text = words(figure)
+    assert "bigram  2.51" in text and str(front.params_exponent) in text
+    assert f"{len(iso.runs)} runs at 4 budgets" in text.replace("\n", " ")
+    assert "more than 1 epoch" in text
+    assert inside(figure)
+
+
+def test_every_method_and_an_edge_can_be_drawn():
+    runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0)
+    for method in isoflop.METHODS:
+        iso = isoflop.optima(runs, method=method)
+        assert "at an edge: not used" in words(figures.isoflop(iso, frontier.from_isoflop(iso)))
+
+
+def test_frontier_panels_name_both_exponents(found):
+    _, valley, _, parametric = found
+    figure = figures.frontier([valley, parametric], at=[1e14])
+    text = words(figure)
+    for front in (valley, parametric):
+        assert f"a = {front.params_exponent}" in text and f"b = {front.tokens_exponent}" in text
+    assert figure.axes[0].get_xlim()[1] > 1e14
+    assert inside(figure)
+
+
+def test_law_figure_shows_every_run_and_its_residual(found):
+    fitted = found[2]
+    figure = figures.law(fitted)
+    points = figure.axes[1].collections[-1].get_offsets()
+    expected = 100 * (
+        fitted.runs.loss / fitted.law.loss(fitted.runs.params, fitted.runs.tokens) - 1
+    )
+    np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected), atol=1e-9)
+    assert inside(figure)
+    x = np.geomspace(1e3, 1e6, 9)
+    assert figures.law(fit(PowerLaw, table.of(x=x, y=1 + x**-0.3))).axes
+
+
+def test_drawing_leaves_the_callers_style_alone(found):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    figures.law(found[2])
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(50_000, "50k"), (1e6, "1M"), (2.5e9, "2.5B"), (1e12, "1T"), (7, "7")]
+)
+def test_counts_read_as_people_say_them(value, text):
+    assert figures.human(value) == text

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from analysis import cost, frontier, isoflop, synthetic, table, uncertainty
+from analysis.fit import fit
+from analysis.laws import Chinchilla, PowerLaw
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+BUDGETS = np.geomspace(1e12, 1.6e13, 5)
+
+
+def test_cost_is_found_in_the_table_and_6nd_is_recognised():
+    runs = synthetic.isoflop(TRUTH, BUDGETS, k=9.0, p=0.93)
+    found = cost.of(runs)
+    assert (found.k, found.p) == pytest.approx((9.0, 0.93)) and found.deviation < 1e-9
+    assert cost.of(runs, "6nd") == cost.SIX
+    assert (cost.of(synthetic.isoflop(TRUTH, BUDGETS)).k, found.tokens(1e6, 1e15)) == (
+        6.0,
+        pytest.approx(1e15 / (9 * 1e6**0.93)),
+    )
+
+
+@pytest.mark.parametrize(("k", "p"), [(6.0, 1.0), (9.0, 0.93)])
+def test_both_approaches_give_the_planted_frontier_under_one_cost(k, p):
+    runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, k=k, p=p)
+    by_valley = frontier.from_isoflop(isoflop.optima(runs))
+    by_fit = frontier.from_fit(fit(Chinchilla, runs))
+    a, b = TRUTH.exponents(p)
+    for found, tolerance in ((by_valley, 0.01), (by_fit, 1e-3)):
+        assert found.params_exponent.value == pytest.approx(a, abs=tolerance)
+        assert found.tokens_exponent.value == pytest.approx(b, abs=tolerance)
+        np.testing.assert_allclose(found.params.value, TRUTH.optimum(BUDGETS, k, p)[0], rtol=0.03)
+    assert by_valley.cost == by_fit.cost
+
+
+@pytest.mark.parametrize("method", ["isoflop", "fit"])
+def test_extrapolation_mostly_holds_the_truth_and_widens(method):
+    far, held = np.array([4e12, 1e14]), []
+    params, tokens = TRUTH.optimum(far)
+    for seed in range(12):
+        runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, noise=0.002, replicates=4, seed=seed)
+        if method == "isoflop":
+            found = frontier.from_isoflop(isoflop.optima(runs, draws=300))
+        else:
+            found = frontier.from_fit(uncertainty.pairs(fit(Chinchilla, runs), 100))
+        bands = found.at(far)
+        truth = (params, tokens, TRUTH.loss(params, tokens))
+        held.append([(b.low < t) & (t < b.high) for b, t in zip(bands, truth, strict=True)])
+        assert bands[0].high[1] / bands[0].low[1] > bands[0].high[0] / bands[0].low[0]
+    assert np.mean(held, axis=0).min() >= 0.7
+    with pytest.raises(ValueError, match="positive"):
+        found.at([0.0])
+
+
+def test_points_carry_intervals_around_their_values():
+    runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=7, noise=0.002, replicates=4)
+    found = frontier.from_isoflop(isoflop.optima(runs))
+    for band in (found.params, found.tokens, found.loss):
+        assert (band.low <= band.value).all() and (band.value <= band.high).all()
+
+
+def test_agreement_is_said_and_disagreement_too():
+    runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, noise=0.002, replicates=4)
+    valley = frontier.from_isoflop(isoflop.optima(runs))
+    fitted = frontier.from_fit(uncertainty.pairs(fit(Chinchilla, runs), 200))
+    assert "agree" in frontier.agree(valley, fitted)
+    other = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.2, beta=0.6)
+    far = synthetic.isoflop(other, BUDGETS, sizes=9, noise=0.002, replicates=4)
+    away = frontier.from_fit(uncertainty.pairs(fit(Chinchilla, far), 200))
+    assert "DISAGREE" in frontier.agree(valley, away)
+    assert "no interval" in frontier.agree(valley, frontier.from_fit(fit(Chinchilla, runs)))
+    six = frontier.from_fit(fit(Chinchilla, runs), cost.Cost(9.0, 0.9, "other"))
+    assert "different costs" in frontier.agree(valley, six)
+
+
+def test_a_law_without_optimum_and_a_single_budget_are_refused():
+    x = np.geomspace(1, 100, 9)
+    line = fit(PowerLaw, table.of(x=x, y=1 + x**-0.5))
+    with pytest.raises(ValueError, match="no optimum"):
+        frontier.from_fit(line, cost.SIX, np.array([1e12]))
+    single = frontier.from_isoflop(isoflop.optima(synthetic.isoflop(TRUTH, [1e12])))
+    assert single.status == "few"
+    with pytest.raises(ValueError, match="fewer than two budgets"):
+        single.at([1e13])

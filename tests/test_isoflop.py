@@ -1,0 +1,150 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis import frontier, isoflop, synthetic, table
+from analysis.curves import akima, interpolate
+from analysis.laws import Chinchilla
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+BUDGETS = [8e11, 1.6e12, 3.2e12, 6.4e12]
+
+
+def published(name: str) -> Path:
+    folder = os.environ.get("SCALING_DATA")
+    if not folder:
+        pytest.skip("SCALING_DATA names no folder of published tables")
+    return Path(folder) / name
+
+
+@pytest.mark.parametrize("method", isoflop.METHODS)
+def test_planted_optima_come_back(method):
+    runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9)
+    iso = isoflop.optima(runs, method=method)
+    for profile in iso.profiles:
+        params, tokens = TRUTH.optimum(profile.budget)
+        assert profile.status == "ok"
+        assert profile.params == pytest.approx(params, rel=0.03)
+        assert profile.tokens == pytest.approx(tokens, rel=0.03)
+        assert profile.loss == pytest.approx(TRUTH.loss(params, tokens), rel=1e-3)
+        assert 6 * profile.params * profile.tokens == pytest.approx(profile.flops, rel=1e-3)
+
+
+def test_the_minimum_of_the_akima_curve_is_its_minimum():
+    rng = np.random.default_rng(0)
+    x = np.sort(rng.normal(size=8))
+    for _ in range(50):
+        y = rng.normal(size=8)
+        place, height, _ = interpolate(x, y[None], 1.0)
+        dense = akima(x, y, np.linspace(x[0], x[-1], 20001))
+        assert height[0] == pytest.approx(dense.min(), abs=1e-4)
+        assert height[0] <= dense.min() + 1e-12
+        assert akima(x, y, place)[0] == pytest.approx(height[0], abs=1e-9)
+
+
+def test_akima_agrees_with_scipy():
+    from scipy.interpolate import Akima1DInterpolator
+
+    rng = np.random.default_rng(1)
+    x, y = np.sort(rng.normal(size=9)), rng.normal(size=9)
+    at = np.linspace(x[0], x[-1], 101)
+    np.testing.assert_allclose(akima(x, y, at), Akima1DInterpolator(x, y)(at), atol=1e-10)
+
+
+@pytest.mark.parametrize("method", isoflop.METHODS)
+@pytest.mark.parametrize(("centre", "end"), [(20.0, "smallest"), (0.05, "largest")])
+def test_a_profile_without_a_valley_is_an_edge_and_stays_out_of_the_exponent(method, centre, end):
+    good = synthetic.isoflop(TRUTH, BUDGETS[:3], sizes=7)
+    bad = synthetic.isoflop(TRUTH, BUDGETS[3:], sizes=7, centre=centre)
+    names = ("budget", "params", "tokens", "flops", "loss")
+    both = table.of(**{n: np.concatenate([good.column(n), bad.column(n)]) for n in names})
+    iso = isoflop.optima(both, method=method)
+    assert [p.status for p in iso.profiles] == ["ok", "ok", "ok", "edge"]
+    assert end in iso.profiles[3].message
+    alone = frontier.from_isoflop(isoflop.optima(good, method=method))
+    found = frontier.from_isoflop(iso)
+    assert found.params_exponent.value == pytest.approx(alone.params_exponent.value, rel=1e-9)
+    assert "6.4e+12 (edge)" in found.message
+
+
+def test_two_sizes_are_few_and_a_valley_below_the_noise_is_flat():
+    few = isoflop.optima(synthetic.isoflop(TRUTH, BUDGETS, sizes=2))
+    assert {p.status for p in few.profiles} == {"few"}
+    assert frontier.from_isoflop(few).status == "few"
+    found = []
+    for seed in range(8):
+        runs = synthetic.isoflop(TRUTH, BUDGETS, span=1.5, noise=0.02, replicates=6, seed=seed)
+        found += [p.status for p in isoflop.optima(runs, draws=100).profiles]
+    assert found.count("ok") < 0.2 * len(found)
+
+
+def test_noise_is_what_replicate_seeds_show():
+    runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=40, seed=2)
+    iso = isoflop.optima(runs)
+    assert iso.sigma == pytest.approx(0.004, rel=0.35) and "seed" in iso.sigma_source
+    bare = table.of(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
+    assert "residuals" in isoflop.optima(bare).sigma_source
+
+
+def test_a_column_that_differs_makes_runs_no_replicates():
+    runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=3)
+    columns = {n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss", "seed")}
+    iso = isoflop.optima(table.of(**columns, learning_rate=np.arange(len(runs)) * 1.0))
+    assert "residuals" in iso.sigma_source
+
+
+def test_intervals_hold_the_truth_and_both_methods():
+    held = 0
+    for seed in range(20):
+        runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=7, noise=0.002, replicates=3, seed=seed)
+        iso = isoflop.optima(runs, draws=300)
+        found = frontier.from_isoflop(iso)
+        held += found.params_exponent.low <= TRUTH.exponents()[0] <= found.params_exponent.high
+        for profile, other in zip(iso.profiles, iso.other_params, strict=True):
+            assert profile.low <= profile.params <= profile.high
+            assert np.isnan(other) or profile.low <= other <= profile.high
+    assert held >= 16
+
+
+def test_budgets_by_column_by_list_and_by_gaps_are_the_same_groups():
+    runs = synthetic.isoflop(TRUTH, BUDGETS)
+    bare = table.of(params=runs.params, tokens=runs.tokens, flops=runs.flops, loss=runs.loss)
+    found = [isoflop.optima(runs), isoflop.optima(bare), isoflop.optima(bare, budgets=BUDGETS)]
+    for iso in found[1:]:
+        assert [p.params for p in iso.profiles] == pytest.approx(
+            [p.params for p in found[0].profiles]
+        )
+    with pytest.raises(ValueError, match="no run lies within 10 %"):
+        isoflop.optima(runs, budgets=[1e20])
+    smear = table.of(params=np.geomspace(1e5, 1e7, 60), tokens=[1e8] * 60, loss=[3.0] * 60)
+    with pytest.raises(ValueError, match="give --budgets"):
+        isoflop.optima(smear)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "published_a", "parabola_a"),
+    [("1_kaplan_repro", 0.835, 0.838), ("2_count_head", 0.700, 0.694),
+     ("3_short_warmup", 0.606, 0.593), ("4_cosine_matched", 0.572, 0.549),
+     ("5_tuned_const", 0.497, 0.500)],
+)  # fmt: skip
+def test_porian_exponents(experiment, published_a, parabola_a):
+    runs = table.read(published("porian_rw_isoflops.csv"), where=f"experiment == '{experiment}'")
+    for method, value, tolerance in (
+        ("interpolate", published_a, 0.01),
+        ("parabola", parabola_a, 0.03),
+    ):
+        found = frontier.from_isoflop(isoflop.optima(runs, method=method))
+        assert found.params_exponent.value == pytest.approx(value, abs=tolerance)
+        assert found.params_exponent.low < published_a < found.params_exponent.high
+
+
+@pytest.mark.parametrize("window", [1.0, 1.5, 2.0])
+def test_chinchilla_approach_2(window):
+    runs = table.read(published("chinchilla_fig4.csv"), where="outlier == 0")
+    budgets = [6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21]
+    iso = isoflop.optima(runs, method="parabola", window=window, budgets=budgets)
+    found = frontier.from_isoflop(iso)
+    assert found.params_exponent.value == pytest.approx(0.51, abs=0.03)
+    assert found.tokens_exponent.value == pytest.approx(0.495, abs=0.03)

@@ -1,0 +1,101 @@
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from analysis import frontier, isoflop, report, synthetic, table, uncertainty
+from analysis.fit import fit
+from analysis.laws import Chinchilla
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+VOID = {"meta", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """Collects tags and text, and checks that every tag is closed."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.links, self.text = [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.links += [v for k, v in attrs if k in ("src", "href")]
+        assert not any(k.startswith("on") for k, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    assert not reader.open
+    return reader
+
+
+@pytest.fixture(scope="module")
+def parts():
+    runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
+    iso = isoflop.optima(runs)
+    fitted = uncertainty.pairs(fit(Chinchilla, runs), 50)
+    return runs, iso, fitted, [frontier.from_isoflop(iso), frontier.from_fit(fitted)]
+
+
+def test_the_page_stands_alone_and_says_what_was_found(parts):
+    runs, iso, fitted, fronts = parts
+    page = report.page(
+        runs, title="A grid", intro="Small models.", fit=fitted, isoflop=iso, frontiers=fronts,
+        notes=["First note."], references={"bigram": 2.5}, command="make run",
+    )  # fmt: skip
+    reader = read(page)
+    assert reader.tags.count("img") == 3
+    assert all(link.startswith("data:image/png;base64,") for link in reader.links)
+    assert "script" not in reader.tags
+    for words in ("A grid", "Small models.", "First note.", "make run", frontier.agree(*fronts)):
+        assert words in reader.text
+    for run_id in runs.columns["run_id"]:
+        assert run_id in reader.text
+    for name, value in fitted.parameters.items():
+        assert name in reader.text and f"{value:.6g}" in reader.text
+
+
+def test_the_same_inputs_give_the_same_page(parts):
+    runs, iso, _, fronts = parts
+    pages = {report.page(runs, title="x", isoflop=iso, frontiers=fronts) for _ in range(2)}
+    assert len(pages) == 1
+
+
+EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;$x_"
+
+
+def test_hostile_names_are_only_text(parts):
+    runs = parts[0]
+    columns = {name: runs.column(name) for name in ("budget", "params", "tokens", "flops", "loss")}
+    columns[EVIL] = np.array([f"{EVIL}{i}" for i in range(len(runs))], object)
+    columns["status"] = np.array([EVIL] + ["done"] * (len(runs) - 1), object)
+    hostile = table.of(EVIL, **columns)
+    iso = isoflop.optima(hostile)
+    page = report.page(
+        hostile, title=EVIL, intro=EVIL, isoflop=iso, frontiers=[frontier.from_isoflop(iso)],
+        notes=[EVIL], references={EVIL: 2.2}, command=EVIL,
+    )  # fmt: skip
+    reader = read(page)
+    assert "script" not in reader.tags and "x" not in reader.links
+    assert reader.text.count("<script>alert(1)</script>") > 5
+    assert f"status is {EVIL}" in reader.text
+
+
+def test_statuses_and_flags_become_warnings(parts):
+    runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], centre=25.0).flag(2, "by hand")
+    iso = isoflop.optima(runs)
+    text = read(
+        report.page(runs, title="x", isoflop=iso, frontiers=[frontier.from_isoflop(iso)])
+    ).text
+    assert "What to be careful about" in text
+    assert "by hand" in text and "is edge" in text

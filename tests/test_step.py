@@ -1,0 +1,99 @@
+"""The training step: one update is right, and how updates are dispatched changes nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from tests.conftest import change
+
+from lab import data, step
+from lab.corpora import prepare
+
+
+def start(config):
+    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    init = jax.jit(lambda key, hyper: step.init_state(config.shape, key, hyper))
+    return init(jax.random.key(config.seed), hyper)
+
+
+def some_tokens(config, steps):
+    corpus = prepare(config.data.corpus, quiet=True)
+    L = config.model.seq_len
+    return data.batches(corpus.train, config.data_seed, 0, steps, config.batch_size, L)
+
+
+def same(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_one_update_is_the_library_optimiser_s(config, optimizer):
+    config = change(config, optim__optimizer=optimizer, optim__warmup_steps=1)
+    state, tokens = start(config), some_tokens(config, 1)[0]
+    found, metrics = jax.jit(lambda s, t: step.train_step(config.shape, s, t))(state, tokens)
+    o = config.optim
+    decayed = step.by_role(config.model, state.params, lambda r: r in ("hidden", "readout"))
+    base = (
+        optax.scale_by_adam(o.beta1, o.beta2, o.eps) if optimizer == "adamw" else optax.identity()
+    )
+    reference = optax.chain(
+        optax.clip_by_global_norm(o.clip), base,
+        optax.add_decayed_weights(o.weight_decay, mask=decayed),
+        optax.scale_by_learning_rate(o.learning_rate),
+    )  # fmt: skip
+
+    @jax.jit
+    def by_the_library(params):
+        loss, grads = step.loss_and_grads(config.shape, params, tokens)
+        updates, _ = reference.update(grads, reference.init(params), params)
+        return loss, optax.apply_updates(params, updates)
+
+    loss, expected = by_the_library(state.params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found.params, expected
+    )
+    assert float(metrics["loss"]) == pytest.approx(float(loss), rel=1e-6)
+    assert float(loss) == pytest.approx(np.log(8), rel=1e-5)  # the first loss is ln V
+
+
+def test_how_many_updates_share_a_dispatch_does_not_change_a_bit(config):
+    tokens = some_tokens(config, 6)
+    many = jax.jit(lambda s, t, n: step.train_steps(config.shape, s, t, n))
+    at_once, losses = many(start(config), tokens, 6)
+    one_by_one, seen = start(config), []
+    for i in range(6):
+        one_by_one, metrics = many(one_by_one, np.roll(tokens, -i, axis=0), 1)
+        seen.append(metrics["loss"][0])
+    same(at_once, one_by_one)
+    same(losses["loss"], jnp.stack(seen))
+    assert int(at_once.step) == 6
+
+
+def test_micro_batches_give_the_whole_batch_s_gradient(config):
+    whole, parts = config.shape, change(config, micro_batch=2).shape
+    state, tokens = start(config), some_tokens(config, 1)[0]
+    state = jax.jit(lambda s: step.train_step(whole, s, tokens)[0])(state)  # from the zero readout
+    a, b = (
+        jax.jit(lambda p, shape=shape: step.loss_and_grads(shape, p, tokens))(state.params)
+        for shape in (whole, parts)
+    )
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-7), a, b)
+
+
+def test_rate_and_decay_are_arrays_and_need_no_new_program(config):
+    tokens = some_tokens(config, 2)
+    compiled = jax.jit(lambda s, t, n: step.train_steps(config.shape, s, t, n))
+    for rate, decay, seed in ((0.01, 0.1, 0), (0.02, 0.0, 1)):
+        other = change(config, optim__learning_rate=rate, optim__weight_decay=decay, seed=seed)
+        assert other.shape == config.shape
+        compiled(start(other), tokens, 2)
+    assert compiled._cache_size() == 1
+
+
+def test_evaluation_counts_each_masked_target_once(config):
+    state, tokens = start(config), some_tokens(config, 1)[0]
+    mask = np.zeros((8, 16), np.float32)
+    mask[:, 3:5] = 1
+    nats = step.eval_step(config.model, state.params, tokens, mask)
+    np.testing.assert_allclose(nats, 2 * np.log(8), rtol=1e-5)
