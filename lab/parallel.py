@@ -1,7 +1,8 @@
 """Where a step runs: the only file that says mesh, pmap or shard_map.
 
 `compile_step` gives the same three calls whatever the way: `place` puts a state where the step
-wants it, `step` advances it (its state is donated), `fetch` gives back one plain copy.
+wants it (a copy: the caller's stays whole), `step` advances it (its state is donated), `fetch`
+gives back one plain state, good until the next step.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
@@ -41,7 +43,8 @@ def compile_step(shape: Shape, way: Way = "jit", devices: Sequence[jax.Device] =
     devices = list(devices) or jax.local_devices()[:1]
     if way == "jit":
         step = jax.jit(partial(step_module.train_steps, shape), donate_argnums=0)
-        return Compiled(partial(jax.device_put, device=devices[0]), step, lambda state: state)
+        place = lambda state: jax.device_put(copied(state), devices[0])  # noqa: E731
+        return Compiled(place, step, lambda state: state)
     per_device = (shape.micro_batch or shape.batch_size) / len(devices)
     if per_device != int(per_device):
         raise ValueError(
@@ -51,13 +54,18 @@ def compile_step(shape: Shape, way: Way = "jit", devices: Sequence[jax.Device] =
     return (over_mesh if way == "mesh" else over_replicas)(shape, devices)
 
 
+def copied(state: TrainState) -> TrainState:
+    """`device_put` may share memory with its source, which the step's donation would then free."""
+    return jax.tree.map(jnp.copy, state)
+
+
 def over_mesh(shape: Shape, devices: list[jax.Device]) -> Compiled:
     mesh = jax.sharding.Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     whole = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(None, "data"))
     step = jax.jit(partial(step_module.train_steps, shape), donate_argnums=0, out_shardings=whole)
     return Compiled(
-        place=lambda state: jax.device_put(state, whole),
+        place=lambda state: jax.device_put(copied(state), whole),
         step=lambda state, tokens_SBL, n: step(state, jax.device_put(tokens_SBL, split), n),
         fetch=lambda state: jax.device_put(state, devices[0]),
     )

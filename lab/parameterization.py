@@ -22,8 +22,9 @@ class Parameterization:
     attention_exponent: float  # of the multiplier on q.k
 
     def init_std(self, role: str, fan_in: int) -> float:
-        """Readouts start at zero, so that the first loss is ln V whatever the width."""
-        return {"gain": 0.0, "readout": 0.0}.get(role, fan_in**-0.5)
+        """All matrices start at fan_in**-0.5. A readout that starts at zero was tried: small models
+        then stay on the n-gram plateau for longer (experiments/README.md)."""
+        return {"gain": 0.0}.get(role, fan_in**-0.5)
 
     def rate(self, role: str, d_model: int) -> float:
         return (d_model / BASE_WIDTH) ** self.rate_exponent[role]

@@ -145,7 +145,7 @@ class Run:
         self.program = program(shape, self.trainer.way, tuple(self.trainer.devices))
         hyper = {name: jnp.float32(value) for name, value in step.hyper_of(self.config).items()}
         self.fresh = self.program.init(jax.random.key(self.config.seed), hyper)
-        idle = self.program.train.place(jax.tree.map(jnp.copy, self.fresh))
+        idle = self.program.train.place(self.fresh)
         width = self.config.model.seq_len + 1
         self.no_tokens_SBL = np.zeros((shape.steps_per_dispatch, shape.batch_size, width), np.int32)
         jax.block_until_ready(self.program.train.step(idle, self.no_tokens_SBL, np.int32(0)))
@@ -157,6 +157,7 @@ class Run:
         run_id = self.config.run_id
         self.step, state, warnings = self.checkpoints.restore(self.fresh)
         self.state = self.program.train.place(state)
+        del self.fresh
         for warning in warnings:
             print(f"warning: {warning}", flush=True)
         self.store.start_curve(run_id, self.step)

@@ -71,8 +71,9 @@ def start(task: Task) -> Worker:
     log = folder / f"worker-{stamp}.log"
     with log.open("w") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lab.launch.worker"], stdin=subprocess.PIPE, stdout=file,
-            stderr=subprocess.STDOUT, env=environment(task.devices),
+            [sys.executable, "-m", "lab.launch.worker", str(task.store)],  # told for `ps` alone
+            stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT,
+            env=environment(task.devices),
             start_new_session=True,  # Ctrl-C reaches the launcher alone, which tells the workers
         )  # fmt: skip
     with suppress(BrokenPipeError):  # a worker that died at once is seen by the loop

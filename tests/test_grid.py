@@ -1,0 +1,51 @@
+"""Grids: what is in them, how they group, what they cost."""
+
+import pytest
+
+from lab import counts, grid
+from tests.conftest import change
+
+
+def test_a_product_has_every_combination_once(config):
+    runs = grid.product(config, optim__learning_rate=[0.1, 0.2], seed=[0, 1, 2])
+    assert len({run.run_id for run in runs}) == 6
+    assert [(r.optim.learning_rate, r.seed) for r in runs[:3]] == [(0.1, 0), (0.1, 1), (0.1, 2)]
+    with pytest.raises(ValueError, match="no field 'optim__rate'"):
+        grid.product(config, optim__rate=[1])
+
+
+def test_cells_of_a_budget_use_it_up(config):
+    models = grid.ladder([(2, 16, 2), (1, 8, 1), (1, 16, 2)], vocab_size=8, seq_len=16)
+    sizes = [counts.count_params(model).params for model in models]
+    assert sizes == sorted(sizes)
+    runs = grid.isoflop({1e8: models, 2e8: models}, data=config.data, batch_tokens=128,
+                        optim=lambda model, tokens: config.optim)  # fmt: skip
+    for run in runs:
+        assert counts.run_flops(run) == pytest.approx(run.budget, rel=0.02)
+    shapes = grid.group_by_shape(runs)
+    assert len(shapes) == 3 and all(len(group) == 2 for group in shapes.values())
+    assert [run.budget for run in next(iter(shapes.values()))] == [2e8, 1e8]  # longest first
+
+
+def test_too_few_tokens_and_too_many_epochs_are_refused(config):
+    models = grid.ladder([(1, 16, 2)], vocab_size=8, seq_len=16)
+    make = lambda budget, least: grid.isoflop(  # noqa: E731
+        {budget: models}, data=config.data, batch_tokens=128, min_tokens=least,
+        optim=lambda model, tokens: config.optim)  # fmt: skip
+    with pytest.raises(ValueError, match=r"1 x 16.* under min_tokens=1,000,000.*smaller models"):
+        make(1e8, 10**6)
+    with pytest.raises(ValueError, match=r"epochs of the .*max_epochs=1;"):
+        make(1e12, 0)
+
+
+def test_a_run_named_twice_is_trained_once(config):
+    again = change(config, budget=1e9)
+    assert len(grid.unique([config, again, change(config, seed=1)])) == 2
+
+
+def test_a_price_follows_timed_runs(config):
+    twice = change(config, tokens=2 * config.tokens)
+    assumed = grid.price([config, twice], workers=2)
+    assert not assumed.measured and assumed.tokens == 3 * config.tokens
+    timed = grid.price([config, twice], workers=2, timed=[(config, 10.0)])
+    assert timed.measured and timed.seconds == pytest.approx((10 + 20) / 2)

@@ -1,0 +1,145 @@
+"""Real `lab run` processes on a tiny grid: shared, interrupted, killed, gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, data_folder
+
+TINY = ROOT / "tests" / "tiny.py"
+TIMES = ("seconds", "compile_seconds", "tokens_per_second", "finished", "host")
+
+
+def launch(store: Path, *options: str) -> subprocess.Popen:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()}
+    command = [sys.executable, "-m", "lab", "run", str(TINY), "--store", str(store), *options]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, start_new_session=True)  # fmt: skip
+
+
+def records(store: Path) -> dict[str, dict]:
+    found = {}
+    for path in store.glob("*/record.json"):
+        record = json.loads(path.read_text())
+        found[path.parent.name] = {k: v for k, v in record.items() if k not in TIMES}
+    return found
+
+
+def begun(store: Path) -> list[str]:
+    """Run ids in the order their training began, over all workers' logs."""
+    lines = [line for log in (store / ".logs").glob("*.log") for line in log.read_text().splitlines()]
+    return [line.split()[1] for line in sorted(lines) if line.endswith("begins")]
+
+
+def processes(store: Path) -> list[int]:
+    """Workers of this store that live, by their command lines."""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    return [int(line.split()[0]) for line in listed.splitlines() if f"lab.launch.worker {store}" in line]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    store = tmp_path_factory.mktemp("undisturbed") / "runs"
+    process = launch(store)
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    return store
+
+
+def test_every_run_of_the_grid_is_done_once(undisturbed):
+    found = records(undisturbed)
+    assert len(found) == 4 and {record["status"] for record in found.values()} == {"done"}
+    assert sorted(begun(undisturbed)) == sorted(found)
+
+
+def test_a_second_run_trains_nothing(undisturbed):
+    before = begun(undisturbed)
+    process = launch(undisturbed)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 0 and "0 to train" in said
+    assert begun(undisturbed) == before
+
+
+def test_a_deleted_run_alone_is_trained_again_to_the_same_bits(undisturbed):
+    before, started = records(undisturbed), begun(undisturbed)
+    gone = sorted(before)[1]
+    subprocess.run(["rm", "-r", str(undisturbed / gone)], check=True)
+    process = launch(undisturbed)
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0 and "1 to train" in said
+    assert records(undisturbed) == before
+    again = begun(undisturbed)
+    assert len(again) == len(started) + 1 and again.count(gone) == 2
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_finished_grid_is_the_same(undisturbed, tmp_path):
+    store = tmp_path / "runs"
+    for patience in (5.0, 7.0, 9.0):
+        process = launch(store, "--save-seconds", "0.2")
+        time.sleep(patience)
+        before = records(store)
+        os.killpg(process.pid, signal.SIGKILL)  # the launcher; its workers notice, or are killed
+        for pid in processes(store):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        assert before.items() <= records(store).items()
+    process = launch(store)
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    assert records(store) == records(undisturbed)
+    for run_id in records(store):  # the curves too, times aside
+        curves = [
+            [line.rsplit(",", 1)[0] for line in (s / run_id / "curve.csv").read_text().splitlines()]
+            for s in (store, undisturbed)
+        ]
+        assert curves[0] == curves[1]
+
+
+@pytest.mark.slow
+def test_two_launchers_share_one_store_and_train_nothing_twice(undisturbed, tmp_path):
+    store = tmp_path / "runs"
+    both = [launch(store, "--workers", "1"), launch(store, "--workers", "1")]
+    for process in both:
+        said, _ = process.communicate(timeout=400)
+        assert process.returncode == 0, said
+    assert records(store) == records(undisturbed)
+    assert sorted(begun(store)) == sorted(records(store))
+
+
+@pytest.mark.slow
+def test_an_interrupted_grid_says_how_to_go_on_and_leaves_no_worker(tmp_path):
+    store = tmp_path / "runs"
+    process = launch(store)
+    deadline = time.monotonic() + 60
+    while not list(store.glob("*/curve.csv")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=100)
+    assert process.returncode == 1 and "the same command goes on from here" in said
+    for claim in store.glob("*/claim-*.json"):
+        assert json.loads(claim.read_text()).get("released")
+
+
+def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
+    store = tmp_path / "runs"
+    experiment = tmp_path / "bad.py"
+    experiment.write_text(
+        "import sys; sys.path.insert(0, %r)\n" % str(TINY.parent)
+        + "import tiny\nfrom lab.grid import with_fields\n"
+        "def runs():\n    a, *rest = tiny.runs()\n"
+        "    return [with_fields(a, {'data__sha256': '0' * 64}), rest[-1]]\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()}
+    command = [sys.executable, "-m", "lab", "run", str(experiment), "--store", str(store)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and len(records(store)) == 1
+    assert "failed: " in done.stderr and "the data changed since" in done.stderr
+    (failure,) = store.glob("*/failure.json")
+    assert "Traceback" in json.loads(failure.read_text())["log"]

@@ -1,0 +1,140 @@
+"""A run stopped and resumed equals one left alone; a run that diverges harms nobody."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from lab import corpora, train
+from lab.store import Store
+from tests.conftest import change
+
+
+@pytest.fixture
+def corpus(config):
+    return corpora.prepare(config.data.corpus, quiet=True)
+
+
+@pytest.fixture
+def longer(config):
+    """More updates than one dispatch makes, so that there is a middle to stop in."""
+    return change(config, tokens=300 * 128)
+
+
+def trainer_in(folder, **options):
+    return train.Trainer(Store(folder), jax.local_devices()[:1], **options)
+
+
+def trained(trainer, config, corpus, claim=None):
+    claim = claim or trainer.store.claim(config)
+    record = trainer.train(config, corpus, claim)
+    claim.release()
+    return record
+
+
+def without_times(store, config):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in store.curve(config.run_id)]
+
+
+def stopping_after(n):
+    looks = iter(range(10**6))
+    return lambda: next(looks) >= n
+
+
+def test_a_run_learns_and_says_what_it_cost(tmp_path, longer, corpus):
+    trainer = trainer_in(tmp_path)
+    record = trained(trainer, longer, corpus)
+    curve = trainer.store.curve(longer.run_id)
+    assert record["status"] == "done" and record["steps"] == 300
+    assert corpus.baselines["entropy_rate"]["nats_per_token"] < record["loss"] < math.log(8)
+    assert record["loss"] < float(curve[0]["loss"]) - 0.2
+    # one symbol is one byte here
+    assert record["bits_per_byte"] == pytest.approx(record["loss"] / math.log(2), rel=1e-12)
+    assert record["held_out_tokens"] == corpus.n_held_out - 1
+    assert [int(row["step"]) for row in curve] == train.eval_steps(300)
+
+
+def test_stopped_anywhere_and_resumed_equals_left_alone_to_the_last_bit(tmp_path, longer, corpus):
+    alone = trainer_in(tmp_path / "alone")
+    whole = trained(alone, longer, corpus)
+    for looks in (1, 4, 9):
+        part = trainer_in(tmp_path / f"stopped-{looks}", stopping=stopping_after(looks))
+        assert trained(part, longer, corpus) is None
+        rest = trainer_in(tmp_path / f"stopped-{looks}")
+        record = trained(rest, longer, corpus)
+        for name in ("loss", "loss_se", "bits_per_byte", "steps"):
+            assert record[name] == whole[name], (looks, name)
+        assert without_times(rest.store, longer) == without_times(alone.store, longer)
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_the_same(tmp_path, longer, corpus, capsys):
+    whole = trained(trainer_in(tmp_path / "alone"), longer, corpus)
+    part = trainer_in(tmp_path / "hurt", stopping=stopping_after(6), save_seconds=0.0)
+    assert trained(part, longer, corpus) is None
+    folder = part.store.folder(longer.run_id) / "checkpoints"
+    steps = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+    assert len(steps) == 2
+    for file in (folder / str(steps[-1])).rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    record = trained(trainer_in(tmp_path / "hurt"), longer, corpus)
+    assert f"checkpoint {steps[-1]}" in capsys.readouterr().out
+    assert (folder.parent / f"damaged-checkpoint-{steps[-1]}").exists()
+    assert record["loss"] == whole["loss"]
+
+
+def test_a_run_that_diverges_ends_with_its_last_good_values(tmp_path, longer, corpus):
+    wild = change(longer, optim__learning_rate=1e6, optim__optimizer="sgd", optim__clip=0.0,
+                  optim__warmup_fraction=0.3)  # fmt: skip
+    trainer = trainer_in(tmp_path)
+    record = trained(trainer, wild, corpus)
+    assert record["status"] == "diverged" and record["loss"] is None
+    assert record["steps"] < 300
+    assert record["last_good"]["loss"] is None or math.isfinite(record["last_good"]["loss"])
+    assert trained(trainer, longer, corpus)["status"] == "done"
+
+
+def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corpus):
+    trainer = trainer_in(tmp_path)
+    claim = trainer.store.claim(longer)
+    claim.release()
+    assert trainer.store.claim(longer)  # another one holds it now
+    with pytest.raises(train.LostClaim):
+        trainer.train(longer, corpus, claim)
+    assert trainer.store.record(longer.run_id) is None
+    assert not trainer.store.curve(longer.run_id)
+
+
+def test_changed_data_is_refused_before_training(tmp_path, longer, corpus):
+    other = change(longer, data__sha256="0" * 64)
+    with pytest.raises(ValueError, match=r"made for data 0{12}.* now holds"):
+        train.check_corpus(other, corpus)
+    with pytest.raises(ValueError, match="make it at least 8"):
+        train.check_corpus(change(longer, model__vocab_size=5), corpus)
+
+
+def test_runs_that_differ_in_rate_seed_and_length_share_one_program(tmp_path, longer, corpus):
+    train.program.cache_clear()
+    trainer = trainer_in(tmp_path)
+    for other in (longer, change(longer, seed=1, tokens=90 * 128, optim__learning_rate=0.003)):
+        assert trained(trainer, other, corpus)["status"] == "done"
+    assert train.program.cache_info().misses == 1
+    program = train.program(longer.shape, "jit", tuple(trainer.devices))
+    assert program.train.step._cache_size() == 1
+
+
+def test_replicate_seeds_differ_and_equal_seeds_agree_to_the_bit(tmp_path, config, corpus):
+    losses = [
+        trained(trainer_in(tmp_path / str(i)), change(config, seed=seed), corpus)["loss"]
+        for i, seed in enumerate((0, 0, 1))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_evaluation_is_the_mean_over_every_held_out_target(tmp_path, config, corpus):
+    quick = train.Evaluator.of(corpus, 16, 1000)
+    everything = train.Evaluator.of(corpus, 16)
+    targets = everything.tokens_WL[:, 1:][everything.mask_WL]
+    np.testing.assert_array_equal(targets, corpus.held_out[1:])
+    assert 900 < quick.mask_WL.sum() < 1100
