@@ -21,7 +21,7 @@ SHAPES = [  # (layers, width, heads), each about 1.5 times the one before in par
     (1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 40, 1), (2, 48, 2), (2, 64, 2), (3, 64, 2),
     (3, 80, 2),
 ]  # fmt: skip
-BUDGETS = [5e11, 1e12, 2e12, 4e12]  # training FLOPs
+BUDGETS = [4.5e11, 9e11, 1.8e12, 3.6e12]  # training FLOPs
 SIZES = 6  # a budget; the next budget starts one size higher
 BATCH_TOKENS = 1024
 MIN_TOKENS = 1_000_000

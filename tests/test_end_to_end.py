@@ -1,0 +1,60 @@
+"""The README's commands, run as they stand there, on the quickstart with its grid shrunk."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, data_folder
+
+SHRUNK = {
+    "SHAPES": "[(1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1), (1, 48, 1)]",
+    "BUDGETS": "[6e9, 1.2e10, 2.4e10]",
+    "SIZES": "3",
+    "MIN_TOKENS": "0",
+    "REPLICATED": "(1, 1)",
+}
+
+
+def commands() -> list[list[str]]:
+    """Every `python -m ...` line of the README's code blocks; `make run` is what it stands for."""
+    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    stands_for = {"make run": "python -m lab run experiments.quickstart"}
+    lines = [stands_for.get(line, line) for line in lines]
+    return [shlex.split(line) for line in lines if line.startswith("python -m")]
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
+    shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
+    for package in ("lab", "analysis"):
+        (tmp_path / package).symlink_to(ROOT / package)
+    shrink = tmp_path / "experiments" / "quickstart.py"
+    code = shrink.read_text()
+    for name, value in SHRUNK.items():
+        code, n = re.subn(rf"^{name} = (\[\n.*?^\]|[^\n]*)", f"{name} = {value}", code,
+                          flags=re.M | re.S)  # fmt: skip
+        assert n == 1, name
+    shrink.write_text(code)
+    listed = commands()
+    assert len(listed) >= 8 and listed[0][3] == "run"
+    env = os.environ | {"LAB_DATA": data_folder()}
+    env.pop("PYTHONPATH", None)
+    for command in listed:
+        done = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, env=env, text=True,
+                              capture_output=True, timeout=500)  # fmt: skip
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr}"
+    out = tmp_path / "out" / "quickstart"
+    for name in ("runs.csv", "isoflop.png", "frontier.png", "law.png", "report.html"):
+        assert (out / name).stat().st_size > 1000, name
+    page = (out / "report.html").read_text()
+    ids = [line.split(",")[0] for line in (out / "runs.csv").read_text().splitlines()[1:]]
+    assert len(ids) == 11 and all(run_id in page for run_id in ids)
+    assert "http://" not in page.replace("http://www.w3.org", "") and "<script" not in page
+    assert json.loads((tmp_path / "frontier.json").read_text())
