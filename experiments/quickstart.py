@@ -6,7 +6,7 @@ Cost:     26 runs, 4.9e13 FLOPs, about 10 minutes on two cores
 Answer:   in out/quickstart/report.html; both exponents near a half, the two methods agreeing
 
 Four budgets spaced by 2, six sizes each, sliding with the budget; two more seeds of one middle
-cell measure the noise between runs. The learning rate follows `rate` (experiments/rates.py).
+cell measure the noise between runs. The learning rate follows `rule` (experiments/rates.py).
 """
 
 from dataclasses import replace
@@ -41,13 +41,13 @@ def models() -> list[ModelConfig]:
     return grid.ladder(SHAPES, vocab_size=256, seq_len=64)
 
 
-def rate(model: ModelConfig) -> float:
-    """The peak learning rate of a model: near the best found in experiments/rates.py."""
-    return 0.013 * (counts.count_params(model).params / 2e4) ** -0.42
+def rule(params: int) -> float:
+    """The peak learning rate of a size (hidden + readout): near the best of experiments/rates.py."""
+    return 0.013 * (params / 2e4) ** -0.42
 
 
 def optim(model: ModelConfig, tokens: int) -> OptimConfig:
-    return OptimConfig(learning_rate=rate(model))
+    return OptimConfig(learning_rate=rule(counts.count_params(model).params))
 
 
 def runs() -> list[RunConfig]:

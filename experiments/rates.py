@@ -2,14 +2,19 @@
 
 Question: the best peak rate of the smallest and largest model at the smallest and largest budget.
 Command:  python -m lab run experiments.rates
-Cost:     16 runs, 3.6e13 FLOPs, about 10 minutes on two cores
+Cost:     16 runs, 3.2e13 FLOPs, about 7 minutes on two cores
+Answer:   yes; see experiments/README.md. The table is kept in experiments/results/rates.csv
 """
 
+import csv
+from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 
 from experiments import quickstart
-from lab import grid
+from lab import export, grid
 from lab.config import RunConfig
+from lab.store import Store
 
 RATES = (0.004, 0.008, 0.016, 0.032)
 
@@ -26,3 +31,23 @@ def runs() -> list[RunConfig]:
         for corner in corners
         for value in RATES
     ]
+
+
+def corners(table: Path) -> dict[tuple[float, int], tuple[float, dict[float, float]]]:
+    """(budget, params) -> (the rule's rate, {rate: loss}), from a run table of this grid."""
+    found: dict[tuple[float, int], dict[float, float]] = defaultdict(dict)
+    with table.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["loss"]:
+                cell = float(row["budget"]), int(row["params"])
+                found[cell][float(row["learning_rate"])] = float(row["loss"])
+    return {cell: (quickstart.rule(cell[1]), losses) for cell, losses in found.items()}
+
+
+def report(store: Store, out: Path) -> None:
+    export.write(export.rows(store, runs(), "rates"), out / "rates.csv")
+    for (budget, params), (rule, losses) in sorted(corners(out / "rates.csv").items()):
+        best = min(losses, key=losses.get)
+        listed = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in sorted(losses.items()))
+        print(f"C={budget:.2g}, N={params:,}: best rate {best:g}, the rule gives {rule:.3g} "
+              f"({rule / best:.2f} times); losses {listed}")  # fmt: skip
