@@ -21,9 +21,10 @@ RATES = (0.004, 0.008, 0.016, 0.032)
 
 def runs() -> list[RunConfig]:
     sizes, budgets, n = quickstart.models(), quickstart.BUDGETS, quickstart.SIZES
-    last = len(budgets) - 1
+    last = quickstart.FIRST[-1]
+    ends = {budgets[0]: [sizes[0], sizes[n - 1]], budgets[-1]: [sizes[last], sizes[last + n - 1]]}
     corners = grid.isoflop(
-        {budgets[0]: [sizes[0], sizes[n - 1]], budgets[-1]: [sizes[last], sizes[last + n - 1]]},
+        ends,
         data=quickstart.text(), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS,
     )  # fmt: skip
     return [

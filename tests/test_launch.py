@@ -33,14 +33,18 @@ def records(store: Path) -> dict[str, dict]:
 
 def begun(store: Path) -> list[str]:
     """Run ids in the order their training began, over all workers' logs."""
-    lines = [line for log in (store / ".logs").glob("*.log") for line in log.read_text().splitlines()]
+    lines = [
+        line for log in (store / ".logs").glob("*.log") for line in log.read_text().splitlines()
+    ]
     return [line.split()[1] for line in sorted(lines) if line.endswith("begins")]
 
 
 def processes(store: Path) -> list[int]:
     """Workers of this store that live, by their command lines."""
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
-    return [int(line.split()[0]) for line in listed.splitlines() if f"lab.launch.worker {store}" in line]
+    return [
+        int(line.split()[0]) for line in listed.splitlines() if f"lab.launch.worker {store}" in line
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +135,8 @@ def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
     store = tmp_path / "runs"
     experiment = tmp_path / "bad.py"
     experiment.write_text(
-        "import sys; sys.path.insert(0, %r)\n" % str(TINY.parent)
+        "import sys; sys.path.insert(0, %r)\n"
+        % str(TINY.parent)
         + "import tiny\nfrom lab.grid import with_fields\n"
         "def runs():\n    a, *rest = tiny.runs()\n"
         "    return [with_fields(a, {'data__sha256': '0' * 64}), rest[-1]]\n"
@@ -143,3 +148,16 @@ def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
     assert "failed: " in done.stderr and "the data changed since" in done.stderr
     (failure,) = store.glob("*/failure.json")
     assert "Traceback" in json.loads(failure.read_text())["log"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["mesh", "pmap"])
+def test_a_grid_spread_over_two_devices_ends_where_one_device_does(undisturbed, tmp_path, way):
+    store = tmp_path / "runs"
+    process = launch(store, "--devices", "2", "--way", way)
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    alone = records(undisturbed)
+    for run_id, record in records(store).items():
+        assert (record["devices"], record["way"]) == (2, way)
+        assert record["loss"] == pytest.approx(alone[run_id]["loss"], rel=2e-3)

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tests.conftest import change
 
 from lab import data, step
 from lab.corpora import prepare
+from tests.conftest import change
 
 
 def start(config):

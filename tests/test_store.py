@@ -109,10 +109,21 @@ def test_a_damaged_record_is_named_and_never_read(store, config, text):
 
 def test_a_curve_is_cut_back_to_its_checkpoint_and_survives_a_torn_line(store, config):
     store.claim(config)
-    names = ("step", "tokens", "flops", "loss", "train_loss", "grad_norm", "learning_rate", "seconds")
+    names = (
+        "step",
+        "tokens",
+        "flops",
+        "loss",
+        "train_loss",
+        "grad_norm",
+        "learning_rate",
+        "seconds",
+    )
     store.start_curve(config.run_id, 0)
     for at in (1, 5, 9):
-        store.add_to_curve(config.run_id, {name: at / 3 if name == "loss" else at for name in names})
+        store.add_to_curve(
+            config.run_id, {name: at / 3 if name == "loss" else at for name in names}
+        )
     with store.folder(config.run_id).joinpath("curve.csv").open("a") as file:
         file.write("12,")
     store.start_curve(config.run_id, 5)
@@ -144,7 +155,10 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
 def test_the_run_table_has_achieved_counts_and_empty_cells_for_the_unknown(store, config, tmp_path):
     diverged = change(config, seed=1)
-    for run, record in ((config, RECORD), (diverged, {"status": "diverged", "steps": 3, "loss": None})):
+    for run, record in (
+        (config, RECORD),
+        (diverged, {"status": "diverged", "steps": 3, "loss": None}),
+    ):
         store.claim(run)
         store.write_record(run.run_id, record)
     rows = export.rows(store, [config, diverged, change(config, seed=2)], "x")

@@ -68,7 +68,9 @@ def test_stopped_anywhere_and_resumed_equals_left_alone_to_the_last_bit(tmp_path
         assert without_times(rest.store, longer) == without_times(alone.store, longer)
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_the_same(tmp_path, longer, corpus, capsys):
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_the_same(
+    tmp_path, longer, corpus, capsys
+):
     whole = trained(trainer_in(tmp_path / "alone"), longer, corpus)
     part = trainer_in(tmp_path / "hurt", stopping=stopping_after(6), save_seconds=0.0)
     assert trained(part, longer, corpus) is None

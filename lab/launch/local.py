@@ -39,21 +39,22 @@ def cores() -> list[int]:
 
 
 def environment(devices: int) -> dict[str, str]:
-    """What a CPU worker must find before it starts. The project's folder leads its path, since an
+    """What a worker must find before it starts. The project's folder leads its path, since an
     experiment's code and the worker's may be run from anywhere."""
-    env = os.environ | {
-        "NPROC": "1",  # XLA's own threading wastes the second core
+    here = str(Path(__file__).parents[2])
+    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = os.environ | {"PYTHONPATH": path}
+    if not on_cpu():
+        return env
+    env |= {
+        "NPROC": str(devices),  # one thread a device: XLA's own threading wastes the second core
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # each dispatch page-faults its temporaries
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        ),
     }
-    if devices > 1 and on_cpu():
+    if devices > 1:
         forced = f"--xla_force_host_platform_device_count={devices}"
-        env |= {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {forced}".strip(),
-                "NPROC": str(devices)}  # fmt: skip
+        env["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {forced}".strip()
     return env
 
 
