@@ -65,20 +65,50 @@ def isoflop(
         draw_minimum(ax, profile, colour, np.isfinite(iso.sigma))
     low = min(p.runs.loss.min() for p in iso.profiles)
     high = max(p.runs.loss.max() for p in iso.profiles)
-    for label, level in references.items():
-        ax.axhline(level, color=FAINT, lw=1.0, ls=(0, (5, 3)), zorder=1)
-        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        text = f"{label}  {level:.2f}".replace("$", r"\$")
-        ax.annotate(text, (1.0, level), (0, 3), **place, ha="right", fontsize=8, color="#666666")
-    low, high = min([low, *references.values()]), max([high, *references.values()])
-    room = (high / low) ** 0.05
+    room = (high / low) ** 0.07
     ax.set(xscale="log", yscale="log", ylim=(low / room, high * room))
     ax.set(xlabel="parameters", ylabel="loss (nats per token)", title=title)
     count_axis(ax.xaxis, *ax.get_xlim())
     plain_axis(ax.yaxis, *ax.get_ylim())
+    reference_lines(ax, references)
     budget_legend(fig, ax, iso, colours, repeated)
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
+
+
+def reference_lines(ax, references: Mapping[str, float]) -> None:
+    """Horizontal lines: inside the axes where they lie among the runs, else in a strip above with
+    a scale of its own, so that distant lines do not flatten the valleys."""
+    low, high = ax.get_ylim()
+    if not references:
+        return
+    place, levels = ax, list(references.values())
+    if min(levels) < low or max(levels) > high:
+        share = 0.14
+        ax.set_ylim(low, low * (high / low) ** (1 / (1 - share)))
+        ax.yaxis.set_ticks([tick for tick in ax.get_yticks() if tick < high])
+        place = ax.inset_axes([0, 1 - share, 1, share], zorder=7)
+        margin = (max(levels) / min(levels)) ** 0.9 * 1.01
+        place.set(xscale="log", yscale="log", xlim=ax.get_xlim(),
+                  ylim=(min(levels) / margin**0.6, max(levels) * margin))  # fmt: skip
+        place.minorticks_off()
+        place.set_xticks([])
+        place.set_yticks([])
+        place.grid(False)
+        place.spines[["bottom", "top", "right"]].set_visible(False)
+        slant = {
+            "marker": [(-1, -0.5), (1, 0.5)],
+            "ms": 7,
+            "color": INK,
+            "clip_on": False,
+            "ls": "",
+        }
+        place.plot([0, 0], [0, 0.12], transform=place.transAxes, **slant)
+    for label, level in references.items():
+        place.axhline(level, color=FAINT, lw=1.0, ls=(0, (5, 3)), zorder=1)
+        text = f"{label}  {level:.2f}".replace("$", r"\$")
+        place.annotate(text, (1.0, level), (0, 2), xycoords=("axes fraction", "data"), ha="right",
+                       textcoords="offset points", fontsize=8, color="#666666")  # fmt: skip
 
 
 def draw_points(ax, profile: Profile, colour) -> bool:
@@ -291,16 +321,16 @@ def law(fitted: Fit, title: str = "") -> Figure:
 
 
 def draw_sizes(ax, fitted: Fit, norm, cmap) -> None:
-    """The fitted curve over tokens at up to seven sizes of the table."""
+    """The fitted curve over tokens at up to twelve sizes of the table."""
     params, tokens = (fitted.runs.column(name) for name in fitted.inputs)
     sizes = np.unique(params)
-    if len(sizes) > 7:
-        wanted = np.linspace(np.log(sizes[0]), np.log(sizes[-1]), 7)
+    if len(sizes) > 12:
+        wanted = np.linspace(np.log(sizes[0]), np.log(sizes[-1]), 12)
         sizes = np.unique([sizes[np.argmin(np.abs(np.log(sizes) - w))] for w in wanted])
     span = np.geomspace(tokens.min(), tokens.max(), 200)
     for size in sizes:
         near = tokens[np.abs(np.log(params / size)) < 0.2]
-        part = span[(span >= near.min() / 1.3) & (span <= near.max() * 1.3)]
+        part = span[(span >= near.min() / 1.15) & (span <= near.max() * 1.15)]
         ax.plot(part, fitted.law.loss(size, part), color=cmap(norm(size)), lw=1.3, zorder=2)
 
 

@@ -35,9 +35,8 @@ def main() -> None:
         rate = statistics.median(found[i]["tokens_per_second"] for found in rounds)
         flops = rate * counts.flops_exact(config.model) / 1e9
         name = f"{config.model.n_layer} x {config.model.d_model}"
-        print(
-            f"{name:>14} {counts.count_params(config.model).params:>8,} {rate:>10,.0f} {flops:>8.1f}"
-        )
+        params = counts.count_params(config.model).params
+        print(f"{name:>14} {params:>8,} {rate:>10,.0f} {flops:>8.1f}")
 
 
 if __name__ == "__main__":

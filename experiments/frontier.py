@@ -3,6 +3,7 @@
 Not an experiment of its own: what any isoFLOP experiment's report(store, out) calls.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import cost, figures, fit, isoflop, report, table, uncertainty
@@ -16,42 +17,62 @@ INTRO = (
 )
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a grid says: its valleys' frontier (approach 2) and its law's (approach 3)."""
+
+    runs: table.Runs
+    price: cost.Cost
+    iso: isoflop.Isoflop
+    fitted: fit.Fit
+    valley: frontiers.Frontier
+    parametric: frontiers.Frontier
+
+
+def analyse(path: Path) -> Found:
+    runs = table.read(path)
+    price = cost.of(runs)
+    iso = isoflop.optima(runs)
+    fitted = uncertainty.pairs(fit.fit(Chinchilla, runs), resamples=1000)
+    valley, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
+    return Found(runs, price, iso, fitted, valley, law)
+
+
+def answer(found: Found) -> list[str]:
+    """The exponents with their 95 % intervals, one line a method, and whether they agree."""
+    said = [f"{len(found.runs.usable())} runs; N = hidden + readout weights; cost {found.price}"]
+    for front in (found.valley, found.parametric):
+        said.append(
+            f"{front.method:<29} N ~ C^{front.params_exponent}   D ~ C^{front.tokens_exponent}   "
+            f"[{front.status}]"
+        )
+        if front.status != "ok":
+            said.append(f"  {front.message}")
+    return [*said, frontiers.agree(found.valley, found.parametric)]
+
+
 def write(out: Path, title: str, lines: dict[str, float]) -> None:
     """Read `out`/runs.csv; write isoflop.png, frontier.png, law.png and report.html beside it.
 
     `lines` are losses (nats per token) of other predictors on the same held-out text, drawn with
     the valleys and checked: no cell should lie above "bigram".
     """
-    runs = table.read(out / "runs.csv")
-    price = cost.of(runs)
-    iso = isoflop.optima(runs)
-    fitted = uncertainty.pairs(fit.fit(Chinchilla, runs), resamples=1000)
-    valley = frontiers.from_isoflop(iso, price)
-    parametric = frontiers.from_fit(fitted, price)
+    found = analyse(out / "runs.csv")
+    fronts = (found.valley, found.parametric)
     pictures = {
-        "isoflop": figures.isoflop(iso, valley, references=lines, title=title),
-        "frontier": figures.frontier([valley, parametric]),
-        "law": figures.law(fitted),
+        "isoflop": figures.isoflop(found.iso, found.valley, references=lines, title=title),
+        "frontier": figures.frontier(fronts),
+        "law": figures.law(found.fitted),
     }
     for name, figure in pictures.items():
         figure.savefig(out / f"{name}.png")
-    notes = checks(runs, lines)
+    notes = checks(found.runs, lines)
     page = report.page(
-        runs, title=title, intro=INTRO, fit=fitted, isoflop=iso, frontiers=(valley, parametric),
-        notes=notes, references=lines, command="make run",
+        found.runs, title=title, intro=INTRO, fit=found.fitted, isoflop=found.iso,
+        frontiers=fronts, notes=notes, references=lines, command="make run",
     )  # fmt: skip
     (out / "report.html").write_text(page, encoding="utf-8")
-    print(f"\n{title}: {len(runs.usable())} runs, {runs.notes[0] if runs.notes else ''}")
-    print(f"N = hidden + readout weights; cost {price}")
-    for found in (valley, parametric):
-        print(f"  {found.method:<28} N ~ C^{found.params_exponent}   D ~ C^{found.tokens_exponent}"
-              f"   [{found.status}]")  # fmt: skip
-        if found.status != "ok":
-            print(f"    {found.message}")
-    print(f"  {frontiers.agree(valley, parametric)}")
-    for note in notes:
-        print(f"  {note}")
-    print(f"  page and figures in {out}")
+    print("\n".join(["", title, *answer(found), *notes, f"page and figures in {out}"]))
 
 
 def checks(runs: table.Runs, lines: dict[str, float]) -> list[str]:
@@ -61,7 +82,7 @@ def checks(runs: table.Runs, lines: dict[str, float]) -> list[str]:
     if "bigram" in lines:
         above = int((losses > lines["bigram"]).sum())
         said.append(
-            f"every run ends below the bigram's {lines['bigram']:.3f} nats on the same held-out text"
+            f"every run ends below the bigram's {lines['bigram']:.3f} nats, on the same text"
             if not above
             else f"WARNING: {above} runs end above the bigram's {lines['bigram']:.3f} nats: they "
             "have hardly learned, and their cells tell nothing about size"

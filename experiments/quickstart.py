@@ -43,7 +43,7 @@ def models() -> list[ModelConfig]:
 
 
 def rule(params: int) -> float:
-    """The peak learning rate of a size (hidden + readout): near the best of experiments/rates.py."""
+    """The peak rate of a size (hidden + readout): near the best of experiments/rates.py."""
     return 0.013 * (params / 2e4) ** -0.42
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Literal
@@ -163,19 +164,21 @@ def tell_troubles(store: Store, configs: Sequence[RunConfig]) -> int:
     """Name the runs that did not end well; 1 when any failed."""
     code = 0
     for config in configs:
-        status, folder = store.status(config.run_id), store.folder(config.run_id)
+        status, folder, said = store.status(config.run_id), store.folder(config.run_id), ""
         if status == "failed":
-            code = 1
-            failure = store.failure(config.run_id) or {}
-            print(f"failed: {config.run_id}: {failure.get('error')}\n  log in "
-                  f"{folder / 'failure.json'}; try again with --retry failed", file=sys.stderr)  # fmt: skip
+            error = (store.failure(config.run_id) or {}).get("error")
+            said = f"{error}\n  log in {folder / 'failure.json'}; try again with --retry failed"
         elif status == "damaged":
-            code = 1
-            print(f"damaged: {folder / 'record.json'} can't be read; delete that file (the run is "
-                  "then finished again from its last checkpoint)", file=sys.stderr)  # fmt: skip
+            said = (
+                f"{folder / 'record.json'} can't be read; delete that file and the run is finished "
+                "again from its last checkpoint"
+            )
         elif status == "diverged":
-            print(f"diverged: {config.run_id}, rate {config.optim.learning_rate:g}, after step "
-                  f"{store.record(config.run_id)['steps']}; it stays out of fits", file=sys.stderr)  # fmt: skip
+            steps, rate = store.record(config.run_id)["steps"], config.optim.learning_rate
+            said = f"at rate {rate:g}, after step {steps}; it stays out of fits"
+        if said:
+            print(f"{status}: {config.run_id}: {said}", file=sys.stderr)
+            code = max(code, int(status != "diverged"))
     return code
 
 
@@ -230,15 +233,14 @@ def data(
 
 def commit() -> str:
     """The commit of this code, with + when files were changed since; empty without git."""
-    here = Path(__file__).parent
+    git = ["git", "-C", str(Path(__file__).parent)]
+    ask = partial(subprocess.run, capture_output=True, text=True, check=True)
     try:
-        head = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True,
-                              text=True, check=True)  # fmt: skip
-        changed = subprocess.run(["git", "-C", here, "status", "--porcelain", "--untracked-files=no"],
-                                 capture_output=True, text=True, check=True)  # fmt: skip
-        return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+        head = ask([*git, "rev-parse", "HEAD"]).stdout.strip()
+        changed = ask([*git, "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return head + ("+" if changed else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,10 +1,12 @@
 """The experiments' grids are what they say, and their committed tables give their claims."""
 
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from experiments import quickstart, rates
+from experiments import frontier, quickstart, rates
 from lab import counts, grid
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
@@ -20,7 +22,7 @@ def test_the_quickstart_has_four_budgets_of_six_sizes_and_replicates(runs):
     for run in runs:
         cells.setdefault(run.budget, set()).add(counts.count_params(run.model).params)
     budgets = sorted(cells)
-    assert len(budgets) >= 4 and all(b / a == 2 for a, b in zip(budgets, budgets[1:], strict=False))
+    assert len(budgets) >= 4 and all(b / a == 2 for a, b in pairwise(budgets))
     for sizes in cells.values():
         assert len(sizes) == 6 and 7 <= max(sizes) / min(sizes) <= 16
     assert len({run.run_id for run in runs}) == len(runs) == 30
@@ -42,3 +44,13 @@ def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends(
         assert len(losses) == 4
         best = min(losses, key=losses.get)
         assert 0.5 <= rule / best <= 2, f"N={params}, C={budget:g}: rule {rule:.3g}, best {best:g}"
+
+
+def test_the_readme_states_what_the_committed_table_gives():
+    said = "\n".join(frontier.answer(frontier.analyse(RESULTS / "quickstart.csv")))
+    readme = (RESULTS.parents[1] / "README.md").read_text()
+    stated = readme.split("```text\n")[1].split("```")[0].strip()
+    numbers = re.compile(r"-?\d+\.\d+|-?\d+")
+    assert numbers.sub("#", stated) == numbers.sub("#", said)
+    ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (said, stated))
+    assert theirs == pytest.approx(ours, abs=0.02)

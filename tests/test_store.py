@@ -50,7 +50,8 @@ def other_process_claims(store, config, then="os._exit(0)"):
     """Another process of this host claims the run and then dies, or does what is said."""
     code = (
         "import json, os, sys, time; from lab.config import from_json; from lab.store import Store;"
-        "c = from_json(json.loads(sys.argv[2])); print(bool(Store(sys.argv[1]).claim(c)), flush=True);"
+        "claim = Store(sys.argv[1]).claim(from_json(json.loads(sys.argv[2])));"
+        "print(bool(claim), flush=True);"
         f"{then}"
     )
     from lab.config import to_json
