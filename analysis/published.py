@@ -64,6 +64,10 @@ CHINCHILLA_TOKENS = Published(1.4e12, f"{_H} section 4", "the model Chinchilla")
 APPROACH2_PARAMS = Published(63e9, f"{_H} Figure 3", _SIX, status="memory")
 APPROACH2_TOKENS = Published(1.4e12, f"{_H} Figure 3", _SIX, status="memory")
 APPROACH3_PARAMS = Published(40e9, f"{_H} section 3.4", _SIX, status="memory")
+TABLE_3 = {  # parameters -> FLOPs for which that size is the best, by approach 1; its ends
+    params: Published(flops, f"{_H} Table 3", _SIX)
+    for params, flops in {400e6: 1.92e19, 10e12: 1.30e28}.items()
+}
 # Table A3: parameters -> (FLOPs, tokens) at which that size is the best
 TABLE_A3_APPROACH2 = {
     params: tuple(Published(v, f"{_H} Table A3, approach 2", _SIX) for v in row)
