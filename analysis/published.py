@@ -63,7 +63,7 @@ CHINCHILLA_PARAMS = Published(70e9, f"{_H} section 4", "the model Chinchilla")
 CHINCHILLA_TOKENS = Published(1.4e12, f"{_H} section 4", "the model Chinchilla")
 APPROACH2_PARAMS = Published(63e9, f"{_H} Figure 3", _SIX, status="memory")
 APPROACH2_TOKENS = Published(1.4e12, f"{_H} Figure 3", _SIX, status="memory")
-APPROACH3_PARAMS = Published(40e9, f"{_H} section 3.4", _SIX, status="memory")
+APPROACH3_PARAMS = Published(40e9, f"{_H} Figure 4", _SIX)
 TABLE_3 = {  # parameters -> FLOPs for which that size is the best, by approach 1; its ends
     params: Published(flops, f"{_H} Table 3", _SIX)
     for params, flops in {400e6: 1.92e19, 10e12: 1.30e28}.items()
@@ -156,8 +156,8 @@ KAPLAN_SAID = {
     "excess": Published(0.10, f"{_K} section 6", "efficient training stops 10 % above the limit"),
     "N_for_10x": Published(5.5, f"{_H} section 1, of Kaplan", "10 × compute, 5.5 × the parameters"),
     "D_for_10x": Published(1.8, f"{_H} section 1, of Kaplan", "10 × compute, 1.8 × the tokens"),
-    "alpha_C": Published(0.054, f"{_K} eq. 6.4", "predicted from Table 3", status="memory"),
-    "N_predicted": Published(0.71, f"{_K} eq. 6.5", "predicted from Table 3", status="memory"),
+    "alpha_C": Published(0.054, f"{_K} eq. 6.4", "predicted from Table 3"),
+    "N_predicted": Published(0.71, f"{_K} eq. 6.5", "predicted from Table 3"),
 }
 
 # --- Pearce & Song 2024, arXiv 2406.12907: non-embedding size and compute from Chinchilla's laws
@@ -166,7 +166,7 @@ PEARCE = {
     "besiroglu": Published(0.78, _P, "Besiroglu's constants, N and C without embeddings"),
     "hoffmann": Published(0.74, _P, "Hoffmann's constants, N and C without embeddings"),
 }
-PEARCE_OMEGA = Published(47491, _P, "N_total = N + omega·N^(1/3)", status="memory")
+PEARCE_OMEGA = Published(47491, f"{_P}, authors' code", "N_total = N + omega·N^(1/3)")
 PEARCE_RANGE = (
     Published(790, _P, "smallest model, non-embedding", status="memory"),
     Published(1.58e9, _P, "largest model, non-embedding", status="memory"),
@@ -178,8 +178,7 @@ MUENNIGHOFF = {
     "R_D": Published(15.387756, _M, "repeats of data, e-folding"),
     "R_N": Published(5.309743, _M, "excess of parameters, e-folding"),
     "objective": Published(0.015825937, _M, "sum of Huber(log residual), delta 1e-3, 182 runs"),
-    "four_epochs": Published(1.005, f"{_M} section 1", "8.7 B, 44 B unique of 178 B tokens",
-                             status="memory"),
+    "four_epochs": Published(1.005, f"{_M} section 6", "8.7 B, 44 B unique of 178 B tokens"),
     "lower": Published(0.015804662, "the same objective's lowest point", "182 runs",
                        status="recomputed"),
 }  # fmt: skip

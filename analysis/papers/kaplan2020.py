@@ -225,13 +225,14 @@ def figure():
         caption = (
             "Published constants, no refit. Left: training curves of L(N, S) at the critical "
             "batch for sizes 1e5 to 1e9; orange: the frontier they touch by our minimisation. "
-            "Middle: L(N, D) of the same sizes. Dashed: the paper's power laws."
+            "Middle: L(N, D) of the same sizes. Right, blue: L(N, D) at unlimited D. Dashed: the "
+            "paper's power laws."
         )
         fig, axes, foot = figures.sheet(11.4, 3.6, caption, columns=3)
         ramp = figures.sequence(len(sizes))
         batch = (KAPLAN_BATCH["B"].value, KAPLAN_BATCH["alpha"].value)
         for size, colour in zip(sizes, ramp, strict=True):
-            count = np.geomspace(30, 1e6, 200)
+            count = np.geomspace(30, 1e11, 400)
             loss = (steps.N_c / size) ** steps.alpha_N + (steps.S_c / count) ** steps.alpha_S
             compute = 6 * size * count * batch[0] / loss ** (1 / batch[1]) / PF_DAY
             axes[0].plot(compute, loss, color=colour, lw=1, alpha=0.8)

@@ -49,7 +49,8 @@ def reproduce(data: Data) -> Paper:
         paper.check(
             f"exponent without embeddings, {NAMES[name]}", published.PEARCE[name],
             lambda law=law: exponent(law, span), tolerance=0.01,
-            why="printed to two digits, and theirs is fitted to simulated training curves",
+            why="printed to two digits; theirs is fitted to simulated curves, and our ends of the "
+            "range of sizes are from memory",
         )  # fmt: skip
     law = published.law(LAWS["besiroglu"])
     paper.check(
