@@ -1,4 +1,5 @@
-"""`python -m analysis fit|isoflop|frontier|report TABLE`: laws and frontiers from the command line.
+"""`python -m analysis fit|isoflop|frontier|report TABLE`: laws and frontiers from the command line;
+`python -m analysis reproduce PAPER`: published ones, computed again.
 
 Exit status: 0 did its job, 1 refused and says what, 2 wrong usage.
 """
@@ -17,6 +18,7 @@ from analysis import cost as costs
 from analysis import fit as fitting
 from analysis import frontier, isoflop, table, uncertainty
 from analysis.laws import LAWS, Chinchilla
+from analysis.papers import command as papers
 from analysis.solve import OBJECTIVES
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
@@ -77,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--cost", choices=("table", "6nd"), default="table")
     for sub in (fit, iso, front):
         sub.add_argument("--figure", metavar="FILE", help="png, pdf or svg")
+    papers.add(commands)
     return top
 
 

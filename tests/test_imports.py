@@ -15,7 +15,10 @@ LAB = [
 ]  # fmt: skip
 ANALYSIS = [
     "where", "table", "laws", "solve", "fit", "cost", "curves", "isoflop", "frontier",
-    "uncertainty", "synthetic", "figures", "report", "__main__",
+    "uncertainty", "synthetic", "figures", "report", "published", "papers.claims",
+    "papers.shapes", "papers.besiroglu2024", "papers.hoffmann2022", "papers.kaplan2020",
+    "papers.muennighoff2023", "papers.pearce2024", "papers.porian2024", "papers.command",
+    "__main__",
 ]  # fmt: skip
 
 
@@ -26,7 +29,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            inside = node.module in ("lab", "analysis", "lab.launch")
+            inside = node.module in ("lab", "analysis", "lab.launch", "analysis.papers")
             found |= {f"{node.module}.{a.name}" for a in node.names} if inside else {node.module}
     return found
 

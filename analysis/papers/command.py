@@ -1,0 +1,100 @@
+"""`python -m analysis reproduce PAPER|all`: published against ours, claim by claim."""
+
+import argparse
+import json
+import math
+import textwrap
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from analysis.papers import (
+    besiroglu2024,
+    hoffmann2022,
+    kaplan2020,
+    muennighoff2023,
+    pearce2024,
+    porian2024,
+)
+from analysis.papers.claims import VERDICTS, Claim, Missing, Paper, find
+
+PAPERS = {
+    module.__name__.rsplit(".", 1)[-1]: module
+    for module in (
+        kaplan2020, hoffmann2022, muennighoff2023, besiroglu2024, pearce2024, porian2024,
+    )
+}  # fmt: skip
+
+
+def add(commands) -> None:
+    """Add `reproduce` to the command line's subparsers."""
+    help = "published scaling laws, computed again: every claim with a verdict"
+    sub = commands.add_parser("reproduce", help=help, description=help)
+    sub.set_defaults(run=run)
+    sub.add_argument("paper", metavar="PAPER", choices=[*PAPERS, "all"],
+                     help=f"{', '.join(PAPERS)} or all")  # fmt: skip
+    sub.add_argument("--data", metavar="DIR", help="published tables (default: SCALING_DATA)")
+    sub.add_argument("--json", metavar="FILE", help="write the claims in full precision")
+    sub.add_argument("--figures", metavar="DIR", help="draw the papers' figures as PNG files")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compute, print, write; 1 if a claim fails."""
+    data, start = find(options.data), time.perf_counter()
+    names = list(PAPERS) if options.paper == "all" else [options.paper]
+    claims: list[Claim] = []
+    for name in names:
+        paper = PAPERS[name].reproduce(data)
+        print(table(paper.claims))
+        claims += paper.claims
+        if options.figures:
+            draw(paper, Path(options.figures))
+    counts = {word: sum(c.verdict == word for c in claims) for word in VERDICTS}
+    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    print(f"{len(claims)} claims: {said}; {time.perf_counter() - start:.0f} s")
+    if options.json:
+        text = json.dumps([plain(asdict(claim)) for claim in claims], indent=1, ensure_ascii=False)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+    return 1 if counts["fail"] else 0
+
+
+def plain(claim: dict) -> dict:
+    """JSON has no NaN: null in its place."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in claim.items()}  # fmt: skip
+
+
+def table(claims: list[Claim]) -> str:
+    """One paper's claims as aligned lines; what differs or is missing says why below."""
+    lines = [claims[0].paper if claims else ""]
+    wide = max((len(c.claim) for c in claims), default=0)
+    lines.append(f"  {'':<{wide}}  {'published':>11} {'ours':>11} {'tolerance':>10}  verdict")
+    for c in claims:
+        numbers = f"{number(c.published):>11} {number(c.ours):>11} {number(c.tolerance, 2):>10}"
+        lines.append(f"  {c.claim:<{wide}}  {numbers}  {c.verdict}")
+    for note in dict.fromkeys(c.note for c in claims if c.verdict == "no data"):
+        lines.append(f"  no data: {note}")
+    for c in claims:
+        if c.verdict in ("explained", "fail"):
+            text = f"{c.verdict}, {c.claim}: {c.note}"
+            lines += textwrap.wrap(text, 100, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines) + "\n"
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def draw(paper: Paper, folder: Path) -> None:
+    """Write every figure of a paper whose data is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in paper.figures.items():
+        try:
+            figure = make()
+        except Missing as missing:
+            print(f"  no figure {name}: {missing}")
+            continue
+        path = folder / f"{name}.png"
+        figure.savefig(path)
+        print(f"  figure: {path}")
+    print()
