@@ -14,8 +14,9 @@ LAB = [
     "launch.worker", "launch.local", "view", "bench", "data_cli", "cli", "__main__",
 ]  # fmt: skip
 ANALYSIS = [
-    "where", "table", "laws", "solve", "fit", "cost", "curves", "isoflop", "frontier",
-    "uncertainty", "synthetic", "figures", "report", "__main__",
+    "where", "table", "jets", "law", "laws_curve", "laws_joint", "laws_beyond", "laws", "solve",
+    "verdict", "fit", "cost", "curves", "isoflop", "frontier", "uncertainty", "synthetic",
+    "figures", "report", "__main__",
 ]  # fmt: skip
 
 
