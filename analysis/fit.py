@@ -8,9 +8,7 @@ import numpy as np
 from analysis.law import Array, Law
 from analysis.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
 from analysis.table import Runs
-from analysis.verdict import AGREE, apart, judge
-
-MANY = 20_000  # runs beyond which the search for a start uses a sample of them
+from analysis.verdict import AGREE, Minima, apart, judge
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Fit:
     fixed: dict[str, float]
     dropped: list[tuple[int, str]]
     draws: Array | None = None
-    minima: tuple[tuple[float, dict[str, float]], ...] = ()
+    minima: Minima = ()
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -120,19 +118,19 @@ def fit(
     problem = Problem(law, logs - centre[:, None], observed, objective, delta, free)
     theta, costs, done, total = search(problem, held(law, fixed, centre), centre, starts)
     best = theta[:1]
-    if len(used) > MANY:
+    if len(used) > law.search:
         best, done = minimise(problem, best, near=True)
     log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
     agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
-    kept = apart(problem, costs, theta)
-    rivals = [(costs[i], theta[i]) for i in kept]
-    status, message = judge(problem, best[0], bool(done[0]), agreeing, rivals)
 
     def plain(one: Array) -> list[float]:
         return [float(v) for v in law.from_theta(law.shift(one, centre))]
 
-    ends = [dict(zip(law.names(), plain(one), strict=True)) for _, one in rivals]
+    kept = apart(problem, costs, theta)
+    ends = [dict(zip(law.names(), plain(theta[i]), strict=True)) for i in kept]
+    minima = tuple(zip((float(costs[i]) for i in kept), ends, strict=True))
+    status, message = judge(problem, best[0], bool(done[0]), agreeing, minima)
     return Fit(
         law=law(*plain(best[0])),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
@@ -146,7 +144,7 @@ def fit(
         starts_agreeing=agreeing,
         fixed=fixed,
         dropped=runs.dropped(),
-        minima=tuple(zip((float(cost) for cost, _ in rivals), ends, strict=True)),
+        minima=minima,
     )
 
 
@@ -176,8 +174,8 @@ def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] |
     """The minima (S, P) that starts lead to, best first, with their objectives and whether they
     converged (S,), and S. Of very many runs, on a sample of them."""
     law = problem.law
-    if problem.output.size > MANY:
-        rows = np.random.default_rng(0).choice(problem.output.size, MANY, replace=False)
+    if problem.output.size > law.search:
+        rows = np.random.default_rng(0).choice(problem.output.size, law.search, replace=False)
         problem = replace(problem, logs=problem.logs[:, rows], output=problem.output[rows])
     if starts is None:
         values = grid(law, fixed, problem.logs, problem.output)

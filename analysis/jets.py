@@ -62,9 +62,15 @@ class Jet:
     __radd__, __rmul__ = __add__, __mul__
 
 
-def parameters(theta: Array, names: tuple[str, ...], second: bool) -> SimpleNamespace:
-    """The columns of theta (S, P) as independent jets, by name."""
-    jets = [Jet(theta[:, i, None], {i: 1.0}, {} if second else None) for i in range(len(names))]
+def parameters(
+    theta: Array, names: tuple[str, ...], second: bool, free: Array | None = None
+) -> SimpleNamespace:
+    """The columns of theta (S, P) as jets, by name; those not `free` (None: all) are constants."""
+    moving = range(len(names)) if free is None else {int(i) for i in free}
+    jets = [
+        Jet(theta[:, i, None], {i: 1.0} if i in moving else {}, {} if second else None)
+        for i in range(len(names))
+    ]
     return SimpleNamespace(**dict(zip(names, jets, strict=True)))
 
 

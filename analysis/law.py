@@ -6,6 +6,7 @@ the values of those others that are tried first (`grid`), and the unit of each (
 is a plain sum of power terms says only its `terms`, and everything follows, faster.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import ClassVar
 
@@ -35,6 +36,7 @@ class Law:
     falling: ClassVar[tuple[str, ...]] = ()  # inputs in which it falls, at positive exponents
     rising: ClassVar[bool] = False  # whether exponents below zero are an answer
     starts: ClassVar[int] = 8  # points of the grid that go on to the full fit
+    search: ClassVar[int] = 2_000  # rows, drawn from longer tables, on which starts are tried
     rough: ClassVar[bool] = False  # whether robust objectives have many narrow minima
 
     @classmethod
@@ -95,14 +97,31 @@ class Law:
         return np.broadcast_to(jet.value, (len(theta), logs.shape[1])), gradient
 
     @classmethod
+    def expand(
+        cls, theta: Array, logs: Array, free: Array
+    ) -> tuple[Array, Array, Callable[[Array], Array]]:
+        """The log prediction (S, R), its gradient (S, F, R) by the F parameters of indices `free`,
+        and the function from pull (S, R) to Σ_r pull_r · (its second derivative), (S, F, F)."""
+        with np.errstate(all="ignore"):
+            jet = cls.formula(jets.parameters(theta, cls.names(), second=True, free=free), logs)
+        place = {int(i): k for k, i in enumerate(free)}
+        gradient = np.zeros((len(theta), len(free), logs.shape[1]))
+        for i, part in jet.slope.items():
+            gradient[:, place[i]] = part
+
+        def bend(pull: Array) -> Array:
+            out = np.zeros((len(theta), len(free), len(free)))
+            with np.errstate(all="ignore"):
+                for (i, j), part in jet.bend.items():
+                    out[:, place[i], place[j]] = out[:, place[j], place[i]] = (pull * part).sum(1)
+            return out
+
+        return np.broadcast_to(jet.value, (len(theta), logs.shape[1])), gradient, bend
+
+    @classmethod
     def curvature(cls, theta: Array, logs: Array, pull: Array) -> Array:
         """Σ_r pull_r · (second derivative of the log prediction), (S, P, P); pull is (S, R)."""
-        with np.errstate(all="ignore"):
-            jet = cls.formula(jets.parameters(theta, cls.names(), second=True), logs)
-            out = np.zeros((len(theta), theta.shape[1], theta.shape[1]))
-            for (i, j), part in jet.bend.items():
-                out[:, i, j] = out[:, j, i] = (pull * part).sum(1)
-        return out
+        return cls.expand(theta, logs, np.arange(theta.shape[1]))[2](pull)
 
     @classmethod
     def shift(cls, theta: Array, centre: Array) -> Array:
@@ -150,6 +169,7 @@ class Sum(Law):
     """A law that is a sum of power terms: linear in all its coefficients."""
 
     terms: ClassVar[tuple[Term, ...]]
+    search: ClassVar = 20_000
 
     @classmethod
     def coefficients(cls) -> tuple[str, ...]:
@@ -173,6 +193,15 @@ class Sum(Law):
             for v, exponent in term.powers:
                 gradient[:, index[exponent]] -= share[:, k] * logs[v]
         return log_loss, gradient
+
+    @classmethod
+    def expand(cls, theta: Array, logs: Array, free: Array):
+        log_pred, slope = cls.log_predict(theta, logs)
+
+        def bend(pull: Array) -> Array:
+            return cls.curvature(theta, logs, pull)[:, free][:, :, free]
+
+        return log_pred, slope[:, free], bend
 
     @classmethod
     def shares(cls, theta: Array, logs: Array) -> tuple[Array, Array]:

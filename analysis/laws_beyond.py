@@ -40,6 +40,7 @@ class DataConstrained(Law):
     axes: ClassVar = (0, 1)
     falling: ClassVar = ("params", "tokens", "unique_tokens")
     starts: ClassVar = 25
+    search: ClassVar = 1_000
     rough: ClassVar = True
 
     def loss(self, params: Array, tokens: Array, unique_tokens: Array) -> Array:

@@ -119,6 +119,7 @@ class TwoSidedPower(Law):
     carries: ClassVar[dict[str, Unit]] = {"B": ((0, 1, "gamma"),)}
     falling: ClassVar = ("x",)
     starts: ClassVar = 16
+    search: ClassVar = 500
 
     def loss(self, x: Array) -> Array:
         """The law's y at x, in units of y."""
@@ -244,7 +245,7 @@ class CriticalBatch(Sum):
 @dataclass(frozen=True)
 class BatchSteps(Law):
     """steps = S_min (1 + B_crit / batch_tokens): updates to one given loss, against batch size
-    (McCandlish et al. 2018, arXiv 1812.06162, eq. 2.11; Kaplan et al. 2020, eq. 5.1)."""
+    (McCandlish et al. 2018, arXiv 1812.06162; Kaplan et al. 2020, eq. 5.1)."""
 
     S_min: float  # updates needed at an unlimited batch
     B_crit: float  # tokens; there it takes twice S_min updates and twice the fewest tokens

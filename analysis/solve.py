@@ -122,15 +122,12 @@ def descend(problem: Problem, delta: float, members: Array, theta: Array, weight
 
 def derivatives(problem: Problem, delta: float, theta: Array, members: Array, weights):
     """Cost (S,), gradient (S, F), second derivative and majorant (S, F, F) over free parameters."""
-    log_pred, slope = problem.law.log_predict(theta, problem.logs)
+    log_pred, slope, bend = problem.law.expand(theta, problem.logs, problem.free)
     cost, first, second, above = pieces(problem.name, delta, log_pred, problem.rows(members))
     if weights is not None:
         cost, first, second, above = (part * weights for part in (cost, first, second, above))
-    bent = problem.law.curvature(theta, problem.logs, first)
-    free = problem.free
-    slope, bent = slope[:, free], bent[:, free][:, :, free]
     across = slope.transpose(0, 2, 1)
-    hessian = (slope * second[:, None]) @ across + bent
+    hessian = (slope * second[:, None]) @ across + bend(first)
     majorant = (slope * above[:, None]) @ across
     total = np.where(np.isfinite(log_pred).all(1), cost.sum(1), np.inf)
     return total, (slope @ first[:, :, None])[:, :, 0], hessian, majorant

@@ -7,11 +7,12 @@ from analysis.solve import ROBUST, Problem
 
 AGREE = 1e-6  # relative distance of objectives within which two starts have met
 APART = np.log(1.25)  # how far two minima differ in some parameter that is not linear
+Minima = tuple[tuple[float, dict[str, float]], ...]  # (objective, parameters), best first
 LIKELY = 1.92  # half of the 95 % point of a chi-square of one degree of freedom
 
 
 def judge(
-    problem: Problem, theta: Array, done: bool, agreeing: int, minima: list[tuple[float, Array]]
+    problem: Problem, theta: Array, done: bool, agreeing: int, minima: Minima
 ) -> tuple[str, str]:
     """Status and message of the best minimum found."""
     law = problem.law
@@ -45,34 +46,32 @@ def exponent(law: type[Law], name: str) -> bool:
     return name in law.grid and name not in law.positive() and not law.rising
 
 
-def rival(problem: Problem, minima: list[tuple[float, Array]]) -> str:
+def rival(problem: Problem, minima: Minima) -> str:
     """Which other minimum the runs cannot tell from the best; else "".
 
     By the likelihood ratio with the scale of the noise profiled out, n log(S'/S) for sums of
     absolute values and half of that for squares, at 95 % of a chi-square of one degree.
     """
-    law, (least, best) = problem.law, minima[0]
+    least, best = minima[0]
     count = problem.output.size * (1.0 if problem.name in ROBUST else 0.5)
     if not least > 0:
         return ""
-    close = [(c, t) for c, t in minima[1:] if AGREE < np.log(c / least) < LIKELY / count]
+    close = [one for one in minima[1:] if AGREE < np.log(one[0] / least) < LIKELY / count]
     if not close:
         return ""
-    moved = [i for i in problem.free if law.names()[i] in law.grid]
-    cost, far = max(close, key=lambda one: np.abs(one[1] - best)[moved].max())
-    here, there = (
-        ", ".join(f"{law.names()[i]} = {law.from_theta(theta)[i]:.4g}" for i in moved)
-        for theta in (best, far)
-    )
+    law = problem.law
+    moved = [law.names()[i] for i in problem.free if law.names()[i] in law.grid]
+
+    def place(parameters: dict[str, float]) -> Array:
+        return np.log(np.abs([parameters[name] for name in moved]) + 1e-300)
+
+    cost, far = max(close, key=lambda one: np.abs(place(one[1]) - place(best)).max())
+    here, there = (", ".join(f"{n} = {one[n]:.4g}" for n in moved) for one in (best, far))
     return (
         f"{len(close) + 1} minima fit these runs about equally well, from {here} to {there}, whose "
-        f"objective is {100 * (cost / least - 1):.2g} % higher: {' and '.join(names(law, moved))} "
-        "are weakly identified"
+        f"objective is {100 * (cost / least - 1):.2g} % higher: {' and '.join(moved)} are weakly "
+        "identified"
     )
-
-
-def names(law: type[Law], indices) -> list[str]:
-    return [law.names()[i] for i in indices]
 
 
 def degenerate(law: type[Law], problem: Problem) -> str:
