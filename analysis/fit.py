@@ -187,9 +187,8 @@ def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] |
     theta = project(law, problem.logs, problem.output, values, fixed)
     theta = theta[: law.starts if starts is None else None]
     first, (theta, done) = theta, minimise(problem, theta)
-    if (
-        law.rough and problem.name in ROBUST
-    ):  # a falling delta leads past the narrow minima; look for those as well
+    if law.rough and problem.name in ROBUST:
+        # a falling delta leads past the narrow minima; look for those as well
         narrow, settled = minimise(problem, first, near=True)
         theta, done = np.concatenate([theta, narrow]), np.concatenate([done, settled])
     log_pred = law.log_predict(theta, problem.logs)[0]

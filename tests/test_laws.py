@@ -91,6 +91,18 @@ def test_noise_moves_the_fit_to_a_better_place_than_the_truth(truth, columns):
     np.testing.assert_allclose(found.law.loss(*columns), truth.loss(*columns), rtol=0.01)
 
 
+def test_a_long_table_is_searched_on_a_sample_and_fitted_on_every_run():
+    truth, rows = SUBJECTS[1][0], 3 * Joint.search
+    rng = np.random.default_rng(0)
+    columns = np.exp(rng.uniform(16, 23, rows)), np.exp(rng.uniform(18, 25, rows))
+    runs = runs_of(truth, columns, noise=0.005)
+    found = fit(Joint, runs)
+    assert len(found.residuals) == rows and found.status == "ok"
+    assert found.objective.value < objective_of(truth, runs)[0].value
+    again = fit(Joint, runs, starts=[found.law])
+    assert again.objective.value == pytest.approx(found.objective.value, rel=1e-9)
+
+
 @subjects
 def test_log_prediction_and_its_derivatives(truth, columns):
     law = type(truth)
