@@ -22,6 +22,7 @@ from analysis.papers import command as papers
 from analysis.solve import OBJECTIVES
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
+OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,8 +54,8 @@ def parser() -> argparse.ArgumentParser:
 
     fit = command("fit", run_fit, "fit a law's parameters")
     fit.add_argument("--law", choices=LAWS, default="chinchilla")
-    fit.add_argument("--x", metavar="COL", help="input of a law of one variable")
-    fit.add_argument("--y", metavar="COL", help="output of a law of one variable")
+    for name in OTHERS:
+        fit.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
     fit.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE",
                      help="hold a parameter: E=0 for a power law without floor")  # fmt: skip
     fit.add_argument("--bootstrap", type=int, default=0, metavar="N", help="resamples (default 0)")
@@ -97,14 +98,20 @@ def number_list(text: str) -> list[float]:
 def groups(options) -> list[tuple[str | None, table.Runs]]:
     """(group, runs) of the table asked for; one group None without --by."""
     roles = {role: getattr(options, role) for role in ROLES}
-    for axis in ("x", "y"):
-        name = getattr(options, axis, None)
-        if name is not None and name not in ROLES:
-            roles[axis] = name
+    if hasattr(options, "law"):
+        law = LAWS[options.law]
+        for name in (*law.inputs, law.output):
+            if name in OTHERS and played_by(options, name) not in ROLES:
+                roles[name] = played_by(options, name)
     runs = table.read(options.table, where=options.where, **roles)
     if getattr(options, "cost", "table") == "6nd":
         runs = runs.with_column("flops", 6 * runs.params * runs.tokens, "6·params·tokens, as asked")
     return list(runs.by(options.by).items()) if options.by else [(None, runs)]
+
+
+def played_by(options, name: str) -> str:
+    """The column, or role, that plays a law's input or output."""
+    return name if name in ROLES else getattr(options, name) or name
 
 
 def run_fit(options) -> int:
@@ -115,11 +122,12 @@ def run_fit(options) -> int:
             fixed[name.strip()] = float(value)
         except ValueError:
             raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as E=0") from None
-    inputs = output = None
-    if law.inputs == ("x",):
-        if not (options.x and options.y):
-            raise ValueError(f"--law {options.law} has one variable: name it with --x COL --y COL")
-        inputs, output = (options.x,), options.y
+    if "x" in law.inputs and not (options.x and options.y):
+        raise ValueError(f"--law {options.law} has one variable: name it with --x COL --y COL")
+    inputs = tuple(played_by(options, name) for name in law.inputs)
+    output = played_by(options, law.output)
+    if options.figure and len(inputs) > 1 and law is not Chinchilla:
+        raise ValueError(f"--figure draws chinchilla and laws of one variable, not {options.law}")
     results, fits = [], []
     for group, runs in groups(options):
         found = fitting.fit(law, runs, objective=options.objective, delta=options.delta,

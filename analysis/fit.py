@@ -5,13 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.laws import Array, Law
-from analysis.solve import OBJECTIVES, Problem, grid, minimise, project, value
+from analysis.law import Array, Law
+from analysis.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
 from analysis.table import Runs
-
-STARTS = 8  # exponents of the grid that go on to the full fit; centred logs make few enough
-MANY = 20_000  # runs beyond which the search for a start uses a sample of them
-AGREE = 1e-6  # relative distance of objectives within which two starts have met
+from analysis.verdict import AGREE, Minima, apart, judge
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,7 @@ class Fit:
     fixed: dict[str, float]
     dropped: list[tuple[int, str]]
     draws: Array | None = None
+    minima: Minima = ()
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -116,30 +114,25 @@ def fit(
             f"{len(free)} parameters of {law.__name__}; it needs at least {len(free) + 1}"
         )
     logs, observed = np.log(columns[:-1]), columns[-1]
-    centre = logs.mean(1)
+    centre = law.centre(logs)
     problem = Problem(law, logs - centre[:, None], observed, objective, delta, free)
-    if starts is None:
-        exponents = grid(law, fixed)
-    else:
-        exponents = {n: np.array([fixed.get(n, getattr(s, n)) for s in starts]) for n in law.grid}
-    centred = held(law, fixed, centre)
-    some = problem
-    if len(used) > MANY:  # the search on a sample, then the best of it polished on every run
-        rows = np.random.default_rng(0).choice(len(used), MANY, replace=False)
-        some = replace(problem, logs=problem.logs[:, rows], output=observed[rows])
-    theta = project(law, some.logs, some.output, exponents, centred)
-    theta = theta[: STARTS if starts is None else None]
-    theta, done = minimise(some, theta)
-    total = len(theta)
-    theta, done, agreeing = best_of(some, theta, done)
-    if some is not problem:
-        theta, done = minimise(problem, theta, near=True)
-    log_pred = law.log_predict(theta, problem.logs)[0]
+    theta, costs, done, total = search(problem, held(law, fixed, centre), centre, starts)
+    best = theta[:1]
+    if len(used) > law.search:
+        best, done = minimise(problem, best, near=True)
+    log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
-    fitted = law(*(float(v) for v in law.from_theta(law.shift(theta[0], centre))))
-    status, message = judge(law, problem, theta[0], bool(done[0]), agreeing)
+    agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
+
+    def plain(one: Array) -> list[float]:
+        return [float(v) for v in law.from_theta(law.shift(one, centre))]
+
+    kept = apart(problem, costs, theta)
+    ends = [dict(zip(law.names(), plain(theta[i]), strict=True)) for i in kept]
+    minima = tuple(zip((float(costs[i]) for i in kept), ends, strict=True))
+    status, message = judge(problem, best[0], bool(done[0]), agreeing, minima)
     return Fit(
-        law=fitted,
+        law=law(*plain(best[0])),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
         runs=used,
         inputs=inputs,
@@ -151,17 +144,58 @@ def fit(
         starts_agreeing=agreeing,
         fixed=fixed,
         dropped=runs.dropped(),
+        minima=minima,
     )
 
 
-def best_of(problem: Problem, theta: Array, done: Array) -> tuple[Array, Array, int]:
-    """The best of several minima (1, P), whether it converged (1,), and how many reached it."""
-    log_pred = problem.law.log_predict(theta, problem.logs)[0]
+def objective_of(
+    law: Law,
+    runs: Runs,
+    *,
+    objective: str = "huber-log",
+    delta: float = 1e-3,
+    inputs: tuple[str, ...] | None = None,
+    output: str | None = None,
+) -> tuple[Objective, Array]:
+    """A given law's objective on the usable rows of `runs`, and its log residuals (R,): what `fit`
+    would report had it ended there. Arguments and errors as in `fit`."""
+    kind = type(law)
+    check_arguments(kind, objective, delta, {})
+    used = runs.usable()
+    columns = [positive(used, name) for name in inputs or kind.inputs]
+    observed = positive(used, output or kind.output)
+    log_pred = np.log(law.loss(*columns))
+    reached = float(value(objective, delta, log_pred, observed))
+    stated = Objective(objective, delta if objective == "huber-log" else None, reached)
+    return stated, log_pred - np.log(observed)
+
+
+def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] | None):
+    """The minima (S, P) that starts lead to, best first, with their objectives and whether they
+    converged (S,), and S. Of very many runs, on a sample of them."""
+    law = problem.law
+    if problem.output.size > law.search:
+        rows = np.random.default_rng(0).choice(problem.output.size, law.search, replace=False)
+        problem = replace(problem, logs=problem.logs[:, rows], output=problem.output[rows])
+    if starts is None:
+        values = grid(law, fixed, problem.logs, problem.output)
+    else:
+        plain = np.array([[getattr(start, name) for name in law.names()] for start in starts])
+        near = law.from_theta(law.shift(law.to_theta(plain), -centre))
+        values = {name: near[:, law.names().index(name)] for name in law.grid}
+        values |= {name: np.full(len(near), fixed[name]) for name in law.grid if name in fixed}
+    theta = project(law, problem.logs, problem.output, values, fixed)
+    theta = theta[: law.starts if starts is None else None]
+    first, (theta, done) = theta, minimise(problem, theta)
+    if law.rough and problem.name in ROBUST:
+        # a falling delta leads past the narrow minima; look for those as well
+        narrow, settled = minimise(problem, first, near=True)
+        theta, done = np.concatenate([theta, narrow]), np.concatenate([done, settled])
+    log_pred = law.log_predict(theta, problem.logs)[0]
     costs = value(problem.name, problem.delta, log_pred, problem.output)
     costs = np.where(np.isfinite(costs), costs, np.inf)
-    best = int(np.argmin(costs))
-    agreeing = int((costs <= costs[best] * (1 + AGREE) + 1e-15).sum())
-    return theta[best : best + 1], done[best : best + 1], agreeing
+    order = np.argsort(costs, kind="stable")
+    return theta[order], costs[order], done[order], len(order)
 
 
 def check_arguments(law: type[Law], objective: str, delta: float, fixed: dict) -> None:
@@ -192,82 +226,13 @@ def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, fl
     """The fixed values as they are for centred inputs. A coefficient changes with the centre by its
     exponents, so it can only be fixed together with them."""
     out = dict(fixed)
-    for term in law.terms:
-        if term.coefficient in fixed:
-            for v, exponent in term.powers:
-                if exponent not in fixed:
-                    raise ValueError(f"{term.coefficient} can be fixed only along with {exponent}")
-                out[term.coefficient] *= np.exp(-fixed[exponent] * centre[v])
+    for name, unit in law.units().items():
+        for v, factor, exponent in unit if name in fixed else ():
+            if exponent is not None and exponent not in fixed:
+                raise ValueError(f"{name} can be fixed only along with {exponent}")
+            power = 1.0 if exponent is None else fixed[exponent]
+            out[name] *= np.exp(-factor * power * centre[v])
     return out
-
-
-def judge(law, problem: Problem, theta: Array, done: bool, agreeing: int) -> tuple[str, str]:
-    """Status and message of the best minimum found."""
-    values = dict(zip(law.names(), law.from_theta(theta), strict=True))
-    if not np.isfinite(theta[problem.free]).all():
-        return "failed", "no start reached a finite optimum"
-    if reason := degenerate(law, problem):
-        return "unidentified", reason
-    if reason := vague(law, problem, theta):
-        return "unidentified", reason
-    for i in problem.free:
-        name = law.names()[i]
-        if name in law.grid and not law.rising and values[name] <= 1e-4:
-            return "edge", f"{name} fell to {values[name]:.2g}: the runs show no gain on that axis"
-    constants = [t.coefficient for t in law.terms if not t.powers]
-    for name in constants:
-        if law.names().index(name) in problem.free and values[name] < 1e-3 * problem.output.min():
-            return "edge", f"{name} fell to zero: the runs show no floor yet"
-    if not done:
-        return "failed", "the best start had not converged when its steps ran out"
-    few = [len(np.unique(np.round(row, 6))) for row in problem.logs]
-    if min(few) < 3:
-        axis = few.index(min(few))
-        return "few", f"only {min(few)} distinct values of {law.inputs[axis]}; a curve needs 3"
-    return "ok", f"{agreeing} starts agree"
-
-
-def degenerate(law: type[Law], problem: Problem) -> str:
-    """Why the design cannot tell the parameters apart, whatever the losses are; else ""."""
-    for name, row in zip(law.inputs, problem.logs, strict=True):
-        if np.ptp(row) < 1e-9:
-            return f"all runs have the same {name}, so its exponent cannot be fitted"
-    if len(problem.logs) == 2:
-        x, y = problem.logs
-        slope = (x @ y) / (x @ x)
-        scatter = float(np.sqrt(np.mean((y - slope * x) ** 2)))
-        if scatter < 0.05:
-            first, second = law.inputs
-            return (
-                f"all runs lie on one ray: {second} ∝ {first}^{slope:.2f} within "
-                f"{100 * scatter:.1f} %, so what {first} and {second} each do cannot be told "
-                f"apart; add runs with another ratio of {second} to {first}"
-            )
-    return ""
-
-
-def vague(law: type[Law], problem: Problem, theta: Array) -> str:
-    """Which exponent the noise leaves undetermined (standard error above its value); else ""."""
-    log_pred, slope = law.log_predict(theta[None], problem.logs)
-    gap = log_pred[0] - np.log(problem.output)
-    slope = slope[0][problem.free]
-    spread = 1.4826 * np.median(np.abs(gap))
-    scale = np.sqrt((slope**2).sum(1))
-    if (scale < 1e-12).any():
-        return ""  # a coefficient at zero; the edge check names it
-    unit = slope / scale[:, None]
-    singular = np.linalg.svd(unit, compute_uv=False)
-    if singular[-1] < 1e-7 * singular[0]:
-        return "two parameters do the same to every run; the fit is one of many equally good ones"
-    errors = spread * np.sqrt(np.diag(np.linalg.inv(unit @ unit.T))) / scale
-    for i, error in zip(problem.free, errors, strict=True):
-        name = law.names()[i]
-        if name in law.grid and not law.rising and error > abs(theta[i]):
-            return (
-                f"{name} = {theta[i]:.3g} has a standard error of about {error:.2g}: the runs do "
-                "not determine it; add runs that vary that axis more"
-            )
-    return ""
 
 
 def with_draws(fitted: Fit, draws: Array) -> Fit:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.laws import Array, Law
+from analysis.law import Array, Law
 
-OBJECTIVES = ("huber-log", "l1-log", "ls-log", "ls")
+ROBUST = ("huber-log", "l1-log")
+OBJECTIVES = (*ROBUST, "ls-log", "ls")
 CHUNK = 16_000  # rows of all batch members worked on together, so that arrays stay in the cache
 
 
@@ -121,15 +122,12 @@ def descend(problem: Problem, delta: float, members: Array, theta: Array, weight
 
 def derivatives(problem: Problem, delta: float, theta: Array, members: Array, weights):
     """Cost (S,), gradient (S, F), second derivative and majorant (S, F, F) over free parameters."""
-    log_pred, slope = problem.law.log_predict(theta, problem.logs)
+    log_pred, slope, bend = problem.law.expand(theta, problem.logs, problem.free)
     cost, first, second, above = pieces(problem.name, delta, log_pred, problem.rows(members))
     if weights is not None:
         cost, first, second, above = (part * weights for part in (cost, first, second, above))
-    bent = problem.law.curvature(theta, problem.logs, first)
-    free = problem.free
-    slope, bent = slope[:, free], bent[:, free][:, :, free]
     across = slope.transpose(0, 2, 1)
-    hessian = (slope * second[:, None]) @ across + bent
+    hessian = (slope * second[:, None]) @ across + bend(first)
     majorant = (slope * above[:, None]) @ across
     total = np.where(np.isfinite(log_pred).all(1), cost.sum(1), np.inf)
     return total, (slope @ first[:, :, None])[:, :, 0], hessian, majorant
@@ -151,38 +149,54 @@ def solve_damped(hessian: Array, majorant: Array, gradient: Array, damping: Arra
     return np.clip(np.nan_to_num(step), -3, 3)
 
 
-def grid(law: type[Law], fixed: dict[str, float]) -> dict[str, Array]:
-    """Every combination of the law's own exponents to try, (S,) each."""
-    axes = {name: (fixed[name],) if name in fixed else law.grid[name] for name in law.grid}
-    mesh = np.meshgrid(*axes.values(), indexing="ij")
-    return {name: part.ravel() for name, part in zip(axes, mesh, strict=True)}
+def grid(
+    law: type[Law], fixed: dict[str, float], logs: Array | None = None, output: Array | None = None
+) -> dict[str, Array]:
+    """Every combination of the values a law would try at these rows, (S,) each."""
+    values = law.grid if logs is None else law.choices(logs, output)
+    axes = [(fixed[name],) if name in fixed else values[name] for name in law.grid]
+    mesh = np.meshgrid(*axes, indexing="ij") if axes else []
+    return {name: part.ravel() for name, part in zip(law.grid, mesh, strict=True)}
 
 
 def project(
-    law: type[Law], logs: Array, output: Array, exponents: dict[str, Array], fixed: dict[str, float]
+    law: type[Law], logs: Array, output: Array, values: dict[str, Array], fixed: dict[str, float]
 ) -> Array:
-    """Starts (S, P), best first: the given exponents (S,), each with least-squares coefficients.
+    """Starts (S, P), best first: the values of a grid (S,), each with least-squares coefficients.
 
-    Variable projection: at given exponents the law is linear in its coefficients, so these need no
+    Variable projection: at given exponents a law is linear in its coefficients, so these need no
     start of their own (Golub & Pereyra 1973).
     """
-    names, coefficients = law.names(), law.coefficients()
-    basis = law.basis(exponents, logs) / output
-    held = np.array([name in fixed for name in coefficients])
+    total = len(next(iter(values.values()))) if values else 1
+    size = max(1, 8 * CHUNK // len(output))
+    found, misfits = [], []
+    for first in range(0, total, size):
+        some = {name: part[first : first + size] for name, part in values.items()}
+        linear = coefficients(law, some, logs, output, fixed)
+        every = law.solved(some, linear)
+        every |= {name: np.full(len(linear), held) for name, held in fixed.items()}
+        theta = law.to_theta(np.stack([every[name] for name in law.names()], 1))
+        gap = law.log_predict(theta, logs)[0] - np.log(output)
+        found.append(theta)
+        misfits.append(np.nan_to_num((gap**2).sum(1), nan=np.inf))
+    return np.concatenate(found)[np.argsort(np.concatenate(misfits), kind="stable")]
+
+
+def coefficients(law, values: dict[str, Array], logs: Array, output: Array, fixed: dict) -> Array:
+    """A law's linear coefficients (S, K) by least squares, kept above zero."""
+    names = law.coefficients()
+    basis = law.basis(values, logs, output)
+    held = np.array([name in fixed for name in names])
     target = np.ones((len(basis), len(output)))
     for k in np.flatnonzero(held):
-        target -= fixed[coefficients[k]] * basis[:, k]
+        target -= fixed[names[k]] * basis[:, k]
     free = basis[:, ~held]
     unit = np.maximum(np.abs(free).max(2), 1e-300)
     free = free / unit[:, :, None]
     gram = free @ free.transpose(0, 2, 1)
     gram += np.eye(gram.shape[1]) * (1e-10 * np.einsum("sii->s", gram)[:, None, None] + 1e-300)
     solved = np.linalg.solve(gram, (free @ target[:, :, None]))[:, :, 0]
-    linear = np.empty((len(basis), len(coefficients)))
+    linear = np.empty((len(basis), len(names)))
     linear[:, ~held] = np.maximum(solved, 0.01) / unit  # at least a hundredth of an output's worth
-    linear[:, held] = [fixed[coefficients[k]] for k in np.flatnonzero(held)]
-    misfit = ((np.einsum("sk,skr->sr", linear, basis) - 1) ** 2).sum(1)
-    values = np.empty((len(basis), len(names)))
-    for i, name in enumerate(names):
-        values[:, i] = exponents[name] if name in exponents else linear[:, coefficients.index(name)]
-    return law.to_theta(values[np.argsort(misfit, kind="stable")])
+    linear[:, held] = [fixed[names[k]] for k in np.flatnonzero(held)]
+    return linear

@@ -24,7 +24,7 @@ def pairs(fitted: Fit, resamples: int = 1000, seed: int = 0) -> Fit:
     law = type(fitted.law)
     logs = np.log([fitted.runs.column(name) for name in fitted.inputs])
     output = fitted.runs.column(fitted.output)
-    centre, rows = logs.mean(1), len(output)
+    centre, rows = law.centre(logs), len(output)
     free = np.array([i for i, name in enumerate(law.names()) if name not in fitted.fixed], int)
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(rows, np.full(rows, 1 / rows), size=resamples).astype(float)

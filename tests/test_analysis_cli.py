@@ -7,7 +7,8 @@ import pytest
 
 from analysis import synthetic
 from analysis.__main__ import main
-from analysis.laws import Chinchilla
+from analysis.laws import LAWS, Chinchilla
+from tests.test_laws import SUBJECTS
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 
@@ -110,6 +111,42 @@ def test_a_power_law_of_any_two_columns(tmp_path):
     assert found["A"]["value"] == pytest.approx(0.3) and found["alpha"]["value"] == pytest.approx(
         -0.5
     )
+
+
+def written(path: Path, **columns) -> Path:
+    cells = zip(*(np.asarray(column, float).tolist() for column in columns.values()), strict=True)
+    lines = [",".join(columns), *(",".join(map(repr, row)) for row in cells)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_every_law_fits_from_the_command_line(name, tmp_path):
+    truth, columns = next(s for s in SUBJECTS if type(s[0]) is LAWS[name])
+    law = LAWS[name]
+    path = written(
+        tmp_path / "t.csv",
+        **dict(zip(law.inputs, columns, strict=True)),
+        **{law.output: truth.loss(*columns)},
+    )
+    named = ["--x", "x", "--y", "y"] if law.inputs == ("x",) else []
+    out = tmp_path / "fit.json"
+    assert run("fit", path, "--law", name, *named, "--json", out) == 0
+    for parameter, value in loads(out)["parameters"].items():
+        assert value["value"] == pytest.approx(getattr(truth, parameter), rel=1e-5)
+
+
+def test_a_column_of_another_name_plays_a_laws_input(tmp_path, capsys):
+    truth, (n, d, u) = next(s for s in SUBJECTS if type(s[0]).__name__ == "DataConstrained")
+    path = written(tmp_path / "t.csv", N=n, D=d, pool=u, loss=truth.loss(n, d, u))
+    assert run("fit", path, "--law", "data-constrained") == 1
+    error = capsys.readouterr().err
+    assert "unique_tokens" in error and "--unique_tokens" in error and "pool" in error
+    assert run("fit", path, "--law", "data-constrained", "--unique_tokens", "pool") == 0
+    assert "ok:" in capsys.readouterr().out
+    figure = ["--unique_tokens", "pool", "--figure", tmp_path / "f.png"]
+    assert run("fit", path, "--law", "data-constrained", *figure) == 1
+    assert "--figure" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

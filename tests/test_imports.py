@@ -14,11 +14,11 @@ LAB = [
     "launch.worker", "launch.local", "view", "bench", "data_cli", "cli", "__main__",
 ]  # fmt: skip
 ANALYSIS = [
-    "where", "table", "laws", "solve", "fit", "cost", "curves", "isoflop", "frontier",
-    "uncertainty", "synthetic", "figures", "report", "published", "papers.claims",
-    "papers.shapes", "papers.besiroglu2024", "papers.hoffmann2022", "papers.kaplan2020",
-    "papers.muennighoff2023", "papers.pearce2024", "papers.porian2024", "papers.command",
-    "__main__",
+    "where", "table", "jets", "law", "laws_curve", "laws_joint", "laws_beyond", "laws", "solve",
+    "verdict", "fit", "cost", "curves", "isoflop", "frontier", "uncertainty", "synthetic",
+    "figures", "report", "published", "papers.claims", "papers.shapes", "papers.besiroglu2024",
+    "papers.hoffmann2022", "papers.kaplan2020", "papers.muennighoff2023", "papers.pearce2024",
+    "papers.porian2024", "papers.command", "__main__",
 ]  # fmt: skip
 
 
