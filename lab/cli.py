@@ -5,8 +5,10 @@ import importlib.util
 import os
 import subprocess
 import sys
+import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,12 +25,32 @@ Positional = tyro.conf.Positional
 Experiment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT",
     help="a module such as experiments.quickstart, or a file that defines runs()")]  # fmt: skip
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
-Settings = Annotated[tuple[str, ...], tyro.conf.arg(name="set", metavar="FIELD=VALUE",
-    help="replace a field in every run, such as optim.learning_rate=0.01")]  # fmt: skip
+Settings = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(
+    name="set", metavar="FIELD=VALUE",
+    help="replace a field in every run, such as optim.learning_rate=0.01; repeatable")]  # fmt: skip
+
+COMPILE_SECONDS = 8  # of a small shape on one core
 
 
 class Refused(Exception):
     """What the user asked for can't be done; the message says why and what to do."""
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Mistakes in an experiment's own code, with their place and without our frames."""
+    try:
+        yield
+    except (Refused, ValueError, OSError, StoreError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        here = str(Path(__file__).parent)
+        own = [f for f in frames if not f.filename.startswith((here, "<frozen"))]
+        place = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
+        raise Refused(
+            f"{place}{type(error).__name__}: {error} (LAB_TRACEBACK=1 shows the whole trace)"
+        ) from error
 
 
 def load(experiment: str) -> ModuleType:
@@ -40,11 +62,13 @@ def load(experiment: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         sys.path.insert(0, str(path.parent.resolve()))
-        spec.loader.exec_module(module)
+        with told_in_a_line():
+            spec.loader.exec_module(module)
     else:
         sys.path.insert(0, os.getcwd())
         try:
-            module = importlib.import_module(experiment)
+            with told_in_a_line():
+                module = importlib.import_module(experiment)
         except ModuleNotFoundError as error:
             if error.name and not experiment.startswith(error.name):
                 raise
@@ -58,9 +82,9 @@ def load(experiment: str) -> ModuleType:
 
 
 def configs_of(module: ModuleType, settings: Sequence[str]) -> list[RunConfig]:
-    configs = module.runs()
-    for setting in settings:
-        configs = [override(config, setting) for config in configs]
+    with told_in_a_line():
+        configs = module.runs()
+    configs = [override(config, *settings) for config in configs]
     if not configs:
         raise Refused(f"{module.__name__}.runs() returned no run")
     for config in configs:
@@ -111,6 +135,7 @@ def plan(
              else f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker")  # fmt: skip
     print(f"left: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(todo.seconds)} on {n} "
           f"workers (from {basis})")  # fmt: skip
+    print(f"compiling adds about {COMPILE_SECONDS} s a shape, shared by the workers")
     print("params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
           "forward and backward")  # fmt: skip
     return 0

@@ -273,20 +273,24 @@ def from_value(value: Any, hint: Any, where: str) -> Any:
     return value
 
 
-def override(config: RunConfig, assignment: str) -> RunConfig:
-    """The config with one field replaced, from text such as `optim.learning_rate=0.01`."""
-    path, equals, text = assignment.partition("=")
-    if not equals:
-        raise ValueError(f"--set {assignment!r}: write it as field=value, e.g. optim.clip=0.5")
+def override(config: RunConfig, *assignments: str) -> RunConfig:
+    """The config with fields replaced, each from text such as `optim.learning_rate=0.01`."""
     tree = to_json(config)
-    *parents, leaf = path.strip().split(".")
-    node = tree
-    for name in parents:
-        node = node.get(name) if isinstance(node, dict) else None
-    if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict):
-        raise ValueError(f"--set {assignment!r}: a run has no field {path.strip()!r}")
-    try:
-        node[leaf] = json.loads(text)
-    except json.JSONDecodeError:
-        node[leaf] = text
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ValueError(f"--set {assignment!r}: write it as field=value, e.g. optim.clip=0.5")
+        *parents, leaf = path.strip().split(".")
+        node = tree
+        for name in parents:
+            node = node.get(name) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict):
+            known = ", ".join(node) if isinstance(node, dict) else ", ".join(tree)
+            raise ValueError(
+                f"--set {assignment!r}: a run has no field {path.strip()!r}; here are {known}"
+            )
+        try:
+            node[leaf] = json.loads(text)
+        except json.JSONDecodeError:
+            node[leaf] = text
     return from_json(tree, where="--set")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lab import counts
-from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, Shape
+from lab.config import DataConfig, ModelConfig, RunConfig, Shape
 
 CORE_FLOPS_PER_SECOND = 4e10  # what one core is assumed to train at while no run has been timed
 
@@ -157,9 +157,3 @@ def estimate_seconds(config: RunConfig, timed: Sequence[tuple[RunConfig, float]]
         key=lambda item: max(each, f := counts.flops_exact(item[0].model)) / min(each, f),
     )
     return counts.run_flops(config) * seconds / counts.run_flops(near)
-
-
-__all__ = [
-    "DataConfig", "ModelConfig", "OptimConfig", "RunConfig", "check_epochs", "describe_model",
-    "group_by_shape", "isoflop", "ladder", "price", "product", "unique", "with_fields",
-]  # fmt: skip

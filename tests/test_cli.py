@@ -33,16 +33,20 @@ def test_status_counts_and_needs_no_jax(lab_command, tmp_path):
     [
         (["run", "experiments.nothing"], "no such module"),
         (["plan", "missing.py"], "no such file"),
-        (["plan", TINY, "--set", "optim.rate=1"], "no field 'optim.rate'"),
+        (["plan", TINY, "--set", "optim.rate=1"], "no field"),
         (["plan", TINY, "--set", "model.n_head=3"], "nearest width"),
         (["run", TINY, "--store", "/proc/nowhere"], "can't be written"),
         (["export", TINY, "-o", "runs.txt"], "written as .csv or .jsonl"),
         (["data", "show", "shakespear"], "unknown"),
+        (["plan", "typo.py"], "typo.py, line 4: TypeError"),
         (["data", "prepare"], "needs a name"),
         (["data", "prepare", "text:/no/such/file"], "no file"),
     ],
 )
-def test_bad_input_gets_one_clear_line(lab_command, arguments, words):
+def test_bad_input_gets_one_clear_line(lab_command, tmp_path, arguments, words):
+    (tmp_path / "typo.py").write_text(
+        "from lab.config import OptimConfig\n\ndef runs():\n    return [OptimConfig(lr=1)]\n"
+    )
     said = lab_command(*arguments, code=1).stderr
     assert words in said and len(said.strip().splitlines()) == 1
 
@@ -73,3 +77,9 @@ def test_an_export_can_be_fitted_and_bench_writes_its_keys(lab_command, tmp_path
     found = json.loads((tmp_path / "out.json").read_text())
     keys = "tokens_per_second ms_per_step flops_per_second compile_seconds config device".split()
     assert set(keys) == set(found) and set(found["ms_per_step"]) == {"median", "p10", "p90"}
+
+
+def test_every_set_counts_and_they_are_checked_together(lab_command):
+    said = lab_command("plan", TINY, "--set", "model.d_model=12", "--set", "model.n_head=3",
+                       "--set", "optim.learning_rate=0.5").stdout  # fmt: skip
+    assert "1 x 12" in said and " 0.5 " in said and "1 x 16" not in said

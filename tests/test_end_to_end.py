@@ -31,6 +31,17 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for line in lines if line.startswith("python -m")]
 
 
+def test_the_readme_s_own_experiment_can_be_planned(lab_command, tmp_path):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    (tmp_path / "mine.py").write_text(code)
+    (tmp_path / "books").mkdir()
+    for i in range(12):
+        lines = [f"Line {i * j} of book {i} tells of {j} things.\n" for j in range(30_000)]
+        (tmp_path / "books" / f"{i}.txt").write_text("".join(lines))
+    said = lab_command("plan", "mine.py", LAB_DATA=str(tmp_path / "data")).stdout
+    assert "8 runs in 4 shapes" in said
+
+
 @pytest.mark.slow
 def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")

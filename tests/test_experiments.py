@@ -41,7 +41,7 @@ def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends(
     cells = rates.corners(RESULTS / "rates.csv")
     assert len(cells) == 4
     for (budget, params), (rule, losses) in cells.items():
-        assert len(losses) == 4
+        assert len(losses) == 5
         best = min(losses, key=losses.get)
         assert 0.5 <= rule / best <= 2, f"N={params}, C={budget:g}: rule {rule:.3g}, best {best:g}"
 

@@ -130,17 +130,14 @@ def launch(
         return True
     except KeyboardInterrupt:
         print("\nstopping: every run saves its state (Ctrl-C again to stop at once)", flush=True)
-        stop(crew)
-        with suppress(KeyboardInterrupt):
-            for worker in crew:
-                worker.process.wait()
         return False
     finally:
         stop(crew)
-        for worker in crew:
-            try:
-                worker.process.wait(timeout=60)
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        try:
+            for worker in crew:
+                worker.process.wait()
+        except KeyboardInterrupt:
+            for worker in crew:
                 worker.process.kill()
 
 
