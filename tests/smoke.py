@@ -18,5 +18,5 @@ if __name__ == "__main__":
         assert cli.main(["run", str(experiment), *options]) == 0
         assert cli.main(["export", str(experiment), *options, "-o", str(out)]) == 0
         runs = table.read(out)
-        found = fit(PowerLaw, runs)
+        found = fit(PowerLaw, runs, inputs=("flops",), output="loss", fixed={"E": 0.0})
     print(f"smoke passed on Python {sys.version.split()[0]}: {len(runs.loss)} runs, {found.law}")
