@@ -90,29 +90,6 @@ def n_windows(n_train: int, seq_len: int, unique_tokens: int | None = None) -> i
     return min(total, unique_tokens // seq_len)
 
 
-def epochs(tokens_seen: int, n_train: int, seq_len: int, unique_tokens: int | None = None) -> float:
-    """How often each training token has been predicted on average."""
-    return tokens_seen / (n_windows(n_train, seq_len, unique_tokens) * seq_len)
-
-
-def check_tokens(
-    n_train: int,
-    tokens: int,
-    seq_len: int,
-    max_epochs: float | None = None,
-    unique_tokens: int | None = None,
-) -> None:
-    """Refuse a run that needs more passes over its data than `max_epochs` (None: any number)."""
-    needed = epochs(tokens, n_train, seq_len, unique_tokens)
-    if max_epochs is not None and needed > max_epochs * (1 + 1e-9):
-        each = n_windows(n_train, seq_len, unique_tokens) * seq_len
-        raise ValueError(
-            f"{tokens:,} tokens are {needed:.2f} epochs of the {each:,} this corpus gives, and at "
-            f"most {max_epochs:g} are allowed; train on at most {int(each * max_epochs):,} tokens, "
-            "use a larger corpus, or allow more epochs"
-        )
-
-
 def eval_windows(
     stream: np.ndarray, seq_len: int, n_tokens: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -19,7 +19,6 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,10 +194,6 @@ class Store:
     def add_to_curve(self, run_id: str, row: dict[str, Any]) -> None:
         with (self.folder(run_id) / "curve.csv").open("a") as file:
             file.write(",".join(repr(row[name]) for name in CURVE) + "\n")
-
-
-def statuses(store: Store, configs: Iterable[RunConfig]) -> dict[str, str]:
-    return {config.run_id: store.status(config.run_id) for config in configs}
 
 
 def claim_path(folder: Path, number: int) -> Path:

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from lab.data import (
     batch,
     batches,
-    check_tokens,
-    epochs,
     eval_windows,
     n_windows,
     permute,
@@ -128,12 +126,6 @@ def test_a_sources_own_nats_are_cut_like_the_tokens():
     np.testing.assert_array_equal(cut[1:], windows[1:] / 7)
 
 
-def test_epochs_count_whole_windows():
-    assert n_windows(1001, 10) == 100
-    assert epochs(2500, 1001, 10) == 2.5
-    assert epochs(2500, 1001, 10, unique_tokens=509) == 5.0
-
-
 def test_bad_sizes_are_refused_with_numbers():
     with pytest.raises(ValueError, match=r"holds 50 tokens .* needs 65"):
         batch(np.zeros(50, np.uint8), 0, 0, 4, 64)
@@ -143,7 +135,3 @@ def test_bad_sizes_are_refused_with_numbers():
         n_windows(1000, 64, unique_tokens=2000)
     with pytest.raises(ValueError, match="before the first step"):
         batch(np.zeros(500, np.uint8), 0, -1, 4, 64)
-    check_tokens(1001, 4000, 10, max_epochs=4)
-    check_tokens(1001, 10**9, 10)
-    with pytest.raises(ValueError, match=r"4\.01 epochs .* at most 4,000 tokens"):
-        check_tokens(1001, 4010, 10, max_epochs=4)

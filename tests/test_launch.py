@@ -41,7 +41,7 @@ def begun(store: Path) -> list[str]:
 
 def processes(store: Path) -> list[int]:
     """Workers of this store that live, by their command lines."""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True).stdout
+    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True).stdout
     return [
         int(line.split()[0]) for line in listed.splitlines() if f"lab.launch.worker {store}" in line
     ]
@@ -129,6 +129,22 @@ def test_an_interrupted_grid_says_how_to_go_on_and_leaves_no_worker(tmp_path):
     assert process.returncode == 1 and "the same command goes on from here" in said
     for claim in store.glob("*/claim-*.json"):
         assert json.loads(claim.read_text()).get("released")
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_stops_at_once_and_loses_no_record(tmp_path):
+    store = tmp_path / "runs"
+    process = launch(store)
+    deadline = time.monotonic() + 60
+    while not processes(store) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(3)  # workers are starting or compiling: they would not stop by themselves yet
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    time.sleep(0.5)
+    assert process.returncode == 1 and not processes(store)
 
 
 def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
