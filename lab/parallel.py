@@ -42,16 +42,17 @@ def compile_step(shape: Shape, way: Way = "jit", devices: Sequence[jax.Device] =
       ValueError: the batch does not split over the devices.
     """
     devices = list(devices) or jax.local_devices()[:1]
+    shape = replace(shape, micro_batch=step_module.micro_batch(shape, len(devices)))
     if way != "mesh" and jax.process_count() > 1:
         raise ValueError(f"way {way!r} knows one host only; several hosts are spread with 'mesh'")
     if way == "jit":
         step = jax.jit(partial(step_module.train_steps, shape), donate_argnums=0)
         place = lambda state: jax.device_put(copied(state), devices[0])  # noqa: E731
         return Compiled(place, step, lambda state: state)
-    per_device = (shape.micro_batch or shape.batch_size) / len(devices)
+    per_device = shape.micro_batch / len(devices)
     if per_device != int(per_device):
         raise ValueError(
-            f"a batch of {shape.micro_batch or shape.batch_size} sequences does not split over "
+            f"a batch of {shape.micro_batch} sequences does not split over "
             f"{len(devices)} devices; change batch_tokens, micro_batch or --devices"
         )
     return (over_mesh if way == "mesh" else over_replicas)(shape, devices)
@@ -121,8 +122,7 @@ def agreed(value: Any) -> Any:
 
 def over_replicas(shape: Shape, devices: list[jax.Device]) -> Compiled:
     n_device = len(devices)
-    if shape.micro_batch:
-        shape = replace(shape, micro_batch=shape.micro_batch // n_device)
+    shape = replace(shape, micro_batch=shape.micro_batch // n_device)
     mean = partial(jax.lax.pmean, axis_name="data")
     step = jax.pmap(
         lambda state, tokens_SBL, n: step_module.train_steps(shape, state, tokens_SBL, n, mean),

@@ -331,4 +331,5 @@ class Run:
             "device": self.trainer.devices[0].device_kind,
             "devices": len(self.trainer.devices),
             "way": self.trainer.way,
+            "micro_batch": step.micro_batch(self.config.shape, len(self.trainer.devices)),
         }

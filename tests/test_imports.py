@@ -11,7 +11,7 @@ HOUSES = ("lab", "analysis", "lab.launch", "analysis.papers", "analysis.commands
 # A module imports only from the ones before it.
 LAB = [
     "config", "schedule", "parameterization", "tokens", "languages", "texts", "corpora", "data",
-    "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
+    "ops", "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
     "store", "failures", "export", "train",
     "launch.worker", "launch.order", "launch.local", "launch.slurm", "launch.ray",
     "launch.launchers", "verify", "view", "bench", "data_cli", "cli", "__main__",
