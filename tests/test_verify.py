@@ -10,6 +10,7 @@ import pytest
 from lab import verify
 from lab.records import CURVE
 from lab.store import Store
+from tests import tiny
 from tests.conftest import ROOT, data_folder
 from tests.test_launch import TINY
 
@@ -55,7 +56,7 @@ def test_on_other_devices_losses_agree_within_float_error(tmp_path, config, loss
 @pytest.mark.slow
 def test_a_run_killed_and_resumed_is_the_run_left_alone(tmp_path):
     env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(), "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), "962"]
+    command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), tiny.runs()[0].run_id[:6]]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "equal to the last bit" in done.stdout, done.stderr
     assert not list(tmp_path.iterdir())
