@@ -59,6 +59,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help=f"default {RESULTS.name} beside the bench; with --quick {QUICK}",
     )
+    top.add_argument("--page", action="store_true",
+                     help="measure nothing: put kept tables into docs/performance.md")  # fmt: skip
     return top
 
 
@@ -91,6 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     found = top.parse_args(arguments)
     options = checked(found, top)
     folder = found.results or (QUICK if found.quick else RESULTS)
+    if found.page:
+        return tell_page(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for part in [name for name in PARTS if name in found.parts or not found.parts]:
         options.results = folder
@@ -108,6 +112,15 @@ def main(arguments: list[str] | None = None) -> int:
             part_of.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
             part_of.replace(path)  # whole or not at all
         print(f"written: {path}", flush=True)
+    return 0
+
+
+def tell_page(folder: Path) -> int:
+    from bench import page
+
+    for name in page.write(folder):
+        print(f"{name}: no {folder / name}.json, so its table stays as it is")
+    print(f"written: {page.PAGE}")
     return 0
 
 
