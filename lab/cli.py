@@ -152,7 +152,7 @@ def plan(
 
 def run(
     experiment: Experiment, /, *, store: Folder = Path("runs"), workers: int = 0, hosts: int = 1,
-    devices: int = 1, way: Literal["", "jit", "mesh", "pmap"] = "",
+    devices: int = 1, way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "",
     launcher: launchers.Name = "local", launcher_option: Options = (), wait: bool = False,
     retry: Literal["", "failed"] = "", fail_fast: bool = False, save_seconds: float = 15.0,
     out: Path | None = None, set: Settings = (),
@@ -165,7 +165,8 @@ def run(
       hosts: how many processes each run's batch is split over, by jax.distributed: a node each
         on a cluster; on this machine all of them here.
       devices: how many devices each run's batch is split over, on each of its hosts.
-      way: how it is split; by default jit on one device and mesh on several.
+      way: how it is split; by default jit on one device and mesh on several. fsdp splits the
+        parameters and the optimiser's state too, for models that one device can't hold.
       launcher: where the workers run: this machine, a Slurm cluster or a Ray cluster.
       wait: stay until the jobs are over (slurm; the others always do).
       retry: "failed" tries again what failed before.
@@ -277,7 +278,7 @@ def report(
 
 def verify_resume(
     experiment: Experiment, run_id: Annotated[str, tyro.conf.arg(metavar="RUN_ID")], /, *,
-    devices: int = 1, way: Literal["", "jit", "mesh", "pmap"] = "", from_devices: int = 1,
+    devices: int = 1, way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "", from_devices: int = 1,
     set: Settings = (),
 ) -> int:  # fmt: skip
     """Kill a run in its middle, resume it, and compare it with itself left alone.

@@ -38,9 +38,9 @@ class Order:
         for name, least in (("workers", 0), ("hosts", 1), ("devices", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"--{name} {getattr(self, name)}: it must be at least {least}")
-        if self.hosts > 1 and self.way not in ("", "mesh"):
+        if self.hosts > 1 and self.way not in ("", "mesh", "fsdp"):
             raise ValueError(
-                f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh"
+                f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh or fsdp"
             )
 
 
