@@ -153,6 +153,7 @@ def plan(
 def run(
     experiment: Experiment, /, *, store: Folder = Path("runs"), workers: int = 0, hosts: int = 1,
     devices: int = 1, way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "",
+    pack: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "",
     launcher: launchers.Name = "local", launcher_option: Options = (), wait: bool = False,
     retry: Literal["", "failed"] = "", fail_fast: bool = False, save_seconds: float = 15.0,
     out: Path | None = None, set: Settings = (),
@@ -167,6 +168,8 @@ def run(
       devices: how many devices each run's batch is split over, on each of its hosts.
       way: how it is split; by default jit on one device and mesh on several. fsdp splits the
         parameters and the optimiser's state too, for models that one device can't hold.
+      pack: train N runs of one shape at once on each of the devices, every run on one device;
+        auto measures how many pay. By default auto on one accelerator, and no packs on CPU.
       launcher: where the workers run: this machine, a Slurm cluster or a Ray cluster.
       wait: stay until the jobs are over (slurm; the others always do).
       retry: "failed" tries again what failed before.
@@ -178,8 +181,9 @@ def run(
 
     module, runs = load(experiment), Store(store)
     order = Order(
-        workers=workers, hosts=hosts, devices=devices, way=way, save_seconds=save_seconds,
-        fail_fast=fail_fast, commit=commit(), options=read_options(launcher_option), wait=wait,
+        workers=workers, hosts=hosts, devices=devices, way=way, pack=pack,
+        save_seconds=save_seconds, fail_fast=fail_fast, commit=commit(),
+        options=read_options(launcher_option), wait=wait,
     )  # fmt: skip
     runs.prepare()
     configs = configs_of(module, set)

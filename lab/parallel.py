@@ -196,3 +196,60 @@ def over_replicas(shape: Shape, devices: list[jax.Device]) -> Compiled:
         return jax.device_put(jax.tree.map(lambda leaf: leaf[0], state), devices[0])
 
     return Compiled(replicate, run, first)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Several runs of one shape trained at once, each in a lane of a state whose leaves are
+    (R, ...). No number of one lane enters another's."""
+
+    lanes: int  # R
+    fill: Callable[[TrainState], Any]  # the same run's state in all lanes
+    put: Callable[[Any, int, TrainState], Any]  # a run's state into a lane; the rest is donated
+    step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # tokens_RSBL
+    pick: Callable[[Any, int], TrainState]  # a lane's state, on the first device
+
+
+def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
+    """The training program of one shape for `each` runs on every device: `vmap` over the lanes of
+    a device, and devices that never talk (the mesh axis "run"). Runs agree with themselves trained
+    alone to float error."""
+    lanes = each * len(devices)
+    mesh = jax.sharding.Mesh(np.array(devices), ("run",), axis_types=(AxisType.Auto,))
+    run, every = PartitionSpec("run"), PartitionSpec()
+    by_run, whole = NamedSharding(mesh, run), NamedSharding(mesh, every)
+    steps = jax.vmap(partial(step_module.train_steps, shape), in_axes=(0, 0, None))
+    step = jax.jit(
+        jax.shard_map(steps, mesh=mesh, in_specs=(run, run, every), out_specs=run, check_vma=False),
+        donate_argnums=0,
+    )
+
+    @partial(jax.jit, out_shardings=by_run)
+    def fill(state):
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (lanes, *leaf.shape)), state)
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=by_run)
+    def put(stack, lane, state):  # no lane needs to be sent anywhere
+        def one(all, new):
+            return jnp.where(jnp.arange(lanes).reshape(-1, *[1] * new.ndim) == lane, new, all)
+
+        return jax.tree.map(one, stack, state)
+
+    part = jax.jit(lambda stack, lane: jax.tree.map(lambda leaf: leaf[lane], stack))
+
+    def pick(stack, lane):
+        home, place = devices[lane // each], np.int32(lane % each)
+        return jax.device_put(part(jax.tree.map(partial(part_on, home), stack), place), devices[0])
+
+    return Packed(
+        lanes,
+        fill=lambda state: fill(jax.device_put(state, whole)),
+        put=lambda stack, lane, state: put(stack, np.int32(lane), jax.device_put(state, whole)),
+        step=lambda stack, tokens, n: step(stack, jax.device_put(tokens, by_run), n),
+        pick=pick,
+    )
+
+
+def part_on(device: jax.Device, leaf: jax.Array) -> jax.Array:
+    """What one device holds of an array."""
+    return next(shard.data for shard in leaf.addressable_shards if shard.device == device)

@@ -141,12 +141,14 @@ def launch(
     alone = on_cpu() and order.devices * order.hosts == 1
     places: list[int | None] = list(cores()) if alone else [None]
     n = min(order.workers or len(places), max(1, len(configs)))
+    pack = order.runs_a_device(on_cpu())
+    spread = order.devices * order.hosts > 1 and pack is None
     tasks = [
         Task(
             str(store.root), [to_json(config) for config in configs],
             places[i % len(places)] if order.pinned else None, order.devices,
-            order.way or ("mesh" if order.devices * order.hosts > 1 else "jit"),
-            order.save_seconds, order.fail_fast, order.commit, order.hosts,
+            order.way or ("mesh" if spread else "jit"),
+            order.save_seconds, order.fail_fast, order.commit, order.hosts, pack=pack,
         )
         for i in range(n)
     ]  # fmt: skip
@@ -215,6 +217,8 @@ def replacement(
         and not holder.get("released") and not store.finished(run_id)
     ]  # fmt: skip
     code = dead.poll()
+    if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
+        return start(replace(dead.task, pack=(dead.task.pack or 0) // 2 or None))
     for run_id in held or [""]:
         at = f"{run_id} {store.newest_checkpoint(run_id)}" if run_id else ""
         deaths[at] += 1
