@@ -161,8 +161,8 @@ def run(
     """Train what has no record yet, then write the experiment's report.
 
     Args:
-      workers: how many at once; 0 means, on this machine, one a core (CPU) or one (accelerators),
-        and elsewhere as many as there is room for.
+      workers: how many at once; 0 means, on this machine, one a core or for each `devices` cores
+        (CPU) or one (accelerators), and elsewhere as many as there is room for.
       hosts: how many processes each run's batch is split over, by jax.distributed: a node each
         on a cluster; on this machine all of them here.
       devices: how many devices each run's batch is split over, on each of its hosts.
@@ -192,7 +192,7 @@ def run(
     todo = [c for c in configs if runs.status(trained_as(runs, c).run_id) in UNFINISHED]
     print(f"{experiment}: {len(configs)} runs, {len(todo)} to train, in {runs.root}")
     if todo:
-        n = workers or len(local.cores())
+        n = workers or len(local.shares(devices))
         with View(runs, configs, n) as view:
             end = launchers.LAUNCHERS[launcher](runs, todo, order, view.look)
         if end == "submitted":

@@ -8,7 +8,7 @@ program of half as many: one more compilation for each size.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -123,7 +123,8 @@ class Pack:
             self.loop()
         finally:
             for member in self.members.values():
-                member.checkpoints.close()
+                with suppress(Exception):  # of what brought it here
+                    member.checkpoints.close()
 
     def begin(self) -> None:
         jobs = self.offers(self.each * len(self.trainer.devices))
@@ -211,16 +212,19 @@ class Pack:
         """What a run does for itself: when it ends, or fails, it leaves."""
         try:
             outcome = action()
+            if outcome is GOES_ON:
+                return
+            member.checkpoints.close()
         except (jax.errors.JaxRuntimeError, MemoryError):
             raise  # as likely as not from the program they share
         except Exception as error:
             outcome = error
-        if outcome is not GOES_ON:
-            with self.paused():
-                del self.members[member.lane]
-            self.left = True
-            member.checkpoints.close()
-            self.ended(member.job, outcome)
+            with suppress(Exception):
+                member.checkpoints.close()
+        with self.paused():
+            del self.members[member.lane]
+        self.left = True
+        self.ended(member.job, outcome)
 
     # --- its program -----------------------------------------------------------------------
 

@@ -23,14 +23,14 @@ class Anew(RuntimeError):
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker is told. `core` pins it (CPU); `devices` is how many a run is spread over.
+    """What a worker is told. `cores` pin it (CPU); `devices` is how many a run is spread over.
 
     Where a run has several hosts, this is number `host` of them, and the first listens at
     `coordinator`; "" leaves it to jax to find out from Slurm or from the TPU pod."""
 
     store: str
     configs: list[dict[str, Any]]
-    core: int | None = None
+    cores: list[int] | None = None
     devices: int = 1
     way: str = "jit"
     save_seconds: float = 15.0

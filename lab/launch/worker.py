@@ -27,8 +27,8 @@ AGAIN = 6  # and that of hosts which must be started anew, all of them
 
 def set_up(task: Task) -> None:
     """Pin the process and set jax's flags: at a worker's start and nowhere else."""
-    if task.core is not None and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {task.core})
+    if task.cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, task.cores)
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(Path(task.store).resolve() / ".compiled"))
