@@ -52,6 +52,12 @@ def program(shape: Shape, way: parallel.Way, devices: tuple[jax.Device, ...]) ->
     )
 
 
+def fresh(program: Program, config: RunConfig) -> step.TrainState:
+    """Where a run begins."""
+    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    return program.init(jax.random.key(config.seed), hyper)
+
+
 def eval_steps(total: int) -> list[int]:
     """The updates after which the held-out loss is measured: log-spaced, the last included."""
     points = np.geomspace(max(1.0, total / 100), total, EVAL_POINTS)
@@ -175,8 +181,7 @@ class Run:
         """Compile (or find in the cache) all this shape needs, by calls that change nothing."""
         began, shape = time.monotonic(), self.config.shape
         self.program = program(shape, self.trainer.way, tuple(self.trainer.devices))
-        hyper = {name: jnp.float32(value) for name, value in step.hyper_of(self.config).items()}
-        self.fresh = self.program.init(jax.random.key(self.config.seed), hyper)
+        self.fresh = fresh(self.program, self.config)
         idle = self.program.train.place(self.fresh)
         width = self.config.model.seq_len + 1
         self.no_tokens_SBL = np.zeros((shape.steps_per_dispatch, shape.batch_size, width), np.int32)
@@ -188,7 +193,7 @@ class Run:
         """Go back to the newest checkpoint that can be read, or to the beginning."""
         found = self.checkpoints.restore(self.fresh)
         self.step, state = parallel.agreed((found.step, found.state))
-        self.state = self.program.train.place(state)
+        self.place(state)
         del self.fresh
         for warning in found.warnings:
             print(f"warning: {warning}", flush=True)
@@ -198,7 +203,13 @@ class Run:
         self.loss = float(rows[-1]["loss"]) if rows else None  # the last good held-out loss
         self.good_step = int(rows[-1]["step"]) if rows else 0
         self.seconds_before = float(rows[-1]["seconds"]) if rows else 0.0
-        self.began = self.saved = time.monotonic()
+        self.began, self.saved = self.clock(), time.monotonic()
+
+    def place(self, state: step.TrainState) -> None:
+        self.state = self.program.train.place(state)
+
+    def fetch(self) -> step.TrainState:
+        return self.program.train.fetch(self.state)
 
     def to_the_end(self) -> dict[str, Any] | None:
         behind: tuple[int, dict] | None = None  # the dispatch whose losses were not read yet
@@ -213,7 +224,7 @@ class Run:
             if not self.read(behind):  # while the one just sent off runs
                 return self.diverged()
             behind = ahead
-            due = parallel.agreed(time.monotonic() - self.saved > self.save_again_after)
+            due = parallel.agreed(self.save_is_due())
             if self.step in self.points or due:
                 if not self.read(behind) or (self.step in self.points and not self.evaluate()):
                     return self.diverged()
@@ -224,16 +235,24 @@ class Run:
 
     def dispatch(self) -> tuple[int, dict[str, jax.Array]]:
         """Send off the updates up to the next point of the curve, S of them at most."""
-        config, tokens_SBL = self.config, self.no_tokens_SBL.copy()
-        end = next(point for point in self.points if point > self.step)
-        n = min(len(tokens_SBL), end - self.step)
-        tokens_SBL[:n] = data.batches(
-            self.corpus.train, config.data_seed, self.step, n, config.batch_size,
-            config.model.seq_len, config.data.unique_tokens or None,
-        )  # fmt: skip
+        n, tokens_SBL = self.next_dispatch(), self.no_tokens_SBL.copy()
+        tokens_SBL[:n] = self.next_batches(n)
         self.state, metrics = self.program.train.step(self.state, tokens_SBL, np.int32(n))
         self.step += n
         return n, metrics
+
+    def next_dispatch(self) -> int:
+        """How many updates the next dispatch makes when the run is alone."""
+        end = next(point for point in self.points if point > self.step)
+        return min(self.config.shape.steps_per_dispatch, end - self.step)
+
+    def next_batches(self, n: int) -> np.ndarray:
+        """The tokens of the next n updates, (n, B, L + 1)."""
+        config = self.config
+        return data.batches(
+            self.corpus.train, config.data_seed, self.step, n, config.batch_size,
+            config.model.seq_len, config.data.unique_tokens or None,
+        )  # fmt: skip
 
     def read(self, dispatched: tuple[int, dict[str, jax.Array]] | None) -> bool:
         """Wait for a dispatch's losses; False when one of them is no longer a number."""
@@ -253,8 +272,7 @@ class Run:
 
     def evaluate(self) -> bool:
         """Add a point to the curve; False when the held-out loss is no longer a number."""
-        params = self.program.train.fetch(self.state).params
-        loss, _ = self.quick.loss(self.program.evaluate, params)
+        loss, _ = self.quick.loss(self.program.evaluate, self.fetch().params)
         if not parallel.agreed(math.isfinite(loss)):
             return False
         self.check_claim()
@@ -280,7 +298,13 @@ class Run:
     @property
     def seconds(self) -> float:
         """Spent on the run so far, compilation left out; what a kill undid is not counted."""
-        return self.seconds_before + time.monotonic() - self.began
+        return self.seconds_before + self.clock() - self.began
+
+    def clock(self) -> float:
+        return time.monotonic()
+
+    def save_is_due(self) -> bool:
+        return time.monotonic() - self.saved > self.save_again_after
 
     def check_claim(self) -> None:
         if not self.claim.held():
@@ -289,7 +313,7 @@ class Run:
     def save(self) -> None:
         self.check_claim()
         began = time.monotonic()
-        self.checkpoints.save(self.step, self.program.train.fetch(self.state), self.curve)
+        self.checkpoints.save(self.step, self.fetch(), self.curve)
         self.saved = time.monotonic()
         excess = self.saved - began - QUICK_SAVE_SECONDS
         self.save_again_after = max(self.trainer.save_seconds, REST * excess)
@@ -297,7 +321,7 @@ class Run:
     def done(self) -> dict[str, Any]:
         """Save the final state, then score it on the whole held-out set."""
         self.save()
-        seconds, params = self.seconds, self.program.train.fetch(self.state).params
+        seconds, params = self.seconds, self.fetch().params
         everything = Evaluator.of(self.corpus, self.config.model.seq_len)
         loss, loss_se = everything.loss(self.program.evaluate, params)
         if not math.isfinite(loss):

@@ -12,9 +12,10 @@ HOUSES = ("lab", "analysis", "lab.launch", "analysis.papers", "analysis.commands
 LAB = [
     "config", "schedule", "parameterization", "tokens", "languages", "texts", "corpora", "data",
     "ops", "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
-    "store", "failures", "export", "train",
-    "launch.worker", "launch.order", "launch.local", "launch.slurm", "launch.ray",
-    "launch.launchers", "verify", "view", "bench", "data_cli", "cli", "__main__",
+    "store", "failures", "export", "train", "pack", "pack_size",
+    "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
+    "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli", "cli",
+    "__main__",
 ]  # fmt: skip
 ANALYSIS = [
     "where", "table_read", "table_units", "table_roles", "runs", "table", "budgets",
