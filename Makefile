@@ -39,7 +39,7 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
-	$(PIP) pytest hypothesis ruff pooch
+	$(PIP) pytest hypothesis ruff pooch "tokenizers>=0.21,<1"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.run pyproject.toml

@@ -313,9 +313,13 @@ def verify_resume(
 
 def data(
     action: Positional[Literal["list", "prepare", "show"]], name: Positional[str] = "", /, *,
-    tokenizer: Literal["bytes", "chars"] = "bytes",
+    tokenizer: str = "bytes",
 ) -> int:  # fmt: skip
-    """List, prepare or show a corpus."""
+    """List, prepare or show a corpus.
+
+    Args:
+      tokenizer: bytes, chars, or bpe-N: N byte-pair ids learned from the corpus's training part.
+    """
     if action == "list":
         data_cli.list_command()
     elif not name:

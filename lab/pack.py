@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lab import parallel
+from lab import parallel, step
 from lab.checkpoint import Checkpoints
 from lab.config import RunConfig, Shape
 from lab.corpora import Corpus
@@ -88,8 +88,8 @@ class Member(Run):
         self.checkpoints.wait()
 
     def record(self, *found: Any) -> dict[str, Any]:
-        pack = {"devices": 1, "way": "pack", "pack": self.pack.each}
-        return super().record(*found) | pack
+        alone = {"devices": 1, "micro_batch": step.micro_batch(self.config.shape)}
+        return super().record(*found) | alone | {"way": "pack", "pack": self.pack.each}
 
 
 class Pack:

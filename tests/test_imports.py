@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 HOUSES = ("lab", "analysis", "lab.launch", "analysis.papers", "analysis.commands")
 # A module imports only from the ones before it.
 LAB = [
-    "config", "schedule", "parameterization", "tokens", "languages", "texts", "corpora", "data",
+    "config", "schedule", "parameterization", "tokens", "grammars", "languages", "texts",
+    "downloads", "corpora", "data",
     "ops", "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
     "store", "failures", "export", "train", "pack", "pack_size",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",

@@ -106,7 +106,7 @@ def finish(store: Store, task: Task, config: RunConfig, record: dict[str, Any] |
 
 def blame(store: Store, task: Task, config: RunConfig, error: Exception, retry: bool) -> bool:
     """Tell why a run did not end, while its error is being handled; see `attempt`."""
-    from lab import train
+    from lab import step, train
 
     if isinstance(error, train.LostClaim):
         say(str(error))
@@ -120,7 +120,8 @@ def blame(store: Store, task: Task, config: RunConfig, error: Exception, retry: 
     if task.hosts > 1 and kind == "lost host":  # which is no fault of the run
         raise Anew(f"run {config.run_id} lost a host") from error
     spread = task.hosts * task.devices if task.pack is None else 1
-    again = halved(config, spread) if retry and kind == "out of memory" else None
+    now = step.micro_batch(config.shape, spread)
+    again = halved(config, now, spread) if retry and kind == "out of memory" else None
     noted = note_failure(store, config, described(config, error, again))
     if task.hosts > 1 and noted and again:
         raise Anew(f"run {config.run_id} is tried again as {again.run_id}") from error
