@@ -57,7 +57,11 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         crew = []
         for number, core in enumerate(cores):
-            task = Task(str(store), [to_json(config) for config in configs], core)
+            task = Task(
+                str(store),
+                [to_json(config) for config in configs],
+                None if core is None else [core],
+            )
             stamps, log = Path(folder, f"{number}.json"), Path(folder, f"{number}.log")
             env = local.environment(1) | {"BENCH_BEGAN": repr(time.time())}
             with log.open("w") as file:

@@ -64,6 +64,7 @@ def compile_step(shape: Shape, way: Way = "jit", devices: Sequence[jax.Device] =
     return over_replicas(shape, devices) if way == "pmap" else over_mesh(shape, devices, way)
 
 
+@jax.jit  # one program: a call a leaf would be one for each shape
 def copied(state: TrainState) -> TrainState:
     """`device_put` may share memory with its source, which the step's donation would then free."""
     return jax.tree.map(jnp.copy, state)

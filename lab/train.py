@@ -29,6 +29,8 @@ EVAL_BLOCK = 16  # windows per evaluation call
 QUICK_SAVE_SECONDS = 0.4  # a state saved within this is saved as often as asked ...
 REST = 40  # ... a larger one, slow to copy and hash, after a rest of so many times the excess
 
+learning_rate = jax.jit(step.learning_rate, static_argnums=0)
+
 
 class LostClaim(RuntimeError):
     """Another worker took this run over; nothing more may be written for it."""
@@ -89,6 +91,10 @@ class Evaluator:
     @classmethod
     def of(cls, corpus: Corpus, seq_len: int, n_tokens: int | None = None) -> "Evaluator":
         return cls(*data.eval_windows(corpus.held_out, seq_len, n_tokens))
+
+    def first(self) -> "Evaluator":
+        """The first window alone: what it takes to compile."""
+        return Evaluator(self.tokens_WL[:1], self.mask_WL[:1])
 
     def nats(self, evaluate: Callable, params: Any) -> tuple[np.ndarray, np.ndarray]:
         """Nats and number of targets of each window, (W,) each."""
@@ -186,7 +192,7 @@ class Run:
         width = self.config.model.seq_len + 1
         self.no_tokens_SBL = np.zeros((shape.steps_per_dispatch, shape.batch_size, width), np.int32)
         jax.block_until_ready(self.program.train.step(idle, self.no_tokens_SBL, np.int32(0)))
-        self.quick.loss(self.program.evaluate, self.fresh.params)
+        self.quick.first().loss(self.program.evaluate, self.fresh.params)
         self.compile_seconds = time.monotonic() - began
 
     def resume(self) -> None:
@@ -279,7 +285,7 @@ class Run:
         self.loss, self.good_step = loss, self.step
         tokens = self.step * self.config.batch_tokens
         hyper = step.hyper_of(self.config)
-        rate = step.learning_rate(self.config.shape.optim, self.step - 1, hyper)
+        rate = learning_rate(self.config.shape.optim, self.step - 1, hyper)
         self.curve += self.store.add_to_curve(
             self.config.run_id,
             {

@@ -34,6 +34,8 @@ def set_up(task: Task) -> None:
     jax.config.update("jax_compilation_cache_dir", str(Path(task.store).resolve() / ".compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # else the path of the cache enters its keys, and a store that was moved compiles all again
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     if task.hosts > 1:
         told = (task.coordinator, task.hosts, task.host) if task.coordinator else ()
         jax.distributed.initialize(*told, local_device_ids=range(task.devices))
