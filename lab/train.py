@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import counts, data, parallel, step
+from lab import counts, data, parallel, peak, step
 from lab.checkpoint import Checkpoints, Restored
 from lab.config import RunConfig, Shape
 from lab.corpora import Corpus
@@ -337,12 +337,26 @@ class Run:
         size = float(self.corpus.bytes_per_token[span].sum())
         self.checkpoints.wait()
         self.check_claim()
+        rate = self.step * self.config.batch_tokens / seconds
         return self.record("done", loss, seconds) | {
             "loss_se": loss_se,
             "bits_per_byte": loss * targets / size / math.log(2),
             "held_out_tokens": targets,
-            "tokens_per_second": self.step * self.config.batch_tokens / seconds,
+            "tokens_per_second": rate,
+            "flops_utilization": self.utilization(rate),
         }
+
+    def utilization(self, tokens_per_second: float) -> float | None:
+        """Exact FLOPs done, as a share of the devices' measured peak; None where there is no
+        memory left to measure it in, and on the hosts that tell nothing."""
+        devices = self.trainer.devices
+        if not parallel.leads():
+            return None
+        try:
+            top = peak.of(self.store.root / ".peaks", devices[0], self.config.model.dtype)
+        except (RuntimeError, MemoryError):
+            return None
+        return counts.flops_exact(self.config.model) * tokens_per_second / (top * len(devices))
 
     def diverged(self) -> dict[str, Any]:
         """The run ends here: no final loss, and the last point that was still a number."""

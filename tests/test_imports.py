@@ -13,7 +13,7 @@ LAB = [
     "config", "schedule", "parameterization", "tokens", "grammars", "languages", "texts",
     "downloads", "corpora", "data",
     "ops", "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
-    "store", "failures", "export", "train", "pack", "pack_size",
+    "store", "failures", "export", "peak", "train", "pack", "pack_size",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
     "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli", "cli",
     "__main__",

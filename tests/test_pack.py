@@ -99,12 +99,13 @@ def check_same(configs, one, other, rel):
 def test_packed_runs_end_as_they_do_alone(tmp_path, config, corpus, optimizer, rel):
     configs = grid_of(config, optimizer=optimizer)
     one = alone(tmp_path / "alone", configs, corpus)
+    began = time.monotonic()
     store, told, sizes = packed(tmp_path / "packed", configs, corpus)
+    elapsed = time.monotonic() - began
     check_same(configs, one, (store, told), rel)
     assert len({record["loss"] for record in told.values()}) == 4 and sizes == [4]
     assert {record["way"] for record in told.values()} == {"pack"}
-    seconds = sum(record["seconds"] for record in told.values())
-    assert seconds == pytest.approx(4 * told[configs[0].run_id]["seconds"], rel=0.5)  # shares
+    assert 0 < sum(record["seconds"] for record in told.values()) < elapsed  # each its share
 
 
 def test_shorter_runs_leave_and_the_pack_gets_smaller_once_for_each_size(tmp_path, config, corpus):
