@@ -163,8 +163,16 @@ class Transformer(nnx.Module):
 
 def init(cfg: ModelConfig, key: jax.Array) -> Params:
     """A parameter tree: nested dicts of float32 arrays, from one draw of normal numbers."""
+    return arranged(cfg, jax.random.normal(key, (n_weights(cfg),)))
+
+
+def n_weights(cfg: ModelConfig) -> int:
+    return sum(weight.size for weight in describe(cfg))
+
+
+def arranged(cfg: ModelConfig, normal: jax.Array | np.ndarray) -> Params:
+    """The initial parameters made of `n_weights` normal numbers, in the same kind of array."""
     weights = describe(cfg)
-    normal = jax.random.normal(key, (sum(weight.size for weight in weights),))
     ends = list(accumulate(weight.size for weight in weights))
     leaves = [
         weight.mean + weight.std * normal[end - weight.size : end].reshape(weight.shape)

@@ -7,9 +7,11 @@ warm-up and horizon are arrays in `state.hyper`, so runs of one shape share one 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from lab import model, ops, schedule
@@ -66,9 +68,20 @@ def by_role(cfg: ModelConfig, params: model.Params, value: Callable[[str], float
 
 
 def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
-    params = model.init(shape.model, key)
+    return begun(shape, model.init(shape.model, key), hyper)
+
+
+def begun(shape: Shape, params: model.Params, hyper: dict[str, jax.Array]) -> TrainState:
     opt_state = optimiser(shape.model, shape.optim).init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
+
+
+def starter(shape: Shape) -> Callable[[jax.Array, dict], TrainState]:
+    """`init_state`, to be called and not to be compiled: as one program it takes longer to compile
+    than a small model's whole step, since each weight is cut from the draw by a loop of its own."""
+    draw = jax.jit(partial(jax.random.normal, shape=(model.n_weights(shape.model),)))
+    begin = jax.jit(partial(begun, shape))
+    return lambda key, hyper: begin(model.arranged(shape.model, np.asarray(draw(key))), hyper)
 
 
 def mean_nats(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array) -> jax.Array:

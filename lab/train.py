@@ -48,7 +48,7 @@ class Program:
 @cache
 def program(shape: Shape, way: parallel.Way, devices: tuple[jax.Device, ...]) -> Program:
     return Program(
-        init=jax.jit(partial(step.init_state, shape)),
+        init=step.starter(shape),
         train=parallel.compile_step(shape, way, devices),
         evaluate=jax.jit(partial(step.eval_step, shape.model)),
     )

@@ -108,6 +108,11 @@ def test_evaluation_counts_each_masked_target_once(config):
     assert float(whole.sum() / 128) == pytest.approx(float(mean), rel=1e-5)
 
 
+def test_a_run_begins_with_the_same_bits_however_its_state_was_made(config):
+    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    same(step.starter(config.shape)(jax.random.key(config.seed), hyper), start(config))
+
+
 @given(st.integers(1, 96), st.integers(1, 4096), st.integers(1, 64), st.sampled_from([1, 2, 8]))
 def test_the_micro_batch_left_to_us_divides_the_batch(batch, seq_len, width, n_device):
     model = ModelConfig(d_model=width, n_layer=1, n_head=1, vocab_size=8, seq_len=seq_len,
