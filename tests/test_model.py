@@ -183,3 +183,20 @@ def test_blocks_made_again_for_the_gradient_give_the_same_gradient():
         *(jax.tree.leaves(grad(c)(params)) for c in (again, cfg)), strict=True
     ):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
+def test_a_cpu_s_form_of_the_model_and_an_accelerator_s_are_one_model(settings, monkeypatch):
+    cfg = build(**settings)
+    params, tokens = noisy(cfg), jnp.arange(18).reshape(2, 9) % 11
+
+    def found():
+        jax.clear_caches()
+        return jax.value_and_grad(lambda p: model.nats(cfg, p, tokens).mean())(params)
+
+    loss, grads = found()
+    monkeypatch.setattr(ops, "on_cpu", lambda: False)
+    other, others = found()
+    assert float(loss) == pytest.approx(float(other), rel=1e-6)
+    for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
