@@ -209,6 +209,7 @@ class Packed:
     put: Callable[[Any, int, TrainState], Any]  # a run's state into a lane; the rest is donated
     step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # tokens_RSBL
     pick: Callable[[Any, int], TrainState]  # a lane's state, on the first device
+    evaluate: Callable[[Any, np.ndarray, np.ndarray], jax.Array]  # params of all: (R, B) nats
 
 
 def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
@@ -221,10 +222,9 @@ def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
     run, every = PartitionSpec("run"), PartitionSpec()
     by_run, whole = NamedSharding(mesh, run), NamedSharding(mesh, every)
     steps = jax.vmap(partial(step_module.train_steps, shape), in_axes=(0, 0, None))
-    step = jax.jit(
-        jax.shard_map(steps, mesh=mesh, in_specs=(run, run, every), out_specs=run, check_vma=False),
-        donate_argnums=0,
-    )
+    score = jax.vmap(partial(step_module.eval_step, shape.model), in_axes=(0, None, None))
+    over = partial(jax.shard_map, mesh=mesh, out_specs=run, check_vma=False)
+    step = jax.jit(over(steps, in_specs=(run, run, every)), donate_argnums=0)
 
     @partial(jax.jit, out_shardings=by_run)
     def fill(state):
@@ -249,6 +249,7 @@ def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
         put=lambda stack, lane, state: put(stack, np.int32(lane), jax.device_put(state, whole)),
         step=lambda stack, tokens, n: step(stack, jax.device_put(tokens, by_run), n),
         pick=pick,
+        evaluate=jax.jit(over(score, in_specs=(run, every, every))),
     )
 
 
