@@ -254,7 +254,7 @@ def test_sizes_are_timed_for_real_and_memory_that_is_short_is_no_error(config, m
         ({"pack": "two"}, "--pack two: a number of runs a device"),
         ({"pack": "0"}, "from 1 on"),
         ({"pack": "2", "way": "mesh"}, "choose one of the two"),
-        ({"pack": "auto", "hosts": 2}, "choose one of the two"),
+        ({"pack": "auto", "hosts": 2}, "--hosts 2 spreads one run"),
     ],
 )
 def test_what_cannot_be_packed_is_refused(options, words):
