@@ -22,7 +22,7 @@ from lab.config import RunConfig, Shape
 from lab.corpora import Corpus
 from lab.step import TrainState
 from lab.store import Claim
-from lab.train import EVAL_BLOCK, Run, Trainer, check_corpus, fresh, program
+from lab.train import EVAL_BLOCK, Evaluator, Run, Trainer, check_corpus, fresh, program
 
 Outcome = dict[str, Any] | Exception | None  # a record's content, what went wrong, or stopped
 GOES_ON = object()
@@ -61,21 +61,36 @@ class Member(Run):
 
     def place(self, state: TrainState) -> None:
         self.pack.state = self.pack.program.put(self.pack.state, self.lane, state)
+        self.pack.nats = {}
 
     def fetch(self) -> TrainState:
         return self.pack.program.pick(self.pack.state, self.lane)
 
+    def score(self, evaluator: Evaluator) -> tuple[float, float]:
+        """Scored with the others where a quarter of the lanes are at the same point."""
+        pack, key = self.pack, (self.corpus.sha256, len(evaluator.tokens_WL))
+        alike = sum(member.at_point() for member in pack.members.values())
+        if key not in pack.nats and 4 * alike < pack.program.lanes:
+            return super().score(evaluator)
+        if key not in pack.nats:
+            pack.nats[key] = evaluator.nats(pack.program.evaluate, pack.state.params)
+        nats_RW, targets_W = pack.nats[key]
+        return evaluator.mean(nats_RW[self.lane], targets_W)
+
     def clock(self) -> float:
         return self.pack.clock()
 
+    def at_point(self) -> bool:
+        return self.step in self.points
+
     def attention(self) -> bool:
         """Whether it has something to do that the others wait for."""
-        return self.step in self.points or self.save_is_due()
+        return self.at_point() or self.save_is_due()
 
     def attend(self) -> Any:
         """Evaluate, save or end, as `to_the_end` does; GOES_ON or the record's content."""
         due = self.save_is_due()
-        if self.step in self.points and not self.evaluate():
+        if self.at_point() and not self.evaluate():
             return self.diverged()
         if self.step >= self.config.steps:
             return self.done()
@@ -109,6 +124,7 @@ class Pack:
         self.single = program(shape, "jit", (trainer.devices[0],))
         self.each, self.left, self.compile_seconds = each, False, 0.0
         self.members: dict[int, Member] = {}
+        self.nats: dict[Any, tuple[np.ndarray, np.ndarray]] = {}  # of all lanes as they are now
         self.share, self.since = 0.0, time.monotonic()
 
     def train(self) -> None:
@@ -128,10 +144,7 @@ class Pack:
 
     def begin(self) -> None:
         jobs = self.offers(self.each * len(self.trainer.devices))
-        state = fresh(self.single, jobs[0].config)
-        windows = np.zeros((EVAL_BLOCK, self.shape.model.seq_len + 1), np.int32)
-        self.single.evaluate(state.params, windows, np.float32(windows[:, 1:]))  # compiled here
-        self.open(self.smallest(len(jobs)), state)
+        self.open(self.smallest(len(jobs)), fresh(self.single, jobs[0].config))
         for lane, job in enumerate(jobs):
             self.join(lane, job)
         self.left = len(self.members) < len(jobs)
@@ -168,6 +181,7 @@ class Pack:
             tokens_RSBL[lane, :n] = member.next_batches(n)
             member.step += n
         self.state, metrics = self.program.step(self.state, tokens_RSBL, np.int32(n))
+        self.nats = {}
         return n, metrics, dict(self.members)
 
     def read(self, dispatched: tuple[int, dict[str, jax.Array], dict[int, Member]] | None) -> None:
@@ -242,7 +256,11 @@ class Pack:
         width = (shape.steps_per_dispatch, shape.batch_size, shape.model.seq_len + 1)
         tokens_RSBL = np.zeros((self.program.lanes, *width), np.int32)
         self.state, _ = self.program.step(self.program.fill(state), tokens_RSBL, np.int32(0))
-        jax.block_until_ready(self.state)
+        windows = np.zeros((EVAL_BLOCK, shape.model.seq_len + 1), np.int32)
+        for evaluate, params in (
+            (self.program.evaluate, self.state.params), (self.single.evaluate, state.params)
+        ):  # fmt: skip
+            jax.block_until_ready(evaluate(params, windows, np.float32(windows[:, 1:])))
         self.compile_seconds += time.monotonic() - began
 
     def shrink(self, each: int) -> None:

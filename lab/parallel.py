@@ -38,9 +38,9 @@ class Compiled:
 def compile_step(shape: Shape, way: Way = "jit", devices: Sequence[jax.Device] = ()) -> Compiled:
     """The training program of one shape, for one device ("jit") or with the batch split.
 
-    "mesh" is jit with the batch sharded over the axis "data" and the state replicated; "fsdp" is
-    the same with the state sharded too (`shard_of`); "pmap" is one replica a device with gradients
-    averaged by `pmean`. Losses agree to float error.
+    "mesh" splits the batch over the mesh's axis "data" and keeps a whole state on every device
+    (jit of `shard_map`); "fsdp" cuts the state too (jit with `shard_of`); "pmap" is one replica a
+    device, in the older way. Losses agree to float error.
 
     Raises:
       ValueError: the batch does not split over the devices.
@@ -75,10 +75,8 @@ def over_mesh(shape: Shape, devices: list[jax.Device], way: Way = "mesh") -> Com
     whole = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(None, "data"))
     lies = state_shards(shape, mesh) if way == "fsdp" else whole
-    step = jax.jit(
-        partial(step_module.train_steps, shape, mean=partial(settled, lies)),
-        donate_argnums=0, out_shardings=(lies, whole),
-    )  # fmt: skip
+    steps = cut_steps(shape, lies) if way == "fsdp" else split_steps(shape, mesh)
+    step = jax.jit(steps, donate_argnums=0, out_shardings=(lies, whole))
     if whole.is_fully_addressable:
         return Compiled(
             place=lambda state: jax.device_put(copied(state), lies),
@@ -94,11 +92,27 @@ def over_mesh(shape: Shape, devices: list[jax.Device], way: Way = "mesh") -> Com
     )
 
 
-def settled(lies: Any, loss_and_grads: tuple[jax.Array, Any]) -> tuple[jax.Array, Any]:
-    """Each gradient where its weight lies, so that the compiler sums no more of it there."""
-    loss, grads = loss_and_grads
-    where = lies.params if isinstance(lies, TrainState) else lies
-    return loss, jax.lax.with_sharding_constraint(grads, where)
+def split_steps(shape: Shape, mesh: jax.sharding.Mesh) -> Callable:
+    """Updates with the batch cut over the devices and gradients averaged once an update, after
+    the last micro-batch; left to the compiler they are averaged at each."""
+    shape = replace(shape, micro_batch=shape.micro_batch // mesh.size)
+    mean = partial(jax.lax.pmean, axis_name="data")
+    every, split = PartitionSpec(), PartitionSpec(None, "data")
+    return jax.shard_map(
+        partial(step_module.train_steps, shape, mean=mean), mesh=mesh,
+        in_specs=(every, split, every), out_specs=every, check_vma=False,
+    )  # fmt: skip
+
+
+def cut_steps(shape: Shape, lies: TrainState) -> Callable:
+    """Updates of a state cut over the devices: the compiler sends the weights where they are used,
+    and each gradient ends where its weight lies, so that no more of it is kept."""
+
+    def settled(loss_and_grads):
+        loss, grads = loss_and_grads
+        return loss, jax.lax.with_sharding_constraint(grads, lies.params)
+
+    return partial(step_module.train_steps, shape, mean=settled)
 
 
 def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
@@ -209,6 +223,7 @@ class Packed:
     put: Callable[[Any, int, TrainState], Any]  # a run's state into a lane; the rest is donated
     step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # tokens_RSBL
     pick: Callable[[Any, int], TrainState]  # a lane's state, on the first device
+    evaluate: Callable[[Any, np.ndarray, np.ndarray], jax.Array]  # params of all: (R, B) nats
 
 
 def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
@@ -221,10 +236,9 @@ def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
     run, every = PartitionSpec("run"), PartitionSpec()
     by_run, whole = NamedSharding(mesh, run), NamedSharding(mesh, every)
     steps = jax.vmap(partial(step_module.train_steps, shape), in_axes=(0, 0, None))
-    step = jax.jit(
-        jax.shard_map(steps, mesh=mesh, in_specs=(run, run, every), out_specs=run, check_vma=False),
-        donate_argnums=0,
-    )
+    score = jax.vmap(partial(step_module.eval_step, shape.model), in_axes=(0, None, None))
+    over = partial(jax.shard_map, mesh=mesh, out_specs=run, check_vma=False)
+    step = jax.jit(over(steps, in_specs=(run, run, every)), donate_argnums=0)
 
     @partial(jax.jit, out_shardings=by_run)
     def fill(state):
@@ -249,6 +263,7 @@ def pack_step(shape: Shape, devices: Sequence[jax.Device], each: int) -> Packed:
         put=lambda stack, lane, state: put(stack, np.int32(lane), jax.device_put(state, whole)),
         step=lambda stack, tokens, n: step(stack, jax.device_put(tokens, by_run), n),
         pick=pick,
+        evaluate=jax.jit(over(score, in_specs=(run, every, every))),
     )
 
 

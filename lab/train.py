@@ -97,18 +97,22 @@ class Evaluator:
         return Evaluator(self.tokens_WL[:1], self.mask_WL[:1])
 
     def nats(self, evaluate: Callable, params: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Nats and number of targets of each window, (W,) each."""
+        """Nats and number of targets of each window, (W,) each; nats (R, W) of a pack's runs."""
         W = len(self.tokens_WL)
         short = -W % EVAL_BLOCK
         tokens = np.pad(self.tokens_WL, ((0, short), (0, 0)))
         mask = np.pad(self.mask_WL, ((0, short), (0, 0))).astype(np.float32)
         blocks = [slice(i, i + EVAL_BLOCK) for i in range(0, W + short, EVAL_BLOCK)]
         sums = [evaluate(params, tokens[block], mask[block]) for block in blocks]
-        return np.concatenate(jax.device_get(sums))[:W].astype(np.float64), self.mask_WL.sum(1)
+        nats = np.concatenate(jax.device_get(sums), axis=-1)[..., :W]
+        return nats.astype(np.float64), self.mask_WL.sum(1)
 
     def loss(self, evaluate: Callable, params: Any) -> tuple[float, float]:
         """Mean nats per token, and its standard error over windows (noise of the text alone)."""
-        nats, targets = self.nats(evaluate, params)
+        return self.mean(*self.nats(evaluate, params))
+
+    @staticmethod
+    def mean(nats: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
         mean = nats.sum() / targets.sum()
         spread = np.sqrt(((nats - mean * targets) ** 2).sum()) / targets.sum()
         return float(mean), float(spread)
@@ -217,6 +221,9 @@ class Run:
     def fetch(self) -> step.TrainState:
         return self.program.train.fetch(self.state)
 
+    def score(self, evaluator: Evaluator) -> tuple[float, float]:
+        return evaluator.loss(self.program.evaluate, self.fetch().params)
+
     def to_the_end(self) -> dict[str, Any] | None:
         behind: tuple[int, dict] | None = None  # the dispatch whose losses were not read yet
         while self.step < self.config.steps:
@@ -278,7 +285,7 @@ class Run:
 
     def evaluate(self) -> bool:
         """Add a point to the curve; False when the held-out loss is no longer a number."""
-        loss, _ = self.quick.loss(self.program.evaluate, self.fetch().params)
+        loss, _ = self.score(self.quick)
         if not parallel.agreed(math.isfinite(loss)):
             return False
         self.check_claim()
@@ -327,9 +334,9 @@ class Run:
     def done(self) -> dict[str, Any]:
         """Save the final state, then score it on the whole held-out set."""
         self.save()
-        seconds, params = self.seconds, self.fetch().params
+        seconds = self.seconds
         everything = Evaluator.of(self.corpus, self.config.model.seq_len)
-        loss, loss_se = everything.loss(self.program.evaluate, params)
+        loss, loss_se = self.score(everything)
         if not math.isfinite(loss):
             return self.diverged()
         targets = int(everything.mask_WL.sum())

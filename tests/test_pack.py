@@ -6,12 +6,15 @@ import signal
 import threading
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import jax
 import pytest
 
 from lab import corpora, pack, pack_size, train
 from lab.config import to_json
+from lab.launch import local, worker
+from lab.launch.attempt import Task
 from lab.launch.order import Order
 from lab.store import Store
 from tests.conftest import change
@@ -254,7 +257,7 @@ def test_sizes_are_timed_for_real_and_memory_that_is_short_is_no_error(config, m
         ({"pack": "two"}, "--pack two: a number of runs a device"),
         ({"pack": "0"}, "from 1 on"),
         ({"pack": "2", "way": "mesh"}, "choose one of the two"),
-        ({"pack": "auto", "hosts": 2}, "choose one of the two"),
+        ({"pack": "auto", "hosts": 2}, "--hosts 2 spreads one run"),
     ],
 )
 def test_what_cannot_be_packed_is_refused(options, words):
@@ -269,6 +272,68 @@ def test_runs_are_packed_by_default_on_one_accelerator_only():
     assert Order(way="jit").runs_a_device(on_cpu=False) is None
     assert Order(pack="auto", devices=8).runs_a_device(on_cpu=True) == 0
     assert Order(pack="3").runs_a_device(on_cpu=True) == 3
+
+
+def work_with(tmp_path, configs, monkeypatch, error, **options):
+    """A worker whose packs fail: the sizes it tried, and the runs it then trained alone."""
+    tried, single = [], []
+
+    class Failing(pack.Pack):
+        def train(self):
+            tried.append((self.each, len([self.offer() for _ in range(self.each)])))
+            raise jax.errors.JaxRuntimeError(error)
+
+    def train_run(trainer, run, corpus, claim):
+        assert len(trainer.devices) == 1 and trainer.way == "jit"
+        single.append(run.run_id)
+        trainer.store.start_curve(run.run_id, 0)
+        return {"status": "done", "steps": run.steps, "loss": 1.0, "seconds": 1.0}
+
+    monkeypatch.setattr(worker, "set_up", lambda task: None)
+    monkeypatch.setattr(pack, "Pack", Failing)
+    monkeypatch.setattr(train.Trainer, "train", train_run)
+    task = Task(str(tmp_path), [to_json(config) for config in configs], **options)
+    return tried, single, lambda: worker.work(task, threading.Event())
+
+
+def test_a_pack_that_fails_is_tried_in_halves_and_then_run_by_run(tmp_path, config, monkeypatch):
+    configs = grid_of(config)
+    full = "RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes"
+    tried, single, work = work_with(tmp_path, configs, monkeypatch, full, pack=4)
+    assert work() == 0 and tried == [(4, 4), (2, 2)]
+    assert sorted(single) == sorted(config.run_id for config in configs)
+    assert not list(tmp_path.glob("*/failure.json"))
+
+
+def test_a_broken_device_is_no_run_s_fault_and_lets_all_of_them_go(tmp_path, config, monkeypatch):
+    configs = grid_of(config)
+    broken = "INTERNAL: the device fell over"
+    tried, single, work = work_with(tmp_path, configs, monkeypatch, broken, pack=3)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="fell over"):
+        work()
+    assert tried == [(3, 3)] and not single
+    status = sorted(Store(tmp_path).status(config.run_id) for config in configs)
+    assert status == ["left", "stopped", "stopped", "stopped"]
+
+
+def test_a_worker_that_died_with_a_pack_is_followed_by_smaller_packs(tmp_path, config, monkeypatch):
+    configs, store = grid_of(config), Store(tmp_path)
+    claims = [store.claim(one) for one in configs[:3]]
+    begun, deaths = [], Counter()
+    monkeypatch.setattr(local, "start", lambda task: begun.append(task.pack))
+    process = SimpleNamespace(pid=os.getpid(), poll=lambda: -9, kill=lambda: None)
+    log = tmp_path / "log"
+    log.write_text("the end")
+    for asked in (4, 2, 0):
+        task = Task(str(tmp_path), [], pack=asked)
+        local.replacement(store, configs, local.Worker([process], task, log), deaths)
+    assert begun == [2, 1, None] and not deaths
+    for claim in claims[1:]:
+        claim.release()
+    for _ in range(local.DEATHS):  # now one run alone is to blame
+        local.replacement(store, configs, local.Worker([process], task, log), deaths)
+    assert store.failure(configs[0].run_id)["kind"] == "died"
+    assert not any(store.failure(one.run_id) for one in configs[1:])
 
 
 @pytest.mark.slow

@@ -46,9 +46,10 @@ class Order:
         if self.pack not in ("", "auto") and not (self.pack.isdecimal() and int(self.pack)):
             raise ValueError(f"--pack {self.pack}: a number of runs a device, from 1 on, or auto")
         if self.pack and (self.hosts > 1 or self.way not in ("", "jit")):
+            other = f"--hosts {self.hosts}" if self.hosts > 1 else f"--way {self.way}"
             raise ValueError(
-                f"--pack {self.pack} gives each device runs of its own; --hosts {self.hosts} "
-                f"--way {self.way or 'mesh'} spreads one run over several: choose one of the two"
+                f"--pack {self.pack} gives each device runs of its own, and {other} spreads one "
+                "run over several: choose one of the two"
             )
 
     def runs_a_device(self, on_cpu: bool) -> int | None:
