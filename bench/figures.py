@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
-from analysis.figures_style import METHOD_COLOURS, count_axis, human, styled
+from analysis.figures_style import METHOD_COLOURS, human, styled
 
 BLUE, RED = METHOD_COLOURS[:2]
 
@@ -14,39 +16,51 @@ BLUE, RED = METHOD_COLOURS[:2]
 @styled
 def growth(found: dict[str, Any], results: Path) -> Figure:
     """Speed over model size and context, and the cost of a run in grids of many."""
-    fig = Figure(figsize=(10.5, 3.6), layout="constrained", dpi=200)
+    fig = Figure(figsize=(10.5, 3.5), layout="constrained", dpi=200)
     left, middle, right = fig.subplots(1, 3)
     peak = one_core_peak(results)
-    speed(left, [one for one in found["sizes"] if "rate" in one], "params_all", peak)
-    left.set(
-        title="Model size (context 128)", xlabel="all weights", ylabel="tokens / s of one core"
-    )
-    speed(middle, [one for one in found["contexts"] if "rate" in one], "context", peak)
-    middle.set(title="Context (5 x 128, 4096 tokens a step)", xlabel="tokens of context",
-               ylabel="tokens / s of one core")  # fmt: skip
+    sizes = [one for one in found["sizes"] if "rate" in one]
+    weights = [one["params_all"] for one in sizes]
+    speed(left, sizes, weights, peak)
+    left.set(title="Size (context 128)", xlabel="all weights", yscale="log")
+    decades = range(int(np.ceil(np.log10(min(weights)))), int(np.log10(max(weights))) + 1)
+    ticks(left.xaxis, [10.0**n for n in decades])
+    contexts = [one for one in found["contexts"] if "rate" in one]
+    lengths = [one["shape"]["context"] for one in contexts]
+    speed(middle, contexts, lengths, peak)
+    middle.set(title="Context (5 x 128, 4096 tokens a step)", xlabel="tokens of context")
+    middle.set_ylim(bottom=0)
+    ticks(middle.xaxis, lengths)
     grids = found["grids"]
-    right.plot([g["runs"] for g in grids], [g["seconds_a_run"] for g in grids], "o-", color=BLUE)
+    runs, each = [one["runs"] for one in grids], [one["seconds_a_run"] for one in grids]
+    right.plot(runs, each, "o-", color=BLUE)
     right.set(title="lab run of runs of 4 updates", xlabel="runs in the grid",
               ylabel="seconds a run, start included", xscale="log", yscale="log")  # fmt: skip
+    ticks(right.xaxis, runs)
+    for axes in (left, right):
+        axes.yaxis.set_major_formatter(lambda value, _: human(value))
     return fig
 
 
-def speed(axes, rows: list[dict[str, Any]], x: str, peak: float | None) -> None:
-    """Tokens a second, and beside it FLOPs a second or the share of the peak that they are."""
-    at = [one[x] if x in one else one["shape"][x] for one in rows]
+def speed(axes, rows: list[dict[str, Any]], at: list[float], peak: float | None) -> None:
+    """Tokens a second, and at the right what share of the peak (or FLOPs a second) that is."""
     axes.plot(at, [one["rate"] for one in rows], "o-", color=BLUE)
-    axes.set(xscale="log", yscale="log")
-    axes.yaxis.label.set_color(BLUE)
+    axes.set_xscale("log")
+    axes.set_ylabel("tokens / s of one core", color=BLUE)
     beside = axes.twinx()
-    share = [one["rate"] * one["flops_per_token"] / (peak or 1e9) * (100 if peak else 1)
-             for one in rows]  # fmt: skip
+    unit = peak / 100 if peak else 1e9
+    share = [one["rate"] * one["flops_per_token"] / unit for one in rows]
     beside.plot(at, share, "s--", color=RED)
     beside.set_ylim(0, max(share) * 1.15)
     beside.set_ylabel("% of the fastest product" if peak else "GFLOP / s", color=RED)
     beside.grid(False)
     beside.spines["right"].set_visible(True)
-    count_axis(axes.xaxis, min(at), max(at))
     axes.yaxis.set_major_formatter(lambda value, _: human(value))
+
+
+def ticks(axis, at: list[float]) -> None:
+    axis.set_ticks(at, labels=[f"{x:g}" if x < 10_000 else human(x) for x in at])
+    axis.set_minor_locator(NullLocator())
 
 
 def one_core_peak(results: Path) -> float | None:

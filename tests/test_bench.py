@@ -11,8 +11,6 @@ from bench import machine, rounds
 from bench.machine import Quiet, Use
 from bench.rounds import Competitor, Running, Turn
 
-NOT_IN_QUICK = {"flags", "missing_flags"}
-
 
 def asleep(**changed) -> Competitor:
     return Competitor(**({"name": "one", "kind": "memory", "task": {"bytes": 1 << 16}} | changed))
