@@ -7,6 +7,7 @@ docs/performance.md. What a machine can't measure is named and left out.
 import argparse
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ PARTS = {  # in the order in which they run: later ones read what earlier ones l
     "growth": "speed over size and context, cost of a run in grids of 1 to 1000",
     "laws": "our fit of Chinchilla's law beside other packages'",
 }
+ANYWHERE = ("many", "laws")  # parts that are not about processors alone
 RESULTS = Path(__file__).parent / "results"
 QUICK = Path("out") / "bench-quick"  # never beside what was measured in earnest
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "torch", "transformers")
@@ -76,6 +78,8 @@ def checked(found: argparse.Namespace, top: argparse.ArgumentParser) -> Options:
             top.error(f"{what} {unknown[0]!r} is none of {', '.join(known)}")
     if found.rounds < 1 or found.seconds <= 0:
         top.error("--rounds needs at least 1, --seconds more than 0")
+    if shutil.which(found.peer_python) is None:
+        top.error(f"--peer-python {found.peer_python}: no such program")
     for name, folder, file in (
         ("--nanogpt", found.nanogpt, "model.py"), ("--nanodo", found.nanodo, "nanodo/train.py"),
     ):  # fmt: skip
@@ -92,27 +96,44 @@ def main(arguments: list[str] | None = None) -> int:
     top = parser()
     found = top.parse_args(arguments)
     options = checked(found, top)
-    folder = found.results or (QUICK if found.quick else RESULTS)
+    options.results = found.results or (QUICK if found.quick else RESULTS)
     if found.page:
-        return tell_page(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+        return tell_page(options.results)
+    options.results.mkdir(parents=True, exist_ok=True)
+    failed = 0
     for part in [name for name in PARTS if name in found.parts or not found.parts]:
-        options.results = folder
         options.quiet = Quiet(found.bound, 0.0 if found.quick else found.patience)
         print(f"\n{part}: {PARTS[part]}", flush=True)
-        path = folder / f"{part}.json"
-        head = {
-            "date": machine.now(), "quick": options.quick, "machine": machine.describe(),
-            "versions": machine.versions(*PACKAGES), "rounds": options.rounds,
-            "seconds": options.seconds,
-        }  # fmt: skip
-        for so_far in importlib.import_module(f"bench.{part}").measure(options):
-            record = head | so_far | {"others": options.quiet.told()}
-            part_of = path.with_suffix(".part")
-            part_of.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-            part_of.replace(path)  # whole or not at all
-        print(f"written: {path}", flush=True)
-    return 0
+        try:
+            run(part, options)
+        except (RuntimeError, ValueError) as error:
+            print(f"bench: {part}: {error}", file=sys.stderr)
+            failed = 1
+        except KeyboardInterrupt:
+            print(f"\nstopped; what was finished is in {options.results}", file=sys.stderr)
+            return 1
+    return failed
+
+
+def run(part: str, options: Options) -> None:
+    """Measure one part; its results so far are on disk after every race."""
+    from lab.launch import local
+
+    if part not in ANYWHERE and not local.on_cpu():
+        raise RuntimeError("it measures processors, and jax would take an accelerator here; set "
+                           "JAX_PLATFORMS=cpu for it, or name the part many")  # fmt: skip
+    path = options.results / f"{part}.json"
+    head = {
+        "date": machine.now(), "quick": options.quick, "machine": machine.describe(),
+        "versions": machine.versions(*PACKAGES), "rounds": options.rounds,
+        "seconds": options.seconds,
+    }  # fmt: skip
+    for so_far in importlib.import_module(f"bench.{part}").measure(options):
+        record = head | so_far | {"others": options.quiet.told()}
+        part_of = path.with_suffix(".part")
+        part_of.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        part_of.replace(path)  # whole or not at all
+    print(f"written: {path}", flush=True)
 
 
 def tell_page(folder: Path) -> int:

@@ -123,7 +123,16 @@ def judged(shape: str, dtype: str, crew: list[Running]) -> dict[str, Any]:
             one["ours_over_it_per_processor_second"] = rounds.ratio(
                 ours, running, "per_processor_second"
             )
-    return {"shape": shape, "dtype": dtype, "results": results}
+    return {"shape": shape, "dtype": dtype, "results": results, "best": best(results[1:])}
+
+
+def best(peers: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The fastest way of each peer, and how many times as fast this lab is."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in sorted((p for p in peers if "ours_over_it" in p), key=lambda p: -p["rate"]):
+        family = one["name"].split(",")[0].removesuffix(" eager").removesuffix(" compile")
+        found.setdefault(family, {"name": one["name"], "ours_over_it": one["ours_over_it"]})
+    return found
 
 
 def lines(race: dict[str, Any]) -> list[str]:
@@ -141,4 +150,6 @@ def lines(race: dict[str, Any]) -> list[str]:
         others = f"{100 * max(shares):.0f} %" if shares else "?"
         out.append(f"{one['name']:<34} {one['rate']:>10,.0f} {said:>12} {ends:>13} "
                    f"{one['per_processor_second']:>10,.0f} {others:>7}")  # fmt: skip
+    for one in race["best"].values():
+        out.append(f"  beside {one['name']}: {one['ours_over_it']['median']:.2f} times as fast")
     return out
