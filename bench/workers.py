@@ -50,7 +50,7 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
     """
     from lab.config import to_json
     from lab.launch import local
-    from lab.launch.worker import Task
+    from lab.launch.attempt import Task
     from lab.store import Store
 
     Store(store).prepare()
