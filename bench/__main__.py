@@ -133,6 +133,10 @@ def run(part: str, options: Options) -> None:
         part_of = path.with_suffix(".part")
         part_of.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         part_of.replace(path)  # whole or not at all
+    middle = record["others"]["others_median"]
+    if middle is not None and middle > options.quiet.bound and not options.quick:
+        print(f"others used {100 * middle:.0f} % of the machine while this was timed (median): "
+              "measure again when it is quiet before you believe it")  # fmt: skip
     print(f"written: {path}", flush=True)
 
 

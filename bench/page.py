@@ -39,6 +39,8 @@ def measured(found: dict[str, Any]) -> str:
     if others["others_max"] is not None:
         middle, most = (100 * others[f"others_{name}"] for name in ("median", "max"))
         busy = f"median {middle:.0f} %, at most {most:.0f} %"
+        if middle > 100 * others["bound"]:
+            busy += ". **The machine was not quiet: these are not this lab's numbers yet**"
     kept = ", ".join(f"{name} {versions[name]}" for name in KEPT if name in versions)
     return (
         f"{found['date'][:10]}, {machine['processor']} (family/model {machine['family_model']}), "
