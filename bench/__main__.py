@@ -8,6 +8,7 @@ import argparse
 import importlib
 import json
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -150,4 +151,5 @@ def tell_page(folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that its processes end with it
     sys.exit(main())
