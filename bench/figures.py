@@ -15,9 +15,11 @@ BLUE, RED = METHOD_COLOURS[:2]
 
 @styled
 def growth(found: dict[str, Any], results: Path) -> Figure:
-    """Speed over model size and context, and the cost of a run in grids of many."""
-    fig = Figure(figsize=(10.5, 3.5), layout="constrained", dpi=200)
-    left, middle, right = fig.subplots(1, 3)
+    """Speed over model size, context and, where the part `many` left them, packed runs; and the
+    cost of a run in grids of many."""
+    packed = packs(results)
+    fig = Figure(figsize=(13.5 if packed else 10.5, 3.5), layout="constrained", dpi=200)
+    left, middle, *between, right = fig.subplots(1, 4 if packed else 3)
     peak = one_core_peak(results)
     sizes = [one for one in found["sizes"] if "rate" in one]
     weights = [one["params_all"] for one in sizes]
@@ -31,6 +33,14 @@ def growth(found: dict[str, Any], results: Path) -> Figure:
     middle.set(title="Context (5 x 128, 4096 tokens a step)", xlabel="tokens of context")
     middle.set_ylim(bottom=0)
     ticks(middle.xaxis, lengths)
+    for axes in between:
+        for (shape, rows), colour in zip(packed.items(), METHOD_COLOURS, strict=False):
+            axes.plot(*zip(*rows, strict=True), "o-", label=shape, color=colour)
+        axes.set(title="Runs packed on one device", xlabel="runs", xscale="log",
+                 ylabel="tokens / s of all, over those of one run")  # fmt: skip
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        ticks(axes.xaxis, sorted({runs for rows in packed.values() for runs, _ in rows}))
     grids = found["grids"]
     runs, each = [one["runs"] for one in grids], [one["seconds_a_run"] for one in grids]
     right.plot(runs, each, "o-", color=BLUE)
@@ -56,6 +66,21 @@ def speed(axes, rows: list[dict[str, Any]], at: list[float], peak: float | None)
     beside.grid(False)
     beside.spines["right"].set_visible(True)
     axes.yaxis.set_major_formatter(lambda value, _: human(value))
+
+
+def packs(results: Path) -> dict[str, list[tuple[int, float]]]:
+    """(runs packed on one device, speed over that of one run alone) by shape."""
+    path = results / "many.json"
+    if not path.exists():
+        return {}
+    found = {
+        race["shape"]: sorted(
+            (one["runs"], one["over_one_device"]["median"]) for one in race["results"]
+            if one["way"] == "pack" and one["devices"] == 1 and "over_one_device" in one
+        )
+        for race in json.loads(path.read_text())["races"]
+    }  # fmt: skip
+    return {shape: rows for shape, rows in found.items() if rows}
 
 
 def ticks(axis, at: list[float]) -> None:
