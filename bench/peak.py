@@ -25,7 +25,8 @@ def competitors(options: Options) -> list[Competitor]:
     cores, one = machine.cores(), local.environment(1)
     size = QUICK_SIZE if options.quick else SIZE
     racing = []
-    for places, what in ((cores[-1:], "one core"), (cores, f"{len(cores)} cores")):
+    some, every = (cores[-1:], "one core"), (cores, f"{len(cores)} cores")
+    for places, what in [every] if options.quick else [some, every]:
         for library in ("jax", "numpy", "torch"):
             if library == "torch" and missing(options.peer_python, "torch"):
                 continue

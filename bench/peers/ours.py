@@ -26,16 +26,14 @@ def config_of(shape: shapes.Shape, dtype: str, **changed: Any):
 
 def prepare(task: dict[str, Any]) -> Work:
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    from lab import counts, step, train
+    from lab import counts, train
 
     shape = shapes.shape_of(task)
     config = config_of(shape, task["dtype"])
     program = train.program(config.shape, "jit", tuple(jax.local_devices()[:1]))
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
-    state = program.train.place(program.init(jax.random.key(0), hyper))
+    state = program.train.place(train.fresh(program, config))
     most = config.shape.steps_per_dispatch
     tokens_SBL = shapes.batches(shape, seed=task["number"], n=most)
     losses = []

@@ -9,20 +9,18 @@ from bench.peers import ours, shapes
 def prepare(task: dict[str, Any]) -> Work:
     """`way` is jit, mesh, fsdp or pmap (one run over `devices`), or pack (`each` runs a device)."""
     import jax
-    import jax.numpy as jnp
     import numpy as np
 
-    from lab import parallel, step, train
+    from lab import parallel, train
 
     shape, way = shapes.shape_of(task), task["way"]
     config = ours.config_of(shape, task["dtype"])
     devices = tuple(jax.local_devices()[: task["devices"]])
     if len(devices) < task["devices"]:
         raise SystemExit(f"asked for {task['devices']} devices, and there are {len(devices)}")
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
     most = config.shape.steps_per_dispatch
     tokens = shapes.batches(shape, n=most)
-    fresh = jax.jit(lambda key: step.init_state(config.shape, key, hyper))(jax.random.key(0))
+    fresh = train.fresh(train.program(config.shape, "jit", devices[:1]), config)
     runs = 1
     if way == "pack":
         program = parallel.pack_step(config.shape, devices, task["each"])
