@@ -88,6 +88,19 @@ class Grammar:
             expected = below
         return float(nats) / self.sentence
 
+    def floor(self, context: int) -> float:
+        """Nats per target that no model can go below on average over windows of `context` tokens:
+        `entropy_rate` where these hold whole sentences, since then no context is cut.
+
+        Raises:
+          ValueError: they do not, and then it is higher by what is not computed here.
+        """
+        if context % self.sentence:
+            raise ValueError(
+                f"windows of {context} tokens cut the sentences of {self.sentence}; take a multiple"
+            )
+        return self.entropy_rate
+
     def documents(self, count: int, length: int, seed: int) -> np.ndarray:
         """`count` independent documents of whole sentences, (count, length) symbols; a length that
         no whole number of sentences makes is rounded up and cut."""

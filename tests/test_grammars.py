@@ -73,6 +73,13 @@ def test_long_sentences_do_not_underflow():
     assert nats.mean() == pytest.approx(grammar.entropy_rate, rel=0.03)
 
 
+def test_windows_that_hold_whole_sentences_have_the_entropy_rate_as_floor():
+    grammar = Grammar(n_symbols=4, rules=2, branching=2, depth=3, seed=0)
+    assert grammar.floor(24) == grammar.entropy_rate
+    with pytest.raises(ValueError, match="take a multiple"):
+        grammar.floor(20)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 9), st.integers(2, 3), st.integers(1, 3), st.data())
 def test_every_grammar_has_disjoint_rules_and_repeats_by_seed(n_symbols, branching, depth, data):
