@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis import table
 from experiments import frontier, quickstart, rates
 from lab import counts, grid
 
@@ -47,7 +48,7 @@ def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends(
 
 
 def test_the_readme_states_what_the_committed_table_gives():
-    said = "\n".join(frontier.answer(frontier.analyse(RESULTS / "quickstart.csv")))
+    said = "\n".join(frontier.answer(frontier.analyse(table.read(RESULTS / "quickstart.csv"))))
     readme = (RESULTS.parents[1] / "README.md").read_text()
     stated = readme.split("```text\n")[1].split("```")[0].strip()
     numbers = re.compile(r"-?\d+\.\d+|-?\d+")
