@@ -4,7 +4,7 @@ Question: on the Linux kernel's sources as bytes, the exponents of N and D again
           of final points, by isoFLOP valleys and by the parametric law; and (their figure A1) what
           a cosine longer than the run costs.
 Command:  python -m lab run experiments.chinchilla2022   (:accelerator, :smoke)
-Cost:     laptop: 39 runs, 9.2e13 FLOPs, 19 minutes on two cores as `lab plan` prices it;
+Cost:     laptop: 39 runs, 9.0e13 FLOPs, 19 minutes on two cores as `lab plan` prices it;
           accelerator: 39 runs, 2.0e17 FLOPs, about an hour at 6e13 FLOP/s
 Answer:   expected: all three intervals hold one exponent between 0.45 and 0.6 (with N without the
           embedding and small models, nearer to 0.55); the envelope, of few sizes, the widest. A

@@ -12,12 +12,14 @@ from analysis.figures import (
     METHOD_COLOURS,
     count_axis,
     human,
+    not_ok,
     plain_axis,
     power_axis,
     sequence,
     sheet,
     styled,
 )
+from analysis.figures_style import badge
 from analysis.laws import Chinchilla
 from analysis.table import Runs
 
@@ -51,7 +53,9 @@ def horizon(cosines: Any):
 def known_entropy(answers: list):
     """One panel a language: loss by tokens, a line a size, the known floor and the fitted E."""
     text = "Points: runs. Lines: the fitted law at each size. Dashed: the known floor of the "
-    text += "held-out windows. Band: 95 % of the fitted E."
+    text += "held-out windows. Band: 95 % of the fitted E. "
+    text += "; ".join(f"{found.language}: floor {found.floor:.4f}, E = {found.fitted.law.E:.4f} "
+                      f"[{found.fitted.status}]" for found in answers) + "."  # fmt: skip
     fig, axes, foot = sheet(5.0 * len(answers) + 0.8, 4.0, text, columns=len(answers))
     for ax, found in zip(np.atleast_1d(axes), answers, strict=True):
         sizes = np.unique(found.runs.params)
@@ -59,7 +63,7 @@ def known_entropy(answers: list):
         for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
             rows = found.runs.params == params
             ax.plot(found.runs.tokens[rows], found.runs.loss[rows], ls="", color=colour, **POINT,
-                    label=human(params))  # fmt: skip
+                    label=human(float(f"{params:.3g}")))  # fmt: skip
             ax.plot(at, found.fitted.law.loss(np.full_like(at, params), at), color=colour, lw=1.1)
         ends = np.clip([found.low, found.high], 0.9 * found.floor, None)
         ax.axhspan(*ends, color=METHOD_COLOURS[1], alpha=0.18, lw=0)
@@ -70,8 +74,9 @@ def known_entropy(answers: list):
         ax.set_ylim(low / 1.01, found.runs.loss.max() * 1.01)
         count_axis(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
-        ax.legend(title="N", loc="upper right")
+        ax.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, not_ok(*(found.fitted for found in answers)))
     return fig
 
 

@@ -4,8 +4,9 @@ Question: (1) the best peak rate of widths 64 to 512, with everything else equal
           parameterization and under MUP; (2) the best rate at batches a factor 16 apart, at two
           sizes and two lengths; (3) whether activations keep their scale with width.
 Command:  python -m lab run experiments.transfer   (:accelerator, :smoke)
-Cost:     laptop: 72 runs, 9.4e13 FLOPs, 20 minutes on two cores as `lab plan` prices it, and about
-          a minute for (3) in the report; accelerator: 104 runs, 3e16 FLOPs, half an hour
+Cost:     laptop: 76 runs, 8.6e13 FLOPs, 18 minutes on two cores as `lab plan` prices it, and about
+          a minute for (3) in the report; accelerator: 112 runs, 3.3e16 FLOPs, about an hour, since
+          small models do not fill one
 Answer:   expected: under STANDARD the best rate falls by 4 or more from width 64 to 512, roughly as
           1/width; under MUP by less than 2. With 4 times the batch the best rate rises, by up to 2
           (Adam: the square root), less where there are few updates. Activations under STANDARD
