@@ -131,7 +131,7 @@ def nearest(params: float, budget: float, size: str = "laptop") -> RunConfig:
     ladder = models(grid_of)
     count = lambda model: counts.count_params(model).params  # noqa: E731
     model = min(ladder, key=lambda m: max(count(m) / params, params / count(m)))
-    if not 1 / 1.5 < count(model) / params < 1.5:
+    if not count(ladder[0]) / 1.5 < params < count(ladder[-1]) * 1.5:
         raise ValueError(
             f"the optimum at {budget:.3g} FLOPs is {params:.3g} params, and the ladder of "
             f"chinchilla2022:{size} goes from {count(ladder[0]):,} to {count(ladder[-1]):,}; give "
