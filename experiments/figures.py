@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from analysis import cost, fit, uncertainty
 from analysis.figures import (
@@ -95,8 +96,13 @@ def widths(found: Mapping):
             if own == kind:
                 rate_line(ax, value, colour[width], f"{width:.0f}")
         ax.set(xscale="log", xlabel="base learning rate", title={"mup": "MUP"}.get(kind, kind))
-        ax.legend(title="width", loc="upper left")
+        rate_ticks(ax, (value.rates for key, value in found.items() if key[0] == kind))
     share_height(np.atleast_1d(axes))
+    handles = [
+        Line2D([], [], color=c, lw=1.2, **POINT, label=f"{w:.0f}") for w, c in colour.items()
+    ]
+    np.atleast_1d(axes)[-1].legend(handles=handles, title="width", loc="upper left",
+                                   bbox_to_anchor=(1.0, 1.0))  # fmt: skip
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
@@ -108,6 +114,14 @@ def rate_line(ax, value, colour, label: str) -> None:
         mark = {"marker": "x", "ms": 8} if value.status == "edge" else {"marker": "o", "ms": 9}
         ax.plot([value.rate], [np.nanmin(value.losses)], ls="", color=colour, mfc="none", mew=1.4,
                 **mark)  # fmt: skip
+
+
+def rate_ticks(ax, rates) -> None:
+    """The rates tried, every one where there is room."""
+    tried = sorted({float(rate) for found in rates for rate in found})
+    shown = tried if len(tried) < 5 else tried[::2]
+    ax.set_xticks(shown, labels=[f"{rate:.2g}" for rate in shown])
+    ax.minorticks_off()
 
 
 def share_height(axes) -> None:
@@ -133,6 +147,7 @@ def batches(found: Mapping):
             if ("batch", params, tokens, size) in found:
                 value = found["batch", params, tokens, size]
                 rate_line(ax, value, colour[size], human(size))
+        rate_ticks(ax, (value.rates for key, value in found.items() if key[1] == params))
         ax.set(xscale="log", xlabel="learning rate",
                title=f"N = {human(round(params, -2))}, D = {human(round(tokens, -4))}")  # fmt: skip
     axes = np.atleast_1d(axes)
@@ -160,8 +175,13 @@ def coordinates(checks: Mapping):
         ax.set_xticks(found.widths, labels=[str(width) for width in found.widths])
         ax.minorticks_off()
     share_height(axes)
+    low, high = axes[0].get_ylim()
+    ticks = [2.0**power for power in range(-6, 12) if low <= 2.0**power <= high]
     for ax in axes:
-        count_axis(ax.yaxis, *ax.get_ylim())
+        ax.set_ylim(min(low, 0.48), max(high, 2.1))
+        ax.set_yticks(
+            sorted({0.5, 2.0, *ticks}), labels=[f"{t:g}" for t in sorted({0.5, 2.0, *ticks})]
+        )
     axes[0].set_ylabel("activation over that of the narrowest")
     axes[-1].legend(title="layer", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
@@ -177,16 +197,17 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
     price, used = cost.of(runs), runs.usable()
     text = (f"Sealed {row['time']} from {row['table_rows']} runs (fit: {row['status']}), "
             f"table sha256 {row['table_sha256'][:12]}, run {row['run_id']}. Bar: 95 % for one new "
-            "run. Line: least loss under the law, with its own 95 % band.")  # fmt: skip
+            "run. Line: least loss under the law, with its own 95 % band where the fit is ok.")  # fmt: skip
     fig, ax, foot = sheet(6.4, 4.2, text)
     ax.scatter(used.flops, used.loss, s=12, color=FAINT, lw=0, label="runs the law was fitted to")
-    flops = np.geomspace(used.flops.min(), float(row["flops"]) * 1.3, 80)
+    flops = np.geomspace(used.flops.min(), float(row["flops"]) * 1.3, 24)
 
     def least(law):
         return np.log(law.loss(*law.optimum(flops, price.k, price.p)))
 
-    low, high = np.exp(fitted.band(least))
-    ax.fill_between(flops, low, high, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
+    if fitted.status == "ok":
+        low, high = np.exp(fitted.band(least))
+        ax.fill_between(flops, low, high, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
     ax.plot(flops, np.exp(least(fitted.law)), color=METHOD_COLOURS[0], lw=1.3, label="law")
     said, ends = float(row["predicted"]), [float(row[name]) for name in ("low", "high")]
     ax.errorbar([float(row["flops"])], [said], [[said - ends[0]], [ends[1] - said]], capsize=3,
@@ -200,4 +221,5 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
     plain_axis(ax.yaxis, *ax.get_ylim())
     ax.legend(loc="upper right")
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, not_ok(fitted))
     return fig

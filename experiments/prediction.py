@@ -20,7 +20,7 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -61,6 +61,8 @@ class Forecast:
 def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Forecast:
     """The law of a table, the run nearest to its optimum at `beyond` times the largest budget, and
     the loss it should end at."""
+    if not beyond > 1:
+        raise SealError(f"--beyond {beyond:g}: a prediction is for more than the table's compute")
     runs = table.read(path, where=FILTER)
     fitted = fit.fit(Chinchilla, runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"])
     fitted = uncertainty.intervals(fitted, OPTIONS["intervals"])
@@ -85,7 +87,8 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
 
 
 def seal(
-    *, table: Path = HERE / "results" / "chinchilla2022.csv", size: str = "laptop",
+    *, table: Path = HERE / "results" / "chinchilla2022.csv",
+    size: Literal["laptop", "accelerator", "smoke"] = "laptop",
     beyond: float = BEYOND, store: Folder = Path("runs"), file: File = FILE,
     unless_sealed: bool = False,
 ) -> int:  # fmt: skip

@@ -105,6 +105,11 @@ def test_a_run_that_was_begun_is_no_prediction(place, trace):
     assert not (place / "p.csv").exists()
 
 
+def test_what_is_not_beyond_the_table_is_no_prediction(place):
+    with pytest.raises(SealError, match="--beyond 1"):
+        seal(place, beyond=1.0)
+
+
 def test_a_prediction_is_made_once(place, capsys):
     seal(place)
     with pytest.raises(SealError, match="a prediction is made once"):
