@@ -98,9 +98,7 @@ def widths(found: Mapping):
         ax.set(xscale="log", xlabel="base learning rate", title={"mup": "MUP"}.get(kind, kind))
         rate_ticks(ax, (value.rates for key, value in found.items() if key[0] == kind))
     share_height(np.atleast_1d(axes))
-    handles = [
-        Line2D([], [], color=c, lw=1.2, **POINT, label=f"{w:.0f}") for w, c in colour.items()
-    ]
+    handles = [Line2D([], [], color=colour[w], lw=1.2, **POINT, label=f"{w:.0f}") for w in every]
     np.atleast_1d(axes)[-1].legend(handles=handles, title="width", loc="upper left",
                                    bbox_to_anchor=(1.0, 1.0))  # fmt: skip
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
@@ -176,12 +174,11 @@ def coordinates(checks: Mapping):
         ax.minorticks_off()
     share_height(axes)
     low, high = axes[0].get_ylim()
-    ticks = [2.0**power for power in range(-6, 12) if low <= 2.0**power <= high]
+    ticks = [2.0**power for power in range(-6, 12)
+             if low <= 2.0**power <= high or power in (-1, 1)]  # fmt: skip
     for ax in axes:
         ax.set_ylim(min(low, 0.48), max(high, 2.1))
-        ax.set_yticks(
-            sorted({0.5, 2.0, *ticks}), labels=[f"{t:g}" for t in sorted({0.5, 2.0, *ticks})]
-        )
+        ax.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axes[0].set_ylabel("activation over that of the narrowest")
     axes[-1].legend(title="layer", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
@@ -197,7 +194,7 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
     price, used = cost.of(runs), runs.usable()
     text = (f"Sealed {row['time']} from {row['table_rows']} runs (fit: {row['status']}), "
             f"table sha256 {row['table_sha256'][:12]}, run {row['run_id']}. Bar: 95 % for one new "
-            "run. Line: least loss under the law, with its own 95 % band where the fit is ok.")  # fmt: skip
+            "run. Line: the law's least loss, with its 95 % band where the fit is ok.")  # fmt: skip
     fig, ax, foot = sheet(6.4, 4.2, text)
     ax.scatter(used.flops, used.loss, s=12, color=FAINT, lw=0, label="runs the law was fitted to")
     flops = np.geomspace(used.flops.min(), float(row["flops"]) * 1.3, 24)

@@ -4,7 +4,7 @@ Question: (1) the best peak rate of widths 64 to 512, with everything else equal
           parameterization and under MUP; (2) the best rate at batches a factor 16 apart, at two
           sizes and two lengths; (3) whether activations keep their scale with width.
 Command:  python -m lab run experiments.transfer   (:accelerator, :smoke)
-Cost:     laptop: 76 runs, 8.6e13 FLOPs, 18 minutes on two cores as `lab plan` prices it, and about
+Cost:     laptop: 78 runs, 8.8e13 FLOPs, 18 minutes on two cores as `lab plan` prices it, and about
           a minute for (3) in the report; accelerator: 112 runs, 3.3e16 FLOPs, about an hour, since
           small models do not fill one
 Answer:   expected: under STANDARD the best rate falls by 4 or more from width 64 to 512, roughly as
@@ -206,8 +206,8 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
         spread = found.spread()
         logits = spread.pop("logits")
         worst = max(spread, key=spread.get)
-        print(f"{kind}: after {found.updates} updates activations differ by at most "
-              f"{spread[worst]:.3g} times between widths ({worst}), logits by {logits:.3g}")  # fmt: skip
+        print(f"{kind}: between widths, after {found.updates} updates, activations differ by at "
+              f"most {spread[worst]:.3g} times ({worst}), logits by {logits:.3g}")  # fmt: skip
     figures.coordinates(checks).savefig(out / "coordinates.png")
     print(f"figures in {out}")
 
