@@ -243,7 +243,7 @@ def frontier(
     low = min([f.flops.min() for f in fronts] + list(at))
     high = max([f.flops.max() for f in fronts] + list(at))
     room = (high / low) ** 0.08 if high > low else 2.0
-    span = np.geomspace(low / room, high * room, 80)
+    span = np.geomspace(low / room, high * room, 32)
     for i, front in enumerate(fronts):
         colour, marker = METHOD_COLOURS[i % 4], MARKERS[i % 4]
         exponents = (f"a = {front.params_exponent}", f"b = {front.tokens_exponent}", "")

@@ -1,12 +1,14 @@
 """What a failure is called, what it costs the grid, and where the run asked for is found again."""
 
 import errno
+import os
+import shutil
 import threading
 
 import jax
 import pytest
 
-from lab import cli, export, parallel, train
+from lab import cli, corpora, export, parallel, train
 from lab.config import to_json
 from lab.corpora import CorpusError
 from lab.failures import halved, has_failed, kind_of, trained_as
@@ -166,6 +168,26 @@ def test_a_second_try_that_a_slurm_job_will_train_is_not_submitted_again(
     store.write_failure(config.run_id, {"run_id": config.run_id, "retried_as": named})
     assert slurm.launch(store, [config, small], Order(wait=False)) == "submitted"
     assert "2 of these runs are with job 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["train.bin", "held_out.bin", "meta.json"])
+def test_no_run_is_trained_on_tokens_damaged_on_disk(worked, tmp_path, monkeypatch, file):
+    store, config, small, work = worked
+    whole = corpora.open_corpus(config.data.corpus)
+    copied = shutil.copytree(whole.path, tmp_path / "data" / whole.path.name)
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    found, stat = (copied / file).read_bytes(), (copied / file).stat()
+    at = found.index(b'"kind"') + 10 if file == "meta.json" else len(found) // 3
+    (copied / file).write_bytes(found[:at] + bytes([found[at] ^ 1]) + found[at + 1 :])
+    os.utime(copied / file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a disk would do it
+    assert work(most=8) == 2
+    for run in (config, small):
+        failure = store.failure(run.run_id)
+        assert failure["kind"] == "corpus" and f"{file} is damaged" in failure["error"]
+        assert not (store.folder(run.run_id) / "curve.csv").exists()
+    (copied / file).write_bytes(found)
+    cli.retry_failed(store, [config, small])
+    assert work(most=8) == 0  # the same process: what is mended is looked at again
 
 
 def test_fail_fast_stops_at_the_first_failure(worked):

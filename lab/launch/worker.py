@@ -182,7 +182,9 @@ def corpus_of(config: RunConfig) -> Any:
     from lab import corpora
 
     data = config.data
-    return corpora.open_corpus(data.corpus, data.tokenizer, data.sha256)
+    corpus = corpora.open_corpus(data.corpus, data.tokenizer, data.sha256)
+    corpus.verify()  # a size that is right is not enough: no run is trained on damaged tokens
+    return corpus
 
 
 def unfinished(store: Store, run_id: str) -> bool:
