@@ -12,7 +12,7 @@ run: $(VENV)/.run
 	$(VENV)/bin/python -m lab run experiments.quickstart
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # kill -9, full disks and shifted clocks, at length: an hour or more on two cores
 test-faults: $(VENV)/.dev
@@ -37,7 +37,7 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
-	$(PIP) pytest hypothesis ruff pooch
+	$(PIP) pytest pytest-xdist hypothesis ruff pooch
 	touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev

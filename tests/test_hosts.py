@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.test_launch import begun, launch, processes, records
+from tests.grids import begun, launch, processes, records
 
 ONE_RUN = ("--set", "model.d_model=16", "--set", "tokens=51200", "--save-seconds", "0.5")
 
@@ -20,8 +20,8 @@ def first_point(store):
 
 
 @pytest.mark.slow
-def test_a_run_of_two_hosts_one_of_them_killed_ends_where_one_device_does(tmp_path):
-    alone, spread = tmp_path / "alone", tmp_path / "spread"
+def test_a_run_of_two_hosts_one_of_them_killed_ends_where_one_device_does(tmp_path, warm):
+    alone, spread = warm, tmp_path / "spread"
     process = launch(alone, *ONE_RUN)
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said

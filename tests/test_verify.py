@@ -11,7 +11,7 @@ from lab import verify
 from lab.records import CURVE
 from lab.store import Store
 from tests.conftest import ROOT, data_folder
-from tests.test_launch import TINY
+from tests.grids import TINY
 
 RECORD = {"status": "done", "steps": 40, "loss": 1.25, "seconds": 2.0, "devices": 1, "way": "jit"}
 
