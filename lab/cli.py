@@ -243,13 +243,15 @@ def tell_troubles(store: Store, configs: Sequence[RunConfig]) -> int:
 
 
 def status(experiment: Experiment, /, *, store: Folder = Path("runs"), set: Settings = ()) -> int:
-    """How many runs are done, running, stopped, failed, diverged and left; and the time left."""
+    """How many runs are done, running, silent, stopped, failed, diverged and left; and the time
+    left."""
     configs = configs_of(load(experiment), set)
     view = View(Store(store), configs, os.cpu_count() or 1)
     view.read(quiet=True)
+    view.find_silent()
     print(view.summary())
     for word, n in Counter(view.status.values()).most_common():
-        print(f"{word:>9} {n:>5}")
+        print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
     return 0
 
 

@@ -145,7 +145,7 @@ def attempt(trainer: Any, task: Task, config: RunConfig, claim: Claim, retry: bo
     from lab import train
 
     heart = Heart(claim)
-    trainer.progress = heart.progress
+    trainer.progress, trainer.tell = heart.progress, say
     say(f"{config.run_id} begins")
     try:
         record = trainer.train(config, corpus_of(config), claim)
@@ -204,8 +204,10 @@ def note_failure(store: Store, config: RunConfig, failure: dict[str, Any]) -> bo
 
 def say(text: str) -> None:
     """A line of the log, which may lie on a full disk too."""
+    now = time.time()
+    stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03d}"
     with contextlib.suppress(OSError):
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        print(f"{stamp} {text}", flush=True)
 
 
 def main() -> int:
