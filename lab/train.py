@@ -197,8 +197,7 @@ class Run:
         del self.fresh
         for warning in found.warnings:
             print(f"warning: {warning}", flush=True)
-        if self.step:
-            self.trainer.tell(f"{self.config.run_id} goes on from update {self.step}")
+        self.trainer.tell(f"{self.config.run_id} trains from update {self.step}")
         # kept in memory too, so that what the file becomes meanwhile can't enter the record
         self.curve = self.store.start_curve(self.config.run_id, self.step, found.curve)
         rows = points(self.curve)

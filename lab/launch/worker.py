@@ -216,6 +216,7 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(name, lambda *_: stopping.set())
     task = Task(**json.loads(sys.stdin.readline()))
+    say(f"process {os.getpid()} starts")
 
     def watch() -> None:
         sys.stdin.read()  # returns when the launcher closes the pipe or dies
