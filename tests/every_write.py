@@ -12,6 +12,7 @@ same run ends with the record and the curve of one left alone.
 
 import argparse
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -57,11 +58,11 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     import jax
     import tiny
 
+    from lab import store as store_module
     from lab.config import to_json
     from lab.failures import kind_of
     from lab.grid import with_fields
     from lab.launch import worker
-    from lab.store import Store
 
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
     shim.fault_count.restype = ctypes.c_long
@@ -73,8 +74,12 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     worker.BEAT_SECONDS = 0.1
     worker.say = lambda text: None
 
+    starts = itertools.count()
+
     def trained(root: Path) -> str:
         """How training ended: done, or the kind of error."""
+        mine = str(next(starts))  # as if each were a process of its own: the one before is dead
+        store_module.process_start = lambda pid: mine
         task = worker.Task(str(root), [to_json(config)], save_seconds=0.0)
         try:
             return "failed" if worker.work(task, threading.Event()) else "done"
@@ -82,7 +87,10 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
             return kind_of(error)
 
     def left(root: Path) -> tuple[dict, list[str]]:
-        store, names = Store(root), ("status", "steps", "loss", "loss_se", "bits_per_byte")
+        store, names = (
+            store_module.Store(root),
+            ("status", "steps", "loss", "loss_se", "bits_per_byte"),
+        )
         record = store.record(config.run_id) or {}
         lines = (root / config.run_id / "curve.csv").read_text().splitlines()
         return {name: record.get(name) for name in names}, [x.rpartition(",")[0] for x in lines]

@@ -179,8 +179,10 @@ def repeated(store: Path, deaths: list[tuple[float, int]]) -> list[float]:
                      if other == run_id and later(at, died) > 0]  # fmt: skip
             if run_id and after:
                 (_, step) = min(after)
-                known = {update: at for at, update in marks}
-                newest = [update for _, update in marks[-2:]]
+                known: dict[int, float] = {}
+                for at, update in marks:  # a run that is stopped saves again what it just saved
+                    known.setdefault(update, at)
+                newest = list(known)[-2:]
                 demand(step in newest, f"{run_id} stood at {marks} and went on from {step}")
                 seconds.append(later(died, known[step]))
     return seconds
