@@ -1,6 +1,8 @@
-# run: the quickstart, from nothing to its report.  test, test-faults, lint, bench: what they say.
+# run: the quickstart, from nothing to its report.  test, test-faults, lint: what they say.
 # test-cluster: the launchers on a real Slurm (Debian's slurmctld slurmd slurm-client munge) and a
 # real Ray, started on this machine; what is not installed is named and left out.
+# bench: speed beside other tools, about an hour on two cores; BENCH="grid --nanogpt DIR" names parts and
+# options, VENV=DIR another environment.
 # Each makes .venv and installs what it needs when that is missing, and nothing when it is there.
 PYTHON ?= python3
 VENV ?= .venv
@@ -24,8 +26,8 @@ test-faults: $(VENV)/.dev
 test-cluster: $(VENV)/.cluster
 	$(VENV)/bin/python -m pytest tests/cluster $(CLUSTER)
 
-bench: $(VENV)/.run
-	$(VENV)/bin/python -m bench.step
+bench: $(VENV)/.bench
+	$(VENV)/bin/python -m bench $(BENCH)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -37,7 +39,11 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
-	$(PIP) pytest pytest-xdist hypothesis ruff pooch
+	$(PIP) pytest pytest-xdist hypothesis ruff pooch "tokenizers>=0.21,<1"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.run pyproject.toml
+	$(PIP) torch transformers
 	touch $@
 
 $(VENV)/.cluster: $(VENV)/.dev

@@ -12,17 +12,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import argparse
 import contextlib
-import datetime
 import io
 import json
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
-from importlib import import_module, metadata, util
+from importlib import import_module, util
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,8 @@ import numpy as np
 from analysis import fit, published, synthetic, table, uncertainty
 from analysis.laws import Chinchilla
 from analysis.table import Runs
+from bench import machine
+from bench.options import Options
 
 RESULTS = Path(__file__).parent / "results" / "laws.json"
 TRUTH = Chinchilla(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # of the fallback
@@ -161,7 +161,7 @@ def timed(function, *arguments):
     return time.perf_counter() - start, given
 
 
-def measure(tools: list[Tool], runs: Runs, repeats: int, resamples: int) -> dict[str, dict]:
+def measured(tools: list[Tool], runs: Runs, repeats: int, resamples: int) -> dict[str, dict]:
     """Each tool's answers and median seconds; every round takes all of them in turn."""
     found = {tool.name: {"fit": [], "interval": []} for tool in tools}
     for tool in tools:
@@ -227,12 +227,39 @@ def line(name: str, one: dict) -> str:
     )
 
 
-def machine() -> str:
-    with contextlib.suppress(OSError):
-        for text in Path("/proc/cpuinfo").read_text().splitlines():
-            if text.startswith("model name"):
-                return f"{text.split(':')[1].strip()}, {os.cpu_count()} cores"
-    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+def compared(runs: Runs, without: list[str], repeats: int, resamples: int) -> dict:
+    """All tools that are installed on the same points: prints the table, gives the results."""
+    best = fit.fit(Chinchilla, runs).objective.value
+    asked = [tool for tool in TOOLS if tool.name not in without]
+    missing = {tool.name: why for tool in asked if (why := present(tool))}
+    for name, why in missing.items():
+        print(f"{name}: {why}")
+    tools = [tool for tool in asked if tool.name not in missing]
+    found = measured(tools, runs, repeats, resamples)
+    known = published.OBJECTIVES["minimum"].value
+    right = known if abs(best - known) < 1e-9 else min(
+        [best] + [fit.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f]
+    )  # fmt: skip
+    results = {t.name: judged(t, found[t.name], runs, right) for t in tools}
+    whose = "an independent refit" if right == known else "the lowest reached here"
+    print(f"{len(runs)} points of {runs.source}; right minimum {right:.11f} ({whose})")
+    print(HEADER)
+    for name, one in results.items():
+        print(line(name, one))
+    packages = ["numpy", "scipy", *(tool.package for tool in tools if tool.package)]
+    return {
+        "versions": machine.versions(*packages), "points": len(runs),
+        "table": Path(runs.source).name, "resamples": resamples, "right_minimum": right,
+        "missing": missing, "tools": results,
+    }  # fmt: skip
+
+
+def measure(options: Options) -> Iterator[dict]:
+    """The part of `python -m bench`."""
+    options.quiet.wait()
+    before = machine.look()
+    found = compared(points(None), [], options.rounds, 20 if options.quick else 1000)
+    yield found | {"others_meanwhile": machine.others_share(before, machine.look())}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -249,35 +276,12 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         top.error(f"--without {unknown.pop()}: choose from {', '.join(t.name for t in TOOLS[1:])}")
     try:
-        runs = points(options.table)
-        best = fit.fit(Chinchilla, runs).objective.value
+        found = compared(points(options.table), options.without.split(","), options.repeats,
+                         options.resamples)  # fmt: skip
     except ValueError as error:
         print(f"bench.laws: {error}", file=sys.stderr)
         return 1
-    asked = [tool for tool in TOOLS if tool.name not in options.without.split(",")]
-    missing = {tool.name: why for tool in asked if (why := present(tool))}
-    for name, why in missing.items():
-        print(f"{name}: {why}")
-    tools = [tool for tool in asked if tool.name not in missing]
-    found = measure(tools, runs, options.repeats, options.resamples)
-    known = published.OBJECTIVES["minimum"].value
-    right = known if abs(best - known) < 1e-9 else min(
-        [best] + [fit.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f]
-    )  # fmt: skip
-    results = {t.name: judged(t, found[t.name], runs, right) for t in tools}
-    whose = "an independent refit" if right == known else "the lowest reached here"
-    print(f"{len(runs)} points of {runs.source}; right minimum {right:.11f} ({whose})")
-    print(HEADER)
-    for name, one in results.items():
-        print(line(name, one))
-    packages = ["numpy", "scipy", *(tool.package for tool in tools if tool.package)]
-    record = {
-        "date": datetime.date.today().isoformat(), "machine": machine(),
-        "versions": {"python": platform.python_version(),
-                     **{name: metadata.version(name) for name in packages}},
-        "points": len(runs), "table": Path(runs.source).name, "resamples": options.resamples,
-        "right_minimum": right, "missing": missing, "tools": results,
-    }  # fmt: skip
+    record = {"date": machine.now(), "machine": machine.describe()} | found
     Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     Path(options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 0

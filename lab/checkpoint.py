@@ -12,12 +12,12 @@ packs and unpacks them. Checkpoints of before have arrays in `default/` and no m
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from lab.files import seal_of, sealed, set_aside
 
@@ -41,16 +41,22 @@ class Checkpoints:
     def __init__(self, folder: Path):
         self.folder = folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def manager(self) -> Any:
+        """Orbax's; made, and Orbax imported, when there is something to read or write."""
+        import orbax.checkpoint as ocp
+
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP, enable_async_checkpointing=True, create=False,
             multiprocessing_options=alone(),
         )  # fmt: skip
-        self.manager = ocp.CheckpointManager(
-            self.folder, options=options, item_names=("state", "manifest")
-        )
+        return ocp.CheckpointManager(self.folder, options=options, item_names=("state", "manifest"))
 
     def save(self, step: int, state: Any, curve: str = "") -> None:
         """Starts saving and returns; the copy is taken first, so the state may be donated."""
+        import orbax.checkpoint as ocp
+
         if step in self.manager.all_steps():
             return
         arrays = as_dict(jax.tree.map(lambda leaf: np.array(leaf, copy=True), state))
@@ -63,6 +69,8 @@ class Checkpoints:
         """The newest checkpoint that is whole; step 0 and `like` itself when there is none. A
         damaged one is renamed and kept beside `folder`, and said so."""
         warnings: list[str] = []
+        if not any(self.folder.iterdir()):
+            return Restored(0, like, None)
         for step in sorted(self.manager.all_steps(), reverse=True):
             try:
                 arrays, curve = tried(TRIES, lambda step=step: self.read(step, like))
@@ -89,6 +97,8 @@ class Checkpoints:
 
     def read(self, step: int, like: Any) -> tuple[dict[str, np.ndarray], str | None]:
         """The arrays of one checkpoint, checked, and its curve; raises whatever is wrong."""
+        import orbax.checkpoint as ocp
+
         wanted = {
             name: np.empty(leaf.shape, leaf.dtype) for name, leaf in as_dict(like).items()
         }  # on the host: what is read does not depend on devices
@@ -109,14 +119,18 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Until what was saved is safely on disk; raises what the writer raised."""
-        self.manager.wait_until_finished()
+        if "manager" in vars(self):
+            self.manager.wait_until_finished()
 
     def close(self) -> None:
-        self.manager.close()
+        if "manager" in vars(self):
+            self.manager.close()
 
 
-def alone() -> ocp.options.MultiprocessingOptions:
+def alone() -> Any:
     """Of the hosts of a run one alone saves and restores, and waits for no other."""
+    import orbax.checkpoint as ocp
+
     me = jax.process_index()
     return ocp.options.MultiprocessingOptions(
         primary_host=me, active_processes={me}, barrier_sync_key_prefix=f"host{me}"

@@ -152,7 +152,8 @@ def plan(
 
 def run(
     experiment: Experiment, /, *, store: Folder = Path("runs"), workers: int = 0, hosts: int = 1,
-    devices: int = 1, way: Literal["", "jit", "mesh", "pmap"] = "",
+    devices: int = 1, way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "",
+    pack: Annotated[str, tyro.conf.arg(metavar="N|auto")] = "",
     launcher: launchers.Name = "local", launcher_option: Options = (), wait: bool = False,
     retry: Literal["", "failed"] = "", fail_fast: bool = False, save_seconds: float = 15.0,
     out: Path | None = None, set: Settings = (),
@@ -160,12 +161,15 @@ def run(
     """Train what has no record yet, then write the experiment's report.
 
     Args:
-      workers: how many at once; 0 means, on this machine, one a core (CPU) or one (accelerators),
-        and elsewhere as many as there is room for.
+      workers: how many at once; 0 means, on this machine, one a core or for each `devices` cores
+        (CPU) or one (accelerators), and elsewhere as many as there is room for.
       hosts: how many processes each run's batch is split over, by jax.distributed: a node each
         on a cluster; on this machine all of them here.
       devices: how many devices each run's batch is split over, on each of its hosts.
-      way: how it is split; by default jit on one device and mesh on several.
+      way: how it is split; by default jit on one device and mesh on several. fsdp splits the
+        parameters and the optimiser's state too, for models that one device can't hold.
+      pack: train N runs of one shape at once on each of the devices, every run on one device;
+        auto measures how many pay. By default auto on one accelerator, and no packs on CPU.
       launcher: where the workers run: this machine, a Slurm cluster or a Ray cluster.
       wait: stay until the jobs are over (slurm; the others always do).
       retry: "failed" tries again what failed before.
@@ -177,8 +181,9 @@ def run(
 
     module, runs = load(experiment), Store(store)
     order = Order(
-        workers=workers, hosts=hosts, devices=devices, way=way, save_seconds=save_seconds,
-        fail_fast=fail_fast, commit=commit(), options=read_options(launcher_option), wait=wait,
+        workers=workers, hosts=hosts, devices=devices, way=way, pack=pack,
+        save_seconds=save_seconds, fail_fast=fail_fast, commit=commit(),
+        options=read_options(launcher_option), wait=wait,
     )  # fmt: skip
     runs.prepare()
     configs = configs_of(module, set)
@@ -187,7 +192,7 @@ def run(
     todo = [c for c in configs if runs.status(trained_as(runs, c).run_id) in UNFINISHED]
     print(f"{experiment}: {len(configs)} runs, {len(todo)} to train, in {runs.root}")
     if todo:
-        n = workers or len(local.cores())
+        n = workers or len(local.shares(devices))
         with View(runs, configs, n) as view:
             end = launchers.LAUNCHERS[launcher](runs, todo, order, view.look)
         if end == "submitted":
@@ -279,7 +284,7 @@ def report(
 
 def verify_resume(
     experiment: Experiment, run_id: Annotated[str, tyro.conf.arg(metavar="RUN_ID")], /, *,
-    devices: tuple[int, ...] = (1,), way: Literal["", "jit", "mesh", "pmap"] = "",
+    devices: tuple[int, ...] = (1,), way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "",
     from_devices: int = 1, set: Settings = (),
 ) -> int:  # fmt: skip
     """Kill a run in its middle, resume it, and compare it with itself left alone.
@@ -311,9 +316,13 @@ def verify_resume(
 
 def data(
     action: Positional[Literal["list", "prepare", "show"]], name: Positional[str] = "", /, *,
-    tokenizer: Literal["bytes", "chars"] = "bytes",
+    tokenizer: str = "bytes",
 ) -> int:  # fmt: skip
-    """List, prepare or show a corpus."""
+    """List, prepare or show a corpus.
+
+    Args:
+      tokenizer: bytes, chars, or bpe-N: N byte-pair ids learned from the corpus's training part.
+    """
     if action == "list":
         data_cli.list_command()
     elif not name:

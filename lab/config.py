@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-NUMERICS = 1  # raised when a change of code changes results on purpose: old runs keep their ids
+NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -61,6 +61,7 @@ class ModelConfig:
     tied: bool = False  # the readout is the embedding, transposed
     parameterization: Literal["standard", "mup"] = "standard"
     dtype: Literal["float32", "bfloat16"] = "float32"  # of matmul inputs; weights stay float32
+    remat: bool = False  # make each block's activations again for its gradient: memory for time
 
     def __post_init__(self) -> None:
         check_positive(self, "d_model", "n_layer", "n_head", "vocab_size", "seq_len")
@@ -164,7 +165,7 @@ class RunConfig:
     data: DataConfig
     tokens: int  # to train on; rounded to whole steps
     batch_tokens: int  # per optimiser update: a multiple of seq_len
-    micro_batch: int = 0  # sequences per gradient accumulation; 0 means the whole batch at once
+    micro_batch: int = 0  # sequences per gradient accumulation; 0 leaves it to `step.micro_batch`
     seed: int = 0  # of the initial weights
     data_seed: int = 0  # of the order of the data
     budget: float = label(0.0)  # the design's target FLOPs, for grouping

@@ -16,33 +16,32 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
-from lab.languages import MARKOV_NAME, Markov, ngram_nats, parse_markov
+from lab import downloads
+from lab.grammars import GRAMMAR_NAME
+from lab.languages import MARKOV_NAME, SYNTHETIC, Language, ngram_nats, parse_language
 from lab.texts import (
-    ARCHIVE_FOLDER,
-    ARCHIVE_SHA256,
-    SHAKESPEARE_HELD_OUT,
     CorpusError,
     Text,
     Unavailable,
     digest,
     python_stdlib,
     sha256_of,
-    shakespeare,
     user_files,
     user_text,
 )
-from lab.tokens import Bytes, Chars, Symbols, Tokenizer, from_json, id_dtype
+from lab.tokens import Bpe, Bytes, Chars, Symbols, Tokenizer, bpe_size, from_json, id_dtype
 
 FORMAT = 1  # raised when the same source would become other files
 SPLITS = ("train", "held_out")
-MARKOV_TOKENS, MARKOV_DOCUMENT = 4_000_000, 2048
+SYNTHETIC_TOKENS, SYNTHETIC_DOCUMENT = 4_000_000, 2048
+LEARN_CHARACTERS = 16_000_000  # of training text, spread evenly, that a vocabulary is learned from
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,9 @@ class Corpus:
 
         Only for synthetic languages. A model's loss is to be compared over the same targets.
         """
-        if not self.name.startswith("markov:"):
-            raise CorpusError(f"{self.name!r} is text; only a markov: corpus knows its own loss")
-        tokens, language = getattr(self, split), parse_markov(self.name)[0]
+        if not self.name.startswith(SYNTHETIC):
+            raise CorpusError(f"{self.name!r} is text; only a synthetic language knows its loss")
+        tokens, language = getattr(self, split), parse_language(self.name)[0]
         length = self.documents[split][0].tokens
         return -language.log_probs(tokens.reshape(-1, length)).reshape(-1)
 
@@ -147,10 +146,16 @@ def list_corpora() -> list[tuple[str, str, str]]:
     """(name, what it is, licence) of every corpus that can be asked for by name."""
     return [
         ("shakespeare", "37 plays and 5 books of poems, 5 MB; downloaded once", "public domain"),
+        ("linux-6.1", "the kernel's core C sources, 100 MB; asked of Debian's apt once, or put "
+         "there by hand", "GPL-2.0"),
+        ("movie-reviews", "25,000 film reviews by IMDb's users, 33 MB; downloaded once",
+         "their writers'"),
         ("python-stdlib", "the running Python's own sources, up to 10 MB; no download", "PSF-2.0"),
         ("text:PATH", "your file, folder or glob of UTF-8 text", "yours"),
         (MARKOV_NAME, "a synthetic language whose entropy rate is computed", "none"),
-    ]
+        (GRAMMAR_NAME, "the same, and hierarchical: a grammar's sentences, each with one parse",
+         "none"),
+    ]  # fmt: skip
 
 
 NAMES = tuple(name for name, _, _ in list_corpora())
@@ -164,7 +169,8 @@ def prepare(
 
     Args:
       name: one of `NAMES`, with PATH or the numbers of the language filled in.
-      tokenizer: "bytes" or "chars". A synthetic language has its own symbols whichever is given.
+      tokenizer: "bytes", "chars", or "bpe-N" for N byte-pair ids learned from the training text.
+        A synthetic language has its own symbols whichever is given.
       directory: where prepared corpora lie; default $LAB_DATA, or data/.
       quiet: say nothing on stderr while working.
 
@@ -238,9 +244,12 @@ def open_corpus(
 
 def slug(name: str, tokenizer: str = "bytes") -> str:
     """The folder of a corpus under the data directory."""
-    if tokenizer not in ("bytes", "chars"):
-        raise CorpusError(f"tokenizer {tokenizer!r} is unknown; there are 'bytes' and 'chars'")
-    if name.startswith("markov:"):
+    if not (tokenizer in ("bytes", "chars") or _bpe_size(tokenizer)):
+        raise CorpusError(
+            f"tokenizer {tokenizer!r} is unknown; there are 'bytes', 'chars' and byte pairs such "
+            "as 'bpe-1024'"
+        )
+    if name.startswith(SYNTHETIC):
         _language(name)
         return f"{name.replace(':', '-')}.symbols"
     if name.startswith("text:") and name != "text:":
@@ -249,8 +258,8 @@ def slug(name: str, tokenizer: str = "bytes") -> str:
         return f"text-{stem}-{digest(where)[:10]}.{tokenizer}"
     if name == "python-stdlib":
         return f"python-stdlib-{sys.version.split()[0]}.{tokenizer}"
-    if name == "shakespeare":
-        return f"shakespeare.{tokenizer}"
+    if name in downloads.DOWNLOADED:
+        return f"{name}.{tokenizer}"
     raise CorpusError(f"corpus {name!r} is unknown; there are {', '.join(NAMES)}")
 
 
@@ -259,7 +268,7 @@ def slug(name: str, tokenizer: str = "bytes") -> str:
 
 def _write(work: Path, name: str, tokenizer: str, root: Path, say) -> dict:
     """Write the token files into `work`; returns what goes into meta.json."""
-    if name.startswith("markov:"):
+    if name.startswith(SYNTHETIC):
         coder, parts, notes = _synthetic(name)
     else:
         text = _text(name, root, say)
@@ -267,11 +276,9 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say) -> dict:
             split: [(n, t) for n, t in text.documents if (n in text.held_out) == (split != "train")]
             for split in SPLITS
         }
-        coder = Bytes()
-        if tokenizer == "chars":
-            coder = Chars.learn(*("".join(t for _, t in joined[split]) for split in SPLITS))
+        coder = _coder(tokenizer, {split: [t for _, t in joined[split]] for split in SPLITS}, say)
         parts = {
-            split: [(n, coder.encode(t), len(t.encode())) for n, t in joined[split]]
+            split: [(n, ids, len(t.encode())) for (n, t), ids in _encoded(coder, joined[split])]
             for split in SPLITS
         }
         notes = text.notes
@@ -285,7 +292,7 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say) -> dict:
             "tokens": len(stream),
             "bytes": sum(size for _, _, size in parts[split]),
         }
-    held_text = coder.decode(streams["held_out"]) if name.startswith("markov:") else "".join(
+    held_text = coder.decode(streams["held_out"]) if name.startswith(SYNTHETIC) else "".join(
         t for _, t in joined["held_out"]
     )  # fmt: skip
     what = {"tokenizer": coder.to_json(), "dtype": dtype.str, "files": files}
@@ -300,20 +307,49 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say) -> dict:
     }
 
 
+def _coder(tokenizer: str, texts: dict[str, list[str]], say) -> Tokenizer:
+    """The tokenizer asked for, learned from the training text where it is learned."""
+    if tokenizer == "chars":
+        return Chars.learn(*("".join(texts[split]) for split in SPLITS))
+    if tokenizer == "bytes":
+        return Bytes()
+    every = -(-sum(map(len, texts["train"])) // LEARN_CHARACTERS)
+    try:
+        coder = Bpe.learn(texts["train"][::every], _bpe_size(tokenizer))
+    except ValueError as error:
+        raise CorpusError(f"tokenizer {tokenizer!r}: {error}") from error
+    say(f"{coder.vocab_size} byte-pair ids learned, sha256 {coder.sha256[:12]}")
+    return coder
+
+
+def _encoded(coder: Tokenizer, documents: list[tuple[str, str]]) -> Iterator:
+    """((name, text), ids) of each document."""
+    texts = [text for _, text in documents]
+    ids = coder.encode_all(texts) if isinstance(coder, Bpe) else map(coder.encode, texts)
+    return zip(documents, ids, strict=True)
+
+
+def _bpe_size(tokenizer: str) -> int:
+    try:
+        return bpe_size(tokenizer)
+    except ValueError as error:
+        raise CorpusError(str(error)) from error
+
+
 def _text(name: str, root: Path, say) -> Text:
-    if name == "shakespeare":
-        return shakespeare(root, say)
+    if name in downloads.DOWNLOADED:
+        return downloads.DOWNLOADED[name](root, say)
     return python_stdlib() if name == "python-stdlib" else user_text(name, say)
 
 
 def _synthetic(name: str) -> tuple[Tokenizer, dict, dict]:
-    """Documents of a Markov source. The held-out ones are the same whatever the training size."""
+    """A language's documents. The held-out ones are the same whatever the training size."""
     language, tokens = _language(name)
-    counts = {"train": -(-(tokens or MARKOV_TOKENS) // MARKOV_DOCUMENT), "held_out": 64}
+    counts = {"train": -(-(tokens or SYNTHETIC_TOKENS) // SYNTHETIC_DOCUMENT), "held_out": 64}
     coder = Symbols(language.n_symbols)
     parts = {}
     for seed, split in enumerate(SPLITS):
-        documents = language.documents(counts[split], MARKOV_DOCUMENT, seed)
+        documents = language.documents(counts[split], SYNTHETIC_DOCUMENT, seed)
         sizes = coder.bytes_per_token[documents].sum(axis=1).astype(int)
         parts[split] = [
             (f"{split}-{i}", ids, int(sizes[i])) for i, ids in enumerate(documents)
@@ -322,7 +358,8 @@ def _synthetic(name: str) -> tuple[Tokenizer, dict, dict]:
         "source": str(language),
         "licence": "none needed: synthetic",
         "cleaning": "none",
-        "split": "independently sampled documents, each begun in the stationary distribution",
+        "split": "independently sampled documents"
+        + ("" if name.startswith("grammar:") else ", each begun in the stationary distribution"),
     }
     return coder, parts, notes
 
@@ -339,9 +376,9 @@ def _baselines(streams: dict, coder: Tokenizer, held_text: bytes, name: str) -> 
     }  # fmt: skip
     for program, count in compressed.items():
         totals[program] = 8 * np.log(2) * count * size / len(held_text)
-    if name.startswith("markov:"):
+    if name.startswith(SYNTHETIC):
         language = _language(name)[0]
-        rows = held_out.reshape(-1, MARKOV_DOCUMENT)
+        rows = held_out.reshape(-1, SYNTHETIC_DOCUMENT)
         totals["source"] = -np.nanmean(language.log_probs(rows)) * targets
         totals["entropy_rate"] = language.entropy_rate * targets
     return {
@@ -411,17 +448,17 @@ def _read(path: Path, name: str) -> Corpus:
 def _recipe(name: str) -> dict:
     """What the token files are made from. Prepared data with another recipe is made again."""
     recipe: dict = {"format": FORMAT, "name": name}
-    if name == "shakespeare":
-        recipe |= {"from": ARCHIVE_SHA256, "in": ARCHIVE_FOLDER, "out": [*SHAKESPEARE_HELD_OUT]}
+    if name in downloads.DOWNLOADED:
+        recipe |= downloads.recipe(name)
     if name.startswith("text:"):
         stats = [(rel, path.stat()) for rel, path in user_files(name)]
         recipe["files"] = digest(str([(rel, s.st_size, s.st_mtime_ns) for rel, s in stats]))
     return recipe
 
 
-def _language(name: str) -> tuple[Markov, int | None]:
+def _language(name: str) -> tuple[Language, int | None]:
     try:
-        return parse_markov(name)
+        return parse_language(name)
     except ValueError as error:
         raise CorpusError(str(error)) from error
 

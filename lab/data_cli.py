@@ -12,6 +12,7 @@ from lab.corpora import (
     open_corpus,
     prepare,
 )
+from lab.tokens import Bpe
 
 Directory = str | os.PathLike | None
 
@@ -68,9 +69,13 @@ def show_command(name: str, tokenizer: str = "bytes", directory: Directory = Non
 
 
 def _summary(corpus: Corpus) -> list[str]:
+    learned = ""
+    if isinstance(corpus.tokenizer, Bpe):
+        each = corpus.train_bytes / corpus.n_train
+        learned = f", {each:.3f} bytes a token, sha256 {corpus.tokenizer.sha256[:12]}"
     return [
         f"{'corpus':<10} {corpus.name} in {corpus.path}",
-        f"{'tokenizer':<10} {corpus.tokenizer.to_json()['kind']}, {corpus.vocab_size} ids",
+        f"{'tokenizer':<10} {corpus.tokenizer.to_json()['kind']}, {corpus.vocab_size} ids{learned}",
         f"{'train':<10} {corpus.n_train:,} tokens, {corpus.train_bytes:,} bytes, "
         f"{len(corpus.documents['train']):,} documents",
         f"{'held out':<10} {corpus.n_held_out:,} tokens, {corpus.held_out_bytes:,} bytes, "

@@ -63,7 +63,7 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         **{name: getattr(config.optim, name) for name in OPTIM},
         "warmup_steps": config.warmup_steps,
         "horizon_steps": config.horizon_steps,
-        "micro_batch": config.micro_batch or config.batch_size,
+        "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
         "seed": config.seed,
         "data_seed": config.data_seed,
         "corpus": config.data.corpus,

@@ -72,9 +72,8 @@ def described(config: RunConfig, error: BaseException, again: RunConfig | None) 
     return told
 
 
-def halved(config: RunConfig, devices: int = 1) -> RunConfig | None:
-    """The run with at most half its micro-batch, or None when it can't be made smaller."""
-    now = config.micro_batch or config.batch_size
+def halved(config: RunConfig, now: int, devices: int = 1) -> RunConfig | None:
+    """The run with at most half of its micro-batch `now`, or None when it can't be made smaller."""
     sizes = (size for size in range(now // 2, 0, -1)
              if config.batch_size % size == 0 and size % devices == 0)  # fmt: skip
     size = next(sizes, None)

@@ -1,5 +1,5 @@
-"""Languages whose loss is known without training a Transformer: a sparse Markov source, whose
-entropy rate is computed, and n-gram models, whose loss on held-out text a real run must beat.
+"""Languages whose loss is known without training a Transformer: synthetic ones, whose entropy rate
+is computed, and n-gram models, whose loss on held-out text a real run must beat.
 """
 
 import re
@@ -9,8 +9,12 @@ from math import gcd
 
 import numpy as np
 
+from lab.grammars import Grammar, parse_grammar
+
 MAX_CONTEXTS = 2000
+CHUNK = 1 << 22  # tokens whose n-grams are counted at once
 MARKOV_NAME = "markov:SYMBOLS-ORDER-BRANCHING-SEED[-TOKENS]"
+SYNTHETIC = ("markov:", "grammar:")  # how their corpora's names begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,11 @@ class Markov:
                 f"branching={self.branching}: each context needs from 2 to n_symbols="
                 f"{self.n_symbols} successors (with 1 the language would have no entropy)"
             )
+
+    @property
+    def unknown(self) -> int:
+        """Tokens at a document's start whose probability the source does not tell."""
+        return self.order
 
     @property
     def n_contexts(self) -> int:
@@ -134,6 +143,14 @@ def parse_markov(name: str) -> tuple[Markov, int | None]:
     return Markov(n_symbols=n_symbols, order=order, branching=branching, seed=seed), tokens
 
 
+Language = Markov | Grammar
+
+
+def parse_language(name: str) -> tuple[Language, int | None]:
+    """The language of a corpus name that begins as one of `SYNTHETIC`, and its tokens if given."""
+    return (parse_grammar if name.startswith("grammar:") else parse_markov)(name)
+
+
 def _ergodic_class(next_SB: np.ndarray) -> np.ndarray | None:
     """The states of the one closed, aperiodic class of the chain, sorted; None if there is none."""
     start = 0
@@ -184,19 +201,18 @@ def ngram_nats(train: np.ndarray, held_out: np.ndarray, vocab_size: int) -> list
     of distinct tokens seen after h. The trigram's first token, whose context is cut, is scored
     with the bigram.
     """
-    train, held_out = np.asarray(train, np.int64), np.asarray(held_out, np.int64)
-    counts = np.bincount(train, minlength=vocab_size)
-    prob = (counts[held_out] + 1) / (len(train) + vocab_size)
+    held_out = np.asarray(held_out, np.int64)
+    singles = _grams(train, 0, vocab_size)
+    prob = (_found(*singles, held_out) + 1) / (len(train) + vocab_size)
     result = [-np.log(prob[1:])]
-    train_code, held_code = train, held_out
+    held_code = held_out
     for order in (1, 2):
         if len(train) <= order or len(held_out) <= order:
             result.append(result[-1])
             continue
         before = held_code[:-1]
-        train_code = train_code[:-1] * vocab_size + train[order:]
         held_code = before * vocab_size + held_out[order:]
-        grams, gram_counts = np.unique(train_code, return_counts=True)
+        grams, gram_counts = _grams(train, order, vocab_size)
         contexts, first = np.unique(grams // vocab_size, return_index=True)
         kinds = np.diff(np.append(first, len(grams)))
         total = np.add.reduceat(gram_counts, first)
@@ -207,6 +223,29 @@ def ngram_nats(train: np.ndarray, held_out: np.ndarray, vocab_size: int) -> list
         prob = np.concatenate([prob[:order], np.where(count_h > 0, mixed, backoff)])
         result.append(-np.log(prob[1:]))
     return result
+
+
+def _grams(tokens: np.ndarray, order: int, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The different runs of order + 1 tokens as numbers in base vocab_size, sorted, and how often
+    each occurs; a chunk at a time, since 100 MB of text at once would take gigabytes."""
+    space = vocab_size ** (order + 1)
+    dense = space <= 4 * len(tokens)
+    totals, parts = np.zeros(space if dense else 0, np.int64), []
+    for start in range(0, len(tokens) - order, CHUNK):
+        part = np.asarray(tokens[start : start + CHUNK + order], np.int64)
+        code = part[: len(part) - order]
+        for k in range(1, order + 1):
+            code = code * vocab_size + part[k : len(part) - order + k]
+        if dense:
+            totals += np.bincount(code, minlength=space)
+        else:
+            parts.append(np.unique(code, return_counts=True))
+    if dense:
+        found = np.flatnonzero(totals)
+        return found, totals[found]
+    codes, counts = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    found, place = np.unique(codes, return_inverse=True)
+    return found, np.bincount(place, weights=counts).astype(np.int64)
 
 
 def _found(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:

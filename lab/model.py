@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from lab import ops
 from lab.config import ModelConfig
 from lab.parameterization import PARAMETERIZATIONS, Parameterization
 
@@ -40,11 +41,6 @@ def weight(
     """A weight that carries its role and initial scale; `par` alone says what a role and a width
     imply. `init` draws the numbers of all weights at once."""
     return nnx.Param(jnp.zeros(shape), role=role, std=scale * par.init_std(role, fan_in))
-
-
-def einsum(spec: str, x: jax.Array, w: jax.Array, dtype: str) -> jax.Array:
-    """A product with inputs in `dtype` and sums in float32."""
-    return jnp.einsum(spec, x.astype(dtype), w.astype(dtype), preferred_element_type=jnp.float32)
 
 
 class Norm(nnx.Module):
@@ -74,18 +70,6 @@ def rotate(x_BLHK: jax.Array) -> jax.Array:
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
-def attend(q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float) -> jax.Array:
-    """Causal attention with float32 softmax. Written out since `jax.nn.dot_product_attention`
-    makes a whole step 1.5 times slower on CPU (2 x 64, context 128)."""
-    L = q_BLHK.shape[1]
-    logits_BHLM = scale * jnp.einsum(
-        "BLHK,BMHK->BHLM", q_BLHK, k_BLHK, preferred_element_type=jnp.float32
-    )
-    seen_LM = jnp.tril(jnp.ones((L, L), bool))
-    p_BHLM = jax.nn.softmax(jnp.where(seen_LM, logits_BHLM, -1e30)).astype(v_BLHK.dtype)
-    return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v_BLHK)
-
-
 class Attention(nnx.Module):
     """Causal multi-head self-attention, without biases."""
 
@@ -99,16 +83,18 @@ class Attention(nnx.Module):
         self.w_o_HKD = weight(par, "hidden", (H, K, D), fan_in=D, scale=shrink)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        dtype = self.cfg.dtype
+        B, L, _ = x_BLD.shape
+        D, H, K = self.w_q_DHK.shape
         # three products: one fused with a split makes slow transposed copies on CPU
-        q_BLHK = einsum("BLD,DHK->BLHK", x_BLD, self.w_q_DHK[...], dtype)
-        k_BLHK = einsum("BLD,DHK->BLHK", x_BLD, self.w_k_DHK[...], dtype)
-        v_BLHK = einsum("BLD,DHK->BLHK", x_BLD, self.w_v_DHK[...], dtype)
+        q_BLHK, k_BLHK, v_BLHK = (
+            ops.matmul(x_BLD, w_DHK[...].reshape(D, H * K), self.cfg.dtype).reshape(B, L, H, K)
+            for w_DHK in (self.w_q_DHK, self.w_k_DHK, self.w_v_DHK)
+        )
         if self.cfg.position == "rope":
             q_BLHK, k_BLHK = rotate(q_BLHK), rotate(k_BLHK)
-        q_BLHK, k_BLHK, v_BLHK = (t.astype(dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
-        mixed_BLHK = attend(q_BLHK, k_BLHK, v_BLHK, self.logit_scale)
-        return einsum("BLHK,HKD->BLD", mixed_BLHK, self.w_o_HKD[...], dtype)
+        mixed_BLHK = ops.attend(q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.cfg.dtype)
+        w_o = self.w_o_HKD[...].reshape(H * K, D)
+        return ops.matmul(mixed_BLHK.reshape(B, L, H * K), w_o, self.cfg.dtype)
 
 
 class FeedForward(nnx.Module):
@@ -125,12 +111,12 @@ class FeedForward(nnx.Module):
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         dtype = self.cfg.dtype
-        h_BLF = einsum("BLD,DF->BLF", x_BLD, self.w_up_DF[...], dtype)
+        h_BLF = ops.matmul(x_BLD, self.w_up_DF[...], dtype)
         if self.cfg.activation == "swiglu":
-            h_BLF = h_BLF * jax.nn.silu(einsum("BLD,DF->BLF", x_BLD, self.w_gate_DF[...], dtype))
+            h_BLF = h_BLF * jax.nn.silu(ops.matmul(x_BLD, self.w_gate_DF[...], dtype))
         else:
             h_BLF = jax.nn.gelu(h_BLF)
-        return einsum("BLF,FD->BLD", h_BLF, self.w_down_FD[...], dtype)
+        return ops.matmul(h_BLF, self.w_down_FD[...], dtype)
 
 
 class Block(nnx.Module):
@@ -141,12 +127,12 @@ class Block(nnx.Module):
         self.norm2, self.ffn = Norm(cfg), FeedForward(cfg, par)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x_BLD = x_BLD + self.attention(self.norm1(x_BLD))
-        return x_BLD + self.ffn(self.norm2(x_BLD))
+        x_BLD = ops.settled(x_BLD + self.attention(self.norm1(x_BLD)))
+        return ops.settled(x_BLD + self.ffn(self.norm2(x_BLD)))
 
 
 class Transformer(nnx.Module):
-    """Token ids (B, L) -> logits (B, L, V) in float32."""
+    """Token ids (B, L) -> logits (B, L, V), or the nats of each target (B, L), in float32."""
 
     def __init__(self, cfg: ModelConfig):
         par = PARAMETERIZATIONS[cfg.parameterization]
@@ -161,21 +147,32 @@ class Transformer(nnx.Module):
         if not cfg.tied:
             self.readout_DV = weight(par, "readout", (D, V), fan_in=D)
 
-    def __call__(self, tokens_BL: jax.Array) -> jax.Array:
+    def __call__(self, tokens_BL: jax.Array, targets_BL: jax.Array | None = None) -> jax.Array:
         x_BLD = self.embed_VD[...][tokens_BL]
         if self.cfg.position == "learned":
             x_BLD = x_BLD + self.position_LD[...][: tokens_BL.shape[1]]
         for index in range(self.cfg.n_layer):
-            x_BLD = getattr(self, f"block_{index:02d}")(x_BLD)
+            block = getattr(self, f"block_{index:02d}")
+            x_BLD = (jax.checkpoint(block) if self.cfg.remat else block)(x_BLD)
         readout_DV = self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...]
         x_BLD = self.readout_scale * self.norm(x_BLD)
-        return einsum("BLD,DV->BLV", x_BLD, readout_DV, self.cfg.dtype)
+        if targets_BL is None:
+            return ops.matmul(x_BLD, readout_DV, self.cfg.dtype)
+        return ops.cross_entropy(x_BLD, readout_DV, targets_BL, self.cfg.dtype)
 
 
 def init(cfg: ModelConfig, key: jax.Array) -> Params:
     """A parameter tree: nested dicts of float32 arrays, from one draw of normal numbers."""
+    return arranged(cfg, jax.random.normal(key, (n_weights(cfg),)))
+
+
+def n_weights(cfg: ModelConfig) -> int:
+    return sum(weight.size for weight in describe(cfg))
+
+
+def arranged(cfg: ModelConfig, normal: jax.Array | np.ndarray) -> Params:
+    """The initial parameters made of `n_weights` normal numbers, in the same kind of array."""
     weights = describe(cfg)
-    normal = jax.random.normal(key, (sum(weight.size for weight in weights),))
     ends = list(accumulate(weight.size for weight in weights))
     leaves = [
         weight.mean + weight.std * normal[end - weight.size : end].reshape(weight.shape)
@@ -190,10 +187,19 @@ def init(cfg: ModelConfig, key: jax.Array) -> Params:
 
 def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
     """Logits (B, L, V), float32; position l sees tokens 0..l only."""
+    return built(cfg, params)(tokens_BL)
+
+
+def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
+    """Cross-entropy of each token but the first given those before it, (B, L - 1), float32."""
+    return built(cfg, params)(tokens_BL[:, :-1], tokens_BL[:, 1:])
+
+
+def built(cfg: ModelConfig, params: Params) -> Transformer:
     graph, state = abstract(cfg)
     state = jax.tree.map(lambda leaf: leaf, state)  # a copy: the cached one stays as it is
     nnx.replace_by_pure_dict(state, params)
-    return nnx.merge(graph, state)(tokens_BL)
+    return nnx.merge(graph, state)
 
 
 @cache

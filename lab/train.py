@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import counts, data, parallel, step
+from lab import counts, data, parallel, peak, step
 from lab.checkpoint import Checkpoints, Restored
 from lab.config import RunConfig, Shape
 from lab.corpora import Corpus
@@ -29,6 +29,8 @@ EVAL_POINTS = 12  # per curve, log-spaced over its last two decades
 EVAL_BLOCK = 16  # windows per evaluation call
 QUICK_SAVE_SECONDS = 0.4  # a state saved within this is saved as often as asked ...
 REST = 40  # ... a larger one, slow to copy and hash, after a rest of so many times the excess
+
+learning_rate = jax.jit(step.learning_rate, static_argnums=0)
 
 
 class LostClaim(RuntimeError):
@@ -47,10 +49,16 @@ class Program:
 @cache
 def program(shape: Shape, way: parallel.Way, devices: tuple[jax.Device, ...]) -> Program:
     return Program(
-        init=jax.jit(partial(step.init_state, shape)),
+        init=step.starter(shape),
         train=parallel.compile_step(shape, way, devices),
         evaluate=jax.jit(partial(step.eval_step, shape.model)),
     )
+
+
+def fresh(program: Program, config: RunConfig) -> step.TrainState:
+    """Where a run begins."""
+    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    return program.init(jax.random.key(config.seed), hyper)
 
 
 def eval_steps(total: int) -> list[int]:
@@ -85,19 +93,27 @@ class Evaluator:
     def of(cls, corpus: Corpus, seq_len: int, n_tokens: int | None = None) -> "Evaluator":
         return cls(*data.eval_windows(corpus.held_out, seq_len, n_tokens))
 
+    def first(self) -> "Evaluator":
+        """The first window alone: what it takes to compile."""
+        return Evaluator(self.tokens_WL[:1], self.mask_WL[:1])
+
     def nats(self, evaluate: Callable, params: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Nats and number of targets of each window, (W,) each."""
+        """Nats and number of targets of each window, (W,) each; nats (R, W) of a pack's runs."""
         W = len(self.tokens_WL)
         short = -W % EVAL_BLOCK
         tokens = np.pad(self.tokens_WL, ((0, short), (0, 0)))
         mask = np.pad(self.mask_WL, ((0, short), (0, 0))).astype(np.float32)
         blocks = [slice(i, i + EVAL_BLOCK) for i in range(0, W + short, EVAL_BLOCK)]
         sums = [evaluate(params, tokens[block], mask[block]) for block in blocks]
-        return np.concatenate(jax.device_get(sums))[:W].astype(np.float64), self.mask_WL.sum(1)
+        nats = np.concatenate(jax.device_get(sums), axis=-1)[..., :W]
+        return nats.astype(np.float64), self.mask_WL.sum(1)
 
     def loss(self, evaluate: Callable, params: Any) -> tuple[float, float]:
         """Mean nats per token, and its standard error over windows (noise of the text alone)."""
-        nats, targets = self.nats(evaluate, params)
+        return self.mean(*self.nats(evaluate, params))
+
+    @staticmethod
+    def mean(nats: np.ndarray, targets: np.ndarray) -> tuple[float, float]:
         mean = nats.sum() / targets.sum()
         spread = np.sqrt(((nats - mean * targets) ** 2).sum()) / targets.sum()
         return float(mean), float(spread)
@@ -180,20 +196,19 @@ class Run:
         """Compile (or find in the cache) all this shape needs, by calls that change nothing."""
         began, shape = time.monotonic(), self.config.shape
         self.program = program(shape, self.trainer.way, tuple(self.trainer.devices))
-        hyper = {name: jnp.float32(value) for name, value in step.hyper_of(self.config).items()}
-        self.fresh = self.program.init(jax.random.key(self.config.seed), hyper)
+        self.fresh = fresh(self.program, self.config)
         idle = self.program.train.place(self.fresh)
         width = self.config.model.seq_len + 1
         self.no_tokens_SBL = np.zeros((shape.steps_per_dispatch, shape.batch_size, width), np.int32)
         jax.block_until_ready(self.program.train.step(idle, self.no_tokens_SBL, np.int32(0)))
-        self.quick.loss(self.program.evaluate, self.fresh.params)
+        self.quick.first().loss(self.program.evaluate, self.fresh.params)
         self.compile_seconds = time.monotonic() - began
 
     def resume(self) -> None:
         """Go back to the newest checkpoint that can be read, or to the beginning."""
         found = self.checkpoints.restore(self.fresh)
         self.step, state = parallel.agreed((found.step, found.state))
-        self.state = self.program.train.place(state)
+        self.place(state)
         del self.fresh
         for warning in found.warnings:
             print(f"warning: {warning}", flush=True)
@@ -204,7 +219,16 @@ class Run:
         self.loss = float(rows[-1]["loss"]) if rows else None  # the last good held-out loss
         self.good_step = int(rows[-1]["step"]) if rows else 0
         self.seconds_before = float(rows[-1]["seconds"]) if rows else 0.0
-        self.began = self.saved = time.monotonic()
+        self.began, self.saved = self.clock(), time.monotonic()
+
+    def place(self, state: step.TrainState) -> None:
+        self.state = self.program.train.place(state)
+
+    def fetch(self) -> step.TrainState:
+        return self.program.train.fetch(self.state)
+
+    def score(self, evaluator: Evaluator) -> tuple[float, float]:
+        return evaluator.loss(self.program.evaluate, self.fetch().params)
 
     def to_the_end(self) -> dict[str, Any] | None:
         behind: tuple[int, dict] | None = None  # the dispatch whose losses were not read yet
@@ -219,7 +243,7 @@ class Run:
             if not self.read(behind):  # while the one just sent off runs
                 return self.diverged()
             behind = ahead
-            due = parallel.agreed(time.monotonic() - self.saved > self.save_again_after)
+            due = parallel.agreed(self.save_is_due())
             if self.step in self.points or due:
                 if not self.read(behind) or (self.step in self.points and not self.evaluate()):
                     return self.diverged()
@@ -230,16 +254,24 @@ class Run:
 
     def dispatch(self) -> tuple[int, dict[str, jax.Array]]:
         """Send off the updates up to the next point of the curve, S of them at most."""
-        config, tokens_SBL = self.config, self.no_tokens_SBL.copy()
-        end = next(point for point in self.points if point > self.step)
-        n = min(len(tokens_SBL), end - self.step)
-        tokens_SBL[:n] = data.batches(
-            self.corpus.train, config.data_seed, self.step, n, config.batch_size,
-            config.model.seq_len, config.data.unique_tokens or None,
-        )  # fmt: skip
+        n, tokens_SBL = self.next_dispatch(), self.no_tokens_SBL.copy()
+        tokens_SBL[:n] = self.next_batches(n)
         self.state, metrics = self.program.train.step(self.state, tokens_SBL, np.int32(n))
         self.step += n
         return n, metrics
+
+    def next_dispatch(self) -> int:
+        """How many updates the next dispatch makes when the run is alone."""
+        end = next(point for point in self.points if point > self.step)
+        return min(self.config.shape.steps_per_dispatch, end - self.step)
+
+    def next_batches(self, n: int) -> np.ndarray:
+        """The tokens of the next n updates, (n, B, L + 1)."""
+        config = self.config
+        return data.batches(
+            self.corpus.train, config.data_seed, self.step, n, config.batch_size,
+            config.model.seq_len, config.data.unique_tokens or None,
+        )  # fmt: skip
 
     def read(self, dispatched: tuple[int, dict[str, jax.Array]] | None) -> bool:
         """Wait for a dispatch's losses; False when one of them is no longer a number."""
@@ -259,14 +291,13 @@ class Run:
 
     def evaluate(self) -> bool:
         """Add a point to the curve; False when the held-out loss is no longer a number."""
-        params = self.program.train.fetch(self.state).params
-        loss, _ = self.quick.loss(self.program.evaluate, params)
+        loss, _ = self.score(self.quick)
         if not parallel.agreed(math.isfinite(loss)):
             return False
         self.loss, self.good_step = loss, self.step
         tokens = self.step * self.config.batch_tokens
         hyper = step.hyper_of(self.config)
-        rate = step.learning_rate(self.config.shape.optim, self.step - 1, hyper)
+        rate = learning_rate(self.config.shape.optim, self.step - 1, hyper)
         point = {
             "step": self.step,
             "tokens": tokens,
@@ -294,7 +325,13 @@ class Run:
     @property
     def seconds(self) -> float:
         """Spent on the run so far, compilation left out; what a kill undid is not counted."""
-        return self.seconds_before + time.monotonic() - self.began
+        return self.seconds_before + self.clock() - self.began
+
+    def clock(self) -> float:
+        return time.monotonic()
+
+    def save_is_due(self) -> bool:
+        return time.monotonic() - self.saved > self.save_again_after
 
     def check_claim(self) -> None:
         if not self.claim.held():
@@ -305,7 +342,7 @@ class Run:
         with self.storing():
             self.check_claim()
             self.trainer.tell(f"{self.config.run_id} saves update {self.step}")
-            self.checkpoints.save(self.step, self.program.train.fetch(self.state), self.curve)
+            self.checkpoints.save(self.step, self.fetch(), self.curve)
         self.saved = time.monotonic()
         excess = self.saved - began - QUICK_SAVE_SECONDS
         self.save_again_after = max(self.trainer.save_seconds, REST * excess)
@@ -313,9 +350,9 @@ class Run:
     def done(self) -> dict[str, Any]:
         """Save the final state, then score it on the whole held-out set."""
         self.save()
-        seconds, params = self.seconds, self.program.train.fetch(self.state).params
+        seconds = self.seconds
         everything = Evaluator.of(self.corpus, self.config.model.seq_len)
-        loss, loss_se = everything.loss(self.program.evaluate, params)
+        loss, loss_se = self.score(everything)
         if not math.isfinite(loss):
             return self.diverged()
         targets = int(everything.mask_WL.sum())
@@ -324,12 +361,26 @@ class Run:
         with self.storing():
             self.checkpoints.wait()
             self.check_claim()
+        rate = self.step * self.config.batch_tokens / seconds
         return self.record("done", loss, seconds) | {
             "loss_se": loss_se,
             "bits_per_byte": loss * targets / size / math.log(2),
             "held_out_tokens": targets,
-            "tokens_per_second": self.step * self.config.batch_tokens / seconds,
+            "tokens_per_second": rate,
+            "flops_utilization": self.utilization(rate),
         }
+
+    def utilization(self, tokens_per_second: float) -> float | None:
+        """Exact FLOPs done, as a share of the devices' measured peak; None where there is no
+        memory left to measure it in, and on the hosts that tell nothing."""
+        devices = self.trainer.devices
+        if not parallel.leads():
+            return None
+        try:
+            top = peak.of(self.store.root / ".peaks", devices[0], self.config.model.dtype)
+        except (RuntimeError, MemoryError):
+            return None
+        return counts.flops_exact(self.config.model) * tokens_per_second / (top * len(devices))
 
     def diverged(self) -> dict[str, Any]:
         """The run ends here: no final loss, and the last point that was still a number."""
@@ -349,4 +400,5 @@ class Run:
             "device": self.trainer.devices[0].device_kind,
             "devices": len(self.trainer.devices),
             "way": self.trainer.way,
+            "micro_batch": step.micro_batch(self.config.shape, len(self.trainer.devices)),
         }

@@ -80,8 +80,8 @@ def verify(
 
 
 def task(store: Store, config: RunConfig, place: Place, save_seconds: float = 15.0) -> Task:
-    core = local.cores()[0] if local.on_cpu() and place.devices == 1 else None
-    return Task(str(store.root), [to_json(config)], core, place.devices, place.how, save_seconds)
+    cores = local.cores()[: place.devices] if local.on_cpu() else None
+    return Task(str(store.root), [to_json(config)], cores, place.devices, place.how, save_seconds)
 
 
 def finish(worker: local.Worker, store: Store, config: RunConfig) -> None:

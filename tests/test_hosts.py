@@ -19,13 +19,20 @@ def first_point(store):
     return [float(row[name]) for name in ("step", "train_loss", "grad_norm", "loss")]
 
 
-@pytest.mark.slow
-def test_a_run_of_two_hosts_one_of_them_killed_ends_where_one_device_does(tmp_path, warm):
-    alone, spread = warm, tmp_path / "spread"
-    process = launch(alone, *ONE_RUN)
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    store = tmp_path_factory.mktemp("alone") / "runs"
+    process = launch(store, *ONE_RUN)
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
-    process = launch(spread, *ONE_RUN, "--hosts", "2", "--devices", "2")
+    return store
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["mesh", "fsdp"])
+def test_a_run_of_two_hosts_one_of_them_killed_ends_where_one_device_does(tmp_path, alone, way):
+    spread = tmp_path / "spread"
+    process = launch(spread, *ONE_RUN, "--hosts", "2", "--devices", "2", "--way", way)
     deadline = time.monotonic() + 300
     while not list(spread.glob("*/checkpoints/[0-9]*")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -36,7 +43,7 @@ def test_a_run_of_two_hosts_one_of_them_killed_ends_where_one_device_does(tmp_pa
     assert process.returncode == 0, said
     (run_id,) = records(spread)
     record, expected = records(spread)[run_id], records(alone)[run_id]
-    assert (record["devices"], record["way"], record["steps"]) == (4, "mesh", expected["steps"])
+    assert (record["devices"], record["way"], record["steps"]) == (4, way, expected["steps"])
     assert record["loss"] == pytest.approx(expected["loss"], rel=2e-3)
     # Adam hides a gradient that is too large; its norm does not
     assert first_point(spread) == pytest.approx(first_point(alone), rel=1e-3)

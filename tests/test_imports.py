@@ -10,11 +10,13 @@ ROOT = Path(__file__).parents[1]
 HOUSES = ("lab", "analysis", "lab.launch", "analysis.papers", "analysis.commands")
 # A module imports only from the ones before it.
 LAB = [
-    "config", "schedule", "parameterization", "tokens", "languages", "texts", "corpora", "data",
-    "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
-    "store", "failures", "export", "train",
-    "launch.worker", "launch.order", "launch.local", "launch.slurm", "launch.ray",
-    "launch.launchers", "verify", "view", "bench", "data_cli", "cli", "__main__",
+    "config", "schedule", "parameterization", "tokens", "grammars", "languages", "texts",
+    "downloads", "corpora", "data",
+    "ops", "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
+    "store", "failures", "export", "peak", "train", "pack", "pack_size",
+    "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
+    "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli", "cli",
+    "__main__",
 ]  # fmt: skip
 ANALYSIS = [
     "where", "table_read", "table_units", "table_roles", "runs", "table", "budgets",

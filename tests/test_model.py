@@ -1,13 +1,15 @@
 """What the Transformer computes, whatever its settings."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from lab import model
+from lab import model, ops
 from lab.config import ModelConfig
 from lab.parameterization import MUP, STANDARD
 
@@ -58,7 +60,7 @@ def test_attention_is_what_a_loop_in_numpy_gives():
         scores = [0.7 * q[b, at, head] @ k[b, key, head] for key in range(at + 1)]
         p = np.exp(scores) / np.exp(scores).sum()
         expected[b, at, head] = sum(p[key] * v[b, key, head] for key in range(at + 1))
-    found = model.attend(*(jnp.asarray(t, jnp.float32) for t in (q, k, v)), 0.7)
+    found = ops.attend(*(jnp.asarray(t, jnp.float32) for t in (q, k, v)), 0.7)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -108,3 +110,93 @@ def test_mup_and_standard_are_the_same_model_at_the_base_width():
     for role in ("embed", "hidden", "readout", "gain"):
         assert STANDARD.rate(role, 64) == MUP.rate(role, 64) == 1
     assert MUP.rate("hidden", 512) == pytest.approx(1 / 8)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_attention_written_for_a_cpu_has_the_gradient_that_jax_derives(dtype):
+    """The oracle is jax's own attention; its bfloat16 differs by rounding alone."""
+    q, k, v, g = jax.random.normal(jax.random.key(0), (4, 2, 6, 3, 4))
+
+    def of_jax(q, k, v):
+        return jax.nn.dot_product_attention(q, k, v, scale=0.7, is_causal=True)
+
+    ours, back = jax.vjp(lambda *t: ops.attend(*t, 0.7, dtype), q, k, v)
+    theirs, expected = jax.vjp(of_jax, q, k, v)
+    near = 1e-5 if dtype == "float32" else 0.05
+    np.testing.assert_allclose(ours, theirs, atol=near)
+    for found, wanted in zip(back(g), expected(g), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=near)
+
+
+@pytest.mark.parametrize(("D", "F"), [(3, 7), (7, 3)])
+def test_a_product_written_for_a_cpu_has_the_gradient_that_jax_derives(D, F):
+    x, w = (
+        jax.random.normal(jax.random.key(0), (2, 5, D)),
+        jax.random.normal(jax.random.key(1), (D, F)),
+    )
+    ours, back = jax.vjp(lambda x, w: ops.matmul(x, w, "float32"), x, w)
+    theirs, expected = jax.vjp(jnp.matmul, x, w)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    for found, wanted in zip(back(theirs), expected(theirs), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 5, 10, 100])
+def test_cross_entropy_in_parts_is_cross_entropy(monkeypatch, rows):
+    """However few logits are held at once, up to a part for each token."""
+    V, targets = 11, jnp.array([[0, 3, 10, 3, 7], [1, 1, 2, 9, 0]])
+    x, w = (
+        jax.random.normal(jax.random.key(0), (2, 5, 4)),
+        jax.random.normal(jax.random.key(1), (4, V)),
+    )
+    monkeypatch.setattr(ops, "WIDE", rows * V)
+
+    def of_optax(x, w):
+        return optax.softmax_cross_entropy_with_integer_labels(x @ w, targets)
+
+    ours, back = jax.vjp(lambda x, w: ops.cross_entropy(x, w, targets, "float32"), x, w)
+    theirs, expected = jax.vjp(of_optax, x, w)
+    g = jax.random.normal(jax.random.key(2), targets.shape)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    for found, wanted in zip(back(g), expected(g), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_a_loss_that_is_no_number_stays_none_in_its_gradient():
+    cfg = build(norm="layernorm", position="learned", activation="gelu")
+    tokens = jnp.arange(9)[None] % 11
+    broken = jax.tree.map(lambda leaf: leaf * jnp.nan, noisy(cfg))
+    grads = jax.grad(lambda p: model.nats(cfg, p, tokens).mean())(broken)
+    assert all(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(grads))
+
+
+def test_blocks_made_again_for_the_gradient_give_the_same_gradient():
+    cfg, tokens = build(), jnp.arange(9)[None] % 11
+    params = noisy(cfg)
+
+    def grad(cfg):
+        return jax.grad(lambda p: model.nats(cfg, p, tokens).mean())
+
+    again = replace(cfg, remat=True)
+    assert "remat" in str(jax.make_jaxpr(grad(again))(params))
+    for found, wanted in zip(
+        *(jax.tree.leaves(grad(c)(params)) for c in (again, cfg)), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
+def test_a_cpu_s_form_of_the_model_and_an_accelerator_s_are_one_model(settings, monkeypatch):
+    cfg = build(**settings)
+    params, tokens = noisy(cfg), jnp.arange(18).reshape(2, 9) % 11
+
+    def found():
+        jax.clear_caches()
+        return jax.value_and_grad(lambda p: model.nats(cfg, p, tokens).mean())(params)
+
+    loss, grads = found()
+    monkeypatch.setattr(ops, "on_cpu", lambda: False)
+    other, others = found()
+    assert float(loss) == pytest.approx(float(other), rel=1e-6)
+    for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

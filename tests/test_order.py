@@ -8,10 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import counts
+from lab.launch import local
 from lab.launch.launchers import LAUNCHERS, Name
 from lab.launch.order import LaunchError, Order, cost, engine, parts, read_options
 from lab.store import Store
 from tests.conftest import change
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "expected"),
+    [
+        ([0, 1], 1, [[0], [1]]),
+        ([0, 1], 2, [[0, 1]]),
+        ([2, 3, 5, 7, 8], 2, [[2, 3], [5, 7]]),
+        ([0, 1], 4, [[0, 1]]),  # more devices than cores share what there is
+    ],
+)
+def test_a_worker_has_a_core_for_each_of_its_devices(monkeypatch, cores, devices, expected):
+    monkeypatch.setattr(local, "cores", lambda: cores)
+    assert local.shares(devices) == expected
 
 
 @given(

@@ -1,54 +1,142 @@
-"""One device equals eight: the same losses by jit, mesh and pmap, on forced host devices.
+"""One device equals eight: the same losses by jit, mesh, fsdp and pmap, on forced host devices.
 
 Plain SGD without clipping, since Adam and clipping both hide a gradient that is 8 times too large.
 """
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-SCRIPT = """
-import json, jax, jax.numpy as jnp, numpy as np
+SETUP = """
+import json, sys, jax, jax.numpy as jnp, numpy as np
 from lab import parallel, step
 from lab.config import *
-config = RunConfig(
-    model=ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16),
-    optim=OptimConfig(learning_rate=0.5, optimizer="sgd", clip=0.0, warmup_steps=1),
-    data=DataConfig(sha256="0" * 64, corpus="random"), tokens=256 * 6, batch_tokens=256,
-    micro_batch=MICRO,
-)
+def config_of(micro_batch=0, **optim):
+    return RunConfig(
+        model=ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16),
+        optim=OptimConfig(learning_rate=0.5, warmup_steps=1, **optim), micro_batch=micro_batch,
+        data=DataConfig(sha256="0" * 64, corpus="random"), tokens=256 * 6, batch_tokens=256,
+    )
+def placed(config, way, devices):
+    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    compiled = parallel.compile_step(config.shape, way, devices)
+    return compiled, compiled.place(step.init_state(config.shape, jax.random.key(0), hyper))
 tokens = np.random.default_rng(0).integers(0, 32, (6, 16, 17), np.int32)
-hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
-found = {}
-for way, n in (("jit", 1), ("mesh", 8), ("pmap", 8), ("mesh", 2), ("pmap", 4)):
-    compiled = parallel.compile_step(config.shape, way, jax.devices()[:n])
-    state = compiled.place(step.init_state(config.shape, jax.random.key(0), hyper))
+def trained(config, way, devices):
+    compiled, state = placed(config, way, devices)
     state, metrics = compiled.step(state, tokens, np.int32(6))
     state = compiled.fetch(state)
     norm = float(jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(state.params))))
-    found[f"{way}-{n}"] = [np.asarray(metrics["loss"]).tolist(), norm, int(state.step)]
+    return [np.asarray(metrics["loss"]).tolist(), norm, int(state.step)]
+"""
+LOSSES = """
+config = config_of(MICRO, optimizer="sgd", clip=0.0)
+ways = [("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8), ("mesh", 2), ("fsdp", 2), ("pmap", 4)]
+found = {f"{way}-{n}": trained(config, way, jax.devices()[:n]) for way, n in ways}
 print(json.dumps(found))
 """
+BYTES = """
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+split = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec(None, "data"))
+tokens = jax.device_put(tokens, split)
+held = {}
+for way in ("mesh", "fsdp"):
+    compiled, state = placed(config_of(), way, jax.devices())
+    held[way] = [
+        sum(shard.data.nbytes for leaf in jax.tree.leaves(state)
+            for shard in leaf.addressable_shards if shard.device == device)
+        for device in jax.devices()
+    ]
+program = compiled.jitted.lower(state, tokens, np.int32(2)).compile()
+state, _ = program(state, tokens, np.int32(2))
+held["after"] = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
+told = program.memory_analysis()
+held["told"] = told and told.argument_size_in_bytes - tokens.nbytes // 8
+print(json.dumps(held))
+"""
+HOST = """
+jax.distributed.initialize(sys.argv[1], 2, int(sys.argv[2]), local_device_ids=range(2))
+config, devices = config_of(optimizer="sgd", clip=0.0), parallel.devices(2, 2)
+print(json.dumps({way: trained(config, way, devices) for way in ("mesh", "fsdp")}))
+"""
+
+
+def start(code: str, devices: int, *arguments: str) -> subprocess.Popen:
+    env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SETUP + code, *arguments], env=env | {"JAX_PLATFORMS": "cpu"},
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+
+
+def said(process: subprocess.Popen) -> dict:
+    out, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+def check_equal(found, one):
+    losses, norm, steps = one
+    assert steps == 6 and losses[-1] < losses[0] - 0.1
+    for way, (others, other_norm, other_steps) in found.items():
+        assert others == pytest.approx(losses, rel=1e-6), way
+        assert other_norm == pytest.approx(norm, rel=1e-6) and other_steps == 6, way
 
 
 @pytest.mark.parametrize("micro_batch", [0, 8])
 def test_eight_devices_give_the_losses_of_one(micro_batch):
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.replace("MICRO", str(micro_batch))], env=env, text=True,
-        capture_output=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout)
-    losses, norm, steps = found.pop("jit-1")
-    assert steps == 6 and losses[-1] < losses[0] - 0.1
-    for way, (others, other_norm, other_steps) in found.items():
-        assert others == pytest.approx(losses, rel=2e-6), way
-        assert other_norm == pytest.approx(norm, rel=2e-6) and other_steps == 6, way
+    found = said(start(LOSSES.replace("MICRO", str(micro_batch)), 8))
+    check_equal(found, found.pop("jit-1"))
+
+
+def test_two_hosts_of_two_devices_give_the_losses_of_one():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"127.0.0.1:{free.getsockname()[1]}"
+    hosts = [start(HOST, 2, place, str(number)) for number in range(2)]
+    first, second = [said(host) for host in hosts]
+    assert first == second
+    one = 'print(json.dumps(trained(config_of(optimizer="sgd", clip=0.0), "jit", jax.devices())))'
+    check_equal(first, said(start(one, 1)))
+
+
+def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
+    held = said(start(BYTES, 8))
+    from lab import model
+    from lab.config import ModelConfig
+
+    shape = ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16)
+    weights = model.describe(shape)
+    gains = sum(weight.size for weight in weights if weight.role == "gain")
+    rest = sum(weight.size for weight in weights) - gains
+    scalars = 4 * 8  # two counts of updates and six rates
+    whole, part = 3 * 4 * (rest + gains) + scalars, 3 * 4 * (rest // 8 + gains) + scalars
+    assert held["mesh"] == [whole] * 8
+    assert held["fsdp"] == [part] * 8  # weight, and both moments of Adam, in float32
+    assert held["after"] == part  # an update leaves it so
+    if held["told"]:  # what the compiler says it needs
+        assert held["told"] == pytest.approx(part, abs=16)
+
+
+@pytest.mark.parametrize(
+    ("role", "shape", "expected"),
+    [
+        ("hidden", (16, 64), (None, "data")),
+        ("hidden", (64, 2, 32), ("data",)),
+        ("embed", (257, 64), (None, "data")),  # the larger axis does not divide by 8
+        ("hidden", (64, 64), (None, "data")),
+        ("hidden", (6, 9), ()),
+        ("gain", (64,), ()),
+    ],
+)
+def test_the_largest_axis_that_divides_is_cut(role, shape, expected):
+    from lab import parallel
+
+    assert tuple(parallel.shard_of(role, shape, 8)) == expected
 
 
 def test_a_batch_that_does_not_split_is_refused(config):

@@ -1,12 +1,17 @@
 """The training step: one update is right, and how updates are dispatched changes nothing."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lab import data, step
+from lab.config import ModelConfig, OptimConfig, Shape
 from lab.corpora import prepare
 from tests.conftest import change
 
@@ -101,3 +106,18 @@ def test_evaluation_counts_each_masked_target_once(config):
     whole = step.eval_step(config.model, state.params, tokens, np.ones((8, 16), np.float32))
     mean = step.mean_nats(config.model, state.params, tokens)
     assert float(whole.sum() / 128) == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_a_run_begins_with_the_same_bits_however_its_state_was_made(config):
+    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    same(step.starter(config.shape)(jax.random.key(config.seed), hyper), start(config))
+
+
+@given(st.integers(1, 96), st.integers(1, 4096), st.integers(1, 64), st.sampled_from([1, 2, 8]))
+def test_the_micro_batch_left_to_us_divides_the_batch(batch, seq_len, width, n_device):
+    model = ModelConfig(d_model=width, n_layer=1, n_head=1, vocab_size=8, seq_len=seq_len,
+                        position="learned")  # fmt: skip
+    shape = Shape(model, OptimConfig(learning_rate=1.0), n_device * batch, 0, 1)
+    found = step.micro_batch(shape, n_device)
+    assert shape.batch_size % found == 0 and found % n_device == 0
+    assert step.micro_batch(replace(shape, micro_batch=batch), n_device) == batch  # as asked

@@ -10,6 +10,7 @@ import pytest
 from lab import verify
 from lab.records import CURVE
 from lab.store import Store
+from tests import tiny
 from tests.conftest import ROOT, data_folder
 from tests.grids import TINY
 
@@ -54,7 +55,8 @@ def test_on_other_devices_losses_agree_within_float_error(tmp_path, config, loss
 
 def verified(tmp_path, *options):
     env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(), "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), "962", *options]
+    command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), tiny.runs()[0].run_id[:6]]
+    command += options
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert not list(tmp_path.iterdir())

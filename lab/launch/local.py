@@ -1,5 +1,5 @@
-"""Workers on this machine: one process a core on CPU, each pinned and single-threaded, always;
-elsewhere one process for `devices` accelerators.
+"""Workers on this machine: on CPU one process for each `devices` cores, pinned to them, with one
+thread a device, always; elsewhere one process for `devices` accelerators.
 
 The launcher trains nothing and holds no state: what is done, and by whom, is in the store, so
 several launchers on one store share the work.
@@ -59,6 +59,12 @@ def cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def shares(devices: int) -> list[list[int]]:
+    """The cores dealt to workers, one for each of their devices; what is left over stays idle."""
+    mine = cores()
+    return [mine[i : i + devices] for i in range(0, max(1, len(mine) - devices + 1), devices)]
 
 
 def surroundings() -> dict[str, str]:
@@ -139,15 +145,16 @@ def launch(
     """
     if order.options:
         raise LaunchError(f"the launcher local takes no option {next(iter(order.options))!r}")
-    alone = on_cpu() and order.devices * order.hosts == 1
-    places: list[int | None] = list(cores()) if alone else [None]
+    places = shares(order.devices) if on_cpu() and order.hosts == 1 else [None]
     n = min(order.workers or len(places), max(1, len(configs)))
+    pack = order.runs_a_device(on_cpu())
+    spread = order.devices * order.hosts > 1 and pack is None
     tasks = [
         Task(
             str(store.root), [to_json(config) for config in configs],
             places[i % len(places)] if order.pinned else None, order.devices,
-            order.way or ("mesh" if order.devices * order.hosts > 1 else "jit"),
-            order.save_seconds, order.fail_fast, order.commit, order.hosts,
+            order.way or ("mesh" if spread else "jit"),
+            order.save_seconds, order.fail_fast, order.commit, order.hosts, pack=pack,
         )
         for i in range(n)
     ]  # fmt: skip
@@ -235,6 +242,8 @@ def replacement(
         and not holder.get("released") and not store.finished(run_id)
     ]  # fmt: skip
     code = dead.poll()
+    if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
+        return start(replace(dead.task, pack=(dead.task.pack or 0) // 2 or None))
     for run_id in held or [""]:
         at = f"{run_id} {store.newest_checkpoint(run_id)}" if run_id else ""
         deaths[at] += 1

@@ -27,6 +27,7 @@ class Order:
     host: int | None = None  # which of them this is; None starts all of them here
     devices: int = 1  # of each host that a run is spread over
     way: str = ""  # "" is jit on one device and mesh on several
+    pack: str = ""  # runs at once on each device; "auto" measures; "" is auto on an accelerator
     save_seconds: float = 15.0
     fail_fast: bool = False
     commit: str = ""
@@ -38,10 +39,24 @@ class Order:
         for name, least in (("workers", 0), ("hosts", 1), ("devices", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"--{name} {getattr(self, name)}: it must be at least {least}")
-        if self.hosts > 1 and self.way not in ("", "mesh"):
+        if self.hosts > 1 and self.way not in ("", "mesh", "fsdp"):
             raise ValueError(
-                f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh"
+                f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh or fsdp"
             )
+        if self.pack not in ("", "auto") and not (self.pack.isdecimal() and int(self.pack)):
+            raise ValueError(f"--pack {self.pack}: a number of runs a device, from 1 on, or auto")
+        if self.pack and (self.hosts > 1 or self.way not in ("", "jit")):
+            other = f"--hosts {self.hosts}" if self.hosts > 1 else f"--way {self.way}"
+            raise ValueError(
+                f"--pack {self.pack} gives each device runs of its own, and {other} spreads one "
+                "run over several: choose one of the two"
+            )
+
+    def runs_a_device(self, on_cpu: bool) -> int | None:
+        """How many runs are packed on each device; 0 leaves it to be measured, None packs none."""
+        if self.pack:
+            return 0 if self.pack == "auto" else int(self.pack)
+        return None if on_cpu or self.way or self.devices * self.hosts > 1 else 0
 
 
 def read_options(settings: Sequence[str]) -> dict[str, str]:

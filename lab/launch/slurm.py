@@ -23,8 +23,8 @@ from lab.config import RunConfig, from_json, to_json
 from lab.failures import has_failed, trained_as
 from lab.files import read_json, write_json
 from lab.launch import local
+from lab.launch.attempt import unfinished
 from lab.launch.order import End, LaunchError, Look, Order, engine, parts
-from lab.launch.worker import unfinished
 from lab.store import Store
 
 ASK_SECONDS = 5.0  # between looks at the queue

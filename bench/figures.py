@@ -1,0 +1,100 @@
+"""The bench's figures, drawn from what its parts left in bench/results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from analysis.figures_style import METHOD_COLOURS, human, styled
+
+BLUE, RED = METHOD_COLOURS[:2]
+
+
+@styled
+def growth(found: dict[str, Any], results: Path) -> Figure:
+    """Speed over model size, context and, where the part `many` left them, packed runs; and the
+    cost of a run in grids of many."""
+    packed = packs(results)
+    fig = Figure(figsize=(13.5 if packed else 10.5, 3.5), layout="constrained", dpi=200)
+    left, middle, *between, right = fig.subplots(1, 4 if packed else 3)
+    peak = one_core_peak(results)
+    sizes = [one for one in found["sizes"] if "rate" in one]
+    weights = [one["params_all"] for one in sizes]
+    speed(left, sizes, weights, peak)
+    left.set(title="Size (context 128)", xlabel="all weights", yscale="log")
+    decades = range(int(np.ceil(np.log10(min(weights)))), int(np.log10(max(weights))) + 1)
+    ticks(left.xaxis, [10.0**n for n in decades])
+    contexts = [one for one in found["contexts"] if "rate" in one]
+    lengths = [one["shape"]["context"] for one in contexts]
+    speed(middle, contexts, lengths, peak)
+    middle.set(title="Context (5 x 128, 4096 tokens a step)", xlabel="tokens of context")
+    middle.set_ylim(bottom=0)
+    ticks(middle.xaxis, lengths)
+    for axes in between:
+        for (shape, rows), colour in zip(packed.items(), METHOD_COLOURS, strict=False):
+            axes.plot(*zip(*rows, strict=True), "o-", label=shape, color=colour)
+        axes.set(title="Runs packed on one device", xlabel="runs", xscale="log",
+                 ylabel="tokens / s of all, over those of one run")  # fmt: skip
+        axes.set_ylim(bottom=0)
+        axes.legend()
+        ticks(axes.xaxis, sorted({runs for rows in packed.values() for runs, _ in rows}))
+    grids = found["grids"]
+    runs, each = [one["runs"] for one in grids], [one["seconds_a_run"] for one in grids]
+    right.plot(runs, each, "o-", color=BLUE)
+    right.set(title="lab run of runs of 4 updates", xlabel="runs in the grid",
+              ylabel="seconds a run, start included", xscale="log", yscale="log")  # fmt: skip
+    ticks(right.xaxis, runs)
+    for axes in (left, right):
+        axes.yaxis.set_major_formatter(lambda value, _: human(value))
+    return fig
+
+
+def speed(axes, rows: list[dict[str, Any]], at: list[float], peak: float | None) -> None:
+    """Tokens a second, and at the right what share of the peak (or FLOPs a second) that is."""
+    axes.plot(at, [one["rate"] for one in rows], "o-", color=BLUE)
+    axes.set_xscale("log")
+    axes.set_ylabel("tokens / s of one core", color=BLUE)
+    beside = axes.twinx()
+    unit = peak / 100 if peak else 1e9
+    share = [one["rate"] * one["flops_per_token"] / unit for one in rows]
+    beside.plot(at, share, "s--", color=RED)
+    beside.set_ylim(0, max(share) * 1.15)
+    beside.set_ylabel("% of the fastest product" if peak else "GFLOP / s", color=RED)
+    beside.grid(False)
+    beside.spines["right"].set_visible(True)
+    axes.yaxis.set_major_formatter(lambda value, _: human(value))
+
+
+def packs(results: Path) -> dict[str, list[tuple[int, float]]]:
+    """(runs packed on one device, speed over that of one run alone) by shape."""
+    path = results / "many.json"
+    if not path.exists():
+        return {}
+    found = {
+        race["shape"]: sorted(
+            (one["runs"], one["over_one_device"]["median"]) for one in race["results"]
+            if one["way"] == "pack" and one["devices"] == 1 and "over_one_device" in one
+        )
+        for race in json.loads(path.read_text())["races"]
+    }  # fmt: skip
+    return {shape: rows for shape, rows in found.items() if rows}
+
+
+def ticks(axis, at: list[float]) -> None:
+    axis.set_ticks(at, labels=[f"{x:g}" if x < 10_000 else human(x) for x in at])
+    axis.set_minor_locator(NullLocator())
+
+
+def one_core_peak(results: Path) -> float | None:
+    """The fastest float32 product on one core of the part `peak`, FLOPs a second."""
+    path = results / "peak.json"
+    if not path.exists():
+        return None
+    rates = [
+        one["rate"] for one in json.loads(path.read_text())["results"]
+        if one.get("dtype") == "float32" and one["processes"] == 1 and "rate" in one
+    ]  # fmt: skip
+    return max(rates, default=None)

@@ -1,0 +1,82 @@
+"""Many runs, or one run over many devices: tokens a second of each way, beside one device.
+
+On CPU devices are forced (`xla_force_host_platform_device_count`), one a core at most, so this
+shows what a way costs, not what it would give on accelerators: there the same command measures
+those. The rate is that of all runs and devices of one process together.
+"""
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from bench import machine, rounds
+from bench.options import Options
+from bench.rounds import Competitor
+
+PACKS = (1, 2, 4, 8)  # runs a device
+ONE = "one run on one device"
+
+
+def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[str, str]]:
+    from lab.launch import local
+
+    cores, on_cpu = machine.cores(), local.on_cpu()
+    core = (cores[-1],) if on_cpu else (None,)
+    most = len(cores) if on_cpu else accelerators()
+    ways, packs = available()
+    task = {"shape": shape, "dtype": "float32", "devices": 1}
+    racing = [Competitor(ONE, "spread", task | {"way": "jit"}, local.environment(1), core)]
+    left_out = {} if packs else {"packs": "this version of the lab has no parallel.pack_step"}
+    for each in PACKS[: 2 if options.quick else None] if packs else ():
+        told = task | {"way": "pack", "each": each}
+        name = f"pack of {each} on one device"
+        racing.append(Competitor(name, "spread", told, local.environment(1), core))
+    if most < 2:
+        left_out["several devices"] = "there is one core, or one accelerator"
+    else:
+        for way in ways:
+            told = task | {"way": way, "devices": most}
+            name = f"one run over {most} devices, {way}"
+            racing.append(Competitor(name, "spread", told, local.environment(most)))
+    if on_cpu and most > 1:
+        name = f"{most} workers, one run each"
+        racing.append(Competitor(name, "spread", task | {"way": "jit"}, local.environment(1),
+                                 tuple(cores)))  # fmt: skip
+    return racing, left_out
+
+
+def available() -> tuple[list[str], bool]:
+    """The ways of several devices, and whether runs can be packed."""
+    from lab import parallel
+
+    return [way for way in get_args(parallel.Way) if way != "jit"], hasattr(parallel, "pack_step")
+
+
+def accelerators() -> int:
+    import jax
+
+    return len(jax.local_devices())
+
+
+def measure(options: Options) -> Iterator[dict[str, Any]]:
+    races = []
+    for shape in ("tiny",) if options.quick else options.shapes:
+        racing, left_out = competitors(shape, options)
+        print(f"{shape} float32:", flush=True)
+        crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
+        found = [rounds.result(one) for one in crew]
+        for running, one in zip(crew, found, strict=True):
+            if not running.failed and not crew[0].failed:
+                one["over_one_device"] = rounds.ratio(running, crew[0])
+        races.append({"shape": shape, "dtype": "float32", "results": found})
+        print("\n".join(lines(found)), flush=True)
+        unit = "tokens a second of all runs and processes together"
+        yield {"unit": unit, "left_out": left_out, "races": races}
+
+
+def lines(found: list[dict[str, Any]]) -> list[str]:
+    out = [f"{'':<34} {'tokens/s':>10} {'of one device':>14}"]
+    for one in found:
+        times = one.get("over_one_device", {}).get("median")
+        said = f"{one['rate']:>10,.0f} {times:>13.2f}x" if times else f"failed: {one.get('failed')}"
+        out.append(f"{one['name']:<34} {said}")
+    return out

@@ -1,0 +1,57 @@
+"""This lab's step as a worker of `lab run` calls it: many updates a dispatch, losses read late."""
+
+from typing import Any
+
+from bench.child import Work
+from bench.peers import shapes
+
+
+def config_of(shape: shapes.Shape, dtype: str, **changed: Any):
+    from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+
+    model = ModelConfig(
+        n_layer=shape.layers, d_model=shape.width, n_head=shape.heads, vocab_size=shape.vocab,
+        seq_len=shape.context, norm="layernorm", position="learned", activation="gelu", tied=True,
+        dtype=dtype,
+    )  # fmt: skip
+    optim = OptimConfig(
+        learning_rate=shapes.LEARNING_RATE, weight_decay=shapes.WEIGHT_DECAY,
+        beta1=shapes.BETAS[0], beta2=shapes.BETAS[1], clip=shapes.CLIP,
+    )  # fmt: skip
+    return RunConfig(
+        model=model, optim=optim, tokens=shape.tokens * 100_000, batch_tokens=shape.tokens,
+        data=DataConfig(sha256="0" * 64, corpus="random"),
+    )  # fmt: skip
+
+
+def prepare(task: dict[str, Any]) -> Work:
+    import jax
+    import numpy as np
+
+    from lab import counts, train
+
+    shape = shapes.shape_of(task)
+    config = config_of(shape, task["dtype"])
+    program = train.program(config.shape, "jit", tuple(jax.local_devices()[:1]))
+    state = program.train.place(train.fresh(program, config))
+    most = config.shape.steps_per_dispatch
+    tokens_SBL = shapes.batches(shape, seed=task["number"], n=most)
+    losses = []
+
+    def do(n: int) -> None:
+        nonlocal state
+        behind = None
+        for left in range(n, 0, -most):
+            state, metrics = program.train.step(state, tokens_SBL, np.int32(min(left, most)))
+            if behind is not None:
+                losses.append(float(np.asarray(behind["loss"])[0]))
+            behind = metrics
+        losses.append(float(np.asarray(behind["loss"])[0]))
+        jax.block_until_ready(state)
+
+    facts = {
+        "params_all": counts.count_params(config.model).total,
+        "flops_per_token": counts.flops_exact(config.model),
+        "steps_per_dispatch": most,
+    }
+    return Work(do, shape.tokens, facts, lambda: {"first_loss": losses[0], "loss": losses[-1]})
