@@ -24,7 +24,7 @@ papers: $(VENV)/.run
 	$(VENV)/bin/python -m lab run experiments.transfer
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # kill -9, full disks and shifted clocks, at length: an hour or more on two cores
 test-faults: $(VENV)/.dev
@@ -49,7 +49,7 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
-	$(PIP) pytest hypothesis ruff pooch "tokenizers>=0.21,<1"
+	$(PIP) pytest pytest-xdist hypothesis ruff pooch "tokenizers>=0.21,<1"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.run pyproject.toml

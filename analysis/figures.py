@@ -21,6 +21,7 @@ from analysis.figures_style import (
     badge,
     count_axis,
     human,
+    plain,
     plain_axis,
     power,
     power_axis,
@@ -67,7 +68,7 @@ def isoflop(
     high = max(p.runs.loss.max() for p in iso.profiles)
     room = max((high / low) ** 0.07, 1.001)
     ax.set(xscale="log", yscale="log", ylim=(low / room, high * room))
-    ax.set(xlabel="parameters", ylabel=loss_label(iso.runs), title=title)
+    ax.set(xlabel="parameters", ylabel=loss_label(iso.runs), title=plain(title))
     count_axis(ax.xaxis, *ax.get_xlim())
     plain_axis(ax.yaxis, *ax.get_ylim())
     reference_lines(ax, references)
@@ -116,7 +117,7 @@ def reference_lines(ax, references: Mapping[str, float]) -> None:
         place.plot([0, 0], [0, 0.12], transform=place.transAxes, **slant)
     for label, level in references.items():
         place.axhline(level, color=FAINT, lw=1.0, ls=(0, (5, 3)), zorder=1)
-        text = f"{label}  {level:.2f}".replace("$", r"\$")
+        text = plain(f"{label}  {level:.2f}")
         place.annotate(text, (1.0, level), (0, 2), xycoords=("axes fraction", "data"), ha="right",
                        textcoords="offset points", fontsize=8, color="#666666")  # fmt: skip
 
@@ -243,7 +244,7 @@ def frontier(
     low = min([f.flops.min() for f in fronts] + list(at))
     high = max([f.flops.max() for f in fronts] + list(at))
     room = (high / low) ** 0.08 if high > low else 2.0
-    span = np.geomspace(low / room, high * room, 80)
+    span = np.geomspace(low / room, high * room, 32)
     for i, front in enumerate(fronts):
         colour, marker = METHOD_COLOURS[i % 4], MARKERS[i % 4]
         exponents = (f"a = {front.params_exponent}", f"b = {front.tokens_exponent}", "")
@@ -269,7 +270,7 @@ def frontier(
         ax.legend(loc="lower left" if ax is axes[2] else "upper left", handlelength=1.5)
     head = 0.3 / fig.get_size_inches()[1] if title else 0.0
     if title:
-        fig.suptitle(title, fontsize=11.5, x=0.01, y=0.985, ha="left")
+        fig.suptitle(plain(title), fontsize=11.5, x=0.01, y=0.985, ha="left")
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot - head), wspace=0.06)
     badge(fig, verdict or not_ok(*fronts))
     return fig
@@ -335,17 +336,16 @@ def law(fitted: Fit, title: str = "", verdict: str = "") -> Figure:
     axes[1].scatter(across, percent, **points, **style)
     reach = 1.15 * np.abs(percent).max() + 1e-9
     axes[1].set(ylim=(-reach, reach), xscale="log", title="Observed above the fit (%)")
-    what = loss_label(runs) if fitted.output == "loss" else fitted.output
-    axes[0].set(
-        xscale="log", yscale="log", xlabel=x_name, ylabel=what, title=title or formula(fitted)
-    )
+    what = loss_label(runs) if fitted.output == "loss" else plain(fitted.output)
+    axes[0].set(xscale="log", yscale="log", xlabel=plain(x_name), ylabel=what,
+                title=plain(title) or formula(fitted))  # fmt: skip
     (count_axis if x_name in ("params", "tokens") else power_axis)(axes[0].xaxis, x.min(), x.max())
     (plain_axis if fitted.output == "loss" else power_axis)(axes[0].yaxis, *axes[0].get_ylim())
     two = isinstance(fitted.law, Chinchilla)
-    axes[1].set_xlabel("training compute (FLOPs)" if two else x_name)
+    axes[1].set_xlabel("training compute (FLOPs)" if two else plain(x_name))
     power_axis(axes[1].xaxis, *axes[1].get_xlim())
     if two:
-        bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=fitted.inputs[0])
+        bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=plain(fitted.inputs[0]))
         bar.outline.set_visible(False)
         count_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
@@ -385,7 +385,8 @@ def written(fitted: Fit) -> str:
 
 
 def loss_label(runs) -> str:
-    return f"loss ({runs.loss_unit.removesuffix(' as in the table').replace('/', ' per ')})"
+    unit = runs.loss_unit.removesuffix(" as in the table").replace("/", " per ")
+    return plain(f"loss ({unit})")
 
 
 def law_caption(fitted: Fit) -> str:

@@ -11,6 +11,7 @@ from analysis.figures_style import (
     INK,
     METHOD_COLOURS,
     badge,
+    plain,
     plain_axis,
     sequence,
     sheet,
@@ -44,7 +45,7 @@ def audit(found: Audit, title: str = "") -> Figure:
             ax.set_ylabel("likelihood ratio, 2 Δ log likelihood")
     head = 0.3 / fig.get_size_inches()[1] if title else 0.0
     if title:
-        fig.suptitle(title, fontsize=11.5, x=0.01, y=0.985, ha="left")
+        fig.suptitle(plain(title), fontsize=11.5, x=0.01, y=0.985, ha="left")
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot - head), wspace=0.05)
     badge(fig, found.badge())
     return fig

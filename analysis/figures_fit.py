@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis import figures, figures_style
+from analysis.figures_style import plain
 from analysis.fit import Fit
 
 
@@ -30,9 +31,9 @@ def predicted(fitted: Fit, title: str = "") -> Figure:
     ends = (low / room, high * room)
     axes[0].plot(ends, ends, color=figures_style.INK, lw=0.9, zorder=2)
     dots = axes[0].scatter(said, observed, **style)
-    what = figures.loss_label(runs) if fitted.output == "loss" else fitted.output
-    axes[0].set(xscale="log", yscale="log", xlim=ends, ylim=ends, xlabel=f"predicted {what}",
-                ylabel=f"observed {what}", title=title or figures.written(fitted))  # fmt: skip
+    what = figures.loss_label(runs) if fitted.output == "loss" else plain(fitted.output)
+    axes[0].set(xscale="log", yscale="log", xlim=ends, ylim=ends, ylabel=f"observed {what}")
+    axes[0].set(xlabel=f"predicted {what}", title=plain(title) or figures.written(fitted))
     for axis in (axes[0].xaxis, axes[0].yaxis):
         (
             figures_style.plain_axis
@@ -43,14 +44,14 @@ def predicted(fitted: Fit, title: str = "") -> Figure:
     reach = 1.15 * np.abs(percent).max() + 1e-9
     axes[1].axhline(0, color=figures_style.INK, lw=0.9)
     axes[1].scatter(first, percent, **style)
-    axes[1].set(xscale="log", ylim=(-reach, reach), xlabel=fitted.inputs[0],
+    axes[1].set(xscale="log", ylim=(-reach, reach), xlabel=plain(fitted.inputs[0]),
                 title="Observed above the fit (%)")  # fmt: skip
     counts = fitted.inputs[0] in ("params", "tokens", "unique_tokens", "batch_tokens", "steps")
     (figures_style.count_axis if counts else figures_style.power_axis)(
         axes[1].xaxis, *axes[1].get_xlim()
     )
     if coloured:
-        bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=fitted.inputs[-1])
+        bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=plain(fitted.inputs[-1]))
         bar.outline.set_visible(False)
         figures_style.count_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))

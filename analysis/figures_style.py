@@ -30,6 +30,11 @@ def styled(function):
     return draw
 
 
+def plain(text: str) -> str:
+    """A name from outside as it stands: a dollar sign in it begins no formula."""
+    return text.replace("$", r"\$")
+
+
 def sheet(width: float, height: float, caption: str, columns: int = 1, widths=None):
     """(figure, axes, share of the height that the caption below takes)."""
     lines = textwrap.wrap(caption, int(width * 16.5))
@@ -37,7 +42,7 @@ def sheet(width: float, height: float, caption: str, columns: int = 1, widths=No
     fig = Figure(figsize=(width, height + drop), layout="constrained", dpi=200)
     ratios = {"width_ratios": widths} if widths else None
     axes = fig.subplots(1, columns, gridspec_kw=ratios)
-    text = "\n".join(lines).replace("$", r"\$")
+    text = plain("\n".join(lines))
     fig.text(0.01, 0.06 / (height + drop), text, fontsize=8, color="#555555", va="bottom",
              linespacing=1.3)  # fmt: skip
     return fig, axes, drop / (height + drop)
@@ -60,7 +65,7 @@ def badge(fig: Figure, said: str) -> None:
     fig.get_layout_engine().set(rect=(left, low * share, wide, tall * share))
     for text in fig.texts:
         text.set_y(text.get_position()[1] * share)
-    fig.text(0.99, 1 - 0.05 / (height + drop), "\n".join(lines).replace("$", r"\$"), fontsize=8.5,
+    fig.text(0.99, 1 - 0.05 / (height + drop), plain("\n".join(lines)), fontsize=8.5,
              weight="bold", color=WARNING, ha="right", va="top", linespacing=1.25)  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -72,8 +73,15 @@ class Fit:
         """95 % interval of a parameter; (None, None) where there is none."""
         if self.ends is None or name in self.fixed:
             return None, None
-        low, high = self.band(lambda law: np.atleast_1d(getattr(law, name)))
-        return float(low[0]), float(high[0])
+        if name not in self.known:
+            low, high = self.band(lambda law: np.atleast_1d(getattr(law, name)))
+            self.known[name] = float(low[0]), float(high[0])
+        return self.known[name]
+
+    @cached_property
+    def known(self) -> dict[str, tuple[float, float]]:
+        """Intervals of parameters asked for before: figures, tables and pages ask again."""
+        return {}
 
     def law_draws(self) -> Law:
         """The law whose fields are columns (S, 1) of draws, to broadcast against (K,) inputs."""

@@ -82,7 +82,14 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         params, tokens = found.optimum(budgets, cost.k, cost.p)
         return np.concatenate([np.log(params), found.loss(params, tokens)], -1)
 
+    known: dict[bytes, tuple[Band, Band, Band]] = {}  # profiles take seconds; a page asks again
+
     def extend(budgets: Array) -> tuple[Band, Band, Band]:
+        if (key := budgets.tobytes()) not in known:
+            known[key] = made(budgets)
+        return known[key]
+
+    def made(budgets: Array) -> tuple[Band, Band, Band]:
         params, tokens = law.optimum(budgets, cost.k, cost.p)
         low, high = (np.split(end, 2) for end in fitted.band(lambda one: optimum(one, budgets)))
         small, large = np.exp(low[0]), np.exp(high[0])

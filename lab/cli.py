@@ -280,13 +280,15 @@ def tell_troubles(store: Store, configs: Sequence[RunConfig]) -> int:
 
 
 def status(experiment: Experiment, /, *, store: Folder = Path("runs"), set: Settings = ()) -> int:
-    """How many runs are done, running, stopped, failed, diverged and left; and the time left."""
+    """How many runs are done, running, silent, stopped, failed, diverged and left; and the time
+    left."""
     configs = configs_of(load(experiment), set)
     view = View(Store(store), configs, os.cpu_count() or 1)
     view.read(quiet=True)
+    view.find_silent()
     print(view.summary())
     for word, n in Counter(view.status.values()).most_common():
-        print(f"{word:>9} {n:>5}")
+        print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
     return 0
 
 
@@ -314,21 +316,22 @@ def report(
 
 def verify_resume(
     experiment: Experiment, run_id: Annotated[str, tyro.conf.arg(metavar="RUN_ID")], /, *,
-    devices: int = 1, way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "", from_devices: int = 1,
-    set: Settings = (),
+    devices: tuple[int, ...] = (1,), way: Literal["", "jit", "mesh", "fsdp", "pmap"] = "",
+    from_devices: int = 1, set: Settings = (),
 ) -> int:  # fmt: skip
     """Kill a run in its middle, resume it, and compare it with itself left alone.
 
     Args:
       run_id: of a run of the experiment, or its first digits; `lab plan` lists them.
-      devices: what the resumed part is spread over.
+      devices: what the resumed part is spread over; several numbers resume it as often.
       way: how it is spread.
       from_devices: what the run left alone, and the part before the kill, are spread over.
     """
     from lab import verify
 
-    if min(devices, from_devices) < 1:
-        raise Refused(f"--devices {devices} --from-devices {from_devices}: at least 1 each")
+    if min(devices, default=0) < 1 or from_devices < 1:
+        raise Refused(f"--devices {' '.join(map(str, devices))} --from-devices {from_devices}: at "
+                      "least 1 each")  # fmt: skip
     configs = configs_of(load(experiment), set)
     found = [config for config in configs if run_id and config.run_id.startswith(run_id)]
     if len(found) != 1:
@@ -338,8 +341,8 @@ def verify_resume(
             f"{some}{', ...' if len(found or configs) > 4 else ''}"
         )
     print(f"run {found[0].run_id}, {describe(found[0])}, in a scratch store", flush=True)
-    first, then = verify.Place(from_devices), verify.Place(devices, way)
-    right = verify.verify(found[0], first, then, partial(print, flush=True))
+    first, thens = verify.Place(from_devices), [verify.Place(n, way) for n in devices]
+    right = verify.verify(found[0], first, thens, partial(print, flush=True))
     return 0 if right else 1
 
 

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -88,15 +88,29 @@ class Corpus:
         return np.memmap(self.path / f"{split}.bin", id_dtype(self.vocab_size), mode="r")
 
     def verify(self) -> None:
-        """Read both token files again and compare their checksums with those of the preparation."""
+        """Read both token files and compare their checksums with those of the preparation: 0.1 s
+        for 100 MB, once in a process for files that have not changed since.
+
+        Raises:
+          CorpusError: one of them, or meta.json, is not what was written at preparation.
+        """
+        again = f"Delete {self.path} and run `python -m lab data prepare '{self.name}'`"
+        if identity(self.meta) != self.sha256:
+            raise CorpusError(
+                f"{self.path / 'meta.json'} is damaged: it does not match its own sha256, "
+                f"{self.sha256[:12]}. {again}"
+            )
         for split in SPLITS:
-            file = self.path / f"{split}.bin"
-            found = hashlib.sha256(file.read_bytes()).hexdigest()
-            if found != self.meta["files"][split]["sha256"]:
+            file, wanted = self.path / f"{split}.bin", self.meta["files"][split]["sha256"]
+            try:
+                stat = file.stat()
+                found = sha256_of_file(file, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            except OSError as error:
+                raise CorpusError(f"{file} can't be read: {error}. {again}") from error
+            if found != wanted:
                 raise CorpusError(
                     f"{file} is damaged: its sha256 begins {found[:12]}, and at preparation it "
-                    f"began {self.meta['files'][split]['sha256'][:12]}. Delete {self.path} and "
-                    f"prepare {self.name!r} again"
+                    f"began {wanted[:12]}. {again}"
                 )
 
     def source_nats(self, split: str = "held_out") -> np.ndarray:
@@ -109,6 +123,19 @@ class Corpus:
         tokens, language = getattr(self, split), parse_language(self.name)[0]
         length = self.documents[split][0].tokens
         return -language.log_probs(tokens.reshape(-1, length)).reshape(-1)
+
+
+def identity(meta: dict) -> str:
+    """The sha256 by which runs name their data: both token files, tokenizer and type of an id."""
+    sums = [meta["files"][split]["sha256"] for split in SPLITS]
+    return digest(json.dumps([*sums, meta["tokenizer"], meta["dtype"]], sort_keys=True))
+
+
+@cache
+def sha256_of_file(path: Path, size: int, changed_ns: int, inode: int) -> str:
+    """Read again only when the file was replaced or written to since."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def data_directory(directory: str | os.PathLike | None = None) -> Path:
@@ -265,17 +292,15 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say) -> dict:
             "tokens": len(stream),
             "bytes": sum(size for _, _, size in parts[split]),
         }
-    identity = [files[split]["sha256"] for split in SPLITS] + [coder.to_json(), dtype.str]
     held_text = coder.decode(streams["held_out"]) if name.startswith(SYNTHETIC) else "".join(
         t for _, t in joined["held_out"]
     )  # fmt: skip
+    what = {"tokenizer": coder.to_json(), "dtype": dtype.str, "files": files}
     return {
         "name": name,
-        "sha256": digest(json.dumps(identity, sort_keys=True)),
-        "tokenizer": coder.to_json(),
+        "sha256": identity(what),
         "vocab_size": coder.vocab_size,
-        "dtype": dtype.str,
-        "files": files,
+        **what,
         **notes,
         "baselines": _baselines(streams, coder, held_text.encode(), name),
         "documents": {s: [[n, len(ids), size] for n, ids, size in parts[s]] for s in SPLITS},

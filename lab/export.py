@@ -25,9 +25,9 @@ MODEL = ("d_model", "n_layer", "n_head", "seq_len", "vocab_size", "norm", "posit
          "tied", "parameterization", "dtype")  # fmt: skip
 OPTIM = ("optimizer", "learning_rate", "weight_decay", "beta1", "beta2", "clip", "schedule",
          "warmup_fraction", "cooldown_fraction", "final_fraction")  # fmt: skip
-MEASURED = ("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "tokens_per_second",
-            "flops_utilization", "device", "way", "devices", "host", "python", "jax", "commit",
-            "finished", "schema")  # fmt: skip
+MEASURED = ("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds",
+            "tokens_per_second", "flops_utilization", "device", "way", "devices", "host", "python",
+            "jax", "commit", "finished", "schema")  # fmt: skip
 COLUMNS = (
     "run_id", "experiment", "status", "budget", "params_embed", "params_hidden", "params_readout",
     "params", "tokens", "unique_tokens", "epochs", "flops", "loss", *MEASURED[:3], "batch_tokens",

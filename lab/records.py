@@ -10,7 +10,7 @@ SCHEMA = 2  # 1: without checksums; still read, and said
 CURVE = ("step", "tokens", "flops", "loss", "train_loss", "grad_norm", "learning_rate", "seconds")
 HEADER = ",".join(CURVE) + "\n"
 MAYBE_NUMBERS = ("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "compile_seconds",
-                 "tokens_per_second", "flops_utilization", "devices")  # fmt: skip
+                 "io_seconds", "tokens_per_second", "flops_utilization", "devices")  # fmt: skip
 
 
 def check_record(path: Path, run_id: str, found: dict[str, Any]) -> None:

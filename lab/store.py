@@ -160,6 +160,19 @@ class Store:
             self.seen[key] = (mark, now)
         return now - self.seen[key][1] > self.patience
 
+    def silent_since(self, run_id: str) -> float | None:
+        """When another host's claim was last written, in seconds of the epoch, where that is longer
+        ago than this store's patience by this host's clock: something to tell and to decide nothing
+        by, since the clocks may differ. None for a claim let go, of this host, or fresh."""
+        number, holder = newest_claim(self.folder(run_id)), self.holder(run_id)
+        if not holder or holder.get("released") or holder.get("host") == this_host():
+            return None
+        try:
+            beat = claim_path(self.folder(run_id), number).stat().st_mtime
+        except OSError:
+            return None
+        return beat if time.time() - beat > self.patience else None
+
     def newest_checkpoint(self, run_id: str) -> int:
         """The step of a run's newest checkpoint; 0 when it has none."""
         names = (path.name for path in (self.folder(run_id) / "checkpoints").glob("*"))

@@ -6,7 +6,8 @@ function of the config alone. The clock decides only when to save.
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
@@ -128,6 +129,7 @@ class Trainer:
     save_seconds: float = 15.0  # between checkpoints
     stopping: Callable[[], bool] = lambda: False
     progress: Callable[..., None] = lambda **now: None
+    tell: Callable[[str], None] = lambda line: None  # a line of the worker's log
 
     def train(
         self, config: RunConfig, corpus: Corpus, claim: Claim | None
@@ -144,7 +146,8 @@ class Trainer:
         check_corpus(config, corpus)
         if not parallel.leads():
             silent = Silent()
-            return Run(replace(self, store=silent), config, corpus, silent, silent).to_the_end()
+            follower = replace(self, store=silent, tell=silent.nothing)
+            return Run(follower, config, corpus, silent, silent).to_the_end()
         checkpoints = Checkpoints(self.store.folder(config.run_id) / "checkpoints")
         try:
             return Run(self, config, corpus, claim, checkpoints).to_the_end()
@@ -184,8 +187,10 @@ class Run:
         self.quick = Evaluator.of(corpus, config.model.seq_len, EVAL_TOKENS)
         self.save_again_after = trainer.save_seconds
         self.train_loss = self.grad_norm = float("nan")
+        self.io_seconds = 0.0
         self.compile()
-        self.resume()
+        with self.storing():
+            self.resume()
 
     def compile(self) -> None:
         """Compile (or find in the cache) all this shape needs, by calls that change nothing."""
@@ -207,6 +212,7 @@ class Run:
         del self.fresh
         for warning in found.warnings:
             print(f"warning: {warning}", flush=True)
+        self.trainer.tell(f"{self.config.run_id} trains from update {self.step}")
         # kept in memory too, so that what the file becomes meanwhile can't enter the record
         self.curve = self.store.start_curve(self.config.run_id, self.step, found.curve)
         rows = points(self.curve)
@@ -288,25 +294,33 @@ class Run:
         loss, _ = self.score(self.quick)
         if not parallel.agreed(math.isfinite(loss)):
             return False
-        self.check_claim()
         self.loss, self.good_step = loss, self.step
         tokens = self.step * self.config.batch_tokens
         hyper = step.hyper_of(self.config)
         rate = learning_rate(self.config.shape.optim, self.step - 1, hyper)
-        self.curve += self.store.add_to_curve(
-            self.config.run_id,
-            {
-                "step": self.step,
-                "tokens": tokens,
-                "flops": counts.flops_exact(self.config.model) * tokens,
-                "loss": loss,
-                "train_loss": self.train_loss,
-                "grad_norm": self.grad_norm,
-                "learning_rate": float(rate),
-                "seconds": round(self.seconds, 3),
-            },
-        )
+        point = {
+            "step": self.step,
+            "tokens": tokens,
+            "flops": counts.flops_exact(self.config.model) * tokens,
+            "loss": loss,
+            "train_loss": self.train_loss,
+            "grad_norm": self.grad_norm,
+            "learning_rate": float(rate),
+            "seconds": round(self.seconds, 3),
+        }
+        with self.storing():
+            self.check_claim()
+            self.curve += self.store.add_to_curve(self.config.run_id, point)
         return True
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Counts as waiting for the store."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.io_seconds += time.monotonic() - began
 
     @property
     def seconds(self) -> float:
@@ -324,9 +338,11 @@ class Run:
             raise LostClaim(f"run {self.config.run_id} was taken over by another worker")
 
     def save(self) -> None:
-        self.check_claim()
         began = time.monotonic()
-        self.checkpoints.save(self.step, self.fetch(), self.curve)
+        with self.storing():
+            self.check_claim()
+            self.trainer.tell(f"{self.config.run_id} saves update {self.step}")
+            self.checkpoints.save(self.step, self.fetch(), self.curve)
         self.saved = time.monotonic()
         excess = self.saved - began - QUICK_SAVE_SECONDS
         self.save_again_after = max(self.trainer.save_seconds, REST * excess)
@@ -342,8 +358,9 @@ class Run:
         targets = int(everything.mask_WL.sum())
         span = everything.tokens_WL[:, 1:][everything.mask_WL]
         size = float(self.corpus.bytes_per_token[span].sum())
-        self.checkpoints.wait()
-        self.check_claim()
+        with self.storing():
+            self.checkpoints.wait()
+            self.check_claim()
         rate = self.step * self.config.batch_tokens / seconds
         return self.record("done", loss, seconds) | {
             "loss_se": loss_se,
@@ -379,6 +396,7 @@ class Run:
             "curve_sha256": sha256(self.curve),
             "seconds": round(seconds, 3),
             "compile_seconds": round(self.compile_seconds, 3),
+            "io_seconds": round(self.io_seconds, 3),
             "device": self.trainer.devices[0].device_kind,
             "devices": len(self.trainer.devices),
             "way": self.trainer.way,

@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from lab.launch.worker import Task
 from lab.records import CURVE
 from lab.store import Store
 
-TIMES = ("seconds", "compile_seconds", "tokens_per_second", "finished", "host", "curve_sha256",
-         "sha256")  # fmt: skip
+TIMES = ("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "finished", "host",
+         "curve_sha256", "sha256")  # fmt: skip
 PLACES = ("device", "devices", "way")
 TOLERANCE = 2e-3  # of a loss, relative, when devices differ: rounding grows over a whole run
 POLL_SECONDS = 0.002
@@ -41,8 +41,11 @@ class Place:
         return f"{self.devices} device{'s' * (self.devices > 1)} by {self.how}"
 
 
-def verify(config: RunConfig, first: Place, then: Place, tell: Callable[[str], None]) -> bool:
-    """Train, kill, resume and compare; True when they agree. The scratch store is kept if not.
+def verify(
+    config: RunConfig, first: Place, thens: Sequence[Place], tell: Callable[[str], None]
+) -> bool:
+    """Train, kill, resume in each of `thens` and compare; True when all agree with the run left
+    alone. The scratch stores are kept if not.
 
     Raises:
       RuntimeError: a worker failed, or the run ended before it could be killed.
@@ -61,15 +64,18 @@ def verify(config: RunConfig, first: Place, then: Place, tell: Callable[[str], N
     step, after = kill_in_the_middle(killed, config, first, min(15.0, trained / 20))
     tell(f"again, its worker killed with signal 9 after {after:.1f} s, its newest checkpoint at "
          f"update {step} of {config.steps}")  # fmt: skip
-    began = time.monotonic()
-    finish(local.start(task(killed, config, then)), killed, config)
-    tell(f"resumed on {then}: to its end in {time.monotonic() - began:.1f} s")
-    exact = first.devices == then.devices == 1
-    right = compare(alone, killed, config.run_id, exact, tell)
+    right = True
+    for i, then in enumerate(thens):
+        resumed = Store(Path(shutil.copytree(killed.root, root / f"resumed-{i}")))
+        began = time.monotonic()
+        finish(local.start(task(resumed, config, then)), resumed, config)
+        tell(f"resumed on {then}: to its end in {time.monotonic() - began:.1f} s")
+        exact = first.devices == then.devices == 1
+        right &= compare(alone, resumed, config.run_id, exact, tell)
     if right:
         shutil.rmtree(root)
     else:
-        tell(f"both are kept in {root}")
+        tell(f"all are kept in {root}")
     return right
 
 

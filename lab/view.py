@@ -49,6 +49,7 @@ class View:
         self.status: dict[str, str] = {}
         self.timed: list[tuple[RunConfig, float]] = []
         self.losses: dict[str, float | None] = {}
+        self.silent: dict[str, float] = {}  # and when its claim was last written
         self.pause = max(0.5, len(configs) / 1000)
         self.last = self.said = 0.0
         self.console = Console()
@@ -96,6 +97,20 @@ class View:
                     end = f"loss {loss:.4f}" if loss else ""
                     print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
             self.status[run_id] = status
+
+    def find_silent(self) -> None:
+        """Call `silent` what only seems to run: who looks once can't wait for a beat."""
+        running = [run_id for run_id, status in self.status.items() if status == "running"]
+        since = {run_id: self.store.silent_since(run_id) for run_id in running}
+        self.silent = {run_id: beat for run_id, beat in since.items() if beat is not None}
+        self.status |= dict.fromkeys(self.silent, "silent")
+
+    def silence(self) -> str:
+        """Since when, on which hosts, and what becomes of such runs."""
+        hosts = {str((self.store.holder(run_id) or {}).get("host", "?")) for run_id in self.silent}
+        names = ", ".join(sorted(host.partition("/")[0] for host in hosts)[:4])
+        first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(self.silent.values())))
+        return f"  since {first} (on {names}); `lab run` takes such a run over"
 
     def left_seconds(self) -> float:
         known = rates(self.timed)

@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,25 @@ def lab_command(tmp_path):
         return done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory):
+    """A store in which the tiny grid was trained by `lab run`, and nothing happened to it."""
+    from tests.grids import launch
+
+    store = tmp_path_factory.mktemp("undisturbed") / "runs"
+    process = launch(store)
+    said, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, said
+    return store
+
+
+@pytest.fixture
+def warm(tmp_path, undisturbed):
+    """An empty store that need not compile again what the tiny grid needs."""
+    shutil.copytree(undisturbed / ".compiled", tmp_path / "runs" / ".compiled")
+    return tmp_path / "runs"
 
 
 def data_folder() -> str:

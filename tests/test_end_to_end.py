@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import ROOT, data_folder
 
 SHRUNK = {
-    "SHAPES": "[(1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1), (1, 48, 1)]",
+    "SHAPES": "[(1, 8, 1), (1, 16, 1), (1, 24, 1)]",  # each takes longer to compile than to train
     "BUDGETS": "[6e9, 1.2e10, 2.4e10]",
-    "FIRST": "[0, 1, 2]",
+    "FIRST": "[0, 0, 0]",
     "SIZES": "3",
     "MIN_TOKENS": "0",
     "REPLICATED": "[(1, 1)]",

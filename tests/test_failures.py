@@ -1,18 +1,21 @@
 """What a failure is called, what it costs the grid, and where the run asked for is found again."""
 
 import errno
+import os
+import shutil
+import subprocess
 import threading
 
 import jax
 import pytest
 
-from lab import cli, export, parallel, train
+from lab import cli, corpora, export, parallel, train
 from lab.config import to_json
 from lab.corpora import CorpusError
 from lab.failures import halved, has_failed, kind_of, trained_as
 from lab.files import write_json
-from lab.launch import slurm, worker
-from lab.launch.order import Order
+from lab.launch import local, slurm, worker
+from lab.launch.order import LaunchError, Order
 from lab.records import CURVE
 from lab.store import Store
 from lab.view import View
@@ -138,6 +141,53 @@ def test_several_hosts_start_anew_after_whatever_happened_to_one(worked, monkeyp
     assert work(most=2, hosts=2) == 0  # what failed is in the store, so the hosts go on
 
 
+class Ended:
+    """A worker that has ended with a code."""
+
+    def __init__(self, log, code):
+        self.log, self.code, self.processes, self.task = log, code, [], None
+
+    def poll(self):
+        return self.code
+
+    def wait(self): ...
+
+
+def test_hosts_that_get_no_run_further_are_started_four_times(config, tmp_path, monkeypatch):
+    store, started, log = Store(tmp_path), [], tmp_path / "log"
+    store.claim(config).release()
+    log.write_text("the network is unreachable\n")
+
+    def start(*_):
+        started.append(1)
+        if len(started) == 3:  # one of them gets further: counted anew from there
+            (store.folder(config.run_id) / "checkpoints" / "20").mkdir(parents=True)
+        return Ended(log, worker.AGAIN)
+
+    monkeypatch.setattr(local, "start", start)
+    monkeypatch.setattr(local, "LOOK_SECONDS", 0.0)
+    with pytest.raises(LaunchError, match=r"got no run further.*the network is unreachable"):
+        local.launch(store, [config], Order(hosts=2))
+    assert len(started) == 2 + local.STARTS
+
+
+def test_a_slurm_job_that_gets_no_run_further_goes_to_the_queue_four_times(tmp_path, monkeypatch):
+    asked = []
+
+    def slurm_says(command, **_):
+        asked.append(command[1])
+        return subprocess.CompletedProcess(command, 0, " JobState=RUNNING ", "")
+
+    monkeypatch.setattr(slurm.subprocess, "run", slurm_says)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    for step in (0, 0, 20, 20, 20):
+        with pytest.raises(SystemExit, match="back to the queue"):
+            slurm.again(tmp_path / "again-0.json", (0, 0, step))
+    with pytest.raises(SystemExit, match="in 4 starts it got no run further"):
+        slurm.again(tmp_path / "again-0.json", (0, 0, 20))
+    assert asked.count("requeue") == 5
+
+
 def test_a_run_taken_over_from_one_of_several_hosts_starts_them_anew(worked, monkeypatch):
     store, config, _, work = worked
 
@@ -166,6 +216,26 @@ def test_a_second_try_that_a_slurm_job_will_train_is_not_submitted_again(
     store.write_failure(config.run_id, {"run_id": config.run_id, "retried_as": named})
     assert slurm.launch(store, [config, small], Order(wait=False)) == "submitted"
     assert "2 of these runs are with job 7" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", ["train.bin", "held_out.bin", "meta.json"])
+def test_no_run_is_trained_on_tokens_damaged_on_disk(worked, tmp_path, monkeypatch, file):
+    store, config, small, work = worked
+    whole = corpora.open_corpus(config.data.corpus)
+    copied = shutil.copytree(whole.path, tmp_path / "data" / whole.path.name)
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    found, stat = (copied / file).read_bytes(), (copied / file).stat()
+    at = found.index(b'"kind"') + 10 if file == "meta.json" else len(found) // 3
+    (copied / file).write_bytes(found[:at] + bytes([found[at] ^ 1]) + found[at + 1 :])
+    os.utime(copied / file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a disk would do it
+    assert work(most=8) == 2
+    for run in (config, small):
+        failure = store.failure(run.run_id)
+        assert failure["kind"] == "corpus" and f"{file} is damaged" in failure["error"]
+        assert not (store.folder(run.run_id) / "curve.csv").exists()
+    (copied / file).write_bytes(found)
+    cli.retry_failed(store, [config, small])
+    assert work(most=8) == 0  # the same process: what is mended is looked at again
 
 
 def test_fail_fast_stops_at_the_first_failure(worked):

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from tests.conftest import ROOT, data_folder
-from tests.test_launch import undisturbed  # noqa: F401 - one reference for all
 
 FAULTS = ROOT / "tests" / "faults"
 
@@ -22,7 +21,7 @@ def script(name, *options):
 
 
 @pytest.mark.slow
-def test_ten_kills_lose_nothing_and_change_nothing(undisturbed):  # noqa: F811
+def test_ten_kills_lose_nothing_and_change_nothing(undisturbed):
     said = script("kill9.py", "--kills", 10, "--seed", 1, "--reference", undisturbed)
     assert "none lost, all equal" in said
 

@@ -9,6 +9,7 @@ from analysis import (
     figures_style,
     frontier,
     isoflop,
+    report,
     synthetic,
     table,
     uncertainty,
@@ -149,6 +150,24 @@ def test_the_audits_figure_shows_every_held_out_run_and_each_profile(found):
     assert len(figure.axes) == 5 and inside(figure)
     for one in seen.profiles.values():
         assert f"{one.value:.3g}" in words(figure)
+
+
+def test_names_from_outside_are_drawn_as_they_stand(found):
+    iso, front, fitted, _ = found
+    evil = r"<script>$\frac{$ \nowhere_{"  # half a formula, which no drawing could end
+    columns = {evil: np.geomspace(1, 100, 9), f"{evil}y": np.geomspace(3, 1, 9)}
+    curve = fit(PowerLaw, table.of(evil, **columns), inputs=(evil,), output=f"{evil}y")
+    drawn = [
+        figures.isoflop(iso, front, references={evil: 2.0}, title=evil),
+        figures.frontier([front], title=evil),
+        figures.law(fitted, title=evil),
+        figures.law(curve),
+        figures_fit.predicted(curve, title=evil),
+        figures_audit.audit(audit.audit(iso.runs, fitted=fitted, iso=iso), title=evil),
+    ]
+    for figure in drawn:
+        report.png(figure)
+        assert evil in words(figure).replace(r"\$", "$")
 
 
 def test_drawing_leaves_the_callers_style_alone(found):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.test_launch import begun, launch, processes, records
+from tests.grids import begun, launch, processes, records
 
 ONE_RUN = ("--set", "model.d_model=16", "--set", "tokens=51200", "--save-seconds", "0.5")
 

@@ -6,55 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT, data_folder
-
-TINY = ROOT / "tests" / "tiny.py"
-TIMES = ("seconds", "compile_seconds", "tokens_per_second", "finished", "host", "curve_sha256",
-         "sha256")  # fmt: skip
-
-
-def launch(store: Path, *options: str) -> subprocess.Popen:
-    env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()}
-    command = [sys.executable, "-m", "lab", "run", str(TINY), "--store", str(store), *options]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True, start_new_session=True)  # fmt: skip
-
-
-def records(store: Path) -> dict[str, dict]:
-    found = {}
-    for path in store.glob("*/record.json"):
-        record = json.loads(path.read_text())
-        found[path.parent.name] = {k: v for k, v in record.items() if k not in TIMES}
-    return found
-
-
-def begun(store: Path) -> list[str]:
-    """Run ids in the order their training began, over all workers' logs."""
-    lines = [
-        line for log in (store / ".logs").glob("*.log") for line in log.read_text().splitlines()
-    ]
-    return [line.split()[1] for line in sorted(lines) if line.endswith("begins")]
-
-
-def processes(store: Path) -> list[int]:
-    """Workers of this store that live, by their command lines."""
-    listed = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True).stdout
-    return [
-        int(line.split()[0]) for line in listed.splitlines() if f"lab.launch.worker {store}" in line
-    ]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    store = tmp_path_factory.mktemp("undisturbed") / "runs"
-    process = launch(store)
-    said, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, said
-    return store
+from tests.grids import TINY, begun, launch, processes, records
 
 
 def test_every_run_of_the_grid_is_done_once(undisturbed):
@@ -84,8 +40,8 @@ def test_a_deleted_run_alone_is_trained_again_to_the_same_bits(undisturbed):
 
 
 @pytest.mark.slow
-def test_two_launchers_share_one_store_and_train_nothing_twice(undisturbed, tmp_path):
-    store = tmp_path / "runs"
+def test_two_launchers_share_one_store_and_train_nothing_twice(undisturbed, warm):
+    store = warm
     both = [launch(store, "--workers", "1"), launch(store, "--workers", "1")]
     for process in both:
         said, _ = process.communicate(timeout=400)
@@ -124,8 +80,8 @@ def test_a_second_interrupt_stops_at_once_and_loses_no_record(tmp_path):
     assert process.returncode == 1 and not processes(store)
 
 
-def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
-    store = tmp_path / "runs"
+def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path, warm):
+    store = warm
     experiment = tmp_path / "bad.py"
     experiment.write_text(
         f"import sys; sys.path.insert(0, {str(TINY.parent)!r})\n"

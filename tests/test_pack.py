@@ -18,7 +18,7 @@ from lab.launch.attempt import Task
 from lab.launch.order import Order
 from lab.store import Store
 from tests.conftest import change
-from tests.test_launch import TINY, begun, processes
+from tests.grids import TINY, begun, processes
 from tests.test_parallel import said, start
 
 STEPS = 150  # more than the 64 of a dispatch

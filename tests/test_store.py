@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
 from analysis import table
-from lab import export
-from lab.files import StoreError, replace_file, sha256, write_json
+from lab import cli, export
+from lab.files import StoreError, replace_file, sealed, sha256, write_json
 from lab.records import CURVE
 from lab.store import Store, claim_path, newest_claim
 from tests.conftest import change
@@ -63,6 +65,23 @@ def other_process_claims(store, config, then="os._exit(0)"):
         [sys.executable, "-c", code, str(store.root), json.dumps(to_json(config))],
         stdout=subprocess.PIPE, text=True, cwd=os.path.dirname(os.path.dirname(__file__)),
     )  # fmt: skip
+
+
+def test_a_claim_long_silent_elsewhere_is_told_as_silent_and_not_as_running(
+    store, tmp_path, capsys
+):
+    from tests import tiny
+
+    silent, fresh, *_ = tiny.runs()
+    for run, age in ((silent, 3600), (fresh, 0)):
+        path = claim_path(store.claim(run).folder, 0)
+        write_json(path, sealed(json.loads(path.read_text()) | {"host": "node7/x", "beat": 3}))
+        os.utime(path, (time.time() - age,) * 2)
+    assert cli.main(["status", tiny.__file__, "--store", str(store.root)]) == 0
+    said = capsys.readouterr().out
+    assert "(1 silent, 1 running, 2 left)" in said
+    assert re.search(r"silent +1  since 2\d{3}-.* \(on node7\); `lab run` takes such a run", said)
+    assert store.status(silent.run_id) == "running"  # a clock decides nothing
 
 
 def test_a_dead_process_of_this_host_is_taken_over_at_once(store, config):

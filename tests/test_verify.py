@@ -12,7 +12,7 @@ from lab.records import CURVE
 from lab.store import Store
 from tests import tiny
 from tests.conftest import ROOT, data_folder
-from tests.test_launch import TINY
+from tests.grids import TINY
 
 RECORD = {"status": "done", "steps": 40, "loss": 1.25, "seconds": 2.0, "devices": 1, "way": "jit"}
 
@@ -53,13 +53,27 @@ def test_on_other_devices_losses_agree_within_float_error(tmp_path, config, loss
     assert found == right and f"{abs(1.5 / loss - 1):.1e}" in told
 
 
-@pytest.mark.slow
-def test_a_run_killed_and_resumed_is_the_run_left_alone(tmp_path):
+def verified(tmp_path, *options):
     env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), tiny.runs()[0].run_id[:6]]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0 and "equal to the last bit" in done.stdout, done.stderr
+    command += options
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert not list(tmp_path.iterdir())
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_run_killed_and_resumed_is_the_run_left_alone(tmp_path):
+    assert "equal to the last bit" in verified(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_saved_on_eight_devices_is_gone_on_with_on_one_two_and_four(tmp_path):
+    said = verified(tmp_path, "--from-devices", "8", "--devices", "1", "2", "4")
+    print(said)  # shown with -rP
+    assert all(f"resumed on {n}" in said for n in ("1 device by jit", "2 devices", "4 devices"))
+    assert said.count("within the float error allowed") == 3
 
 
 def test_a_run_that_is_not_there_is_told(lab_command):

@@ -140,7 +140,9 @@ def corpus_of(config: RunConfig) -> Any:
     from lab import corpora
 
     data = config.data
-    return corpora.open_corpus(data.corpus, data.tokenizer, data.sha256)
+    corpus = corpora.open_corpus(data.corpus, data.tokenizer, data.sha256)
+    corpus.verify()  # a size that is right is not enough: no run is trained on damaged tokens
+    return corpus
 
 
 def unfinished(store: Store, run_id: str) -> bool:
@@ -160,5 +162,7 @@ def note_failure(store: Store, config: RunConfig, failure: dict[str, Any]) -> bo
 
 def say(text: str) -> None:
     """A line of the log, which may lie on a full disk too."""
+    now = time.time()
+    stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03d}"
     with contextlib.suppress(OSError):
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        print(f"{stamp} {text}", flush=True)

@@ -25,6 +25,7 @@ from lab.launch.worker import AGAIN, DISK_FULL, FAILED_FAST, Task
 from lab.store import Store
 
 DEATHS = 2  # of workers, at one checkpoint of a run, before the run counts as failed
+STARTS = 4  # of the hosts of a run, or of a job, none of which gets any run further: the last
 LOOK_SECONDS = 0.5
 
 
@@ -159,23 +160,31 @@ def launch(
     ]  # fmt: skip
     crew: list[Worker] = []
     deaths: Counter[str] = Counter()
+    ends: Counter[tuple] = Counter()  # of hosts, by how far the runs were
     with interruptible():
         try:
             for task in tasks:
                 crew.append(start(task, order.host))
-            while any(worker.poll() is None for worker in crew):
+            settled: set[int] = set()  # places whose worker has ended and has no successor
+            while len(settled) < len(crew):
                 look()
                 time.sleep(LOOK_SECONDS)
                 for i, worker in enumerate(crew):
                     code = worker.poll()
+                    if code is None or i in settled:
+                        continue
                     if code in (FAILED_FAST, DISK_FULL):
                         stop(crew)
                     elif code and order.host is not None:
                         return "stopped" if code == AGAIN else "finished"
                     elif code == AGAIN:
-                        crew[i] = start(worker.task)
+                        ends[far := progress(store, configs)] += 1
+                        if ends[far] < STARTS:
+                            crew[i] = start(worker.task)
                     elif code:
                         crew[i] = replacement(store, configs, worker, deaths)
+                    if crew[i] is worker:
+                        settled.add(i)
             look()
             check_ends(store, crew)
             return "finished"
@@ -211,6 +220,17 @@ class interruptible:
         raise KeyboardInterrupt
 
 
+def progress(store: Store, configs: Sequence[RunConfig]) -> tuple[int, int, int]:
+    """How far runs are: finished, failed, and the updates in their newest checkpoints. What is
+    tried again and again without a change of this will not succeed."""
+    ids = [trained_as(store, config).run_id for config in configs]
+    return (
+        sum(store.finished(run_id) for run_id in ids),
+        len([1 for run_id in ids if store.failure(run_id)]),
+        sum(store.newest_checkpoint(run_id) for run_id in ids),
+    )
+
+
 def replacement(
     store: Store, configs: Sequence[RunConfig], dead: Worker, deaths: Counter[str]
 ) -> Worker:
@@ -234,7 +254,7 @@ def replacement(
                          f"further, last with exit code {code} "
                          "(-9 is often the system short of memory: try micro_batch)",
             })  # fmt: skip
-    if deaths[""] >= DEATHS * 2:  # they die before they hold anything
+    if deaths[""] >= STARTS:  # they die before they hold anything
         return dead
     return start(dead.task)
 
@@ -250,7 +270,9 @@ def check_ends(store: Store, crew: Sequence[Worker]) -> None:
     bad = [worker for code, worker in ends.items() if code not in (0, FAILED_FAST)]
     if bad:
         last = tail(bad[0].log).strip().rpartition("\n")[2] or "it says nothing"
-        raise LaunchError(f"workers kept dying; the last line of {bad[0].log}: {last}")
+        raise LaunchError(
+            f"workers kept dying and got no run further; the last line of {bad[0].log}: {last}"
+        )
 
 
 def tail(log: Path) -> str:

@@ -155,7 +155,7 @@ def element(file: str, index: int) -> None:
     if host:
         return  # what becomes of the job is the first host's to say
     if end == "stopped":
-        again()
+        again(Path(file).with_name(f"again-{index}.json"), local.progress(store, configs))
     elif order.fail_fast and any(has_failed(store, config) for config in configs):
         subprocess.run(["scancel", this_job().partition("_")[0]])
 
@@ -167,9 +167,18 @@ def this_job() -> str:
     return f"{array}_{own}" if array else os.environ["SLURM_JOB_ID"]
 
 
-def again() -> None:
-    """End this job, whose run is saved: back to the queue, unless Slurm has decided otherwise."""
-    job = this_job()
+def again(kept: Path, far: tuple[int, ...]) -> None:
+    """End this job, whose run is saved: back to the queue, unless Slurm has decided otherwise or
+    its runs got no further (`kept` says how far they were) in so many starts."""
+    job, before = this_job(), read_json(kept) or {}
+    starts = before.get("starts", 0) + 1 if before.get("far") == [*far] else 1
+    write_json(kept, {"far": far, "starts": starts})
+    if starts >= local.STARTS:
+        kept.unlink()
+        raise SystemExit(
+            f"job {job} ends: in {starts} starts it got no run further. The log above says why; if "
+            "its time was over before a first checkpoint, ask for more with --launcher-option time="
+        )
     shown = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True)
     if " JobState=RUNNING " not in shown.stdout:  # preempted or cancelled: queueing it is not ours
         raise SystemExit(f"job {job} ends, as Slurm decided; what it trained is saved")

@@ -49,7 +49,7 @@ def work(task: Task, stopping: threading.Event) -> int:
 
     devices = parallel.devices(task.hosts, task.devices)
     store = Store(Path(task.store))
-    trainer = train.Trainer(store, devices, task.way, task.save_seconds, stopping.is_set)
+    trainer = train.Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, tell=say)
     alone = replace(trainer, devices=devices[:1]) if task.pack is not None else trainer
     asked = [from_json(config, where="task") for config in task.configs]
     asked.sort(key=counts.run_flops, reverse=True)
@@ -84,6 +84,7 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(name, lambda *_: stopping.set())
     task = Task(**json.loads(sys.stdin.readline()))
+    say(f"process {os.getpid()} starts")
 
     def watch() -> None:
         sys.stdin.read()  # returns when the launcher closes the pipe or dies

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.conftest import GRID, curves, lab, said, until
 from tests.conftest import ROOT, data_folder
-from tests.test_launch import begun, processes, records
+from tests.grids import begun, processes, records
 
 pytest.importorskip("ray", reason="ray is not installed: `make test-cluster`")
 

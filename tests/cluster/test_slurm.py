@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.conftest import HERE, curves, lab, released, said, until
-from tests.test_launch import begun, records
+from tests.grids import begun, records
 
 os.environ["PATH"] += ":/usr/sbin"
 pytest.importorskip("submitit", reason="submitit is not installed: `make test-cluster`")

@@ -3,16 +3,18 @@ sees, processes and files, and are told nothing by the code they try."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
-TIMES = {"seconds", "compile_seconds", "tokens_per_second", "finished", "host", "curve_sha256",
-         "sha256"}  # fmt: skip
+TIMES = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "finished", "host",
+         "curve_sha256", "sha256"}  # fmt: skip
 
 
 def shim(folder: Path) -> Path | None:
@@ -114,6 +116,76 @@ def begun(store: Path) -> dict[str, int]:
             if len(words) == 3 and words[2] == "begins":
                 count[words[1]] = count.get(words[1], 0) + 1
     return count
+
+
+@dataclass
+class Life:
+    """What one worker's log tells: its process, and (seconds of the day, words) of each line."""
+
+    pid: int
+    lines: list[tuple[float, list[str]]]
+
+    def last_run(self, died: float) -> tuple[str, list[tuple[float, int]]]:
+        """The run in whose training it died, and where that stood: the update it was trained from
+        and those whose saving had begun, with the time. "" when it died in no run."""
+        run_id, marks = "", []
+        for at, words in self.lines:
+            if later(at, died) > 0:
+                break
+            if len(words) == 2 and words[1] == "begins":
+                run_id, marks = "", []
+            elif words[1:4] == ["trains", "from", "update"] or words[1:3] == ["saves", "update"]:
+                run_id, marks = words[0], [*marks, (at, int(words[-1]))]
+            elif len(words) == 2 and words[1] in ("done", "diverged", "stopped"):
+                run_id = ""
+        return run_id, marks
+
+
+def later(a: float, b: float) -> float:
+    """Seconds from b to a, both seconds of the day, less than half a day apart."""
+    return (a - b + 43_200) % 86_400 - 43_200
+
+
+def of_the_day(epoch: float) -> float:
+    now = time.localtime(epoch)
+    return now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec + epoch % 1
+
+
+def lives(store: Path) -> list[Life]:
+    found = []
+    for log in (store / ".logs").glob("*.log"):
+        lines = []
+        for line in log.read_text(errors="replace").splitlines():
+            if match := re.fullmatch(r"(\d\d):(\d\d):(\d\d\.\d+) (.+)", line):
+                h, m, s, rest = match.groups()
+                lines.append((int(h) * 3600 + int(m) * 60 + float(s), rest.split()))
+        starts = [int(words[1]) for _, words in lines if words[0] == "process"]
+        found += [Life(pid, lines) for pid in starts[:1]]
+    return found
+
+
+def repeated(store: Path, deaths: list[tuple[float, int]]) -> list[float]:
+    """Seconds of training undone by each death (epoch, process id) of a worker in a run that was
+    gone on with. Demanded: it goes on from the newest checkpoint whose writing had begun, or, where
+    that one was not whole yet, from the one before it."""
+    everyone, seconds = lives(store), []
+    resumed = [(at, words[0], int(words[-1])) for life in everyone for at, words in life.lines
+               if words[1:4] == ["trains", "from", "update"]]  # fmt: skip
+    for epoch, pid in deaths:
+        died = of_the_day(epoch)
+        for life in everyone:
+            run_id, marks = life.last_run(died) if life.pid == pid else ("", [])
+            after = [(later(at, died), step) for at, other, step in resumed
+                     if other == run_id and later(at, died) > 0]  # fmt: skip
+            if run_id and after:
+                (_, step) = min(after)
+                known: dict[int, float] = {}
+                for at, update in marks:  # a run that is stopped saves again what it just saved
+                    known.setdefault(update, at)
+                newest = list(known)[-2:]
+                demand(step in newest, f"{run_id} stood at {marks} and went on from {step}")
+                seconds.append(later(died, known[step]))
+    return seconds
 
 
 def same_as(reference: Path, store: Path) -> None:

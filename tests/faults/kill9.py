@@ -3,14 +3,16 @@
 python tests/faults/kill9.py [--kills 200] [--seed 0] [--reference STORE]
 
 A grid of four runs is begun again after every kill until it is done, then the next one. Demanded:
-no run with a record is trained again, none is lost, and every finished grid equals the undisturbed
-one to the last bit, curves included.
+no run with a record is trained again, none is lost, every finished grid equals the undisturbed one
+to the last bit, curves included, and a killed run goes on from the newest checkpoint whose writing
+had begun, or the one before it. How much training each kill undid is said.
 """
 
 import argparse
 import os
 import random
 import signal
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -29,6 +31,7 @@ class Grid:
     def __init__(self, store: Path, reference: Path, library: Path | None, rng: random.Random):
         self.store, self.reference, self.library, self.rng = store, reference, library, rng
         self.kinds: Counter[str] = Counter()
+        self.deaths: list[tuple[float, int]] = []  # when, and which process
 
     def round(self, wanted: int, moment: float) -> bool:
         """Run once and kill up to `wanted` times; True when the grid was done before a kill."""
@@ -50,7 +53,9 @@ class Grid:
             while process.poll() is None and not log.exists() and time.monotonic() < deadline:
                 time.sleep(0.01)
             if log.exists():
-                killed = len(log.read_text().splitlines())
+                lines = [line.split() for line in log.read_text().splitlines()]
+                self.deaths += [(float(words[3]), int(words[2])) for words in lines]
+                killed = len(lines)
                 self.kinds["at a write"] += killed
                 log.unlink()
             if process.poll() is None:  # its workers would die at that write again and again
@@ -85,6 +90,7 @@ class Grid:
         done = 0
         if kind in ("worker", "all") and crew:
             targets = crew if kind == "all" else [self.rng.choice(crew)]
+            self.deaths += [(time.time(), pid) for pid in targets]
             done = sum(common.signalled(pid, signal.SIGKILL) for pid in targets) > 0
         if kind in ("launcher", "all") and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -118,6 +124,7 @@ def main() -> None:
         reference, _ = common.undisturbed(folder, wanted.reference)
         began, kills, grids = time.monotonic(), 0, 0
         kinds: Counter[str] = Counter()
+        undone: list[float] = []
         while kills < wanted.kills:
             grid = Grid(common.fresh(folder, f"grid-{grids}", reference), reference, library, rng)
             done = False
@@ -129,6 +136,7 @@ def main() -> None:
             process = common.lab_run(grid.store, "--retry", "failed")
             demand(process.wait() == 0, process.said.read_text())
             common.same_as(reference, grid.store)
+            undone += common.repeated(grid.store, grid.deaths)
             kinds, grids = kinds + grid.kinds, grids + 1
         if not library:
             print("kills at each write: SKIPPED, there is no C compiler")
@@ -136,6 +144,11 @@ def main() -> None:
         print(f"{kills} kills ({listed}) of {grids} grids of 4 runs in "
               f"{time.monotonic() - began:.0f} s, seed {wanted.seed}: no finished run trained "
               "again, none lost, all equal to the undisturbed ones to the last bit")  # fmt: skip
+        if undone:
+            print(f"{len(undone)} of them undid training: {statistics.median(undone):.2f} s in the "
+                  f"median, {max(undone):.2f} s at most, where a checkpoint is begun every "
+                  f"{SAVE_SECONDS} s; none went further back than the checkpoint before the one "
+                  "being written")  # fmt: skip
 
 
 if __name__ == "__main__":

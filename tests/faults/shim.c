@@ -7,7 +7,9 @@
  *   FAULT_KIND    kill: SIGKILL at the FAULT_AT-th call; enospc: that call and all later ones
  *                 fail with "No space left on device" until the process ends; count: nothing
  *   FAULT_AT      counted from 1
- *   FAULT_LOG     the last count, and the call at which a fault came, are appended to this file
+ *   FAULT_LOG     the last count, and the call at which a fault came, are appended to this file:
+ *                 call, number, process id, seconds of the epoch, path
+ *                 (a process may also choose itself, again and again: fault_arm, fault_count)
  *   FAULT_SHIFT   seconds added to the clock of day
  *   FAULT_HOST    the host's name
  */
@@ -53,10 +55,22 @@ __attribute__((constructor)) static void begin(void) {
   active = 1;
 }
 
+/* For a process that tries one write after the other: from now on calls count from 1 again. */
+void fault_arm(int refuse, long number) {
+  refuses = refuse;
+  at = number;
+  atomic_store(&calls, 0);
+}
+
+long fault_count(void) { return atomic_load(&calls); }
+
 static void note(const char *what, long n, const char *path) {
   if (!log_path) return;
   char line[1024];
-  int length = snprintf(line, sizeof line, "%s %ld %s\n", what, n, path ? path : "");
+  struct timespec now;
+  syscall(SYS_clock_gettime, CLOCK_REALTIME, &now);
+  int length = snprintf(line, sizeof line, "%s %ld %d %ld.%03ld %s\n", what, n, (int)getpid(),
+                        (long)now.tv_sec, now.tv_nsec / 1000000, path ? path : "");
   int fd = syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (fd >= 0) {
     syscall(SYS_write, fd, line, length);
