@@ -40,8 +40,8 @@ class Check:
 
 
 def check(
-    corpus: Corpus, parameterization: str, *, widths: Sequence[int] = WIDTHS, updates: int = 8,
-    seeds: int = 8, n_layer: int = 2, learning_rate: float = 0.003, optimizer: str = "adamw",
+    corpus: Corpus, parameterization: str, *, widths: Sequence[int] = WIDTHS, updates: int = 4,
+    seeds: int = 16, n_layer: int = 2, learning_rate: float = 0.003, optimizer: str = "adamw",
 ) -> Check:  # fmt: skip
     """Train each width for `updates` updates on the same batches at one base rate, and compare.
 
