@@ -129,7 +129,7 @@ def train_step(
     updates, opt_state = optimiser(cfg, optim).update(grads, state.opt_state, state.params)
     rate = learning_rate(optim, state.step, h)
     par = PARAMETERIZATIONS[cfg.parameterization]
-    rates = by_role(cfg, state.params, lambda role: par.rate(role, cfg.d_model))
+    rates = by_role(cfg, state.params, lambda role: par.rate(role, cfg.d_model, optim.optimizer))
     decays = by_role(cfg, state.params, lambda role: float(role in ("hidden", "readout")))
     params = jax.tree.map(
         # decay is decoupled (Loshchilov & Hutter 2019), times the base rate in every role

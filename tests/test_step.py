@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lab import data, step
 from lab.config import ModelConfig, OptimConfig, Shape
 from lab.corpora import prepare
+from lab.parameterization import MUP
 from tests.conftest import change
 
 
@@ -106,6 +107,25 @@ def test_evaluation_counts_each_masked_target_once(config):
     whole = step.eval_step(config.model, state.params, tokens, np.ones((8, 16), np.float32))
     mean = step.mean_nats(config.model, state.params, tokens)
     assert float(whole.sum() / 128) == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_under_mup_each_role_moves_at_the_rate_of_its_optimiser(config):
+    config = change(config, model__parameterization="mup", model__d_model=128, micro_batch=0)
+    config = change(config, optim__optimizer="sgd", optim__clip=0.0, optim__weight_decay=0.0,
+                    optim__warmup_steps=1)  # fmt: skip
+    state, tokens = start(config), some_tokens(config, 1)[0]
+    _, grads = step.loss_and_grads(config.shape, state.params, tokens)
+    after, _ = step.train_step(config.shape, state, tokens)
+    rates = step.by_role(config.model, grads, lambda role: MUP.rate(role, 128, "sgd"))
+    assert len(set(jax.tree.leaves(rates))) > 1
+
+    def moved(p, g, rate):
+        return p - config.optim.learning_rate * rate * g
+
+    expected = jax.tree.map(moved, state.params, grads, rates)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.params, expected
+    )
 
 
 def test_a_run_begins_with_the_same_bits_however_its_state_was_made(config):
