@@ -1,4 +1,5 @@
 # run: the quickstart, from nothing to its report.  test, test-faults, lint: what they say.
+# papers: the larger experiments at laptop size, an hour on two cores; type it again after any stop.
 # test-cluster: the launchers on a real Slurm (Debian's slurmctld slurmd slurm-client munge) and a
 # real Ray, started on this machine; what is not installed is named and left out.
 # bench: speed beside other tools, about an hour on two cores; BENCH="grid --nanogpt DIR" names parts and
@@ -8,10 +9,19 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test test-faults test-cluster bench lint
+.PHONY: run papers test test-faults test-cluster bench lint
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m lab run experiments.quickstart
+
+# what was trained before is not trained again; a prediction is sealed once, before its run exists
+papers: $(VENV)/.run
+	$(VENV)/bin/python -m lab run experiments.chinchilla2022
+	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --table out/chinchilla2022/runs.csv
+	$(VENV)/bin/python -m lab run experiments.prediction
+	$(VENV)/bin/python -m experiments.prediction score
+	$(VENV)/bin/python -m lab run experiments.known_entropy
+	$(VENV)/bin/python -m lab run experiments.transfer
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder

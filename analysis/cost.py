@@ -18,7 +18,8 @@ class Cost:
     deviation: float = 0.0  # largest |table's flops / this - 1|
 
     def tokens(self, params: Array, flops: Array) -> Array:
-        return np.asarray(flops, float) / (self.k * np.asarray(params, float) ** self.p)
+        with np.errstate(divide="ignore"):  # an interval may reach down to no params at all
+            return np.asarray(flops, float) / (self.k * np.asarray(params, float) ** self.p)
 
     def flops(self, params: Array, tokens: Array) -> Array:
         return self.k * np.asarray(params, float) ** self.p * np.asarray(tokens, float)

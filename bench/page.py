@@ -69,18 +69,19 @@ def grid(found: dict[str, Any]) -> list[str]:
             for one in families
         ]  # fmt: skip
         out.append(f"| {race['shape']} | {race['dtype']} | {rate} | {' | '.join(cells)} |")
-    out += ["", "All ways:", "", "| shape | dtype | who | tokens/s | this lab is | rounds |",
-            "|---|---|---|---|---|---|"]  # fmt: skip
+    out += ["", "All ways:", "", "| shape | dtype | who | tokens/s | this lab is | rounds | "
+            "per processor second |", "|---|---|---|---|---|---|---|"]  # fmt: skip
     for race in races:
         for one in race["results"]:
             head = f"| {race['shape']} | {race['dtype']} | {one['name']} | "
             if "failed" in one:
-                out.append(f"{head}failed: {one['failed'].replace('|', '/')} | | |")
+                out.append(f"{head}failed: {one['failed'].replace('|', '/')} | | | |")
             elif times := one.get("ours_over_it"):
+                each = one["ours_over_it_per_processor_second"]["median"]
                 out.append(f"{head}{one['rate']:,.0f} | {times['median']:.2f} × | "
-                           f"{times['low']:.2f}–{times['high']:.2f} |")  # fmt: skip
+                           f"{times['low']:.2f}–{times['high']:.2f} | {each:.2f} × |")  # fmt: skip
             else:
-                out.append(f"{head}{one['rate']:,.0f} | | |")
+                out.append(f"{head}{one['rate']:,.0f} | | | |")
     out += [f"\nLeft out: {name} ({why})." for name, why in found["left_out"].items()]
     return out
 

@@ -29,8 +29,7 @@ class Found:
     parametric: frontiers.Frontier
 
 
-def analyse(path: Path) -> Found:
-    runs = table.read(path)
+def analyse(runs: table.Runs) -> Found:
     price = cost.of(runs)
     iso = isoflop.optima(runs)
     fitted = uncertainty.intervals(fit.fit(Chinchilla, runs))
@@ -51,13 +50,17 @@ def answer(found: Found) -> list[str]:
     return [*said, frontiers.agree(found.valley, found.parametric)]
 
 
-def write(out: Path, title: str, lines: dict[str, float]) -> None:
+def write(
+    out: Path, title: str, lines: dict[str, float], where: str | None = None,
+    command: str = "make run",
+) -> None:  # fmt: skip
     """Read `out`/runs.csv; write isoflop.png, frontier.png, law.png and report.html beside it.
 
     `lines` are losses (nats per token) of other predictors on the same held-out text, drawn with
-    the valleys and checked: no cell should lie above "bigram".
+    the valleys and checked: no cell should lie above "bigram". `where` keeps runs of the table that
+    are no cells of the grid out.
     """
-    found = analyse(out / "runs.csv")
+    found = analyse(table.read(out / "runs.csv", where=where))
     fronts = (found.valley, found.parametric)
     pictures = {
         "isoflop": figures.isoflop(found.iso, found.valley, references=lines, title=title),
@@ -69,7 +72,7 @@ def write(out: Path, title: str, lines: dict[str, float]) -> None:
     notes = checks(found.runs, lines)
     page = report.page(
         found.runs, title=title, intro=INTRO, fit=found.fitted, isoflop=found.iso,
-        frontiers=fronts, notes=notes, references=lines, command="make run",
+        frontiers=fronts, notes=notes, references=lines, command=command,
         audit=audit.audit(found.runs, fitted=found.fitted, iso=found.iso),
     )  # fmt: skip
     (out / "report.html").write_text(page, encoding="utf-8")

@@ -9,6 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,8 @@ from lab.view import View, describe, duration, human, timed_runs
 
 Positional = tyro.conf.Positional
 Experiment = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="EXPERIMENT",
-    help="a module such as experiments.quickstart, or a file that defines runs()")]  # fmt: skip
+    help="a module such as experiments.quickstart, or a file that defines runs(); one with SIZES "
+    "takes :SIZE after its name")]  # fmt: skip
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
 Settings = Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(
     name="set", metavar="FIELD=VALUE",
@@ -61,8 +63,38 @@ def told_in_a_line() -> Iterator[None]:
         ) from error
 
 
-def load(experiment: str) -> ModuleType:
-    """An experiment, from a module's name or a file's path. It must define runs()."""
+@dataclass(frozen=True)
+class Sized:
+    """An experiment at one of its SIZES: the first, unless its name says :SIZE."""
+
+    module: ModuleType
+    size: str
+
+    @property
+    def __name__(self) -> str:
+        own, first = self.module.__name__, next(iter(self.module.SIZES))
+        return own if self.size == first else f"{own}-{self.size}"
+
+    def runs(self) -> list[RunConfig]:
+        return self.module.runs(self.size)
+
+    def report(self, store: Store, out: Path) -> None:
+        self.module.report(store, out, self.size)
+
+
+def load(experiment: str) -> ModuleType | Sized:
+    """An experiment, from a module's name or a file's path, at a size that may follow a colon. It
+    must define runs(); one with SIZES defines runs(size) and report(store, out, size)."""
+    name, _, size = experiment.partition(":")
+    module = load_module(name)
+    sizes = list(getattr(module, "SIZES", ()))
+    if size and size not in sizes:
+        has = f"its sizes are {', '.join(sizes)}" if sizes else "it has one size only"
+        raise Refused(f"{experiment}: {name} has no size {size!r}; {has}")
+    return Sized(module, size or sizes[0]) if sizes else module
+
+
+def load_module(experiment: str) -> ModuleType:
     path = Path(experiment)
     if path.suffix == ".py":
         if not path.exists():
@@ -89,7 +121,7 @@ def load(experiment: str) -> ModuleType:
     return module
 
 
-def configs_of(module: ModuleType, settings: Sequence[str]) -> list[RunConfig]:
+def configs_of(module: ModuleType | Sized, settings: Sequence[str]) -> list[RunConfig]:
     with told_in_a_line():
         configs = module.runs()
     if settings:
@@ -101,12 +133,12 @@ def configs_of(module: ModuleType, settings: Sequence[str]) -> list[RunConfig]:
     return grid.unique(configs)
 
 
-def name_of(module: ModuleType) -> str:
+def name_of(module: ModuleType | Sized) -> str:
     return module.__name__.rpartition(".")[2]
 
 
-def report_into(module: ModuleType, store: Store, out: Path) -> None:
-    if not hasattr(module, "report"):
+def report_into(module: ModuleType | Sized, store: Store, out: Path) -> None:
+    if not hasattr(getattr(module, "module", module), "report"):
         print(f"{module.__name__} defines no report(store, out); use `lab export`")
         return
     out.mkdir(parents=True, exist_ok=True)

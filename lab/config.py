@@ -12,6 +12,8 @@ from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
+# ... and by how much more for runs of a kind whose results alone have changed since
+NUMERICS_OF = {"mup": 1}  # embeddings and readout start at one scale at every width
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -224,8 +226,9 @@ class RunConfig:
     @cached_property
     def run_id(self) -> str:
         """First 12 hex digits of the SHA-256 of what decides the run's numbers."""
+        numerics = NUMERICS + NUMERICS_OF.get(self.model.parameterization, 0)
         text = json.dumps(
-            {"numerics": NUMERICS, **essence(self)}, sort_keys=True, separators=(",", ":")
+            {"numerics": numerics, **essence(self)}, sort_keys=True, separators=(",", ":")
         )
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -88,18 +88,38 @@ class Grammar:
             expected = below
         return float(nats) / self.sentence
 
+    def floor(self, context: int) -> float:
+        """Nats per target that no model can go below on average over windows of `context` tokens:
+        `entropy_rate` where these hold whole sentences, since then no context is cut.
+
+        Raises:
+          ValueError: they do not, and then it is higher by what is not computed here.
+        """
+        if context % self.sentence:
+            raise ValueError(
+                f"windows of {context} tokens cut the sentences of {self.sentence}; take a multiple"
+            )
+        return self.entropy_rate
+
     def documents(self, count: int, length: int, seed: int) -> np.ndarray:
         """`count` independent documents of whole sentences, (count, length) symbols; a length that
         no whole number of sentences makes is rounded up and cut."""
-        root, right, probs = self._table
         rng = np.random.default_rng([self.seed, 1 << 20, seed])
+        out = np.empty((count, length), np.int32)
+        for start in range(0, count, 256):  # bounds the memory; more documents begin with the same
+            some = out[start : start + 256]
+            some[:] = self._grow(rng, len(some), length)
+        return out
+
+    def _grow(self, rng: np.random.Generator, count: int, length: int) -> np.ndarray:
+        root, right, probs = self._table
         sentences = -(-length // self.sentence)
         level = rng.choice(self.n_symbols, size=(count * sentences, 1), p=root)
         for right_VRB, probs_VR in zip(right, probs, strict=True):
             ceiling = probs_VR.cumsum(axis=1)[:, :-1]
             rule = (rng.random(level.shape)[..., None] >= ceiling[level]).sum(axis=-1)
             level = right_VRB[level, rule].reshape(len(level), -1)
-        return np.ascontiguousarray(level.reshape(count, -1)[:, :length].astype(np.int32))
+        return level.reshape(count, -1)[:, :length]
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """One document of n symbols."""

@@ -9,7 +9,7 @@ from math import gcd
 
 import numpy as np
 
-from lab.grammars import Grammar, parse_grammar
+from lab.grammars import Grammar, entropy, parse_grammar
 
 MAX_CONTEXTS = 2000
 CHUNK = 1 << 22  # tokens whose n-grams are counted at once
@@ -88,7 +88,18 @@ class Markov:
     def entropy_rate(self) -> float:
         """Nats per token that no model can go below on average: sum_s pi(s) H(next | s)."""
         _, probs, _ = self._table
-        return float(self.stationary @ -(probs * np.log(np.maximum(probs, 1e-300))).sum(axis=1))
+        return float(self.stationary @ entropy(probs))
+
+    def floor(self, context: int) -> float:
+        """Nats per target that no model can go below on average over windows of `context` tokens:
+        `entropy_rate`, but for the first order - 1 targets, whose context is cut."""
+        cut = min(self.order, context)
+        ends = (
+            self.stationary.reshape(-1, self.n_symbols**k).sum(axis=0) for k in range(1, cut + 1)
+        )
+        nats = [float(entropy(p)) for p in ends]  # of the last 1, 2, ... symbols of a context
+        early = nats[-1] - nats[0]  # by the chain rule, of the targets with too little before them
+        return (early + (context - cut + 1) * self.entropy_rate) / context
 
     def documents(self, count: int, length: int, seed: int) -> np.ndarray:
         """`count` independent stationary documents, (count, length) symbols."""

@@ -89,6 +89,7 @@ def over_mesh(shape: Shape, devices: list[jax.Device], way: Way = "mesh") -> Com
         place=lambda state: jax.tree.map(own_part, jax.tree.broadcast(lies, state), state),
         step=lambda state, tokens_SBL, n: step(state, own_part(split, tokens_SBL), n),
         fetch=lambda state: jax.tree.map(lambda leaf: leaf.addressable_data(0), gather(state)),
+        jitted=step,
     )
 
 

@@ -108,7 +108,13 @@ def test_the_page_takes_its_tables_from_the_results_and_keeps_its_words(tmp_path
     turns = [{"rate": 10.0, "per_processor_second": 5.0, "others": 0.0}]
     ours = {"name": "this lab", "rate": 30.0, "turns": turns}
     three = {"median": 3.0, "low": 2.5, "high": 3.5}
-    peer = {"name": "plain JAX, 1 x 2", "rate": 10.0, "turns": turns, "ours_over_it": three}
+    peer = {
+        "name": "plain JAX, 1 x 2",
+        "rate": 10.0,
+        "turns": turns,
+        "ours_over_it": three,
+        "ours_over_it_per_processor_second": three | {"median": 2.0},
+    }
     broken = {"name": "NanoDO, 1 x 2", "failed": "no such | thing"}
     race = {"shape": "S", "dtype": "float32", "results": [ours, peer, broken],
             "best": grid.best([peer, broken])}  # fmt: skip
@@ -124,8 +130,8 @@ def test_the_page_takes_its_tables_from_the_results_and_keeps_its_words(tmp_path
     text = written.read_text()
     assert text.startswith("before\n<!-- grid -->\n") and "old" not in text and "kept" in text
     assert "| S | float32 | 30 | 3.00 |" in text
-    assert "| S | float32 | plain JAX, 1 x 2 | 10 | 3.00 × | 2.50–3.50 |" in text
-    assert "| NanoDO, 1 x 2 | failed: no such / thing | | |" in text
+    assert "| S | float32 | plain JAX, 1 x 2 | 10 | 3.00 × | 2.50–3.50 | 2.00 × |" in text
+    assert "| NanoDO, 1 x 2 | failed: no such / thing | | | |" in text
 
 
 def test_a_prediction_names_the_slowest_of_its_three_limits():

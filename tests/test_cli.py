@@ -83,3 +83,30 @@ def test_every_set_counts_and_they_are_checked_together(lab_command):
     said = lab_command("plan", TINY, "--set", "model.d_model=12", "--set", "model.n_head=3",
                        "--set", "optim.learning_rate=0.5").stdout  # fmt: skip
     assert "1 x 12" in said and " 0.5 " in said and "1 x 16" not in said
+
+
+SIZED = """
+from tests import tiny
+
+SIZES = {"small": 2, "large": 4}
+
+def runs(size):
+    return tiny.runs()[: SIZES[size]]
+
+def report(store, out, size):
+    (out / "said.txt").write_text(size)
+"""
+
+
+def test_an_experiment_s_size_follows_its_name(lab_command, tmp_path):
+    (tmp_path / "sized.py").write_text(SIZED)
+    assert "2 runs in" in lab_command("plan", "sized.py").stdout
+    assert "4 runs in" in lab_command("plan", "sized.py:large").stdout
+    lab_command("report", "sized.py:large")
+    assert (tmp_path / "out" / "sized-large" / "said.txt").read_text() == "large"
+    lab_command("report", "sized.py")
+    assert (tmp_path / "out" / "sized" / "said.txt").read_text() == "small"
+    said = lab_command("plan", "sized.py:huge", code=1).stderr
+    assert "no size 'huge'; its sizes are small, large" in said
+    (tmp_path / "plain.py").write_text("from tests.tiny import runs\n")
+    assert "it has one size only" in lab_command("plan", "plain.py:large", code=1).stderr

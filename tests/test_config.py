@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab import config
 from lab.config import (
     DataConfig,
     ModelConfig,
@@ -39,6 +40,13 @@ def test_run_ids_stay_what_they_are():
     sgd = OptimConfig(learning_rate=0.1, optimizer="sgd", clip=0.0)
     found = [a_run(), a_run(model=gpt2, seed=3), a_run(optim=sgd, tokens=20_000, micro_batch=1)]
     assert [run.run_id for run in found] == ["0a31881452a1", "9bbb937a8e3a", "ccb587d451d0"]
+
+
+def test_runs_whose_results_changed_alone_have_ids_of_their_own(monkeypatch):
+    mup = a_run(model=ModelConfig(**MODEL, parameterization="mup"))
+    before, now = a_run(model=mup.model, seed=0), mup.run_id
+    monkeypatch.setattr(config, "NUMERICS_OF", {})
+    assert before.run_id != now
 
 
 def test_labels_do_not_change_the_run_id():

@@ -3,11 +3,26 @@
 import re
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from experiments import frontier, quickstart, rates
-from lab import counts, grid
+from analysis import table
+from experiments import (
+    chinchilla2022,
+    coordinates,
+    figures,
+    frontier,
+    known_entropy,
+    quickstart,
+    rates,
+    tables,
+    transfer,
+)
+from lab import corpora, counts, export, grid
+from lab.languages import parse_language
+from lab.store import Store
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 
@@ -47,10 +62,165 @@ def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends(
 
 
 def test_the_readme_states_what_the_committed_table_gives():
-    said = "\n".join(frontier.answer(frontier.analyse(RESULTS / "quickstart.csv")))
+    said = "\n".join(frontier.answer(frontier.analyse(table.read(RESULTS / "quickstart.csv"))))
     readme = (RESULTS.parents[1] / "README.md").read_text()
     stated = readme.split("```text\n")[1].split("```")[0].strip()
     numbers = re.compile(r"-?\d+\.\d+|-?\d+")
     assert numbers.sub("#", stated) == numbers.sub("#", said)
     ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (said, stated))
     assert theirs == pytest.approx(ours, abs=0.02)
+
+
+# --- the larger experiments ----------------------------------------------------------------------
+
+LARGER = (chinchilla2022, known_entropy, transfer)
+CORE_SECONDS = 2 * 20 * 60  # twenty minutes on two cores
+
+
+@pytest.fixture
+def no_corpora(monkeypatch):
+    """Corpora of the right sizes and no content."""
+
+    def named(name, *_, **__):
+        synthetic = ":" in name and parse_language(name)
+        size = synthetic[1] if synthetic else {"linux-6.1": 99_053_774}.get(name, 4_826_570)
+        vocab = synthetic[0].n_symbols if synthetic else 256
+        return SimpleNamespace(name=name, sha256="ab" * 32, n_train=size, vocab_size=vocab)
+
+    monkeypatch.setattr(corpora, "prepare", named)
+    monkeypatch.setattr(corpora, "prepare_first", lambda names, *_, **__: named(names[0]))
+
+
+@pytest.mark.parametrize("experiment", LARGER, ids=lambda module: module.__name__)
+def test_the_larger_grids_are_priced_as_they_say(experiment, no_corpora):
+    assert list(experiment.SIZES) == ["laptop", "accelerator", "smoke"]
+    for size in experiment.SIZES:
+        configs = experiment.runs(size)
+        if experiment is not known_entropy:  # its two languages have one stand-in's sha256 here
+            assert len({config.run_id for config in configs}) == len(configs)
+        for config in configs:
+            grid.check_epochs(config)
+    laptop = experiment.runs("laptop")
+    price = grid.price(laptop, workers=2)
+    assert price.seconds <= CORE_SECONDS / 2
+    said = re.search(r"laptop: (\d+) runs, ([\d.e]+) FLOPs, (\d+) minutes", experiment.__doc__)
+    assert len(laptop) == int(said[1]) and price.flops == pytest.approx(float(said[2]), rel=0.02)
+    assert price.seconds / 60 == pytest.approx(int(said[3]), abs=0.6)
+    flops = grid.price(experiment.runs("accelerator")).flops
+    words = " ".join(experiment.__doc__.split())
+    said = re.search(r"accelerator: (\d+) runs, ([\d.e]+) FLOPs", words)
+    assert len(experiment.runs("accelerator")) == int(said[1])
+    assert flops == pytest.approx(float(said[2]), rel=0.02)
+
+
+def test_every_budget_s_valley_has_its_sizes_and_cosines_are_no_part_of_it(no_corpora):
+    configs = chinchilla2022.runs()
+    cells = [config for config in configs if config.budget]
+    longer = [config for config in configs if not config.budget]
+    assert [round(c.horizon_steps / c.steps, 2) for c in longer] == list(chinchilla2022.HORIZONS)
+    assert all(c.horizon_steps == c.steps for c in cells)
+    assert len({(c.model, c.tokens, c.batch_tokens) for c in longer}) == 1
+    for budget in chinchilla2022.SIZES["laptop"].budgets:
+        assert len({c.model for c in cells if c.budget == budget}) == 6
+    run = chinchilla2022.nearest(400_000, 2.9e13)
+    assert counts.run_flops(run) == pytest.approx(2.9e13, rel=0.01)
+    with pytest.raises(ValueError, match="the ladder of chinchilla2022:laptop goes from"):
+        chinchilla2022.nearest(4e9, 2.9e13)
+
+
+def losses(configs, law, name, path, noise=0.0, **more):
+    rng = np.random.default_rng(0)
+    rows = []
+    for config in configs:
+        N = counts.count_params(config.model).params
+        loss = float(law(N, config.tokens, config) * np.exp(noise * rng.standard_normal()))
+        record = {"status": "done", "steps": config.steps, "loss": loss, "loss_se": 0.001}
+        rows.append(export.row(config, record, name))
+    export.write(rows, path)
+
+
+def test_longer_cosines_are_measured_against_the_same_cell(no_corpora, tmp_path):
+    def law(N, D, config):
+        alone = 1.2 + 30 * N**-0.35 + 300 * D**-0.37
+        return alone * (config.horizon_steps / config.steps) ** 0.02
+
+    losses(chinchilla2022.runs(), law, "x", tmp_path / "runs.csv")
+    cosines = chinchilla2022.longer_cosines(table.read(tmp_path / "runs.csv"))
+    assert cosines.times == pytest.approx((1.0, *chinchilla2022.HORIZONS), rel=0.01)
+    ratio = np.array(cosines.loss) / cosines.loss[0]
+    np.testing.assert_allclose(ratio, np.array(cosines.times) ** 0.02, rtol=1e-4)
+
+
+def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeypatch):
+    size = known_entropy.SIZES["laptop"]
+    name = "markov:8-2-3-0-50000"
+    corpus = corpora.prepare(name, directory=tmp_path, quiet=True)
+    monkeypatch.setattr(corpora, "prepare", lambda *_, **__: corpus)
+    monkeypatch.setattr(grid, "check_epochs", lambda config: None)
+    language = parse_language(name)[0]
+    extra = corpus.baselines["source"]["nats_per_token"] - language.entropy_rate
+    floor = language.floor(size.seq_len) + extra
+
+    def law(N, D, config):
+        return floor + 20 * N**-0.5 + 400 * D**-0.5
+
+    configs = known_entropy.of_language(size, name)
+    losses(configs, law, "x", tmp_path / "runs.csv", noise=0.001)
+    found = known_entropy.answer(table.read(tmp_path / "runs.csv"), name, size.seq_len)
+    assert found.floor == pytest.approx(floor)
+    assert found.fitted.law.E == pytest.approx(floor, rel=0.02) and found.high - found.low < 0.03
+    assert ("holds it" in found.said) == (found.low <= floor <= found.high)
+    assert "BELOW" not in found.said
+    losses(configs, lambda N, D, c: law(N, D, c) - 0.3, "x", tmp_path / "runs.csv", noise=0.001)
+    found = known_entropy.answer(table.read(tmp_path / "runs.csv"), name, size.seq_len)
+    assert "does NOT hold it" in found.said and "BELOW" in found.said
+
+
+def test_the_best_rate_is_a_vertex_and_an_end_is_only_a_bound():
+    rates = [0.001 * 2**i for i in range(6)]
+    loss = [2 + 0.1 * np.log(rate / 0.005) ** 2 for rate in rates]
+    found = transfer.best(rates[::-1], loss[::-1])
+    assert found.status == "ok" and found.rate == pytest.approx(0.005)
+    assert transfer.best(rates[3:], loss[3:]).status == "edge"
+    diverged = [*loss[:3], *[float("nan")] * 3]
+    assert transfer.best(rates, diverged).rate == pytest.approx(0.004), "beyond it no run survives"
+    assert transfer.best(rates, [float("nan")] * 6).status == "failed"
+
+
+def test_planted_drifts_of_the_best_rate_come_back(no_corpora, tmp_path):
+    def law(N, D, config):
+        r = config.model.d_model / 64
+        best = 0.006 / (r if config.model.parameterization == "standard" else 1)
+        if config.optim.clip:
+            best = 0.008 * (config.batch_tokens / 2048) ** 0.25
+        return 2 + 0.05 * np.log(config.optim.learning_rate / best) ** 2
+
+    losses(transfer.runs(), law, "x", tmp_path / "runs.csv")
+    widths, batches = transfer.settings(tmp_path / "runs.csv", transfer.SIZES["laptop"])
+    assert len(widths) == 8 and len(batches) == 12
+    for (kind, width, *_), found in widths.items():
+        expected = 0.006 * (64 / width if kind == "standard" else 1)
+        if found.status == "ok":
+            assert found.rate == pytest.approx(expected, rel=1e-6)
+    assert re.search(r"falls 1 times, as width\^-?0.00$", transfer.drift(widths, "mup"))
+    assert re.search(r"falls 8 times, as width\^-1.00$", transfer.drift(widths, "standard"))
+    for figure in (figures.widths(widths), figures.batches(batches)):
+        figure.savefig(tmp_path / "x.png")
+
+
+def test_a_report_without_runs_takes_the_committed_table_or_says_what_to_do(
+    tmp_path, monkeypatch, config, capsys
+):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    with pytest.raises(ValueError, match=r"python -m lab run experiments\.mine:smoke"):
+        tables.table_of("mine-smoke", Store(tmp_path / "runs"), [config], tmp_path / "out")
+    (tmp_path / "mine.csv").write_text("params,tokens,loss\n")
+    path = tables.table_of("mine", Store(tmp_path / "runs"), [config], tmp_path / "out")
+    assert path.read_text().startswith("params") and "as committed" in capsys.readouterr().out
+
+
+def test_the_coordinate_check_is_drawn(tmp_path):
+    layers = {name: [1.0, 1.02, 0.99] for name in coordinates.layers(2)}
+    found = coordinates.Check((64, 128, 256), 4, layers, layers)
+    assert found.spread()["stream"] == pytest.approx(1.02 / 0.99)
+    figures.coordinates({"standard": found, "mup": found}).savefig(tmp_path / "x.png")

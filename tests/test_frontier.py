@@ -89,3 +89,7 @@ def test_an_exponent_that_is_not_known_is_unknown_whatever_its_draws_say():
     assert str(Band(np.nan, 0.1, 0.9)) == "unknown" == str(Band(np.nan, np.nan, np.nan))
     assert str(Band(0.5, np.nan, np.nan)) == "0.500"
     assert str(Band(0.5, 0.1, 0.9)) == "0.500 (0.100, 0.900)"
+
+
+def test_no_params_at_all_leave_room_for_endless_tokens_without_a_warning():
+    assert cost.SIX.tokens(0.0, 1e12) == np.inf

@@ -73,18 +73,27 @@ def test_long_sentences_do_not_underflow():
     assert nats.mean() == pytest.approx(grammar.entropy_rate, rel=0.03)
 
 
+def test_windows_that_hold_whole_sentences_have_the_entropy_rate_as_floor():
+    grammar = Grammar(n_symbols=4, rules=2, branching=2, depth=3, seed=0)
+    assert grammar.floor(24) == grammar.entropy_rate
+    with pytest.raises(ValueError, match="take a multiple"):
+        grammar.floor(20)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 9), st.integers(2, 3), st.integers(1, 3), st.data())
 def test_every_grammar_has_disjoint_rules_and_repeats_by_seed(n_symbols, branching, depth, data):
-    rules = data.draw(st.integers(1, n_symbols ** (branching - 1)))
+    rules = data.draw(st.integers(2, n_symbols ** (branching - 1)))
     grammar = Grammar(n_symbols=n_symbols, rules=rules, branching=branching, depth=depth, seed=1)
     for right_VRB in grammar._table[1]:
         tuples = right_VRB.reshape(-1, branching)
         assert len(np.unique(tuples, axis=0)) == n_symbols * rules
-    once, again, other = (grammar.documents(3, 50, seed) for seed in (4, 4, 5))
+    once, again, other = (grammar.documents(3, 200, seed) for seed in (4, 4, 5))
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other)
     assert np.isfinite(grammar.log_probs(once)).all(), "a cut sentence too"
+    more, fewer = grammar.documents(600, 9, 4), grammar.documents(300, 9, 4)
+    np.testing.assert_array_equal(more[:256], fewer[:256])
 
 
 def test_what_the_grammar_cannot_say_has_no_probability():

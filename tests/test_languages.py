@@ -55,6 +55,25 @@ def test_stationary_distribution_does_not_change_when_the_chain_steps():
     np.testing.assert_allclose(after, source.stationary, atol=1e-14)
 
 
+@pytest.mark.parametrize("shape", SHAPES[:3])  # the last has too many contexts to count
+def test_the_floor_of_windows_is_what_the_best_guess_pays_when_context_is_cut(shape):
+    source, L = Markov(**shape, seed=1), 6
+    windows = source.documents(60_000, L + 1, seed=2)
+    paid = []  # the entropy of each target given what its window shows of the source's context
+    for place in range(1, L + 1):
+        context = windows[:, max(0, place - source.order) : place]
+        code = context @ source.n_symbols ** np.arange(context.shape[1])
+        pairs = np.unique(code * source.n_symbols + windows[:, place], return_counts=True)[1]
+        alone = np.unique(code, return_counts=True)[1]
+        h = [-(n / n.sum() * np.log(n / n.sum())).sum() for n in (pairs, alone)]
+        paid.append(h[0] - h[1])
+    assert source.floor(L) == pytest.approx(np.mean(paid), rel=0.01)
+    assert source.floor(L) >= source.entropy_rate - 1e-12
+    assert source.floor(10**6) == pytest.approx(source.entropy_rate, rel=1e-4)
+    if source.order == 1:
+        assert source.floor(L) == pytest.approx(source.entropy_rate)
+
+
 def test_entropy_rate_of_a_chain_worked_out_by_hand():
     source = Markov(n_symbols=2, order=1, branching=2, seed=0)
     _, (from_0, from_1), _ = source._table  # both successors, in order of symbol

@@ -1,0 +1,222 @@
+"""Figures of the experiments that `analysis` has none for. Each returns the Figure, as there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from analysis import cost, fit, uncertainty
+from analysis.figures import (
+    FAINT,
+    INK,
+    METHOD_COLOURS,
+    count_axis,
+    human,
+    not_ok,
+    plain_axis,
+    power_axis,
+    sequence,
+    sheet,
+    styled,
+)
+from analysis.figures_style import badge
+from analysis.laws import Chinchilla
+from analysis.table import Runs
+
+POINT = {"marker": "o", "ms": 4.5, "mew": 0}
+
+
+@styled
+def horizon(cosines: Any):
+    """Final loss by the length of the cosine, with the noise between seeds as a band."""
+    text = "Final loss of one cell whose cosine decay was set to end later than the run"
+    if np.isfinite(cosines.noise):
+        text += (f"; band: ± 2 standard deviations of a run's noise, {100 * cosines.noise:.2g} % "
+                 f"({cosines.source})")  # fmt: skip
+    fig, ax, foot = sheet(5.6, 3.8, text + ".")
+    if cosines.times:
+        ax.plot(cosines.times, cosines.loss, color=METHOD_COLOURS[0], **POINT)
+    if cosines.times and np.isfinite(cosines.noise):
+        ends = cosines.loss[0] * np.exp([-2 * cosines.noise, 2 * cosines.noise])
+        ax.axhspan(*ends, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
+    ax.set(xlabel="length of the cosine over that of the run", ylabel="loss (nats/token)",
+           title="What too long a cosine costs")  # fmt: skip
+    ax.set_xscale("log")
+    if cosines.times:
+        ax.set_xticks(cosines.times, labels=[f"{time:.3g}" for time in cosines.times])
+        ax.minorticks_off()
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
+def known_entropy(answers: list):
+    """One panel a language: loss by tokens, a line a size, the known floor and the fitted E."""
+    text = "Points: runs. Lines: the fitted law at each size. Dashed: the known floor of the "
+    text += "held-out windows. Band: 95 % of the fitted E. "
+    text += "; ".join(f"{found.language}: floor {found.floor:.4f}, E = {found.fitted.law.E:.4f} "
+                      f"[{found.fitted.status}]" for found in answers) + "."  # fmt: skip
+    fig, axes, foot = sheet(5.0 * len(answers) + 0.8, 4.0, text, columns=len(answers))
+    for ax, found in zip(np.atleast_1d(axes), answers, strict=True):
+        sizes = np.unique(found.runs.params)
+        at = np.geomspace(found.runs.tokens.min(), found.runs.tokens.max() * 1.5, 60)
+        for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
+            rows = found.runs.params == params
+            ax.plot(found.runs.tokens[rows], found.runs.loss[rows], ls="", color=colour, **POINT,
+                    label=human(float(f"{params:.3g}")))  # fmt: skip
+            ax.plot(at, found.fitted.law.loss(np.full_like(at, params), at), color=colour, lw=1.1)
+        ends = np.clip([found.low, found.high], 0.9 * found.floor, None)
+        ax.axhspan(*ends, color=METHOD_COLOURS[1], alpha=0.18, lw=0)
+        ax.axhline(found.floor, color=INK, lw=1.2, ls=(0, (5, 3)))
+        ax.set(xscale="log", yscale="log", xlabel="tokens", ylabel="loss (nats/token)",
+               title=found.language.rpartition("-")[0])  # fmt: skip
+        low = min(found.floor, max(found.low, 0.9 * found.floor))
+        ax.set_ylim(low / 1.01, found.runs.loss.max() * 1.01)
+        count_axis(ax.xaxis, *ax.get_xlim())
+        plain_axis(ax.yaxis, *ax.get_ylim())
+        ax.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, not_ok(*(found.fitted for found in answers)))
+    return fig
+
+
+@styled
+def widths(found: Mapping):
+    """Loss against the base rate, a line a width, one panel a parameterization."""
+    kinds = list(dict.fromkeys(key[0] for key in found)) or ["standard"]
+    text = ("Final loss by the peak of the base learning rate; rings: the best rate of a width "
+            "(the vertex of a parabola through three points; crosses: at an end of the rates "
+            "tried). All else equal; at width 64 the two are the same model.")  # fmt: skip
+    fig, axes, foot = sheet(4.4 * len(kinds) + 1.0, 4.0, text, columns=len(kinds))
+    every = sorted({key[1] for key in found})
+    colour = dict(zip(every, sequence(len(every)), strict=True))
+    for ax, kind in zip(np.atleast_1d(axes), kinds, strict=True):
+        for (own, width, *_), value in sorted(found.items()):
+            if own == kind:
+                rate_line(ax, value, colour[width], f"{width:.0f}")
+        ax.set(xscale="log", xlabel="base learning rate", title={"mup": "MUP"}.get(kind, kind))
+        rate_ticks(ax, (value.rates for key, value in found.items() if key[0] == kind))
+    share_height(np.atleast_1d(axes))
+    handles = [Line2D([], [], color=colour[w], lw=1.2, **POINT, label=f"{w:.0f}") for w in every]
+    np.atleast_1d(axes)[-1].legend(handles=handles, title="width", loc="upper left",
+                                   bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+def rate_line(ax, value, colour, label: str) -> None:
+    """Losses by rate, and the best rate marked at the height of the lowest loss."""
+    ax.plot(value.rates, value.losses, color=colour, lw=1.2, label=label, **POINT)
+    if np.isfinite(value.rate):
+        mark = {"marker": "x", "ms": 8} if value.status == "edge" else {"marker": "o", "ms": 9}
+        ax.plot([value.rate], [np.nanmin(value.losses)], ls="", color=colour, mfc="none", mew=1.4,
+                **mark)  # fmt: skip
+
+
+def rate_ticks(ax, rates) -> None:
+    """The rates tried, every one where there is room."""
+    tried = sorted({float(rate) for found in rates for rate in found})
+    shown = tried if len(tried) < 5 else tried[::2]
+    ax.set_xticks(shown, labels=[f"{rate:.2g}" for rate in shown])
+    ax.minorticks_off()
+
+
+def share_height(axes) -> None:
+    """The same losses in all panels, with the label once."""
+    low = min(ax.get_ylim()[0] for ax in axes)
+    high = max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set_ylim(low, high)
+    axes[0].set_ylabel("loss (nats/token)")
+
+
+@styled
+def batches(found: Mapping):
+    """Loss against rate, a line a batch, one panel a (params, tokens)."""
+    places = sorted({(key[1], key[2]) for key in found})
+    sizes = sorted({key[3] for key in found})
+    colour = dict(zip(sizes, sequence(len(sizes)), strict=True))
+    text = ("Final loss by peak learning rate at several batches (tokens an update); rings: the "
+            "best rate, crosses: at an end of the rates tried.")  # fmt: skip
+    fig, axes, foot = sheet(3.0 * len(places) + 1.2, 3.8, text, columns=len(places))
+    for ax, (params, tokens) in zip(np.atleast_1d(axes), places, strict=True):
+        for size in sizes:
+            if ("batch", params, tokens, size) in found:
+                value = found["batch", params, tokens, size]
+                rate_line(ax, value, colour[size], human(size))
+        rate_ticks(ax, (value.rates for key, value in found.items() if key[1] == params))
+        ax.set(xscale="log", xlabel="learning rate",
+               title=f"N = {human(round(params, -2))}, D = {human(round(tokens, -4))}")  # fmt: skip
+    axes = np.atleast_1d(axes)
+    axes[-1].legend(title="batch", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    share_height(axes)
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
+def coordinates(checks: Mapping):
+    """Scale of each layer's activations by width, over that at the narrowest."""
+    first = next(iter(checks.values()))
+    text = (f"Root mean square of each layer's output after {first.updates} updates, over that at "
+            f"width {first.widths[0]}; means over seeds. Band: ± 10 %.")  # fmt: skip
+    fig, axes, foot = sheet(4.4 * len(checks) + 1.6, 3.8, text, columns=len(checks))
+    axes = np.atleast_1d(axes)
+    colours = sequence(len(first.scale))
+    for ax, (kind, found) in zip(axes, checks.items(), strict=True):
+        for (layer, scale), colour in zip(found.scale.items(), colours, strict=True):
+            ax.plot(found.widths, np.array(scale) / scale[0], color=colour, lw=1.2, label=layer,
+                    **POINT)  # fmt: skip
+        ax.axhspan(1 / 1.1, 1.1, color=FAINT, alpha=0.25, lw=0, zorder=0)
+        ax.set(xscale="log", yscale="log", xlabel="width", title={"mup": "MUP"}.get(kind, kind))
+        ax.set_xticks(found.widths, labels=[str(width) for width in found.widths])
+        ax.minorticks_off()
+    share_height(axes)
+    low, high = axes[0].get_ylim()
+    ticks = [2.0**power for power in range(-6, 12)
+             if low <= 2.0**power <= high or power in (-1, 1)]  # fmt: skip
+    for ax in axes:
+        ax.set_ylim(min(low, 0.48), max(high, 2.1))
+        ax.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axes[0].set_ylabel("activation over that of the narrowest")
+    axes[-1].legend(title="layer", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
+def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | None):
+    """The table's runs, the law's frontier fitted to them, the sealed prediction and, once there
+    is one, the measured loss."""
+    fitted = fit.fit(Chinchilla, runs)
+    fitted = uncertainty.intervals(fitted)
+    price, used = cost.of(runs), runs.usable()
+    text = (f"Sealed {row['time']} from {row['table_rows']} runs (fit: {row['status']}), "
+            f"table sha256 {row['table_sha256'][:12]}, run {row['run_id']}. Bar: 95 % for one new "
+            "run. Line: the law's least loss, with its 95 % band where the fit is ok.")  # fmt: skip
+    fig, ax, foot = sheet(6.4, 4.2, text)
+    ax.scatter(used.flops, used.loss, s=12, color=FAINT, lw=0, label="runs the law was fitted to")
+    flops = np.geomspace(used.flops.min(), float(row["flops"]) * 1.3, 24)
+
+    def least(law):
+        return np.log(law.loss(*law.optimum(flops, price.k, price.p)))
+
+    if fitted.status == "ok":
+        low, high = np.exp(fitted.band(least))
+        ax.fill_between(flops, low, high, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
+    ax.plot(flops, np.exp(least(fitted.law)), color=METHOD_COLOURS[0], lw=1.3, label="law")
+    said, ends = float(row["predicted"]), [float(row[name]) for name in ("low", "high")]
+    ax.errorbar([float(row["flops"])], [said], [[said - ends[0]], [ends[1] - said]], capsize=3,
+                color=METHOD_COLOURS[1], fmt="o", ms=4.5, label="sealed prediction")  # fmt: skip
+    if result and result["measured"]:
+        ax.plot([float(row["flops"])], [float(result["measured"])], ls="", marker="D", ms=6,
+                mfc="white", mec=INK, mew=1.3, label="measured", zorder=6)  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="training FLOPs", ylabel="loss (nats/token)",
+           title=f"Predicted {float(row['beyond']):g} times beyond")  # fmt: skip
+    power_axis(ax.xaxis, *ax.get_xlim())
+    plain_axis(ax.yaxis, *ax.get_ylim())
+    ax.legend(loc="upper right")
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, not_ok(fitted))
+    return fig

@@ -1,0 +1,280 @@
+"""Does the law of small runs tell the loss of one run four times beyond, before it is trained?
+
+Question: is the measured loss inside the 95 % interval that was sealed before the run existed?
+Command:  python -m experiments.prediction seal --table experiments/results/chinchilla2022.csv
+          python -m lab run experiments.prediction
+          python -m experiments.prediction score
+Cost:     one run, 2.9e13 FLOPs, about 12 minutes on one core (accelerator: 6.4e16, half an hour)
+Answer:   expected: inside, within 1.5 %: a law of five parameters over a factor 16 of compute, one
+          factor 4 further. Too low would say that the rule of the learning rate, not the law, ends.
+
+`seal` fits the table, chooses the run nearest to the law's optimum at four times the table's
+largest budget, and writes the prediction into experiments/predictions.csv, which is append-only,
+chained by checksums and never rewritten. The table is kept beside it. `runs()` are the sealed runs.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from analysis import cost, fit, table, uncertainty
+from analysis.laws import Chinchilla
+from experiments import chinchilla2022, sealed
+from experiments.sealed import SealError
+from lab import cli, counts, export
+from lab.config import RunConfig, from_json, to_json
+from lab.store import Store
+
+HERE = Path(__file__).parent
+FILE = HERE / "predictions.csv"
+BEYOND = 4.0  # times the table's largest budget
+FILTER = "budget > 0"  # the isoFLOP cells, without runs that ask something else
+OPTIONS = {"objective": "huber-log", "delta": 1e-3, "intervals": "auto", "where": FILTER}
+REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low",
+            "high")  # fmt: skip
+
+File = Annotated[Path, tyro.conf.arg(metavar="CSV", help="the predictions")]
+Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A run to be trained and what the law says of it; losses in nats per token."""
+
+    config: RunConfig
+    fitted: fit.Fit
+    price: cost.Cost
+    budget: float
+    predicted: float
+    low: float  # 95 % for one new run: the law's own doubt and the scatter of single runs
+    high: float
+
+
+def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Forecast:
+    """The law of a table, the run nearest to its optimum at `beyond` times the largest budget, and
+    the loss it should end at."""
+    if not beyond > 1:
+        raise SealError(f"--beyond {beyond:g}: a prediction is for more than the table's compute")
+    runs = table.read(path, where=FILTER)
+    fitted = fit.fit(Chinchilla, runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"])
+    fitted = uncertainty.intervals(fitted, OPTIONS["intervals"])
+    price = cost.of(runs)
+    budget = beyond * float(np.max(runs.usable().budget))
+    best, _ = fitted.law.optimum(budget, price.k, price.p)
+    config = chinchilla2022.nearest(float(best), budget, size)
+    data = {str(found) for found in runs.usable().column("data_sha256")}
+    if data != {config.data.sha256}:
+        raise SealError(
+            f"{path} holds runs on data {', '.join(found[:12] for found in sorted(data))}, and "
+            f"{config.data.corpus!r} is here {config.data.sha256[:12]}: a law of one text says "
+            "nothing of another"
+        )
+    if config.run_id in runs.column("run_id"):
+        raise SealError(f"run {config.run_id} stands in {path}: its loss is known")
+    tokens = config.steps * config.batch_tokens
+    params = counts.count_params(config.model).params
+    said = uncertainty.predict(fitted, params=params, tokens=tokens)
+    ends = (float(end[0]) for end in (said.value, said.run_low, said.run_high))
+    return Forecast(config, fitted, price, budget, *ends)
+
+
+def seal(
+    *, table: Path = HERE / "results" / "chinchilla2022.csv",
+    size: Literal["laptop", "accelerator", "smoke"] = "laptop",
+    beyond: float = BEYOND, store: Folder = Path("runs"), file: File = FILE,
+    unless_sealed: bool = False,
+) -> int:  # fmt: skip
+    """Write down what the law of a table says of a run that nobody has begun.
+
+    Args:
+      table: the run table of the smaller runs (`lab export`).
+      size: of experiments.chinchilla2022, whose models and data the run takes.
+      beyond: its budget over the table's largest.
+      unless_sealed: do nothing when a prediction of this size was sealed before.
+    """
+    rows = sealed.read(file)
+    name = f"chinchilla2022:{size}"
+    before = [row for row in sealed.sealed_rows(rows) if row["experiment"] == name]
+    if unless_sealed and before:
+        print(f"{name}: sealed at {before[-1]['time']}, run {before[-1]['run_id']}")
+        return 0
+    content = table.read_bytes()
+    made = forecast(table, beyond, size)
+    config, fitted = made.config, made.fitted
+    check_new(rows, Store(store), config.run_id, file)
+    check_clock(content.decode("utf-8"), table)
+    sha = hashlib.sha256(content).hexdigest()
+    kept = file.parent / "predictions" / f"{sha[:12]}.csv"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    if not kept.exists():
+        shutil.copyfile(table, kept)
+    row = sealed.append(file, {
+        "kind": "sealed", "experiment": name, "run_id": config.run_id,
+        "table": f"predictions/{kept.name}", "table_sha256": sha, "table_rows": len(fitted.runs),
+        "law": type(fitted.law).__name__, "options": OPTIONS | {"intervals": fitted.intervals},
+        "fit": asdict(fitted.law), "status": fitted.status, "cost": str(made.price),
+        "data_sha256": config.data.sha256, "commit": cli.commit(), "beyond": beyond,
+        "budget": made.budget, "params": counts.count_params(config.model).params,
+        "tokens": config.steps * config.batch_tokens, "flops": counts.run_flops(config),
+        "predicted": made.predicted, "low": made.low, "high": made.high,
+        "config": to_json(config),
+    })  # fmt: skip
+    print(f"sealed as row {row['number']} of {file}\n{told(row, None)}")
+    if fitted.status != "ok":
+        print(f"the fit says {fitted.status}: {fitted.message}; that stands in the row")
+    print("commit the file now; then `python -m lab run experiments.prediction`")
+    return 0
+
+
+def check_new(rows: list[sealed.Row], store: Store, run_id: str, file: Path) -> None:
+    for row in sealed.sealed_rows(rows):
+        if row["run_id"] == run_id:
+            raise SealError(
+                f"row {row['number']} of {file} sealed run {run_id} at {row['time']}: a prediction "
+                "is made once. Seal another budget with --beyond"
+            )
+    if found := sealed.traces(store, run_id):
+        raise SealError(
+            f"the store {store.root} holds {', '.join(found[:3])} of run {run_id}: it was begun, "
+            "so this would be no prediction. Seal another budget with --beyond"
+        )
+
+
+def check_clock(text: str, path: Path) -> None:
+    """The runs of the table must have ended before now."""
+    header, *lines = (line.split(",") for line in text.splitlines())
+    if "finished" in header:
+        at = header.index("finished")
+        last = max((line[at] for line in lines if len(line) == len(header)), default="")
+        now = sealed.written(datetime.now().timestamp())
+        if last > now:
+            raise SealError(f"{path} holds a run finished at {last}, and the clock says {now}: "
+                            "set the clock")  # fmt: skip
+
+
+def score(*, store: Folder = Path("runs"), file: File = FILE) -> int:
+    """Add to each sealed prediction whose run is finished what it ended at."""
+    rows, runs = sealed.read(file), Store(store)
+    done = sealed.scored(rows)
+    for row in sealed.sealed_rows(rows):
+        if row["run_id"] in done:
+            print(told(row, done[row["run_id"]]))
+            continue
+        check_table(row, file)
+        status, record = runs.found(row["run_id"])
+        if status not in ("done", "diverged"):
+            print(f"run {row['run_id']}, sealed {row['time']}: {status}; nothing to score yet")
+            continue
+        check_after(row, record)
+        new = {name: row[name] for name in REPEATED}
+        new |= {"kind": "scored", "status": status, "record_sha256": record.get("sha256", ""),
+                "commit": record.get("commit", "")}  # fmt: skip
+        if status == "done":
+            loss, low, high = record["loss"], float(row["low"]), float(row["high"])
+            new |= {"measured": loss, "error": loss / float(row["predicted"]) - 1,
+                    "inside": "yes" if low <= loss <= high else "no"}  # fmt: skip
+        print(told(row, sealed.append(file, new)))
+    return 0
+
+
+def check_after(row: sealed.Row, record: dict) -> None:
+    """A record counts only if its run can't have begun before the seal."""
+    finished = record.get("finished", "")
+    seconds = float(record.get("seconds") or 0)
+    if not finished:
+        raise SealError(f"the record of run {row['run_id']} does not say when it was finished")
+    stamps = (datetime.fromisoformat(stamp) for stamp in (row["time"], finished))
+    sealed_at, ended_at = (stamp.timestamp() for stamp in stamps)
+    if ended_at - seconds < sealed_at - 2:  # stamps are whole seconds
+        raise SealError(
+            f"run {row['run_id']} was finished at {finished} after {seconds:.0f} s of training, "
+            f"and its prediction sealed at {row['time']}: it began before. It is not scored"
+        )
+
+
+def check_table(row: sealed.Row, file: Path) -> None:
+    """The table that was sealed is still there as it was."""
+    path = file.parent / row["table"]
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != row["table_sha256"]:
+        raise SealError(f"{path}: not the table that row {row['number']} was sealed with; "
+                        f"{sealed.TAKE_BACK}")  # fmt: skip
+
+
+def told(row: sealed.Row, result: sealed.Row | None) -> str:
+    predicted, low, high = (float(row[name]) for name in ("predicted", "low", "high"))
+    said = (f"run {row['run_id']}, {float(row['budget']):.3g} FLOPs, sealed {row['time']}: "
+            f"predicted {predicted:.4f} nats/token (95 % {low:.4f} to {high:.4f})")  # fmt: skip
+    if not result:
+        return f"{said}; not measured yet"
+    if result["status"] != "done":
+        return f"{said}; the run {result['status']}"
+    side = "inside" if result["inside"] == "yes" else "OUTSIDE"
+    return (f"{said}, measured {float(result['measured']):.4f}: {side} the interval, "
+            f"{100 * float(result['error']):+.2f} %")  # fmt: skip
+
+
+def check(*, file: File = FILE) -> int:
+    """Read every row, check the chain and the kept tables, and say what stands there."""
+    rows = sealed.read(file)
+    done = sealed.scored(rows)
+    for row in sealed.sealed_rows(rows):
+        check_table(row, file)
+        print(told(row, done.get(row["run_id"])))
+    print(f"{len(rows)} rows of {file} are as they were written")
+    return 0
+
+
+def runs(file: Path = FILE) -> list[RunConfig]:
+    """The runs that predictions were sealed for."""
+    rows = sealed.sealed_rows(sealed.read(file))
+    if not rows:
+        raise ValueError(
+            f"no prediction is sealed in {file}: `python -m experiments.prediction seal` first"
+        )
+    configs = [from_json(json.loads(row["config"]), where=f"{file}") for row in rows]
+    for row, config in zip(rows, configs, strict=True):
+        if config.run_id != row["run_id"]:
+            raise ValueError(
+                f"row {row['number']} of {file} sealed run {row['run_id']}, whose id is now "
+                f"{config.run_id}: the code's NUMERICS changed since; train it at commit "
+                f"{row['commit'][:12] or 'of that time'}"
+            )
+    return configs
+
+
+def report(store: Store, out: Path, file: Path = FILE) -> None:
+    """predictions.png, one panel a prediction, and the verdicts; scores nothing."""
+    from experiments import figures
+
+    rows = sealed.read(file)
+    done = sealed.scored(rows)
+    export.write(export.rows(store, runs(file), "prediction"), out / "runs.csv")
+    for row in sealed.sealed_rows(rows):
+        print(told(row, done.get(row["run_id"])))
+        kept = file.parent / row["table"]
+        figure = figures.prediction(table.read(kept, where=FILTER), row, done.get(row["run_id"]))
+        figure.savefig(out / f"prediction-{row['run_id']}.png")
+    print(f"figures in {out}; `python -m experiments.prediction score` writes what was measured")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    commands = {"seal": seal, "score": score, "check": check}
+    try:
+        return tyro.extras.subcommand_cli_from_dict(
+            commands, args=arguments, prog="python -m experiments.prediction"
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"prediction: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
