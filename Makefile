@@ -30,6 +30,7 @@ test: $(VENV)/.dev
 test-faults: $(VENV)/.dev
 	$(VENV)/bin/python tests/faults/kill9.py --kills 200
 	$(VENV)/bin/python tests/faults/disk_full.py --points 40
+	$(VENV)/bin/python tests/every_write.py
 	$(VENV)/bin/python tests/faults/clock_skew.py --workers 8
 	$(VENV)/bin/python tests/faults/clock_skew.py --workers 8 --kill
 
