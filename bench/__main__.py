@@ -118,6 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(part: str, options: Options) -> None:
     """Measure one part; its results so far are on disk after every race."""
+    from lab.cli import commit
     from lab.launch import local
 
     if part not in ANYWHERE and not local.on_cpu():
@@ -125,7 +126,7 @@ def run(part: str, options: Options) -> None:
                            "JAX_PLATFORMS=cpu for it, or name the part many")  # fmt: skip
     path = options.results / f"{part}.json"
     head = {
-        "date": machine.now(), "quick": options.quick, "machine": machine.describe(),
+        "date": machine.now(), "commit": commit(), "quick": options.quick, "machine": machine.describe(),
         "versions": machine.versions(*PACKAGES), "rounds": options.rounds,
         "seconds": options.seconds,
     }  # fmt: skip
