@@ -126,7 +126,8 @@ def run(part: str, options: Options) -> None:
                            "JAX_PLATFORMS=cpu for it, or name the part many")  # fmt: skip
     path = options.results / f"{part}.json"
     head = {
-        "date": machine.now(), "commit": commit(), "quick": options.quick, "machine": machine.describe(),
+        "date": machine.now(), "commit": commit(), "quick": options.quick,
+        "machine": machine.describe(),
         "versions": machine.versions(*PACKAGES), "rounds": options.rounds,
         "seconds": options.seconds,
     }  # fmt: skip
