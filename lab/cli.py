@@ -84,10 +84,11 @@ class Sized:
 
 def load(experiment: str) -> ModuleType | Sized:
     """An experiment, from a module's name or a file's path, at a size that may follow a colon. It
-    must define runs(); one with SIZES defines runs(size) and report(store, out, size)."""
+    must define runs(); one with a dict SIZES, by name, runs(size) and report(store, out, size)."""
     name, _, size = experiment.partition(":")
     module = load_module(name)
-    sizes = list(getattr(module, "SIZES", ()))
+    named = getattr(module, "SIZES", None)  # a list or a number of that name is the file's own
+    sizes = list(named) if isinstance(named, dict) else []
     if size and size not in sizes:
         has = f"its sizes are {', '.join(sizes)}" if sizes else "it has one size only"
         raise Refused(f"{experiment}: {name} has no size {size!r}; {has}")

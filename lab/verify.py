@@ -19,8 +19,8 @@ from lab.launch.worker import Task
 from lab.records import CURVE
 from lab.store import Store
 
-TIMES = ("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "finished", "host",
-         "curve_sha256", "sha256")  # fmt: skip
+TIMES = ("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
+         "finished", "host", "curve_sha256", "sha256")  # fmt: skip
 PLACES = ("device", "devices", "way")
 TOLERANCE = 2e-3  # of a loss, relative, when devices differ: rounding grows over a whole run
 POLL_SECONDS = 0.002

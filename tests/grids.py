@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.conftest import ROOT, data_folder
 
 TINY = ROOT / "tests" / "tiny.py"
-TIMES = ("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "finished", "host",
-         "curve_sha256", "sha256")  # fmt: skip
+TIMES = ("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
+         "finished", "host", "curve_sha256", "sha256")  # fmt: skip
 
 
 def launch(store: Path, *options: str) -> subprocess.Popen:

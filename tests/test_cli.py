@@ -63,6 +63,12 @@ def test_more_tokens_than_the_corpus_holds_are_refused_before_anything_runs(lab_
     assert not list((tmp_path / "runs").glob("[0-9a-f]*"))
 
 
+@pytest.mark.parametrize("own", ["SIZES = 6", "SIZES = [(1, 16, 1)]"])
+def test_a_file_may_call_anything_of_its_own_sizes(lab_command, tmp_path, own):
+    (tmp_path / "own.py").write_text(f"{own}\nfrom tests.tiny import runs\n")
+    assert "4 runs" in lab_command("plan", "own.py").stdout
+
+
 def test_a_corpus_that_is_not_there_fails_its_run_and_says_how_to_get_it(lab_command, tmp_path):
     (tmp_path / "lost.py").write_text(EXPERIMENT.format(tokens=640))
     said = lab_command("run", "lost.py", code=1).stderr

@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
-TIMES = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "finished", "host",
-         "curve_sha256", "sha256"}  # fmt: skip
+TIMES = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
+         "finished", "host", "curve_sha256", "sha256"}  # fmt: skip
 
 
 def shim(folder: Path) -> Path | None:
