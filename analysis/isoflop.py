@@ -19,8 +19,9 @@ CLEAR = 2.0  # standard errors that a valley's curvature must be above zero, els
 # columns that may differ between replicates: seeds, what came out, and where it ran
 OUTCOMES = (
     "run_id seed data_seed init_seed row status loss loss_se bits_per_byte perplexity train_loss "
-    "held_out_tokens seconds wall_seconds tokens_per_second flops_utilization device devices way "
-    "host hostname python jax commit version versions schema created started finished"
+    "held_out_tokens seconds wall_seconds io_seconds compile_seconds tokens_per_second "
+    "flops_utilization device devices way host hostname python jax commit version versions schema "
+    "created started finished asked_for reason"
 ).split()
 
 

@@ -2,7 +2,7 @@
 
 Question: on Shakespeare as bytes, where is the compute-optimal frontier of small Transformers?
 Command:  make run   (python -m lab run experiments.quickstart)
-Cost:     28 runs, 4.3e13 FLOPs, about 11 minutes on two cores
+Cost:     28 runs, 4.3e13 FLOPs, about 7 minutes on two cores
 Answer:   out/quickstart/report.html; expected are exponents near a half, and two methods agreeing
 
 Four budgets spaced by 2, six sizes each, sliding with the budget; two more seeds of two cheap

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis import table
+from analysis import isoflop, table
 from experiments import (
     chinchilla2022,
     coordinates,
@@ -224,3 +224,7 @@ def test_the_coordinate_check_is_drawn(tmp_path):
     found = coordinates.Check((64, 128, 256), 4, layers, layers)
     assert found.spread()["stream"] == pytest.approx(1.02 / 0.99)
     figures.coordinates({"standard": found, "mup": found}).savefig(tmp_path / "x.png")
+
+
+def test_runs_that_differ_in_what_was_measured_alone_are_replicates():
+    assert set(export.MEASURED) <= set(isoflop.OUTCOMES)
