@@ -134,7 +134,9 @@ def overhead(found: dict[str, Any]) -> list[str]:
 
 
 def growth(found: dict[str, Any]) -> list[str]:
-    out = [measured(found), "", "| runs of 4 updates | `lab run`, s | s a run |", "|---|---|---|"]
+    figure = "![Tokens a second over size and context; seconds a run over the runs of a grid]"
+    out = [measured(found), "", f"{figure}(../bench/results/growth.png)", "",
+           "| runs of 4 updates | `lab run`, s | s a run |", "|---|---|---|"]  # fmt: skip
     return out + [f"| {one['runs']:,} | {one['seconds']:.1f} | {one['seconds_a_run']:.2f} |"
                   for one in found["grids"]]  # fmt: skip
 
