@@ -38,6 +38,9 @@ def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[st
             name = f"one run over {most} devices, {way}"
             racing.append(Competitor(name, "spread", told, local.environment(most)))
     if on_cpu and most > 1:
+        name = f"one run on one device of {most} threads"
+        threads = local.environment(1) | {"NPROC": str(most)}
+        racing.append(Competitor(name, "spread", task | {"way": "jit"}, threads))
         name = f"{most} workers, one run each"
         racing.append(Competitor(name, "spread", task | {"way": "jit"}, local.environment(1),
                                  tuple(cores)))  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import data, step
+from lab import counts, data, step
 from lab.config import ModelConfig, OptimConfig, Shape
 from lab.corpora import prepare
 from lab.parameterization import MUP
@@ -141,3 +141,23 @@ def test_the_micro_batch_left_to_us_divides_the_batch(batch, seq_len, width, n_d
     found = step.micro_batch(shape, n_device)
     assert shape.batch_size % found == 0 and found % n_device == 0
     assert step.micro_batch(replace(shape, micro_batch=batch), n_device) == batch  # as asked
+
+
+def test_a_step_holds_little_more_than_its_state_two_gradients_and_one_micro_batch():
+    """By the compiler's count. Activations a token of a block: what each product takes and gives,
+    GELU's tanh, and the attention's weights; of the end, logits and their exponentials."""
+    L, D, V, heads, layers = 128, 64, 256, 2, 2
+    model = ModelConfig(d_model=D, n_layer=layers, n_head=heads, vocab_size=V, seq_len=L,
+                        norm="layernorm", position="learned", activation="gelu")  # fmt: skip
+    shape = Shape(model, OptimConfig(learning_rate=1.0), 32, 0, 4)
+    shape = replace(shape, micro_batch=step.micro_batch(shape))
+    hyper = dict.fromkeys(("learning_rate", "weight_decay", "warmup", "horizon", "cooldown"), 0.0)
+    hyper = {name: jnp.float32(value) for name, value in (hyper | {"final": 0.0}).items()}
+    state = jax.eval_shape(lambda key: step.init_state(shape, key, hyper), jax.random.key(0))
+    tokens = jax.ShapeDtypeStruct((4, 32, L + 1), jnp.int32)
+    train = jax.jit(lambda *a: step.train_steps(shape, *a), donate_argnums=0)
+    found = train.lower(state, tokens, np.int32(4)).compile().memory_analysis()
+    weights = counts.count_params(model).total
+    a_token = layers * (8 * D + 3 * 4 * D + heads * L) + 2 * V
+    needed = 4 * (5 * weights + shape.micro_batch * L * a_token) + 4 * 4 * 32 * (L + 1)
+    assert found.argument_size_in_bytes + found.temp_size_in_bytes < 1.2 * needed
