@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import counts, data, parallel, peak, step
+from lab import counts, data, ops, parallel, peak, step
 from lab.checkpoint import Checkpoints, Restored
 from lab.config import RunConfig, Shape
 from lab.corpora import Corpus
@@ -377,7 +377,8 @@ class Run:
         if not parallel.leads():
             return None
         try:
-            top = peak.of(self.store.root / ".peaks", devices[0], self.config.model.dtype)
+            dtype = ops.multiplied_as(self.config.model.dtype)
+            top = peak.of(self.store.root / ".peaks", devices[0], dtype)
         except (RuntimeError, MemoryError):
             return None
         return counts.flops_exact(self.config.model) * tokens_per_second / (top * len(devices))
