@@ -47,8 +47,8 @@ def main() -> None:
     per_unit = 0.0
     for line in sys.stdin:
         seconds = json.loads(line)["seconds"]
-        if not per_unit:  # once, before the first turn: the first unit was mostly compilation
-            per_unit, _ = timed(work, 1)
+        woken, _ = timed(work, 1)  # while others had their turn caches and memory went elsewhere
+        per_unit = per_unit or woken
         n = max(1, min(MOST, round(seconds / per_unit)))
         spent, processor = timed(work, n)
         per_unit = spent / n

@@ -1,32 +1,39 @@
-"""Do the three approaches of Hoffmann et al. 2022 agree on a grid trained here, on code?
+"""Do the three approaches of Hoffmann et al. 2022 agree on grids trained here, on code and prose?
 
 Question: on the Linux kernel's sources as bytes, the exponents of N and D against C by the envelope
           of final points, by isoFLOP valleys and by the parametric law; and (their figure A1) what
           a cosine longer than the run costs.
-Command:  python -m lab run experiments.chinchilla2022   (:accelerator, :smoke)
-Cost:     laptop: 39 runs, 9.0e13 FLOPs, 19 minutes on two cores as `lab plan` prices it;
-          accelerator: 39 runs, 2.0e17 FLOPs, about an hour at 6e13 FLOP/s
+Command:  python -m lab run experiments.chinchilla2022   (:reviews, :bpe, :accelerator, :smoke)
+Cost:     laptop: 42 runs, 9.4e13 FLOPs, 20 minutes on two cores as `lab plan` prices it;
+          reviews: 32 runs, 4.7e13 FLOPs, 10 minutes; bpe: 32 runs, 4.7e13 FLOPs, 10 minutes;
+          accelerator: 38 runs, 2.0e17 FLOPs, about an hour at 6e13 FLOP/s
 Answer:   expected: all three intervals hold one exponent between 0.45 and 0.6 (with N without the
           embedding and small models, nearer to 0.55); the envelope, of few sizes, the widest. A
-          cosine of 1.1 times the run costs less than the noise between seeds, one of twice the run
-          clearly more. Not expected: a sharp 0.50, over a factor 16 of compute.
+          cosine of 1.25 times the run costs less than the noise between seeds, one of twice the run
+          clearly more. Not expected: a sharp 0.50, over a factor 16 of compute. The rate of the
+          quickstart's rule, found on Shakespeare, is within a factor 2 of the best here.
 
 Five budgets spaced by 2, six sizes each, sliding with the budget, so that most sizes are trained at
 several lengths: the same cells serve all three approaches. Two more seeds of two cells measure the
-noise. One cell again with its cosine 1.1 to 5 times as long as the run.
+noise. One cell again with its cosine 1.25 to 5 times as long as the run; two cells again at half
+and at twice the learning rate. `reviews` is a smaller grid on film reviews as bytes, `bpe` one on
+the kernel in 1,024 byte-pair ids: with the kernel's bytes, what predictions are made from.
 """
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from analysis import envelope, isoflop, table
 from analysis import frontier as frontiers
 from experiments import figures, frontier, quickstart, tables
-from lab import corpora, counts, grid
+from lab import corpora, counts, grid, tokens
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.store import Store
 
-HORIZONS = (1.1, 1.25, 1.5, 2.0, 5.0)  # times the run's own length
+HORIZONS = (1.25, 1.5, 2.0, 5.0)  # times the run's own length
+RATES = (0.5, 2.0)  # times the rule's
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,11 @@ class Size:
     batch_tokens: int
     seq_len: int
     replicated: tuple[tuple[int, int], ...]  # (budget, size): trained with two more seeds each
-    stretched: tuple[int, int]  # (budget, size): trained under longer cosines
+    stretched: tuple[tuple[int, int], ...]  # (budget, size): trained under longer cosines
     min_tokens: int
+    rated: tuple[tuple[int, int], ...] = ()  # (budget, size): also at half and at twice the rate
     corpora: tuple[str, ...] = ("linux-6.1", "python-stdlib")
+    tokenizer: str = "bytes"
     dtype: str = "float32"
 
 
@@ -54,35 +63,43 @@ LARGE = (
     (4, 128, 2), (4, 160, 2), (5, 192, 3), (6, 224, 4), (6, 288, 4), (8, 320, 5), (8, 384, 6),
     (10, 448, 7), (11, 512, 8), (12, 640, 10), (14, 768, 12), (16, 896, 14),
 )  # fmt: skip
+BUDGETS = (4.5e11, 9e11, 1.8e12, 3.6e12, 7.2e12)
+LAPTOP = Size(
+    shapes=SMALL, budgets=BUDGETS, first=(0, 1, 3, 4, 5), sizes=6, batch_tokens=1024, seq_len=128,
+    replicated=((0, 2), (0, 3)), stretched=((1, 3),), min_tokens=900_000, rated=((0, 2), (2, 3)),
+)  # fmt: skip
+SMALLER = replace(LAPTOP, budgets=BUDGETS[:4], first=(0, 1, 3, 4), stretched=())
 SIZES = {
-    "laptop": Size(
-        SMALL, (4.5e11, 9e11, 1.8e12, 3.6e12, 7.2e12), (0, 1, 3, 4, 5), 6, 1024, 128,
-        ((0, 2), (0, 3)), (1, 3), 900_000,
-    ),
+    "laptop": LAPTOP,
+    "reviews": replace(SMALLER, corpora=("movie-reviews", "python-stdlib")),
+    "bpe": replace(SMALLER, first=(0, 1, 2, 3), tokenizer="bpe-1024", min_tokens=500_000),
     "accelerator": Size(
         LARGE, (1e15, 2e15, 4e15, 8e15, 1.6e16), (0, 1, 2, 3, 4), 6, 32_768, 512,
-        ((0, 2), (0, 3)), (1, 3), 10_000_000, dtype="bfloat16",
+        ((0, 2), (0, 3)), ((1, 3),), 10_000_000, dtype="bfloat16",
     ),
     "smoke": Size(
         ((1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1), (1, 48, 1), (2, 48, 1), (2, 64, 2)),
-        (4e9, 8e9, 1.6e10), (0, 1, 2), 4, 256, 32, ((0, 1),), (0, 2), 0, ("python-stdlib",),
+        (4e9, 8e9, 1.6e10), (0, 1, 2), 4, 256, 32, ((0, 1),), ((0, 2),), 0, ((0, 1),),
+        ("python-stdlib",),
     ),
 }  # fmt: skip
 
 
 def text(size: Size) -> DataConfig:
-    corpus = corpora.prepare_first(list(size.corpora))
+    corpus = corpora.prepare_first(list(size.corpora), size.tokenizer)
     return DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4
-    )
+        sha256=corpus.sha256, corpus=corpus.name, tokenizer=size.tokenizer,
+        train_tokens=corpus.n_train, max_epochs=4,
+    )  # fmt: skip
 
 
 def models(size: Size) -> list[ModelConfig]:
-    return grid.ladder(size.shapes, vocab_size=256, seq_len=size.seq_len, dtype=size.dtype)
+    ids = 256 if size.tokenizer == "bytes" else tokens.bpe_size(size.tokenizer)
+    return grid.ladder(size.shapes, vocab_size=ids, seq_len=size.seq_len, dtype=size.dtype)
 
 
-def optim(model: ModelConfig, tokens: int) -> OptimConfig:
-    """The quickstart's rate by size (experiments/rates.py)."""
+def optim(model: ModelConfig, length: int) -> OptimConfig:
+    """The quickstart's rate by size (experiments/rates.py); `RATES` checks it here."""
     return OptimConfig(learning_rate=quickstart.rule(counts.count_params(model).params))
 
 
@@ -99,26 +116,31 @@ def cells(size: Size) -> list[RunConfig]:
     )  # fmt: skip
 
 
-def stretched(cell: RunConfig) -> list[RunConfig]:
-    """A cell under cosines longer than itself. No budget: they are no points of a valley."""
-    return [
-        replace(
-            cell, optim=replace(cell.optim, horizon_steps=round(times * cell.steps)), budget=0.0
-        )
-        for times in HORIZONS
-    ]
+def beside(cell: RunConfig, **optim: float) -> RunConfig:
+    """A cell trained otherwise. No budget: it is no point of a valley."""
+    return replace(cell, optim=replace(cell.optim, **optim), budget=0.0)
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
     grid_of = SIZES[size]
     all_cells = cells(grid_of)
-    at = lambda place: all_cells[place[0] * grid_of.sizes + place[1]]  # noqa: E731
+    at = lambda places: [all_cells[i * grid_of.sizes + j] for i, j in places]  # noqa: E731
     repeated = [
-        replace(at(place), seed=seed, data_seed=seed)
-        for place in grid_of.replicated
+        replace(cell, seed=seed, data_seed=seed)
+        for cell in at(grid_of.replicated)
         for seed in (1, 2)
     ]
-    return all_cells + repeated + stretched(at(grid_of.stretched))
+    longer = [
+        beside(cell, horizon_steps=round(times * cell.steps))
+        for cell in at(grid_of.stretched)
+        for times in HORIZONS
+    ]
+    rated = [
+        beside(cell, learning_rate=times * cell.optim.learning_rate)
+        for cell in at(grid_of.rated)
+        for times in RATES
+    ]
+    return all_cells + repeated + longer + rated
 
 
 def nearest(params: float, budget: float, size: str = "laptop") -> RunConfig:
@@ -142,22 +164,27 @@ def nearest(params: float, budget: float, size: str = "laptop") -> RunConfig:
     )[0]
 
 
+def named(size: str) -> str:
+    """What the table of a size is called."""
+    return "chinchilla2022" if size == "laptop" else f"chinchilla2022-{size}"
+
+
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, the figures and page of the valleys and the law, envelope.png, horizon.png, and in
     words whether the three approaches agree."""
-    name = "chinchilla2022" if size == "laptop" else f"chinchilla2022-{size}"
-    configs = runs(size)
+    name, configs = named(size), runs(size)
     path = tables.table_of(name, store, configs, out)
     everything = table.read(path)
-    cosines = longer_cosines(everything)
-    for line in cosines.said:
-        print(line)
-    figures.horizon(cosines).savefig(out / "horizon.png")
+    if SIZES[size].stretched:
+        cosines = longer_cosines(everything)
+        print("\n".join(cosines.said))
+        figures.horizon(cosines).savefig(out / "horizon.png")
+    print("\n".join(rates_tried(everything)))
     grid_runs = everything.where("budget > 0")
     if len(grid_runs.usable()) < 6:
         print("fewer than six cells are done: no law yet")
         return
-    corpus = corpora.open_corpus(configs[0].data.corpus)
+    corpus = corpora.open_corpus(configs[0].data.corpus, configs[0].data.tokenizer)
     nats = {key: found["nats_per_token"] for key, found in corpus.baselines.items()}
     frontier.write(
         out, f"Compute-optimal Transformers on {corpus.name} ({size})",
@@ -167,17 +194,26 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     three_approaches(grid_runs, out)
 
 
+def answer(path: Path) -> str:
+    found = frontier.analyse(table.read(path, where="budget > 0"))
+    return frontier.brief(found, [first_approach(found)[1]])
+
+
+def first_approach(found: frontier.Found) -> tuple[envelope.Envelope, frontiers.Frontier]:
+    traced = envelope.trace(found.runs, points="final")
+    return traced, frontiers.from_envelope(traced, found.price)
+
+
 def three_approaches(runs: table.Runs, out: Path) -> None:
     """Approach 1 beside the other two: envelope.png, and each pair in words."""
     from analysis import figures_envelope
 
     found = frontier.analyse(runs)
     try:
-        traced = envelope.trace(runs, points="final")
+        traced, first = first_approach(found)
     except ValueError as error:
         print(f"approach 1 (envelope of final points) has no answer: {error}")
         return
-    first = frontiers.from_envelope(traced, found.price)
     figures_envelope.envelope(traced, first).savefig(out / "envelope.png")
     print(f"{first.method:<29} N ~ C^{first.params_exponent}   D ~ C^{first.tokens_exponent}   "
           f"[{first.status}]")  # fmt: skip
@@ -202,14 +238,15 @@ def longer_cosines(runs: table.Runs) -> Cosines:
     times = used.column("horizon_steps") / used.column("steps")
     longer = times > 1.001
     noise, source = float("nan"), ""
-    if (~longer).sum() > 5:
-        iso = isoflop.optima(used.select(~longer))
+    cells = used.column("budget") > 0
+    if cells.sum() > 5:
+        iso = isoflop.optima(used.select(cells))
         noise, source = iso.sigma, iso.sigma_source
     if not longer.any():
         return Cosines((), (), noise, source, ("no run under a longer cosine is done yet",))
     like = used.select(longer)
     same = ~longer & (used.params == like.params[0]) & (used.tokens == like.tokens[0])
-    same &= used.column("seed") == 0
+    same &= cells & (used.column("seed") == 0)
     pairs = sorted(zip(times[longer | same], used.loss[longer | same], strict=True))
     base = [loss for time, loss in pairs if time < 1.001]
     said = [f"cosine {time:.3g} × the run: {loss:.4f} nats"
@@ -219,3 +256,22 @@ def longer_cosines(runs: table.Runs) -> Cosines:
     found_times, losses = zip(*pairs, strict=True)
     return Cosines(tuple(map(float, found_times)), tuple(map(float, losses)), noise, source,
                    tuple(said))  # fmt: skip
+
+
+def rates_tried(runs: table.Runs) -> list[str]:
+    """The losses of each cell that was trained at other rates too, in words."""
+    used = runs.usable()
+    params, lengths, rate = used.params, used.tokens, used.column("learning_rate")
+    plain = (used.column("seed") == 0) & (used.column("horizon_steps") == used.column("steps"))
+    said = []
+    for n, d in sorted({(n, d) for n, d in zip(params, lengths, strict=True)}):
+        cell = plain & (params == n) & (lengths == d)
+        at, losses = rate[cell], used.loss[cell]
+        rule = at[used.column("budget")[cell] > 0]
+        if len(at) < 2 or not len(rule):
+            continue
+        best = at[np.argmin(losses)]
+        tried = ", ".join(f"{r:.3g}: {y:.4f}" for r, y in sorted(zip(at, losses, strict=True)))
+        said.append(f"rates at N={n:,.0f}, D={d:,.0f}: {tried}; the rule's {rule[0]:.3g} is "
+                    f"{rule[0] / best:.2g} times the best of these")  # fmt: skip
+    return said or ["no cell is done at other rates yet"]

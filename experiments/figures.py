@@ -51,7 +51,79 @@ def horizon(cosines: Any):
 
 
 @styled
+def dtypes(found: Any):
+    """How far each cell's loss in bfloat16 is from the float32 one, by size."""
+    band = 200 * np.sqrt(2) * found.noise
+    text = ("Points: cells of one grid trained with products of bfloat16 and of float32 numbers, "
+            "equal in all else. Band: ± 2 standard deviations of the gap between two seeds, "
+            f"{band:.2g} % ({found.source}). Line: the mean.")  # fmt: skip
+    fig, ax, foot = sheet(5.8, 3.8, text)
+    ax.axhspan(-band, band, color=FAINT, alpha=0.35, lw=0)
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.axhline(100 * found.gap.mean(), color=METHOD_COLOURS[1], lw=1.4)
+    budgets = np.unique(np.round(np.log2(found.flops), 1))
+    for level, colour in zip(budgets, sequence(len(budgets)), strict=True):
+        at = np.isclose(np.log2(found.flops), level, atol=0.1)
+        ax.plot(found.params[at], 100 * found.gap[at], ls="", color=colour, **POINT,
+                label=f"{2.0**level:.2g}")  # fmt: skip
+    ax.set(xscale="log", xlabel="params (hidden + readout)", ylabel="bfloat16 over float32, %",
+           title="What bfloat16 products do to the final loss")  # fmt: skip
+    count_axis(ax.xaxis, *ax.get_xlim())
+    ax.legend(title="FLOPs", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
 def known_entropy(answers: list):
+    """One panel a kind of language: E over the known floor for each seed, a bar an estimator."""
+    kinds = list(dict.fromkeys(found.kind for found in answers))
+    objective = next(iter(answers[0].estimates))[0]
+    estimators = [one for one in answers[0].estimates if one[0] == objective]
+    text = (f"Each row is a language of its own with a grid of {len(answers[0].runs)} trained "
+            "models. Bars: the 95 % interval of the floor E of Chinchilla's law fitted to them "
+            f"({objective}), by how it is made; points: E itself; line: the known entropy of "
+            "the held-out windows. Arrows: the interval goes on. In the titles: how often the "
+            "known floor is inside.")  # fmt: skip
+    fig, axes, foot = sheet(5.2 * len(kinds) + 1.2, 4.6, text, columns=len(kinds))
+    for ax, kind in zip(np.atleast_1d(axes), kinds, strict=True):
+        mine = [found for found in answers if found.kind == kind]
+        off = 100 * np.array([found.estimates[estimators[0]].value / found.floor - 1
+                              for found in mine])  # fmt: skip
+        reach = 1.3 * max(2.0, np.abs(off).max())
+        for place, how in enumerate(estimators):
+            for row, found in enumerate(mine):
+                interval_bar(ax, found.estimates[how], found.floor,
+                             row + 0.25 * (place - 1), METHOD_COLOURS[place], reach)  # fmt: skip
+        held = (f"{how[1]} {sum(f.estimates[how].holds(f.floor) for f in mine)}/{len(mine)}"
+                for how in estimators)  # fmt: skip
+        ax.axvline(0, color=INK, lw=1.2)
+        ax.set(xlim=(-reach, reach), ylim=(len(mine) - 0.5, -0.5), ylabel="seed",
+               xlabel="E over the known floor, %", title=f"{kind}: {', '.join(held)}")  # fmt: skip
+        ax.set_yticks(range(len(mine)))
+        ax.grid(visible=False, axis="y")
+    handles = [Line2D([], [], color=METHOD_COLOURS[i], lw=2, label=how[1])
+               for i, how in enumerate(estimators)]  # fmt: skip
+    np.atleast_1d(axes)[-1].legend(handles=handles, title="interval", loc="upper left",
+                                   bbox_to_anchor=(1.0, 1.0))  # fmt: skip
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+def interval_bar(ax, found: Any, floor: float, y: float, colour: str, reach: float) -> None:
+    """An estimate and its interval in % of the floor, cut at ±`reach` with an arrow."""
+    low, value, high = (100 * (end / floor - 1) for end in (found.low, found.value, found.high))
+    ends = np.clip([low, high], -reach, reach)
+    ax.plot(ends, [y, y], color=colour, lw=1.6, solid_capstyle="butt", alpha=0.9)
+    for end, mark, cut in ((ends[0], "<", low < -reach), (ends[1], ">", high > reach)):
+        if cut:
+            ax.plot(end, y, marker=mark, ms=3.5, color=colour, clip_on=False, mew=0)
+    if abs(value) < reach:
+        ax.plot(value, y, color=colour, marker="o", ms=3.2, mew=0)
+
+
+@styled
+def floors(answers: list):
     """One panel a language: loss by tokens, a line a size, the known floor and the fitted E."""
     text = "Points: runs. Lines: the fitted law at each size. Dashed: the known floor of the "
     text += "held-out windows. Band: 95 % of the fitted E. "
@@ -59,25 +131,54 @@ def known_entropy(answers: list):
                       f"[{found.fitted.status}]" for found in answers) + "."  # fmt: skip
     fig, axes, foot = sheet(5.0 * len(answers) + 0.8, 4.0, text, columns=len(answers))
     for ax, found in zip(np.atleast_1d(axes), answers, strict=True):
-        sizes = np.unique(found.runs.params)
+        sizes, estimate = np.unique(found.runs.params), next(iter(found.estimates.values()))
         at = np.geomspace(found.runs.tokens.min(), found.runs.tokens.max() * 1.5, 60)
         for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
             rows = found.runs.params == params
             ax.plot(found.runs.tokens[rows], found.runs.loss[rows], ls="", color=colour, **POINT,
                     label=human(float(f"{params:.3g}")))  # fmt: skip
             ax.plot(at, found.fitted.law.loss(np.full_like(at, params), at), color=colour, lw=1.1)
-        ends = np.clip([found.low, found.high], 0.9 * found.floor, None)
+        ends = np.clip([estimate.low, estimate.high], 0.9 * found.floor, None)
         ax.axhspan(*ends, color=METHOD_COLOURS[1], alpha=0.18, lw=0)
         ax.axhline(found.floor, color=INK, lw=1.2, ls=(0, (5, 3)))
         ax.set(xscale="log", yscale="log", xlabel="tokens", ylabel="loss (nats/token)",
                title=found.language.rpartition("-")[0])  # fmt: skip
-        low = min(found.floor, max(found.low, 0.9 * found.floor))
+        low = min(found.floor, max(estimate.low, 0.9 * found.floor))
         ax.set_ylim(low / 1.01, found.runs.loss.max() * 1.01)
         count_axis(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, not_ok(*(found.fitted for found in answers)))
+    return fig
+
+
+@styled
+def walk(steps: list):
+    """The exponent of N after each step from Kaplan's way to Chinchilla's, by two methods."""
+    text = ("Exponent a of N ~ C^a with 95 % intervals, on one text and one ladder of sizes. From "
+            "left to right one difference between Kaplan et al. 2020 and Hoffmann et al. 2022 is "
+            "taken back after another. Dashed: what the two papers found.")  # fmt: skip
+    fig, ax, foot = sheet(6.4, 4.0, text)
+    for number, (of, label) in enumerate((("valley", "isoFLOP valleys"), ("law", "fitted law"))):
+        fronts = [getattr(step, of).params_exponent for step in steps]
+        at = np.arange(len(steps)) + 0.14 * (number - 0.5)
+        value = np.array([front.value for front in fronts])
+        ends = np.array([[front.value - front.low, front.high - front.value] for front in fronts])
+        ax.errorbar(at, value, np.nan_to_num(ends.T), color=METHOD_COLOURS[number], label=label,
+                    capsize=3, lw=1.2, **POINT)  # fmt: skip
+    for level, paper in ((0.73, "Kaplan 2020"), (0.5, "Hoffmann 2022")):
+        ax.axhline(level, color=INK, lw=0.8, ls=(0, (5, 3)))
+        ax.annotate(paper, (1.0, level), xycoords=("axes fraction", "data"), xytext=(4, 0),
+                    textcoords="offset points", va="center", fontsize=8, color=INK)  # fmt: skip
+    names = {"kaplan": "Kaplan's way", "readout": "+ readout\ncounted",
+             "warm-up": "+ short\nwarm-up", "decay": "+ decay to\neach run's end"}  # fmt: skip
+    ax.set_xticks(range(len(steps)), labels=[names[step.name] for step in steps])
+    ax.set(ylabel="a in N ~ C^a", title="From Kaplan's exponent to Chinchilla's")
+    ax.grid(visible=False, axis="x")
+    ax.legend(loc="upper right")
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, not_ok(*(step.law for step in steps)))
     return fig
 
 

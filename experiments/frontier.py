@@ -3,6 +3,7 @@
 Not an experiment of its own: what any isoFLOP experiment's report(store, out) calls.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def answer(found: Found) -> list[str]:
         if front.status != "ok":
             said.append(f"  {front.message}")
     return [*said, frontiers.agree(found.valley, found.parametric)]
+
+
+def brief(found: Found, others: Sequence[frontiers.Frontier] = ()) -> str:
+    """`answer` in one sentence; `others` are frontiers by other methods."""
+    fronts = [found.valley, found.parametric, *others]
+    exponents = ", ".join(
+        f"{front.params_exponent} by {front.method}"
+        + (f" [{front.status}]" if front.status != "ok" else "")
+        for front in fronts
+    )
+    verdict = frontiers.agreement(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip()
+    noise = f"noise between seeds {100 * found.iso.sigma:.2g} %"
+    return f"{len(found.runs.usable())} runs; N ~ C^a, a = {exponents}; {verdict}; {noise}"
 
 
 def write(

@@ -1,23 +1,26 @@
 """Is the floor E of a fitted scaling law the entropy of the data, where that is known?
 
-Question: on two synthetic languages whose entropy rate is computed (a Markov source; a grammar with
-          a hierarchy of rules), does the 95 % interval of the fitted E hold the known floor, and
-          does any run end below it?
+Question: on synthetic languages whose entropy rate is computed (Markov sources; grammars with a
+          hierarchy of rules), does the 95 % interval of the fitted E hold the known floor, as often
+          as it says, by which estimator, and does any run end below it?
 Command:  python -m lab run experiments.known_entropy   (:accelerator, :smoke)
-Cost:     laptop: 40 runs, 4.7e13 FLOPs, 10 minutes on two cores as `lab plan` prices it;
-          accelerator: 40 runs, 3.0e16 FLOPs, about half an hour
+Cost:     laptop: 320 runs, 5.4e13 FLOPs, 11 minutes on two cores as `lab plan` prices it;
+          accelerator: 320 runs, 1.5e17 FLOPs, about an hour at 6e13 FLOP/s
 Answer:   expected: no run below the floor by more than the evaluation's noise. For the Markov
-          source, which the larger models all but learn, E within 2 % of the floor and its interval
-          holding it. For the grammar, whose upper levels are learned late, E too HIGH and its
-          interval too narrow: a law fitted before a level is learned takes that level's entropy
-          for part of the floor.
+          sources, which the larger models all but learn, E within 2 % of the floor and the interval
+          holding it for at least 8 of 10 seeds. For the grammars, whose upper levels are learned
+          late, E too HIGH and its interval too narrow: a law fitted before a level is learned takes
+          that level's entropy for part of the floor.
 
-Each language: four sizes by four lengths, and two more seeds of two cells. Losses are compared with
-the floor of the very held-out windows: the entropy rate, the first targets of a window whose
-context is cut, and how far the held-out text happens to lie from the mean.
+Ten languages of each kind: each seed draws a language, the initial weights and the order of the
+data, and trains every size at every length once; the law is fitted to each seed alone, as someone
+with one grid would. Losses are compared with the floor of the very held-out windows: the entropy
+rate, the first targets of a window whose context is cut, and how far the held-out text happens to
+lie from the mean.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,56 +33,67 @@ from lab.config import DataConfig, OptimConfig, RunConfig
 from lab.languages import parse_language
 from lab.store import Store
 
+ESTIMATORS = tuple(  # (objective, kind of interval); the first is what `analysis fit` does alone
+    (objective, kind)
+    for objective in ("huber-log", "ls-log")
+    for kind in ("profile", "pairs", "wild")
+)
+RESAMPLES = 400
+
 
 @dataclass(frozen=True)
 class Size:
     """One grid: languages, models, and tokens."""
 
-    languages: tuple[str, ...]
+    languages: tuple[str, ...]  # names, for each seed
     shapes: tuple[tuple[int, int, int], ...]
     tokens: tuple[int, ...]
     batch_tokens: int
     seq_len: int
-    replicated: tuple[tuple[int, int], ...]  # (shape, tokens) with two more seeds
+    seeds: int
 
 
 SIZES = {
     "laptop": Size(
-        ("markov:40-2-6-0-8000000", "grammar:32-8-2-5-0-8000000"),
-        ((2, 16, 1), (2, 32, 2), (2, 64, 4), (3, 96, 6)),
-        (500_000, 1_000_000, 2_000_000, 4_000_000), 1024, 64, ((1, 0), (1, 1)),
+        ("markov:24-2-4-{seed}-2000000", "grammar:16-4-2-4-{seed}-2000000"),
+        ((2, 16, 1), (2, 24, 1), (2, 32, 2), (2, 48, 3)),
+        (250_000, 500_000, 1_000_000, 2_000_000), 1024, 64, 10,
     ),
     "accelerator": Size(
-        ("markov:44-2-12-0-64000000", "grammar:64-16-2-6-0-64000000"),
+        ("markov:44-2-12-{seed}-32000000", "grammar:64-16-2-6-{seed}-32000000"),
         ((4, 64, 2), (4, 128, 2), (6, 256, 4), (8, 384, 6)),
-        (8_000_000, 16_000_000, 32_000_000, 64_000_000), 8192, 128, ((1, 0), (1, 1)),
+        (4_000_000, 8_000_000, 16_000_000, 32_000_000), 8192, 128, 10,
     ),
     "smoke": Size(
-        ("markov:8-2-3-0-50000", "grammar:8-3-2-3-0-50000"),
+        ("markov:8-2-3-{seed}-50000", "grammar:8-3-2-3-{seed}-50000"),
         ((1, 8, 1), (1, 16, 1), (1, 32, 1)),
-        (10_000, 20_000, 40_000), 256, 16, ((0, 0),),
+        (10_000, 20_000, 40_000), 256, 16, 2,
     ),
 }  # fmt: skip
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
-    return [config for name in SIZES[size].languages for config in of_language(SIZES[size], name)]
+    of = SIZES[size]
+    return [
+        config
+        for name in of.languages
+        for seed in range(of.seeds)
+        for config in of_language(of, name.format(seed=seed), seed)
+    ]
 
 
-def of_language(size: Size, name: str) -> list[RunConfig]:
+def of_language(size: Size, name: str, seed: int) -> list[RunConfig]:
     corpus = corpora.prepare(name, quiet=True)
     data = DataConfig(sha256=corpus.sha256, corpus=name, train_tokens=corpus.n_train)
     ladder = grid.ladder(size.shapes, vocab_size=corpus.vocab_size, seq_len=size.seq_len)
-    cells = [
+    return [
         RunConfig(
             model=model, optim=OptimConfig(learning_rate=rate(counts.count_params(model).params)),
-            data=data, tokens=tokens, batch_tokens=size.batch_tokens,
+            data=data, tokens=tokens, batch_tokens=size.batch_tokens, seed=seed, data_seed=seed,
         )
         for model in ladder
         for tokens in size.tokens
     ]  # fmt: skip
-    at = [cells[i * len(size.tokens) + j] for i, j in size.replicated]
-    return cells + [replace(cell, seed=seed, data_seed=seed) for cell in at for seed in (1, 2)]
 
 
 def rate(params: int) -> float:
@@ -88,35 +102,57 @@ def rate(params: int) -> float:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """E by one estimator, nats per token, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    status: str
+
+    @property
+    def says(self) -> bool:
+        """Whether the fit claims anything."""
+        return self.status not in ("unidentified", "failed")
+
+    def holds(self, floor: float) -> bool:
+        return self.low <= floor <= self.high
+
+
+@dataclass(frozen=True)
 class Answer:
     """A language's law beside its known floor; losses in nats per token."""
 
     language: str
     runs: table.Runs
-    fitted: fit.Fit
+    fitted: fit.Fit  # by the first estimator
+    estimates: dict[tuple[str, str], Estimate]
     floor: float  # of the held-out windows
     entropy_rate: float
-    low: float  # 95 % of the fitted E
-    high: float
     excess: float  # the least loss of any run over the floor
     noise: float  # standard error of that, from the held-out text
 
     @property
+    def kind(self) -> str:
+        return self.language.partition(":")[0]
+
+    @property
     def said(self) -> str:
-        law, inside = self.fitted.law, self.low <= self.floor <= self.high
-        verdict = "holds it" if inside else "does NOT hold it"
-        if self.fitted.status in ("unidentified", "failed"):
+        found = self.estimates[ESTIMATORS[0]]
+        verdict = "holds it" if found.holds(self.floor) else "does NOT hold it"
+        if not found.says:
             verdict = "and says nothing"
         said = (
             f"{self.language}: known floor {self.floor:.4f} nats/token (entropy rate "
-            f"{self.entropy_rate:.4f}); fitted E = {law.E:.4f} ({self.low:.4f}, {self.high:.4f}) "
-            f"{verdict} [{self.fitted.status}]; the best run ends {self.excess:+.4f} from the floor"
+            f"{self.entropy_rate:.4f}); fitted E = {found.value:.4f} ({found.low:.4f}, "
+            f"{found.high:.4f}) {verdict} [{found.status}]; the best run ends {self.excess:+.4f} "
+            "from the floor"
         )
         below = self.excess < -2 * self.noise
         return said + (", BELOW it: something leaks" if below else "")
 
 
-def answer(runs: table.Runs, name: str, seq_len: int) -> Answer:
+def answer(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> Answer:
     """What the rows of one language say.
 
     The floor is that of the windows, plus how much the held-out text is more surprising to the
@@ -128,28 +164,75 @@ def answer(runs: table.Runs, name: str, seq_len: int) -> Answer:
         (corpus.baselines[key]["nats_per_token"] for key in ("source", "entropy_rate")),
     )
     floor = language.floor(seq_len) + source - mean
-    fitted = uncertainty.intervals(fit.fit(Chinchilla, runs))
-    low, high = fitted.interval("E")
+    estimates, first = {}, None
+    for objective in dict.fromkeys(objective for objective, _ in estimators):
+        fitted = fit.fit(Chinchilla, runs, objective=objective)
+        for kind in (kind for own, kind in estimators if own == objective):
+            judged = uncertainty.intervals(fitted, kind, RESAMPLES)
+            first = first or judged
+            ends = judged.interval("E")
+            estimates[objective, kind] = Estimate(judged.law.E, *ends, judged.status)
     used = runs.usable()
     best = int(np.argmin(used.loss))
     noise = float(used.column("loss_se")[best])
-    return Answer(name, used, fitted, floor, mean, low, high, float(used.loss[best]) - floor, noise)
+    excess = float(used.loss[best]) - floor
+    return Answer(name, used, first, estimates, floor, mean, excess, noise)
+
+
+def coverage(answers: Sequence[Answer]) -> list[str]:
+    """For each kind of language and estimator: how often the interval held the floor, how far E was
+    from it."""
+    said = []
+    for kind in dict.fromkeys(found.kind for found in answers):
+        mine = [found for found in answers if found.kind == kind]
+        for estimator in mine[0].estimates:
+            pairs = [(found.estimates[estimator], found.floor) for found in mine]
+            held = sum(one.holds(floor) for one, floor in pairs)
+            off = np.array([one.value / floor - 1 for one, floor in pairs])
+            wide = np.median([(one.high - one.low) / floor for one, floor in pairs])
+            silent = sum(not one.says for one, _ in pairs)
+            said.append(
+                f"{kind}, {' with '.join(estimator)} intervals: the floor is inside {held} of "
+                f"{len(pairs)}; E is off by {100 * np.median(off):+.2f} % in the middle, at most "
+                f"{100 * np.abs(off).max():.2f} %; median width {100 * wide:.2f} % of the floor"
+                + (f"; {silent} fits say nothing" if silent else "")
+            )
+    return said
+
+
+def answered(path: Path, size: str) -> list[Answer]:
+    """The languages of a table that have runs enough."""
+    found = table.read(path).by("corpus").items()
+    return [
+        answer(rows, language, SIZES[size].seq_len)
+        for language, rows in found
+        if len(rows.usable()) >= 6
+    ]
+
+
+def answer_of(path: Path) -> str:
+    """The coverage of the default estimator, by kind of language."""
+    answers = answered(path, "laptop")
+    below = sum("BELOW" in found.said for found in answers)
+    first = " with ".join(ESTIMATORS[0])
+    said = [line for line in coverage(answers) if first in line]
+    return "; ".join([*said, f"{below} of {len(answers)} grids have a run below the floor"])
 
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
-    """runs.csv, known_entropy.png and a sentence a language."""
+    """runs.csv, known_entropy.png, floors.png, a sentence a language and one an estimator."""
     name = "known_entropy" if size == "laptop" else f"known_entropy-{size}"
     path = tables.table_of(name, store, runs(size), out)
-    found = table.read(path).by("corpus")
-    answers = []
-    for language, rows in found.items():
-        if len(rows.usable()) < 6:
-            print(f"{language}: fewer than six runs are done, no law yet")
-            continue
-        answers.append(answer(rows, language, SIZES[size].seq_len))
-        print(answers[-1].said)
-        if answers[-1].fitted.status != "ok":
-            print(f"  {answers[-1].fitted.message}")
-    if answers:
+    answers = answered(path, size)
+    for found in answers:
+        print(found.said)
+        if found.fitted.status != "ok":
+            print(f"  {found.fitted.message}")
+    if not answers:
+        print("fewer than six runs of each language are done: no law yet")
+    else:
+        print("\n".join(coverage(answers)))
         figures.known_entropy(answers).savefig(out / "known_entropy.png")
-        print(f"figure in {out}")
+        first = {found.kind: found for found in reversed(answers)}
+        figures.floors(list(first.values())[::-1]).savefig(out / "floors.png")
+        print(f"figures in {out}")

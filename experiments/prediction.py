@@ -27,7 +27,7 @@ import tyro
 
 from analysis import cost, fit, table, uncertainty
 from analysis.laws import Chinchilla
-from experiments import chinchilla2022, sealed
+from experiments import chinchilla2022, sealed, tables
 from experiments.sealed import SealError
 from lab import cli, counts, export
 from lab.config import RunConfig, from_json, to_json
@@ -87,20 +87,21 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
 
 
 def seal(
-    *, table: Path = HERE / "results" / "chinchilla2022.csv",
-    size: Literal["laptop", "accelerator", "smoke"] = "laptop",
+    *, table: Path | None = None,
+    size: Literal["laptop", "reviews", "bpe", "accelerator", "smoke"] = "laptop",
     beyond: float = BEYOND, store: Folder = Path("runs"), file: File = FILE,
     unless_sealed: bool = False,
 ) -> int:  # fmt: skip
     """Write down what the law of a table says of a run that nobody has begun.
 
     Args:
-      table: the run table of the smaller runs (`lab export`).
+      table: the run table of the smaller runs; None: the committed one of that size.
       size: of experiments.chinchilla2022, whose models and data the run takes.
       beyond: its budget over the table's largest.
       unless_sealed: do nothing when a prediction of this size was sealed before.
     """
     rows = sealed.read(file)
+    table = table or tables.kept(chinchilla2022.named(size))
     name = f"chinchilla2022:{size}"
     before = [row for row in sealed.sealed_rows(rows) if row["experiment"] == name]
     if unless_sealed and before:
@@ -230,6 +231,13 @@ def check(*, file: File = FILE) -> int:
         print(told(row, done.get(row["run_id"])))
     print(f"{len(rows)} rows of {file} are as they were written")
     return 0
+
+
+def answer(file: Path) -> str:
+    """Each sealed prediction beside what was measured."""
+    rows = sealed.read(file)
+    done = sealed.scored(rows)
+    return "; ".join(told(row, done.get(row["run_id"])) for row in sealed.sealed_rows(rows))
 
 
 def runs(file: Path = FILE) -> list[RunConfig]:

@@ -12,6 +12,7 @@ cells measure the noise between runs. The learning rate follows `rule` (experime
 from dataclasses import replace
 from pathlib import Path
 
+from analysis import table
 from experiments import frontier
 from lab import corpora, counts, export, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
@@ -59,6 +60,10 @@ def runs() -> list[RunConfig]:
     )
     repeated = [cells[budget * SIZES + size] for budget, size in REPLICATED]
     return cells + [replace(c, seed=seed, data_seed=seed) for c in repeated for seed in (1, 2)]
+
+
+def answer(path: Path) -> str:
+    return frontier.brief(frontier.analyse(table.read(path)))
 
 
 def report(store: Store, out: Path) -> None:

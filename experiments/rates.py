@@ -45,6 +45,15 @@ def corners(table: Path) -> dict[tuple[float, int], tuple[float, dict[float, flo
     return {cell: (quickstart.rule(cell[1]), losses) for cell, losses in found.items()}
 
 
+def answer(path: Path) -> str:
+    said = []
+    for (budget, params), (rule, losses) in sorted(corners(path).items()):
+        best = min(losses, key=losses.get)
+        said.append(f"N={params:,} at {budget:.2g} FLOPs: best {best:g}, rule {rule:.3g} "
+                    f"({rule / best:.2f} ×)")  # fmt: skip
+    return "; ".join(said)
+
+
 def report(store: Store, out: Path) -> None:
     export.write(export.rows(store, runs(), "rates"), out / "rates.csv")
     for (budget, params), (rule, losses) in sorted(corners(out / "rates.csv").items()):

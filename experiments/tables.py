@@ -14,27 +14,36 @@ from lab.store import Store
 RESULTS = Path(__file__).parent / "results"
 
 
+def kept(name: str) -> Path:
+    """Where the table of an experiment is committed."""
+    return RESULTS / f"{name}.csv"
+
+
 def table_of(name: str, store: Store, configs: Sequence[RunConfig], out: Path) -> Path:
-    """`out`/runs.csv: the finished runs of the store (and `out`/curves.csv), or, where there are
-    none, experiments/results/NAME.csv. It says which, and how many of the grid are missing.
+    """`out`/runs.csv and curves.csv: the finished runs of the store, or, where there are none,
+    experiments/results/NAME.csv (and NAME-curves.csv where an experiment keeps its curves). It says
+    which, and how many of the grid are missing.
 
     Raises:
       ValueError: neither is there.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path, kept = out / "runs.csv", RESULTS / f"{name}.csv"
+    path, committed = out / "runs.csv", kept(name)
     found = export.rows(store, configs, name)
     if found:
         export.write(found, path)
         export.write_curves(store, configs, out / "curves.csv")
         left = f"; {len(configs) - len(found)} are missing" if len(found) < len(configs) else ""
         print(f"{name}: {len(found)} of {len(configs)} runs, from the store {store.root}{left}")
-    elif kept.exists():
-        shutil.copyfile(kept, path)
-        print(f"{name}: the store {store.root} holds none of its runs; from {kept}, as committed")
+    elif committed.exists():
+        shutil.copyfile(committed, path)
+        if kept(f"{name}-curves").exists():
+            shutil.copyfile(kept(f"{name}-curves"), out / "curves.csv")
+        print(f"{name}: the store {store.root} holds none of its runs; from {committed}, "
+              "as committed")  # fmt: skip
     else:
         raise ValueError(
-            f"{name}: the store {store.root} holds none of its runs and there is no {kept}; train "
-            f"them with `python -m lab run experiments.{name.replace('-', ':')}`"
+            f"{name}: the store {store.root} holds none of its runs and there is no {committed}; "
+            f"train them with `python -m lab run experiments.{name.replace('-', ':')}`"
         )
     return path

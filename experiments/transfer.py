@@ -186,6 +186,20 @@ def drift(widths: dict[Key, Best], kind: str) -> str:
             f"width^{exponent:.2f}{ends}")  # fmt: skip
 
 
+def answer(path: Path) -> str:
+    of = SIZES["laptop"]
+    widths, batches = settings(path, of)
+    moved = [drift(widths, kind) for kind in of.rates]
+    first, last = min(of.batches), max(of.batches)
+    risen = [
+        batches["batch", params, tokens, last].rate / batches["batch", params, tokens, first].rate
+        for kind, params, tokens, batch in batches
+        if batch == first
+    ]  # fmt: skip
+    return (f"{'; '.join(moved)}. With {last // first} times the batch the best rate is "
+            f"{min(risen):.2g} to {max(risen):.2g} times as high")  # fmt: skip
+
+
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, widths.png, batches.png, coordinates.png, and what they say."""
     of, name = SIZES[size], "transfer" if size == "laptop" else f"transfer-{size}"

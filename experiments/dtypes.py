@@ -1,0 +1,82 @@
+"""Does a run end elsewhere when its products are made of bfloat16 numbers?
+
+Question: the quickstart's grid again with dtype bfloat16 (weights, moments and sums stay float32):
+          how far is each cell's loss from the float32 one, beside the noise between seeds?
+Command:  python -m lab run experiments.dtypes
+Cost:     28 runs, 4.3e13 FLOPs, about 7 minutes on two cores; the float32 ones are the quickstart's
+Answer:   expected: no difference in the mean beyond the noise of a mean of 28, and single cells
+          apart by less than two seeds are, since both began with one seed.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis import isoflop, table
+from experiments import figures, quickstart, tables
+from lab import export
+from lab.config import RunConfig
+from lab.store import Store
+
+
+def runs() -> list[RunConfig]:
+    return [replace(c, model=replace(c.model, dtype="bfloat16")) for c in quickstart.runs()]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Cells in both dtypes; `gap` is log(bfloat16 loss / float32 loss)."""
+
+    params: np.ndarray
+    flops: np.ndarray
+    gap: np.ndarray
+    noise: float  # standard deviation of log loss between seeds, in float32
+    source: str  # of the noise
+
+    @property
+    def said(self) -> str:
+        n, mean, spread = len(self.gap), self.gap.mean(), float(np.sqrt(np.mean(self.gap**2)))
+        error = self.gap.std(ddof=1) / np.sqrt(n)
+        inside = abs(mean) <= 2 * error and spread <= np.sqrt(2) * self.noise
+        return (
+            f"{n} cells: bfloat16 ends {100 * mean:+.3f} % from float32 (standard error "
+            f"{100 * error:.3f} %), single cells {100 * spread:.2f} % apart; two seeds are "
+            f"{100 * np.sqrt(2) * self.noise:.2f} % apart ({self.source}): "
+            + ("within the noise" if inside else "NOT within the noise")
+        )
+
+
+def compared(bfloat16: table.Runs, float32: table.Runs) -> Compared:
+    """Each cell beside the run that differs in dtype alone.
+
+    Raises:
+      ValueError: a cell has no such run.
+    """
+    names = ("params", "tokens", "seed", "data_seed", "batch_tokens", "learning_rate")
+    mine, theirs = bfloat16.usable(), float32.usable()
+    key = lambda runs: list(zip(*(runs.column(name) for name in names), strict=True))  # noqa: E731
+    loss = dict(zip(key(theirs), theirs.loss, strict=True))
+    if missing := [one for one in key(mine) if one not in loss]:
+        without = dict(zip(names, missing[0], strict=True))
+        raise ValueError(f"{float32.source} has no run with {without}")
+    found = isoflop.optima(theirs)
+    gap = np.log(mine.loss / [loss[one] for one in key(mine)])
+    return Compared(mine.params, mine.flops, gap, found.sigma, found.sigma_source)
+
+
+def answer(path: Path) -> str:
+    return compared(table.read(path), table.read(tables.kept("quickstart"))).said
+
+
+def report(store: Store, out: Path) -> None:
+    """runs.csv, float32.csv, dtypes.png and the verdict."""
+    mine = table.read(tables.table_of("dtypes", store, runs(), out))
+    rows = export.rows(store, quickstart.runs(), "quickstart")
+    path = tables.kept("quickstart")
+    if len(rows) == len(runs()):
+        path = out / "float32.csv"
+        export.write(rows, path)
+    found = compared(mine, table.read(path))
+    print(f"{found.said}\nfloat32 from {path}")
+    figures.dtypes(found).savefig(out / "dtypes.png")

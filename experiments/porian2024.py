@@ -1,0 +1,175 @@
+"""Why did Kaplan et al. 2020 find another exponent than Hoffmann et al. 2022? On runs of our own.
+
+Question: N ~ C^a on one text and one ladder of sizes, first as Kaplan et al. measured it, then with
+          one difference after another taken back, as Porian et al. 2024 (arXiv 2406.19146) did:
+          how far does each move a?
+Command:  python -m lab run experiments.porian2024   (:smoke), after experiments.chinchilla2022,
+          whose cells are the last step
+Cost:     laptop: 20 runs, 5.1e13 FLOPs, 11 minutes on two cores as `lab plan` prices it
+Answer:   expected: a near 0.7 at first and near 0.55 at the end; most of the way back by counting
+          the readout, which is up to half of these models' weights; some by the decay that ends
+          with the run; little by the warm-up, which is long beside the largest models' runs only.
+
+The steps, each with all those before it:
+  kaplan    one cosine for all, as long as the longest run, and a long warm-up; losses are read off
+            the curves; N is the blocks' weights alone, C = 6 N D
+  readout   N and C with the readout (hidden + readout weights, exact FLOPs): the same runs
+  warm-up   a short warm-up
+  decay     every run's cosine ends with the run: cells of experiments.chinchilla2022
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis import cost, fit, isoflop, table, uncertainty
+from analysis import frontier as frontiers
+from analysis.curves import akima
+from analysis.laws import Chinchilla
+from experiments import chinchilla2022, figures, tables
+from lab import export
+from lab.config import RunConfig
+from lab.store import Store
+
+
+@dataclass(frozen=True)
+class Size:
+    """Which cells of chinchilla2022 the walk ends at, and its two warm-ups, in updates."""
+
+    cells: str  # a size of chinchilla2022
+    budgets: int  # the first so many of its budgets
+    warmups: tuple[int, int]  # Kaplan's, and the short one
+
+
+SIZES = {"laptop": Size("laptop", 4, (1000, 50)), "smoke": Size("smoke", 3, (50, 5))}
+
+
+def last_step(size: Size) -> list[RunConfig]:
+    """The cells that the walk ends at."""
+    grid_of = chinchilla2022.SIZES[size.cells]
+    return chinchilla2022.cells(grid_of)[: size.budgets * grid_of.sizes]
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    """Each model once, for as long as its longest cell, under one cosine; with either warm-up."""
+    cells = last_step(SIZES[size])
+    horizon = max(cell.steps for cell in cells)
+    longest = {cell.model: cell for cell in sorted(cells, key=lambda cell: cell.steps)}
+    return [
+        chinchilla2022.beside(cell, horizon_steps=horizon, warmup_steps=warmup)
+        for warmup in SIZES[size].warmups
+        for cell in longest.values()
+    ]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One way to measure: its points, and the exponent of N by valleys and by the law."""
+
+    name: str
+    points: table.Runs
+    valley: frontiers.Frontier
+    law: frontiers.Frontier
+
+
+def along(
+    rows: table.Runs, curves: table.Runs, budgets: np.ndarray, kaplan: bool
+) -> dict[str, np.ndarray]:
+    """The columns of a table of points at each budget, read off every curve that reaches there:
+    log loss interpolated over log tokens."""
+    names = "run_id params tokens flops loss budget".split()
+    found: dict[str, list] = {name: [] for name in names}
+    ids, used = curves.column("run_id"), rows.usable()
+    columns = (used.column(name) for name in ("run_id", "params_hidden", "params", "flops"))
+    for run_id, hidden, params, flops in zip(*columns, strict=True):
+        mine = ids == run_id
+        tokens, loss = curves.tokens[mine], curves.loss[mine]
+        if mine.sum() < 4:
+            continue
+        counted = hidden if kaplan else params
+        per_token = 6 * hidden if kaplan else flops / tokens.max()
+        at = budgets / per_token
+        reach = (at >= tokens.min()) & (at <= tokens.max() * 1.001)
+        at, spent = np.minimum(at[reach], tokens.max()), budgets[reach]
+        read = np.exp(akima(np.log(tokens), np.log(loss), np.log(at)))
+        for name, values in zip(
+            names, ([run_id] * len(at), [counted] * len(at), at, at * per_token, read, spent),
+            strict=True,
+        ):  # fmt: skip
+            found[name].extend(values)
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def measured(name: str, points: table.Runs, noise: tuple[float, int, str]) -> Step:
+    price = cost.of(points)
+    valleys = isoflop.optima(points, known=noise)
+    fitted = uncertainty.intervals(fit.fit(Chinchilla, points))
+    return Step(name, points, frontiers.from_isoflop(valleys, price),
+                frontiers.from_fit(fitted, price))  # fmt: skip
+
+
+def walk(rows: table.Runs, curves: table.Runs, cells: table.Runs, size: Size) -> list[Step]:
+    """The steps, in order; `cells` are those of chinchilla2022 with their replicates."""
+    levels = np.unique(cells.budget)[: size.budgets]
+    last = cells.select(cells.budget <= levels[-1] * 1.001)
+    found = isoflop.optima(cells)
+    noise = found.sigma, found.freedom, found.sigma_source
+    warmups = rows.column("warmup_steps")
+    steps = []
+    for name, warmup, kaplan in (
+        ("kaplan", 0, True), ("readout", 0, False), ("warm-up", 1, False),
+    ):  # fmt: skip
+        mine = rows.select(warmups == size.warmups[warmup])
+        # Kaplan's count of a budget is smaller, by as much as the readout's share
+        budgets = levels * shrunk(mine) if kaplan else levels
+        columns = along(mine, curves, budgets, kaplan)
+        steps.append(measured(name, table.of(f"{rows.source} ({name})", **columns), noise))
+    return [*steps, measured("decay", last, noise)]
+
+
+def shrunk(rows: table.Runs) -> float:
+    """6 x hidden weights over the exact FLOPs per token, in the middle of the ladder."""
+    return float(np.median(6 * rows.column("params_hidden") * rows.tokens / rows.flops))
+
+
+def told(steps: list[Step]) -> list[str]:
+    said = []
+    for step in steps:
+        said += [
+            f"{step.name:<9} {front.method:<28} N ~ C^{front.params_exponent}   [{front.status}]"
+            for front in (step.valley, step.law)
+        ]
+    first, last = steps[0], steps[-1]
+    for of in ("valley", "law"):
+        high, low = (getattr(step, of).params_exponent for step in (first, last))
+        apart = "above by more than both intervals" if high.low > low.high else "NOT clearly above"
+        said.append(f"Kaplan's way over Chinchilla's, by the {of}: {high} and {low}: {apart}")
+    return said
+
+
+def answer(path: Path) -> str:
+    of = SIZES["laptop"]
+    curves = table.read(tables.kept("porian2024-curves"))
+    cells = table.read(tables.kept(chinchilla2022.named(of.cells)), where="budget > 0")
+    steps = walk(table.read(path), curves, cells, of)
+    listed = "; ".join(f"{step.name} {step.law.params_exponent} by the law, "
+                       f"{step.valley.params_exponent} by valleys" for step in steps)  # fmt: skip
+    return f"a in N ~ C^a: {listed}. {told(steps)[-1]}"
+
+
+def report(store: Store, out: Path, size: str = "laptop") -> None:
+    """runs.csv, curves.csv, walk.png and the exponent after each step."""
+    name = "porian2024" if size == "laptop" else f"porian2024-{size}"
+    rows = table.read(tables.table_of(name, store, runs(size), out))
+    curves = table.read(out / "curves.csv")
+    of = SIZES[size]
+    path, configs = out / "cells.csv", chinchilla2022.runs(of.cells)
+    if found := export.rows(store, configs, chinchilla2022.named(of.cells)):
+        export.write(found, path)
+    else:
+        path = tables.kept(chinchilla2022.named(of.cells))
+    steps = walk(rows, curves, table.read(path, where="budget > 0"), of)
+    print("\n".join(told(steps)))
+    figures.walk(steps).savefig(out / "walk.png")
+    print(f"cells from {path}; figure in {out}")
