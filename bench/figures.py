@@ -38,7 +38,7 @@ def growth(found: dict[str, Any], results: Path) -> Figure:
             axes.plot(*zip(*rows, strict=True), "o-", label=shape, color=colour)
         axes.set(title="Runs packed on one device", xlabel="runs", xscale="log",
                  ylabel="tokens / s of all, over those of one run")  # fmt: skip
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(1.0, *(speed for rows in packed.values() for _, speed in rows)))
         axes.legend()
         ticks(axes.xaxis, sorted({runs for rows in packed.values() for runs, _ in rows}))
     grids = found["grids"]
@@ -47,8 +47,12 @@ def growth(found: dict[str, Any], results: Path) -> Figure:
     right.set(title="lab run of runs of 4 updates", xlabel="runs in the grid",
               ylabel="seconds a run, start included", xscale="log", yscale="log")  # fmt: skip
     ticks(right.xaxis, runs)
-    for axes in (left, right):
-        axes.yaxis.set_major_formatter(lambda value, _: human(value))
+    left.yaxis.set_major_formatter(lambda value, _: human(value))
+    right.yaxis.set_minor_locator(NullLocator())
+    ticks(
+        right.yaxis,
+        [x for x in (0.1, 0.2, 0.5, 1, 2, 5, 10) if min(each) / 1.5 < x < max(each) * 1.5],
+    )
     return fig
 
 

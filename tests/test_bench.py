@@ -134,6 +134,32 @@ def test_the_page_takes_its_tables_from_the_results_and_keeps_its_words(tmp_path
     assert "| NanoDO, 1 x 2 | failed: no such / thing | | | |" in text
 
 
+def test_the_readme_and_the_page_state_what_was_measured():
+    names = {"S": "2 × 64", "M": "5 × 128", "L": "6 × 384"}
+    readme = (page.PAGE.parents[1] / "README.md").read_text()
+    stated = {
+        (cells[0], cells[1]): [float(cell.rstrip(" ×").replace(",", "")) for cell in cells[2:]]
+        for cells in (
+            [cell.strip() for cell in line.strip("|").replace(", ", " | ", 1).split("|")]
+            for line in readme.splitlines()
+            if line.startswith(tuple(f"| {name}," for name in names.values()))
+        )
+    }  # fmt: skip
+    races = json.loads((bench.RESULTS / "grid.json").read_text())["races"]
+    assert len(stated) == len(races)
+    for race in races:
+        ours, *times = stated[names[race["shape"]], race["dtype"]]
+        assert ours == pytest.approx(race["results"][0]["rate"], rel=0.01)
+        peers = ("nanoGPT", "transformers", "NanoDO", "plain JAX")
+        measured = [race["best"][peer]["ours_over_it"]["median"] for peer in peers]
+        assert times == pytest.approx(measured, abs=0.051)
+    text = page.PAGE.read_text()
+    for name, table in page.TABLES.items():
+        path = bench.RESULTS / f"{name}.json"
+        found = json.loads(path.read_text()) if path.exists() else {}
+        assert "\n".join(table(found)) in text, f"`python -m bench --page` was not run: {name}"
+
+
 def test_a_prediction_names_the_slowest_of_its_three_limits():
     device = roofline.Device("one", flops=1e12, bandwidth=1e12, tile=1, kernel_seconds=1e-6)
     shape = shapes.SHAPES["S"]
