@@ -152,6 +152,34 @@ def test_longer_cosines_are_measured_against_the_same_cell(no_corpora, tmp_path)
     np.testing.assert_allclose(ratio, np.array(cosines.times) ** 0.02, rtol=1e-4)
 
 
+def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no_corpora, tmp_path):
+    def law(N, D, config):
+        return 1.2 + 60 * N**-0.4 + 700 * D**-0.4
+
+    size = porian2024.SIZES["laptop"]
+    configs = porian2024.runs()
+    assert {config.horizon_steps for config in configs} == {max(c.steps for c in configs)}
+    assert {config.warmup_steps for config in configs} == set(size.warmups)
+    losses(configs, law, "x", tmp_path / "runs.csv")
+    lines = ["run_id,params,step,tokens,flops,loss"]
+    for config in configs:
+        N, each = counts.count_params(config.model).params, counts.flops_exact(config.model)
+        for step in np.geomspace(config.steps / 100, config.steps, 12).round():
+            D = step * config.batch_tokens
+            lines.append(f"{config.run_id},{N},{step:.0f},{D},{each * D},{law(N, D, config)}")
+    (tmp_path / "curves.csv").write_text("\n".join(lines))
+    losses(chinchilla2022.runs(), law, "x", tmp_path / "cells.csv", noise=0.001)
+    rows, curves = table.read(tmp_path / "runs.csv"), table.read(tmp_path / "curves.csv")
+    cells = table.read(tmp_path / "cells.csv", where="budget > 0")
+    steps = porian2024.walk(rows, curves, cells, size)
+    first, *others = (step.law.params_exponent for step in steps)
+    for found in others:
+        assert found.value == pytest.approx(steps[-1].law.params_exponent.value, abs=0.03)
+    assert first.value > max(found.value for found in others) + 0.05
+    assert len(steps[0].points) > 15 and "Kaplan's way" in porian2024.told(steps)[-1]
+    figures.walk(steps).savefig(tmp_path / "x.png")
+
+
 def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeypatch):
     size = known_entropy.SIZES["laptop"]
     name = "markov:8-2-3-0-50000"
