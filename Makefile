@@ -15,13 +15,19 @@ run: $(VENV)/.run
 	$(VENV)/bin/python -m lab run experiments.quickstart
 
 # what was trained before is not trained again; a prediction is sealed once, before its run exists
-papers: $(VENV)/.run
+papers: $(VENV)/.papers
 	$(VENV)/bin/python -m lab run experiments.chinchilla2022
-	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --table out/chinchilla2022/runs.csv
-	$(VENV)/bin/python -m lab run experiments.prediction
-	$(VENV)/bin/python -m experiments.prediction score
+	$(VENV)/bin/python -m lab run experiments.chinchilla2022:reviews
+	$(VENV)/bin/python -m lab run experiments.chinchilla2022:bpe
+	$(VENV)/bin/python -m lab run experiments.porian2024
 	$(VENV)/bin/python -m lab run experiments.known_entropy
 	$(VENV)/bin/python -m lab run experiments.transfer
+	$(VENV)/bin/python -m lab run experiments.dtypes
+	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed
+	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size reviews
+	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size bpe
+	$(VENV)/bin/python -m lab run experiments.prediction
+	$(VENV)/bin/python -m experiments.prediction score
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
@@ -47,6 +53,10 @@ lint: $(VENV)/.dev
 $(VENV)/.run: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -r requirements.txt
+	touch $@
+
+$(VENV)/.papers: $(VENV)/.run
+	$(PIP) "tokenizers>=0.21,<1"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml

@@ -7,8 +7,8 @@ Command:  python -m lab run experiments.porian2024   (:smoke), after experiments
           whose cells are the last step
 Cost:     laptop: 18 runs, 5.0e13 FLOPs, 10 minutes on two cores as `lab plan` prices it
 Answer:   expected: a near 0.7 at first and near 0.55 at the end; most of the way back by counting
-          the readout, which is up to two thirds of these models' weights; some by the decay that ends
-          with the run; little by the warm-up, which is long beside the largest models' runs only.
+          the readout, up to five sixths of these models' weights; some by the decay that ends with
+          the run; little by the warm-up, which is long beside the largest models' runs only.
 
 The steps, each with all those before it:
   kaplan    one cosine for all, as long as the longest run, and a long warm-up; losses are read off

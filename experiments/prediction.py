@@ -1,12 +1,14 @@
 """Does the law of small runs tell the loss of one run four times beyond, before it is trained?
 
 Question: is the measured loss inside the 95 % interval that was sealed before the run existed?
-Command:  python -m experiments.prediction seal --table experiments/results/chinchilla2022.csv
+Command:  python -m experiments.prediction seal   (--size reviews, --size bpe)
           python -m lab run experiments.prediction
           python -m experiments.prediction score
-Cost:     one run, 2.9e13 FLOPs, about 12 minutes on one core (accelerator: 6.4e16, half an hour)
-Answer:   expected: inside, within 1.5 %: a law of five parameters over a factor 16 of compute, one
-          factor 4 further. Too low would say that the rule of the learning rate, not the law, ends.
+Cost:     three runs, 5.8e13 FLOPs, about 12 minutes on two cores (accelerator: one of 6.4e16, half
+          an hour)
+Answer:   expected: inside, within 1 %: a law of five parameters over a factor 8 or 16 of compute,
+          one factor 4 further. Too low would say that the rule of the learning rate, not the law,
+          ends.
 
 `seal` fits the table, chooses the run nearest to the law's optimum at four times the table's
 largest budget, and writes the prediction into experiments/predictions.csv, which is append-only,
@@ -211,8 +213,10 @@ def check_table(row: sealed.Row, file: Path) -> None:
 
 def told(row: sealed.Row, result: sealed.Row | None) -> str:
     predicted, low, high = (float(row[name]) for name in ("predicted", "low", "high"))
-    said = (f"run {row['run_id']}, {float(row['budget']):.3g} FLOPs, sealed {row['time']}: "
-            f"predicted {predicted:.4f} nats/token (95 % {low:.4f} to {high:.4f})")  # fmt: skip
+    said = (
+        f"{row['experiment']}, run {row['run_id']}, {float(row['budget']):.3g} FLOPs, sealed "
+        f"{row['time']}: predicted {predicted:.4f} nats/token (95 % {low:.4f} to {high:.4f})"
+    )
     if not result:
         return f"{said}; not measured yet"
     if result["status"] != "done":
