@@ -14,6 +14,7 @@ from experiments import (
     coordinates,
     figures,
     frontier,
+    index,
     known_entropy,
     porian2024,
     quickstart,
@@ -70,6 +71,16 @@ def test_the_readme_states_what_the_committed_table_gives():
     assert numbers.sub("#", stated) == numbers.sub("#", said)
     ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (said, stated))
     assert theirs == pytest.approx(ours, abs=0.02)
+
+
+def test_the_index_states_what_the_committed_tables_answer():
+    stated, found = index.cells(index.PAGE.read_text()), index.answers()
+    assert {"quickstart", "rates"} <= set(found) <= set(stated)
+    numbers = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
+    for name, said in found.items():
+        assert numbers.sub("#", stated[name]) == numbers.sub("#", said), name
+        ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (said, stated[name]))
+        assert theirs == pytest.approx(ours, rel=0.02, abs=0.02), name
 
 
 # --- the larger experiments ----------------------------------------------------------------------
