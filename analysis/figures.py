@@ -88,38 +88,53 @@ def not_ok(*found: Frontier | Fit | None) -> str:
 
 
 def reference_lines(ax, references: Mapping[str, float]) -> None:
-    """Horizontal lines: inside the axes where they lie among the runs, else in a strip above with
-    a scale of its own, so that distant lines do not flatten the valleys."""
+    """Horizontal lines: inside the axes where they lie among the runs or near them, else in a strip
+    above with a scale of its own, so that distant lines do not flatten the valleys. One that lies
+    far below is named at the foot."""
     low, high = ax.get_ylim()
-    if not references:
-        return
-    place, levels = ax, list(references.values())
-    if min(levels) < low or max(levels) > high:
-        share = 0.14
-        ax.set_ylim(low, low * (high / low) ** (1 / (1 - share)))
-        ax.yaxis.set_ticks([tick for tick in ax.get_yticks() if tick < high])
-        place = ax.inset_axes([0, 1 - share, 1, share], zorder=7)
-        margin = (max(levels) / min(levels)) ** 0.9 * 1.01
-        place.set(xscale="log", yscale="log", xlim=ax.get_xlim(),
-                  ylim=(min(levels) / margin**0.6, max(levels) * margin))  # fmt: skip
-        place.minorticks_off()
-        place.set_xticks([])
-        place.set_yticks([])
-        place.grid(False)
-        place.spines[["bottom", "top", "right"]].set_visible(False)
-        slant = {
-            "marker": [(-1, -0.5), (1, 0.5)],
-            "ms": 7,
-            "color": INK,
-            "clip_on": False,
-            "ls": "",
-        }
-        place.plot([0, 0], [0, 0.12], transform=place.transAxes, **slant)
-    for label, level in references.items():
-        place.axhline(level, color=FAINT, lw=1.0, ls=(0, (5, 3)), zorder=1)
+    reach = np.sqrt(high / low)
+    above = {name: level for name, level in references.items() if level > high * reach}
+    below = {name: level for name, level in references.items() if level < low / reach}
+    near = {name: level for name, level in references.items() if name not in above | below}
+    if near:
+        ends = np.array([min(near.values()) / 1.01, max(near.values()) * 1.02])
+        low, high = min(low, ends[0]), max(high, ends[1])
+        ax.set_ylim(low, high)
+        plain_axis(ax.yaxis, low, high)
+    named_lines(ax, near)
+    for place, (name, level) in enumerate(below.items()):
+        ax.annotate(plain(f"{name}  {level:.2f}, below"), (1.0, 0.0), (0, 3 + 10 * place),
+                    xycoords="axes fraction", ha="right", textcoords="offset points", fontsize=8,
+                    color="#666666")  # fmt: skip
+    if above:
+        named_lines(strip_above(ax, list(above.values())), above)
+
+
+def strip_above(ax, levels: Sequence[float]):
+    """Axes for lines far above, on top of the others, behind a mark that the scale is broken."""
+    share, (low, high) = 0.14, ax.get_ylim()
+    ax.set_ylim(low, low * (high / low) ** (1 / (1 - share)))
+    ax.yaxis.set_ticks([tick for tick in ax.get_yticks() if tick < high])
+    place = ax.inset_axes([0, 1 - share, 1, share], zorder=7)
+    margin = (max(levels) / min(levels)) ** 0.9 * 1.01
+    place.set(xscale="log", yscale="log", xlim=ax.get_xlim(),
+              ylim=(min(levels) / margin**0.6, max(levels) * margin))  # fmt: skip
+    place.minorticks_off()
+    place.set_xticks([])
+    place.set_yticks([])
+    place.grid(False)
+    place.spines[["bottom", "top", "right"]].set_visible(False)
+    slant = {"marker": [(-1, -0.5), (1, 0.5)], "ms": 7, "color": INK, "clip_on": False, "ls": ""}
+    place.plot([0, 0], [0, 0.12], transform=place.transAxes, **slant)
+    return place
+
+
+def named_lines(ax, levels: Mapping[str, float]) -> None:
+    for label, level in levels.items():
+        ax.axhline(level, color=FAINT, lw=1.0, ls=(0, (5, 3)), zorder=1)
         text = plain(f"{label}  {level:.2f}")
-        place.annotate(text, (1.0, level), (0, 2), xycoords=("axes fraction", "data"), ha="right",
-                       textcoords="offset points", fontsize=8, color="#666666")  # fmt: skip
+        ax.annotate(text, (1.0, level), (0, 2), xycoords=("axes fraction", "data"), ha="right",
+                    textcoords="offset points", fontsize=8, color="#666666")  # fmt: skip
 
 
 def draw_points(ax, profile: Profile, colour) -> bool:

@@ -152,6 +152,18 @@ def test_the_audits_figure_shows_every_held_out_run_and_each_profile(found):
         assert f"{one.value:.3g}" in words(figure)
 
 
+def test_a_reference_is_drawn_on_its_own_side_of_the_runs(found):
+    """A compressor that beats every run must not stand above them."""
+    iso, front, *_ = found
+    losses = iso.runs.usable().loss
+    for level in (0.99 * losses.min(), 1.01 * losses.max()):
+        figure = figures.isoflop(iso, front, references={"mine": level})
+        low, high = figure.axes[0].get_ylim()
+        assert low < level < high
+        assert any(np.allclose(line.get_ydata(), level) for line in figure.axes[0].lines)
+    assert "mine  0.01, below" in words(figures.isoflop(iso, front, references={"mine": 0.01}))
+
+
 def test_names_from_outside_are_drawn_as_they_stand(found):
     iso, front, fitted, _ = found
     evil = r"<script>$\frac{$ \nowhere_{"  # half a formula, which no drawing could end
