@@ -18,7 +18,7 @@ with one grid would. Losses are compared with the floor of the very held-out win
 rate, the first targets of a window whose context is cut, and how far the held-out text happens to
 lie from the mean.
 
-The languages and the batch were chosen by four pilot grids of one seed each (16 runs a language):
+The languages and the batch were chosen by six pilot grids of one seed each (16 runs a grid):
 with batches of 1,024 tokens the shortest runs of the smallest model had not left the plateau before
 the first context is learned, where no power law holds.
 """
