@@ -4,11 +4,12 @@ Not an experiment of its own.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab import export
 from lab.config import RunConfig
+from lab.grid import unique
 from lab.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -19,22 +20,31 @@ def kept(name: str) -> Path:
     return RESULTS / f"{name}.csv"
 
 
-def table_of(name: str, store: Store, configs: Sequence[RunConfig], out: Path) -> Path:
+def table_of(
+    name: str, store: Store, configs: Sequence[RunConfig] | Mapping[str, Sequence[RunConfig]],
+    out: Path,
+) -> Path:  # fmt: skip
     """`out`/runs.csv and curves.csv: the finished runs of the store, or, where there are none,
     experiments/results/NAME.csv (and NAME-curves.csv where an experiment keeps its curves). It says
-    which, and how many of the grid are missing.
+    which, and how many of the grid are missing. Of an experiment of several parts, given by name, a
+    run's column `experiment` is NAME:PART, and a run of two parts has two rows.
 
     Raises:
       ValueError: neither is there.
     """
     out.mkdir(parents=True, exist_ok=True)
     path, committed = out / "runs.csv", kept(name)
-    found = export.rows(store, configs, name)
+    named = {name: configs}
+    if isinstance(configs, Mapping):
+        named = {f"{name}:{part}": own for part, own in configs.items()}
+        configs = unique(config for own in configs.values() for config in own)
+    found = [row for part, own in named.items() for row in export.rows(store, own, part)]
     if found:
+        done = len({row["run_id"] for row in found})
         export.write(found, path)
         export.write_curves(store, configs, out / "curves.csv")
-        left = f"; {len(configs) - len(found)} are missing" if len(found) < len(configs) else ""
-        print(f"{name}: {len(found)} of {len(configs)} runs, from the store {store.root}{left}")
+        left = f"; {len(configs) - done} are missing" if done < len(configs) else ""
+        print(f"{name}: {done} of {len(configs)} runs, from the store {store.root}{left}")
     elif committed.exists():
         shutil.copyfile(committed, path)
         if kept(f"{name}-curves").exists():

@@ -1,0 +1,111 @@
+"""Figures of experiments/kaplan2020.py. Each returns the Figure."""
+
+from typing import Any
+
+import numpy as np
+
+from analysis.figures import INK, METHOD_COLOURS, count_axis, human, plain_axis, sequence, sheet
+from analysis.figures import not_ok as said_against
+from analysis.figures_style import badge, styled
+from analysis.table import Runs
+
+POINT = {"marker": "o", "ms": 4.5, "mew": 0}
+NAMES = {"N": "params (hidden + readout)", "D": "tokens", "C": "training compute (FLOPs)"}
+
+
+@styled
+def powers(laws: list):
+    """Loss by size, data and compute, a panel each, with the two power laws through them."""
+    text = ("Points: final losses. Solid: a power law without a floor, as in the paper; dashed: "
+            "with one. " + "; ".join(f"{law.name}: exponent {law.bare.law.alpha:.3f}, with a floor "
+                                f"{law.floored.law.alpha:.3f} above {law.floored.law.E:.2f}"
+                                for law in laws) + ".")  # fmt: skip
+    fig, axes, foot = sheet(4.0 * len(laws), 3.6, text, columns=len(laws))
+    for ax, law in zip(np.atleast_1d(axes), laws, strict=True):
+        at = np.geomspace(law.at.min(), law.at.max(), 100)
+        ax.plot(law.at, law.loss, ls="", color=METHOD_COLOURS[0], **POINT)
+        ax.plot(at, law.bare.law.loss(at), color=INK, lw=1.0)
+        ax.plot(at, law.floored.law.loss(at), color=METHOD_COLOURS[1], lw=1.2, ls=(0, (5, 3)))
+        ax.set(xscale="log", yscale="log", xlabel=NAMES[law.name], ylabel="loss (nats/token)",
+               title=f"L({law.name})")  # fmt: skip
+        ax.set_ylim(law.loss.min() / 1.02, law.loss.max() * 1.02)
+        count_axis(ax.xaxis, *ax.get_xlim())
+        plain_axis(ax.yaxis, *ax.get_ylim())
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, said_against(*(law.floored for law in laws)))
+    return fig
+
+
+@styled
+def efficiency(found: Any, rows: Runs, curves: Runs):
+    """Learning curves by size, against tokens and against compute."""
+    text = ("Held-out loss along each run, measured on part of the held-out text. Where a larger "
+            "model is below a smaller one at equal tokens, it needs fewer for one loss; at equal "
+            "compute the curves cross.")  # fmt: skip
+    fig, axes, foot = sheet(9.0, 3.8, text, columns=2)
+    order, ids = np.argsort(rows.params), curves.column("run_id")
+    low, high = rows.loss.min() / 1.02, 0.0
+    for i, colour in zip(order, sequence(len(order)), strict=True):
+        mine = ids == rows.column("run_id")[i]
+        loss = curves.loss[mine]
+        high = max(high, float(np.median(loss)) * 1.3)
+        for ax, at in zip(axes, (curves.tokens[mine], curves.flops[mine]), strict=True):
+            ax.plot(at, loss, color=colour, lw=1.2, label=human(float(f"{rows.params[i]:.3g}")))
+    for ax, name in zip(axes, ("tokens", "training compute (FLOPs)"), strict=True):
+        ax.set(xscale="log", yscale="log", xlabel=name, ylabel="loss (nats/token)")
+        ax.set_ylim(low, high)
+        count_axis(ax.xaxis, *ax.get_xlim())
+        plain_axis(ax.yaxis, low, high)
+    axes[0].set_title("Learning curves, by tokens")
+    axes[1].set_title("by compute")
+    axes[-1].legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
+def shapes(found: Any):
+    """Loss over that of the first shape, by width over layers."""
+    band = 200 * found.noise
+    least, most = found.hidden.min(), found.hidden.max()
+    text = (f"Models of about equal block weights ({least:,.0f} to {most:,.0f}) "
+            f"beside {found.names[0]}; band: ± 2 standard deviations of its loss between seeds, "
+            f"{band:.2g} % ({found.seeds} runs).")  # fmt: skip
+    fig, ax, foot = sheet(6.4, 3.8, text)
+    ax.axhspan(-band, band, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.plot(found.aspect, 100 * found.gap, ls="", color=METHOD_COLOURS[0], **POINT)
+    several = found.aspect == found.aspect[0]
+    for name, x, y, same in zip(found.names, found.aspect, 100 * found.gap, several, strict=True):
+        short = name.split(", ")[1] if same else name.split(",")[0]
+        ax.annotate(short, (x, y), (5, 3), textcoords="offset points", fontsize=8, color=INK)
+    ax.set(xscale="log", xlabel="width over layers", ylabel="loss over that of the first, %",
+           title=f"Shape at equal size ({found.names[0].split(',')[0]}: by heads)")  # fmt: skip
+    count_axis(ax.xaxis, *ax.get_xlim())
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
+def critical_batch(found: Any):
+    """Updates against tokens to one loss, a point a batch, and the hyperbola through them."""
+    law = found.fitted.law
+    text = (f"What a constant rate needs to come down to {found.level:.2f} nats/token, by batch "
+            "(tokens an update, beside the points). Line: S = S_min (1 + B_crit/B); ring: the "
+            f"critical batch, {law.B_crit:,.0f} tokens, twice the least of both.")  # fmt: skip
+    fig, ax, foot = sheet(5.8, 4.0, text)
+    at = np.geomspace(found.batch.min() / 2, found.batch.max() * 2, 200)
+    ax.plot(law.loss(at), law.tokens(at), color=INK, lw=1.0)
+    ax.plot(found.steps, found.steps * found.batch, ls="", color=METHOD_COLOURS[0], **POINT)
+    for batch, steps in zip(found.batch, found.steps, strict=True):
+        ax.annotate(f"{batch:,.0f}", (steps, steps * batch), (5, 3), fontsize=8, color=INK,
+                    textcoords="offset points")  # fmt: skip
+    ax.plot(law.loss(law.B_crit), law.tokens(law.B_crit), marker="o", ms=9, mfc="none",
+            color=METHOD_COLOURS[1])  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="updates", ylabel="tokens",
+           title="Updates against tokens to one loss")  # fmt: skip
+    count_axis(ax.xaxis, *ax.get_xlim())
+    count_axis(ax.yaxis, *ax.get_ylim())
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, said_against(found.fitted))
+    return fig

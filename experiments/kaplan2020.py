@@ -1,0 +1,283 @@
+"""Kaplan et al. 2020 by training: what size, data, compute, shape and batch do to the loss.
+
+Question: on the kernel's sources as bytes: L(N) with data enough, L(D) with a model large enough,
+          L(C) along the frontier; do larger models need fewer tokens for a given loss; how much
+          does shape matter at equal N; what is the critical batch size?
+Command:  python -m lab run experiments.kaplan2020   (:smoke); L(C) is read off chinchilla2022's
+          table
+Cost:     laptop: 30 runs, 5.5e13 FLOPs, 11 minutes on two cores as `lab plan` prices it
+Answer:   expected: straight lines in logarithms over the little that two cores reach, steeper than
+          the paper's (alpha_N .076, alpha_D .095 at a thousand times the size): 0.1 to 0.2. Larger
+          models need fewer tokens. Shape: within 3 % from 1 to 4 layers, worse at 8 layers of 32.
+          The critical batch is a few thousand tokens at the loss these runs reach, and grows as the
+          loss falls.
+
+Parts, in the table's column `experiment`: sizes (one length, so that the largest is still short of
+data), lengths (one model), shapes (one number of block weights, several layers, widths and heads;
+one of them with more seeds), batches (one model at a constant rate; the rate as the square root of
+the batch).
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis import fit, isoflop, table, uncertainty
+from analysis.curves import akima
+from analysis.laws import BatchSteps, PowerLaw
+from experiments import chinchilla2022, quickstart, tables
+from experiments import figures_kaplan as figures
+from lab import counts, grid
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.store import Store
+
+
+@dataclass(frozen=True)
+class Size:
+    """The four parts; shapes are (layers, width, heads)."""
+
+    text: str  # the size of chinchilla2022 whose text, context and batch these runs share
+    ladder: tuple[tuple[int, int, int], ...]
+    tokens: int  # of every size
+    lengths: tuple[int, ...]  # of the ladder's largest model, besides `tokens`
+    shapes: tuple[tuple[int, int, int], ...]
+    shape_tokens: int
+    seeds: int  # of the first shape
+    batches: tuple[int, ...]  # tokens an update
+    batch_model: tuple[int, int, int]
+    batch_tokens: int  # trained on at each batch
+
+
+SIZES = {
+    "laptop": Size(
+        "laptop",
+        ((1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 48, 2), (2, 64, 2), (3, 80, 2)),
+        5_000_000, (300_000, 600_000, 1_250_000, 2_500_000),
+        ((2, 64, 2), (2, 64, 1), (2, 64, 4), (2, 64, 8), (1, 92, 2), (3, 52, 2), (4, 44, 2),
+         (6, 36, 2), (8, 32, 2)),
+        2_000_000, 4, (256, 512, 1024, 2048, 4096, 8192, 16_384), (2, 40, 1), 4_000_000,
+    ),
+    "smoke": Size(
+        "smoke", ((1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1)), 60_000,
+        (10_000, 20_000, 30_000, 40_000), ((1, 32, 1), (1, 32, 2), (2, 24, 1)), 30_000, 2,
+        (128, 256, 512, 1024), (1, 16, 1), 60_000,
+    ),
+}  # fmt: skip
+
+
+def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
+    of = SIZES[size]
+    shared = chinchilla2022.SIZES[of.text]
+    data = chinchilla2022.text(shared)
+    run = lambda shape, tokens, **more: trained(shared, data, shape, tokens, **more)  # noqa: E731
+    seeds = [{"seed": seed, "data_seed": seed} for seed in range(1, of.seeds)]
+    return {
+        "sizes": [run(shape, of.tokens) for shape in of.ladder],
+        "lengths": [run(of.ladder[-1], tokens) for tokens in (*of.lengths, of.tokens)],
+        "shapes": [
+            *(run(shape, of.shape_tokens) for shape in of.shapes),
+            *(replace(run(of.shapes[0], of.shape_tokens), **seed) for seed in seeds),
+        ],
+        "batches": [
+            run(of.batch_model, of.batch_tokens, batch_tokens=batch) for batch in of.batches
+        ],
+    }
+
+
+def trained(
+    shared: chinchilla2022.Size, data: DataConfig, shape: tuple[int, int, int], tokens: int,
+    batch_tokens: int = 0,
+) -> RunConfig:  # fmt: skip
+    """A run under a cosine of its own length, or, with a batch of its own, at a constant rate."""
+    layers, width, heads = shape
+    model = ModelConfig(n_layer=layers, d_model=width, n_head=heads, vocab_size=256,
+                        seq_len=shared.seq_len)  # fmt: skip
+    rate = quickstart.rule(counts.count_params(model).params)
+    optim = OptimConfig(learning_rate=rate)
+    if batch_tokens:
+        rate *= (batch_tokens / shared.batch_tokens) ** 0.5
+        optim = OptimConfig(learning_rate=rate, schedule="constant")
+    return RunConfig(
+        model=model, optim=optim, data=data, tokens=tokens,
+        batch_tokens=batch_tokens or shared.batch_tokens,
+    )  # fmt: skip
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    return grid.unique([config for part in parts(size).values() for config in part])
+
+
+@dataclass(frozen=True)
+class Power:
+    """Loss against one quantity, and the two power laws through it: with a floor, and without."""
+
+    name: str  # of the column
+    at: np.ndarray
+    loss: np.ndarray
+    bare: fit.Fit  # E = 0, as in the paper
+    floored: fit.Fit
+
+    @property
+    def said(self) -> str:
+        low, high = self.bare.interval("alpha")
+        law, (least, most) = self.floored.law, self.floored.interval("alpha")
+        return (
+            f"L({self.name}) falls with exponent {self.bare.law.alpha:.3f} ({low:.3f}, {high:.3f}) "
+            f"without a floor; with one, E = {law.E:.3f}, {law.alpha:.3f} ({least:.3f}, "
+            f"{most:.3f}) [{self.floored.status}]"
+        )
+
+
+def power(name: str, at: np.ndarray, loss: np.ndarray) -> Power:
+    points = table.of(f"loss by {name}", x=np.asarray(at, float), y=np.asarray(loss, float))
+    laws = (
+        uncertainty.intervals(
+            fit.fit(PowerLaw, points, inputs=("x",), output="y", fixed=fixed, objective="ls-log")
+        )
+        for fixed in ({"E": 0.0}, None)
+    )
+    return Power(name, points.columns["x"], points.columns["y"], *laws)
+
+
+def tokens_to(curves: table.Runs, run_id: str, level: float) -> float:
+    """Tokens at which a run's curve first falls to a loss; NaN where it never does."""
+    mine = curves.column("run_id") == run_id
+    tokens, loss = curves.tokens[mine], curves.loss[mine]
+    below = np.flatnonzero(loss <= level)
+    if not len(below) or not below[0]:
+        return float("nan")
+    at = np.geomspace(tokens[below[0] - 1], tokens[below[0]], 200)
+    read = np.exp(akima(np.log(tokens), np.log(loss), np.log(at)))
+    return float(at[np.argmax(read <= level)])
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """How many tokens each size needs to come down to some losses."""
+
+    params: np.ndarray
+    levels: tuple[float, ...]
+    tokens: np.ndarray  # (levels, sizes), NaN where a size never gets there
+
+    @property
+    def said(self) -> list[str]:
+        lines = []
+        for level, row in zip(self.levels, self.tokens, strict=True):
+            there = np.isfinite(row)
+            first, last = row[there][0], row[there][-1]
+            lines.append(
+                f"loss {level:.2f}: N={self.params[there][0]:,.0f} needs {first:,.0f} tokens, "
+                f"N={self.params[there][-1]:,.0f} {last:,.0f} ({first / last:.2g} times fewer)"
+            )
+        return lines
+
+
+def efficiency(rows: table.Runs, curves: table.Runs) -> Efficiency:
+    """At the final losses of the three smallest sizes."""
+    order = np.argsort(rows.params)
+    names, params = rows.column("run_id")[order], rows.params[order]
+    levels = tuple(float(loss) * 1.0001 for loss in rows.loss[order][:3])
+    found = [[tokens_to(curves, name, level) for name in names] for level in levels]
+    return Efficiency(params, levels, np.array(found))
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Final losses by shape at one number of block weights, over that of the first shape."""
+
+    names: tuple[str, ...]
+    aspect: np.ndarray  # width over layers
+    heads: np.ndarray
+    gap: np.ndarray  # log(loss / mean of the first shape's seeds)
+    hidden: np.ndarray  # block weights
+    noise: float  # standard deviation of log loss between the first shape's seeds
+    seeds: int
+
+    @property
+    def said(self) -> list[str]:
+        lines = [
+            f"{name}: {100 * gap:+.2f} % ({hidden:,.0f} block weights)"
+            for name, gap, hidden in zip(self.names, self.gap, self.hidden, strict=True)
+        ]
+        spread = 100 * (self.gap.max() - self.gap.min())
+        return [*lines, f"shapes spread over {spread:.1f} % of loss; seeds of one shape have a "
+                f"standard deviation of {100 * self.noise:.2f} % ({self.seeds} runs)"]  # fmt: skip
+
+
+def shapes(rows: table.Runs) -> Shapes:
+    column = lambda name: rows.column(name).astype(float)  # noqa: E731
+    kinds = np.stack([column("n_layer"), column("d_model"), column("n_head")], 1)
+    log_loss, same = np.log(rows.loss), (kinds == kinds[0]).all(1)
+    found = {tuple(kind): i for i, kind in reversed(list(enumerate(kinds)))}
+    at = np.array(sorted(found.values()))
+    gap = log_loss[at] - log_loss[same].mean()
+    gap[0] = 0.0
+    layers, width, heads = kinds[at].T
+    names = tuple(f"{a:.0f} x {b:.0f}, {c:.0f} heads" for a, b, c in kinds[at])
+    noise = float(log_loss[same].std(ddof=1)) if same.sum() > 1 else float("nan")
+    return Shapes(names, width / layers, heads, gap, column("params_hidden")[at], noise,
+                  int(same.sum()))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Updates and tokens to one loss by batch, and the law through them."""
+
+    level: float  # nats per token
+    batch: np.ndarray  # tokens an update
+    steps: np.ndarray
+    fitted: fit.Fit
+
+    @property
+    def said(self) -> str:
+        law = self.fitted.law
+        low, high = self.fitted.interval("B_crit")
+        return (
+            f"critical batch at loss {self.level:.2f}: {law.B_crit:,.0f} tokens ({low:,.0f}, "
+            f"{high:,.0f}); at least {law.S_min:,.0f} updates, or {law.S_min * law.B_crit:,.0f} "
+            f"tokens [{self.fitted.status}]"
+        )
+
+
+def batches(rows: table.Runs, curves: table.Runs) -> Batches:
+    """To the loss that every batch's run reached."""
+    names, batch = rows.column("run_id"), rows.column("batch_tokens").astype(float)
+    lowest = [curves.loss[curves.column("run_id") == name].min() for name in names]
+    level = max(lowest) * 1.0001
+    tokens = np.array([tokens_to(curves, name, level) for name in names])
+    points = table.of("updates by batch", batch_tokens=batch, steps=tokens / batch)
+    fitted = fit.fit(BatchSteps, points, objective="ls-log")
+    return Batches(level, batch, tokens / batch, uncertainty.intervals(fitted))
+
+
+def report(store: Store, out: Path, size: str = "laptop") -> None:
+    """runs.csv, powers.png, efficiency.png, shapes.png, batches.png, and what they say."""
+    name = "kaplan2020" if size == "laptop" else f"kaplan2020-{size}"
+    path = tables.table_of(name, store, parts(size), out)
+    curves = table.read(out / "curves.csv")
+    rows = {part: part_of(path, name, part) for part in parts(size)}
+    laws = [power("N", rows["sizes"].params, rows["sizes"].loss),
+            power("D", rows["lengths"].tokens, rows["lengths"].loss)]  # fmt: skip
+    cells = tables.kept(chinchilla2022.named(SIZES[size].text))
+    if cells.exists():
+        laws.append(along_the_frontier(cells))
+    print("\n".join(law.said for law in laws))
+    figures.powers(laws).savefig(out / "powers.png")
+    needed = efficiency(rows["sizes"], curves)
+    figures.efficiency(needed, rows["sizes"], curves).savefig(out / "efficiency.png")
+    shaped, batched = shapes(rows["shapes"]), batches(rows["batches"], curves)
+    print("\n".join([*needed.said, *shaped.said, batched.said, f"figures in {out}"]))
+    figures.shapes(shaped).savefig(out / "shapes.png")
+    figures.critical_batch(batched).savefig(out / "batches.png")
+
+
+def part_of(path: Path, name: str, part: str) -> table.Runs:
+    return table.read(path, where=f"experiment == '{name}:{part}'").usable()
+
+
+def along_the_frontier(path: Path) -> Power:
+    """Loss of the best size by budget."""
+    found = isoflop.optima(table.read(path, where="budget > 0")).profiles
+    inside = [one for one in found if one.status in ("ok", "flat")]
+    return power("C", [one.flops for one in inside], [one.loss for one in inside])
