@@ -192,11 +192,28 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
         command=f"python -m lab run experiments.chinchilla2022:{size}",
     )  # fmt: skip
     three_approaches(grid_runs, out)
+    if SIZES[size].tokenizer != "bytes" and tables.kept("chinchilla2022").exists():
+        print(beside_bytes(grid_runs))
 
 
 def answer(path: Path) -> str:
-    found = frontier.analyse(table.read(path, where="budget > 0"))
-    return frontier.brief(found, [first_approach(found)[1]])
+    runs = table.read(path, where="budget > 0")
+    found = frontier.analyse(runs)
+    said = frontier.brief(found, [first_approach(found)[1]])
+    return said if runs.column("tokenizer")[0] == "bytes" else f"{said}; {beside_bytes(runs)}"
+
+
+def beside_bytes(runs: table.Runs) -> str:
+    """The best run of each budget in bits per byte, which compares tokenizers, beside the kernel's
+    bytes in the committed table."""
+    plain = table.read(tables.kept("chinchilla2022"), where="budget > 0").usable()
+    mine = runs.usable()
+    pairs = [
+        tuple(one.column("bits_per_byte")[one.budget == budget].min() for one in (mine, plain))
+        for budget in np.intersect1d(mine.budget, plain.budget)
+    ]
+    listed = ", ".join(f"{here:.3f} against {there:.3f}" for here, there in pairs)
+    return f"best bits per byte by budget, beside bytes alone: {listed}"
 
 
 def first_approach(found: frontier.Found) -> tuple[envelope.Envelope, frontiers.Frontier]:

@@ -59,7 +59,9 @@ def brief(found: Found, others: Sequence[frontiers.Frontier] = ()) -> str:
         + (f" [{front.status}]" if front.status != "ok" else "")
         for front in fronts
     )
-    verdict = frontiers.agreement(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip()
+    verdict = (
+        frontiers.agreement(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
+    )
     noise = f"noise between seeds {100 * found.iso.sigma:.2g} %"
     return f"{len(found.runs.usable())} runs; N ~ C^a, a = {exponents}; {verdict}; {noise}"
 
