@@ -1,9 +1,10 @@
 """python -m experiments.index: write into experiments/README.md what the committed tables answer.
 
 Each experiment's `answer(path)` is one sentence made from its table alone; the column "answer" of
-the index holds these sentences and nothing else. Not an experiment of its own.
+the index holds these sentences, each with the day of the last run, and nothing else. Not an experiment of its own.
 """
 
+import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +43,15 @@ def answers() -> dict[str, str]:
     for name, answer in ANSWERS.items():
         path = prediction.FILE if name == "prediction" else tables.kept(name)
         if path.exists():
-            found[name] = answer(path)
+            found[name] = f"{dated(path)}: {answer(path)}"
     return found
+
+
+def dated(path: Path) -> str:
+    """The day on which the last row of a table was made."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return max(row.get("finished") or row.get("time") or "" for row in rows)[:10]
 
 
 def row(name: str) -> re.Pattern:
