@@ -1,7 +1,8 @@
 """python -m experiments.index: write into experiments/README.md what the committed tables answer.
 
 Each experiment's `answer(path)` is one sentence made from its table alone; the column "answer" of
-the index holds these sentences, each with the day of the last run, and nothing else. Not an experiment of its own.
+the index holds these sentences, each with the day of the last run, and nothing else. No experiment
+of its own.
 """
 
 import csv
