@@ -12,8 +12,8 @@ HOUSES = ("lab", "analysis", "lab.launch", "analysis.papers", "analysis.commands
 LAB = [
     "config", "schedule", "parameterization", "tokens", "grammars", "languages", "texts",
     "downloads", "corpora", "data",
-    "ops", "model", "counts", "step", "parallel", "grid", "files", "records", "checkpoint",
-    "store", "failures", "export", "peak", "train", "pack", "pack_size",
+    "ops", "recurrent", "model", "counts", "step", "parallel", "grid", "files", "records",
+    "checkpoint", "store", "failures", "export", "peak", "train", "pack", "pack_size",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
     "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli", "cli",
     "__main__",
