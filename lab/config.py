@@ -104,6 +104,11 @@ class ModelConfig:
         return self.kind != "transformer"
 
     @property
+    def name(self) -> str:
+        """Layers x width, and the kind of any but a Transformer."""
+        return f"{self.kind} " * self.recurrent + f"{self.n_layer} x {self.d_model}"
+
+    @property
     def n_gate(self) -> int:
         """Vectors of width D that each layer of a recurrent model makes a step; 0 of others."""
         return {"transformer": 0, "lstm": 4, "gru": 3}[self.kind]

@@ -14,6 +14,7 @@ LAB = [
     "downloads", "corpora", "data",
     "ops", "recurrent", "model", "counts", "step", "parallel", "grid", "files", "records",
     "checkpoint", "store", "failures", "export", "peak", "train", "pack", "pack_size",
+    "weights", "sample", "positions",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
     "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli", "cli",
     "__main__",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from lab import model, ops, recurrent, step
+from lab import model, ops, parallel, recurrent, step
 from lab.config import ModelConfig, OptimConfig, Shape
 from tests.test_model import noisy
 
@@ -73,7 +73,9 @@ def test_the_gradient_is_the_slope_of_that_loop(kind):
     inputs = arrays(kind)
     weigh = np.random.default_rng(1).normal(size=(L, B, D))
     scan = getattr(recurrent, kind)
-    ours = jax.grad(lambda a: (scan(*a, "float32") * weigh).sum())([jnp.float32(a) for a in inputs])
+    ours = jax.jit(jax.grad(lambda a: (scan(*a, "float32") * weigh).sum()))(
+        [jnp.float32(a) for a in inputs]
+    )
     for found, at in zip(ours, inputs, strict=True):
         slopes = np.empty(at.size)
         for i in range(at.size):
@@ -102,9 +104,11 @@ def test_no_position_sees_what_comes_after_it_and_every_one_sees_what_came(kind,
 def test_nats_are_those_of_the_logits(kind):
     cfg = build(kind)
     params, tokens = noisy(cfg), jnp.arange(27).reshape(3, 9) % 11
-    logits = model.apply(cfg, params, tokens[:, :-1])
+    logits, nats = jax.jit(
+        lambda p, t: (model.apply(cfg, p, t[:, :-1]), model.nats(cfg, p, t))
+    )(params, tokens)  # fmt: skip
     expected = -jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], -1)[..., 0]
-    np.testing.assert_allclose(model.nats(cfg, params, tokens), expected, atol=1e-5)
+    np.testing.assert_allclose(nats, expected, atol=1e-5)
 
 
 def test_weights_start_as_their_role_says_and_a_forget_gate_starts_open():
@@ -115,7 +119,7 @@ def test_weights_start_as_their_role_says_and_a_forget_gate_starts_open():
         assert float(cells[name].std()) == pytest.approx(256**-0.5, rel=0.02)
     assert (cells["bias_f_D"] == 1).all() and (cells["bias_iog_3D"] == 0).all()
     tokens = jax.random.randint(jax.random.key(1), (8, 9), 0, 11)
-    nats = model.nats(cfg, params, tokens).mean()
+    nats = jax.jit(lambda p: model.nats(cfg, p, tokens).mean())(params)
     assert float(nats) == pytest.approx(np.log(11), abs=0.05)  # outputs are small at the start
 
 
@@ -168,6 +172,29 @@ def test_it_learns_to_look_back(kind):
         return state, metrics["loss"]
 
     state, _ = jax.jit(lambda s: lax.scan(body, s, jax.random.split(jax.random.key(1), 200)))(state)
-    nats_L = model.nats(cfg, state.params, tokens(jax.random.key(2))).mean(0)
+    nats_L = jax.jit(lambda p, t: model.nats(cfg, p, t).mean(0))(
+        state.params, tokens(jax.random.key(2))
+    )
     assert (nats_L[2:] < 0.3).all(), nats_L  # from the third target on all is known
     assert (nats_L[:2] > 1.9).all(), nats_L  # ln 8 = 2.08: the letters themselves are chance
+
+
+def test_every_way_of_running_a_step_runs_an_lstm_s():
+    """On one device: what differs is who splits the batch, stacks the runs and cuts the state."""
+    cfg = build("lstm", n_layer=1)
+    shape = Shape(cfg, OptimConfig(learning_rate=1.0, optimizer="sgd", clip=0.0), 4, 0, 2)
+    hyper = {"learning_rate": 0.5, "weight_decay": 0.0, "warmup": 1.0, "horizon": 9.0,
+             "cooldown": 0.0, "final": 0.0}  # fmt: skip
+    begin = step.starter(shape)(jax.random.key(0), jax.tree.map(jnp.float32, hyper))
+    tokens_SBL, here = np.arange(72, dtype=np.int32).reshape(2, 4, 9) % 11, jax.local_devices()[:1]
+    losses = {}
+    for way in ("jit", "mesh", "fsdp", "pmap"):
+        compiled = parallel.compile_step(shape, way, here)
+        _, metrics = compiled.step(compiled.place(begin), tokens_SBL, np.int32(2))
+        losses[way] = np.asarray(metrics["loss"])
+    packed = parallel.pack_step(shape, here, 2)
+    _, metrics = packed.step(packed.fill(begin), np.stack([tokens_SBL] * 2), np.int32(2))
+    losses["pack"], losses["other lane"] = np.asarray(metrics["loss"])
+    for way, found in losses.items():
+        np.testing.assert_allclose(found, losses["jit"], rtol=1e-5, err_msg=way)
+    assert losses["jit"][1] != losses["jit"][0]
