@@ -14,9 +14,10 @@ LAB = [
     "downloads", "corpora", "data",
     "ops", "recurrent", "model", "counts", "step", "parallel", "grid", "files", "records",
     "checkpoint", "store", "failures", "export", "peak", "train", "pack", "pack_size",
-    "weights", "sample", "positions",
+    "weights", "sample", "positions", "coder", "compress",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
-    "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli", "cli",
+    "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli",
+    "text_cli", "cli",
     "__main__",
 ]  # fmt: skip
 ANALYSIS = [
