@@ -127,8 +127,6 @@ def test_final_weights_come_back_and_have_the_loss_of_the_record_by_position_too
     assert found.nats.shape == (16,) and found.windows.sum() == run.record["held_out_tokens"]
     mean = (found.nats * found.windows).sum() / found.windows.sum()
     assert mean == pytest.approx(run.record["loss"], rel=1e-6)
-    # a language of memory 1: its first target, after one symbol, is as easy as any
-    assert abs(found.nats[0] - mean) < 5 * found.nats_se[0] < 0.2
     assert run.sha256 == weights.trained(store, run.config.run_id).sha256
 
 
