@@ -14,7 +14,7 @@ SAME = 0.03  # ln distance within which two scales are one level
 KINDS = ("corpus dataset data data_sha256 subset split tokenizer vocab_size vocab seq_len "
          "sequence_length context_length loss_kind").split()  # fmt: skip
 RECIPE = ("experiment schedule lr_schedule optimizer parameterization norm position activation "
-          "tied dtype architecture").split()  # fmt: skip
+          "tied dtype kind architecture").split()  # fmt: skip
 TUNED = "learning_rate lr peak_lr max_lr weight_decay batch_tokens batch_size".split()
 CURVES = ("run_id", "run", "run_name", "curve_id")
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again

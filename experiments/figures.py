@@ -183,6 +183,26 @@ def walk(steps: list):
 
 
 @styled
+def positions(found: Mapping):
+    """Loss by position in the context, a line a model, with the noise of the text as a band."""
+    text = ("Held-out loss of a character by how many before it the model sees; each window starts "
+            "anew. Bands: ± 2 standard errors over windows, which are the same for all "
+            "models.")  # fmt: skip
+    fig, ax, foot = sheet(5.6, 3.8, text)
+    for (name, of), colour in zip(found.items(), METHOD_COLOURS, strict=False):
+        at = np.arange(1, len(of.nats) + 1)
+        ax.plot(at, of.nats, color=colour, lw=1.3, label=name)
+        ax.fill_between(at, of.nats - 2 * of.nats_se, of.nats + 2 * of.nats_se, color=colour,
+                        alpha=0.15, lw=0)  # fmt: skip
+    ax.set(xscale="log", xlabel="characters seen", ylabel="loss (nats/character)",
+           title="What context is worth")  # fmt: skip
+    count_axis(ax.xaxis, *ax.get_xlim())
+    ax.legend()
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
 def widths(found: Mapping):
     """Loss against the base rate, a line a width, one panel a parameterization."""
     kinds = list(dict.fromkeys(key[0] for key in found)) or ["standard"]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments import (
+    charrnn,
     chinchilla2022,
     dtypes,
     known_entropy,
@@ -35,6 +36,7 @@ ANSWERS: dict[str, Callable[[Path], str]] = {  # name of the table -> what it an
     "prediction": prediction.answer,
     "known_entropy": known_entropy.answer_of,
     "transfer": transfer.answer,
+    "charrnn": charrnn.answer,
 }
 
 

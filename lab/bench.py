@@ -54,19 +54,25 @@ def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
 def command(
     *, d_model: int = 128, layers: int = 4, heads: int = 4, seq_len: int = 128, batch: int = 32,
     vocab: int = 256, dtype: Literal["float32", "bfloat16"] = "float32", json: Path | None = None,
+    kind: Literal["transformer", "lstm", "gru"] = "transformer",
 ) -> int:  # fmt: skip
-    """Time the training step of one shape on this machine, in this process."""
+    """Time the training step of one shape on this machine, in this process.
+
+    Args:
+      heads: of a Transformer; the other kinds have none.
+    """
+    heads = heads if kind == "transformer" else 1
     model = ModelConfig(d_model=d_model, n_layer=layers, n_head=heads, vocab_size=vocab,
-                        seq_len=seq_len, dtype=dtype)  # fmt: skip
+                        seq_len=seq_len, dtype=dtype, kind=kind)  # fmt: skip
     config = RunConfig(
         model=model, optim=OptimConfig(learning_rate=1e-3), tokens=batch * seq_len,
         data=DataConfig(sha256="0" * 64, corpus="random"), batch_tokens=batch * seq_len,
     )  # fmt: skip
     found = measure(config) | {
         "config": {"d_model": d_model, "layers": layers, "heads": heads, "seq_len": seq_len,
-                   "batch": batch, "vocab": vocab, "dtype": dtype}
+                   "batch": batch, "vocab": vocab, "dtype": dtype, "kind": kind}
     }  # fmt: skip
-    print(f"{layers} x {d_model}, batch {batch} x {seq_len}, {dtype}: "
+    print(f"{kind} {layers} x {d_model}, batch {batch} x {seq_len}, {dtype}: "
           f"{found['tokens_per_second']:,.0f} tokens/s, {found['ms_per_step']['median']:.2f} ms a "
           f"step, {found['flops_per_second'] / 1e9:.1f} GFLOP/s, compiled in "
           f"{found['compile_seconds']:.1f} s, on {found['device']}")  # fmt: skip

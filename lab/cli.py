@@ -1,4 +1,5 @@
-"""python -m lab plan | run | status | export | report | verify-resume | data | bench."""
+"""python -m lab plan | run | status | export | report | verify-resume | data | bench | sample |
+compress | decompress."""
 
 import importlib
 import importlib.util
@@ -17,7 +18,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from lab import counts, data_cli, export, grid
+from lab import counts, data_cli, export, grid, text_cli
 from lab.config import RunConfig, override
 from lab.failures import trained_as
 from lab.files import StoreError
@@ -161,7 +162,7 @@ def plan(
     for config in sorted(configs, key=lambda c: (c.budget, counts.count_params(c.model).params)):
         model = config.model
         print(
-            f"{config.run_id:<13} {f'{model.n_layer} x {model.d_model}':>14} "
+            f"{config.run_id:<13} {model.name:>14} "
             f"{human(counts.count_params(model).params):>7} {human(config.tokens):>7} "
             f"{config.epochs:>6.2f} {config.steps:>6} {config.budget:>8.2g} "
             f"{counts.run_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
@@ -386,7 +387,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = {
         "plan": plan, "run": run, "status": status, "export": export_command, "report": report,
         "verify-resume": verify_resume,
-        "data": data, "bench": bench.command,
+        "data": data, "bench": bench.command, "sample": text_cli.sample,
+        "compress": text_cli.compress, "decompress": text_cli.decompress,
     }  # fmt: skip
     try:
         return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="lab") or 0

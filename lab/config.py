@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 # ... and by how much more for runs of a kind whose results alone have changed since
 NUMERICS_OF = {"mup": 1}  # embeddings and readout start at one scale at every width
+OF_TRANSFORMERS = ("n_head", "norm", "position", "activation", "d_ff")  # fields of theirs alone
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -45,10 +46,11 @@ def check_positive(config: Any, *names: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Shape of one decoder-only Transformer. Equal configs build equal parameter trees.
+    """Shape of one decoder-only model. Equal configs build equal parameter trees.
 
-    The defaults are LLaMA-like; `norm="layernorm", position="learned", activation="gelu",
-    tied=True` is GPT-2-like.
+    The defaults are a LLaMA-like Transformer; `norm="layernorm", position="learned",
+    activation="gelu", tied=True` is GPT-2-like. A recurrent `kind` has no heads, positions, norms
+    or feed-forward part: n_head is 1 and the fields of the others stay at their defaults.
     """
 
     d_model: int  # D
@@ -64,10 +66,14 @@ class ModelConfig:
     parameterization: Literal["standard", "mup"] = "standard"
     dtype: Literal["float32", "bfloat16"] = "float32"  # of matmul inputs; weights stay float32
     remat: bool = False  # make each block's activations again for its gradient: memory for time
+    kind: Literal["transformer", "lstm", "gru"] = "transformer"
 
     def __post_init__(self) -> None:
         check_positive(self, "d_model", "n_layer", "n_head", "vocab_size", "seq_len")
-        check_choice(self, "norm", "position", "activation", "parameterization", "dtype")
+        check_choice(self, "norm", "position", "activation", "parameterization", "dtype", "kind")
+        if self.recurrent:
+            self.check_recurrent()
+            return
         if self.d_model % self.n_head:
             nearest = self.n_head * max(1, round(self.d_model / self.n_head))
             raise ValueError(
@@ -81,6 +87,31 @@ class ModelConfig:
             )
         if self.d_ff < 0:
             raise ValueError(f"d_ff={self.d_ff} is negative; 0 means the default of the activation")
+
+    def check_recurrent(self) -> None:
+        """Refuse what a recurrent model would ignore: a table must not show it as a setting."""
+        defaults = {item.name: item.default for item in fields(type(self))} | {"n_head": 1}
+        for name in OF_TRANSFORMERS:
+            if getattr(self, name) != defaults[name]:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} means nothing for kind={self.kind!r}, which "
+                    f"has no heads, positions, norms or feed-forward part; leave it at "
+                    f"{defaults[name]!r}"
+                )
+
+    @property
+    def recurrent(self) -> bool:
+        return self.kind != "transformer"
+
+    @property
+    def name(self) -> str:
+        """Layers x width, and the kind of any but a Transformer."""
+        return f"{self.kind} " * self.recurrent + f"{self.n_layer} x {self.d_model}"
+
+    @property
+    def n_gate(self) -> int:
+        """Vectors of width D that each layer of a recurrent model makes a step; 0 of others."""
+        return {"transformer": 0, "lstm": 4, "gru": 3}[self.kind]
 
     @property
     def d_head(self) -> int:  # K

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from lab import counts
-from lab.config import RunConfig
+from lab.config import OF_TRANSFORMERS, ModelConfig, RunConfig
 from lab.failures import trained_as
 from lab.files import StoreError, replace_file
 from lab.store import Store
 
 MODEL = ("d_model", "n_layer", "n_head", "seq_len", "vocab_size", "norm", "position", "activation",
-         "tied", "parameterization", "dtype")  # fmt: skip
+         "tied", "parameterization", "dtype", "kind")  # fmt: skip
 OPTIM = ("optimizer", "learning_rate", "weight_decay", "beta1", "beta2", "clip", "schedule",
          "warmup_fraction", "cooldown_fraction", "final_fraction")  # fmt: skip
 MEASURED = ("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds",
@@ -58,8 +58,7 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         "loss": record["loss"],
         "batch_tokens": config.batch_tokens,
         "steps": steps,
-        **{name: getattr(config.model, name) for name in MODEL},
-        "d_ff": config.model.ffn_width,
+        **shape_of(config.model),
         **{name: getattr(config.optim, name) for name in OPTIM},
         "warmup_steps": config.warmup_steps,
         "horizon_steps": config.horizon_steps,
@@ -73,6 +72,12 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         "asked_for": None,
         "reason": None,
     }
+
+
+def shape_of(model: ModelConfig) -> dict[str, Any]:
+    """The columns of a model's shape and kind; what a recurrent one does not have is empty."""
+    found = {name: getattr(model, name) for name in MODEL} | {"d_ff": model.ffn_width}
+    return found | dict.fromkeys(OF_TRANSFORMERS) if model.recurrent else found
 
 
 def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[str, Any]:

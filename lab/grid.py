@@ -102,7 +102,7 @@ def check_epochs(config: RunConfig) -> None:
 
 
 def describe_model(model: ModelConfig) -> str:
-    return f"{model.n_layer} x {model.d_model}, N={counts.count_params(model).params:,}"
+    return f"{model.name}, N={counts.count_params(model).params:,}"
 
 
 def unique(configs: Iterable[RunConfig]) -> list[RunConfig]:

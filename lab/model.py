@@ -1,4 +1,4 @@
-"""The decoder-only Transformer, behind `init`, `apply` and `describe`.
+"""The decoder-only Transformer, and the LSTM and GRU, behind `init`, `apply` and `describe`.
 
 Nothing else knows flax.nnx: parameters outside this file are a plain nested dict of arrays.
 Blocks are separate sub-trees and the loop over them is unrolled (a scan is slower on CPU).
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lab import ops
+from lab import ops, recurrent
 from lab.config import ModelConfig
 from lab.parameterization import PARAMETERIZATIONS, Parameterization
 
@@ -161,6 +161,57 @@ class Transformer(nnx.Module):
         return ops.cross_entropy(x_BLD, readout_DV, targets_BL, self.cfg.dtype)
 
 
+class Cells(nnx.Module):
+    """One recurrent layer, (L, B, D) -> (L, B, D): each position sees those before it."""
+
+    def __init__(self, cfg: ModelConfig, par: Parameterization):
+        D, G = cfg.d_model, cfg.n_gate * cfg.d_model
+        self.cfg = cfg
+        self.w_x_DG = weight(par, "hidden", (D, G), fan_in=D)
+        self.w_h_DG = weight(par, "hidden", (D, G), fan_in=D)
+        if cfg.kind == "lstm":  # a forget gate starts open (Jozefowicz et al. 2015)
+            self.bias_f_D = nnx.Param(jnp.ones(D), role="gain", mean=1.0)
+            self.bias_iog_3D = nnx.Param(jnp.zeros(3 * D), role="gain")
+        else:
+            self.bias_rzn_3D = nnx.Param(jnp.zeros(3 * D), role="gain")
+            self.bias_h_D = nnx.Param(jnp.zeros(D), role="gain")
+
+    def __call__(self, x_LBD: jax.Array) -> jax.Array:
+        dtype, w_h_DG = self.cfg.dtype, self.w_h_DG[...]
+        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], dtype)
+        if self.cfg.kind == "lstm":
+            bias_G = jnp.concatenate([self.bias_f_D[...], self.bias_iog_3D[...]])
+            return recurrent.lstm(x_LBG + bias_G, w_h_DG, dtype)
+        return recurrent.gru(x_LBG + self.bias_rzn_3D[...], w_h_DG, self.bias_h_D[...], dtype)
+
+
+class Recurrent(nnx.Module):
+    """`Transformer`'s interface, over layers of cells: each reads the outputs of the one below, the
+    first a row of the embedding brought to unit scale. Time comes first inside."""
+
+    def __init__(self, cfg: ModelConfig):
+        par = PARAMETERIZATIONS[cfg.parameterization]
+        D, V = cfg.d_model, cfg.vocab_size
+        self.cfg, self.readout_scale = cfg, par.readout_scale(D)
+        self.embed_scale = 1 / par.init_std("embed", D)
+        self.embed_VD = weight(par, "embed", (V, D), fan_in=D)
+        for index in range(cfg.n_layer):
+            setattr(self, f"cells_{index:02d}", Cells(cfg, par))
+        if not cfg.tied:
+            self.readout_DV = weight(par, "readout", (D, V), fan_in=D)
+
+    def __call__(self, tokens_BL: jax.Array, targets_BL: jax.Array | None = None) -> jax.Array:
+        x_LBD = self.embed_scale * self.embed_VD[...][tokens_BL.T]
+        for index in range(self.cfg.n_layer):
+            cells = getattr(self, f"cells_{index:02d}")
+            x_LBD = (jax.checkpoint(cells) if self.cfg.remat else cells)(x_LBD)
+        readout_DV = self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...]
+        x_LBD = self.readout_scale * x_LBD
+        if targets_BL is None:
+            return ops.matmul(x_LBD, readout_DV, self.cfg.dtype).swapaxes(0, 1)
+        return ops.cross_entropy(x_LBD, readout_DV, targets_BL.T, self.cfg.dtype).T
+
+
 def init(cfg: ModelConfig, key: jax.Array) -> Params:
     """A parameter tree: nested dicts of float32 arrays, from one draw of normal numbers."""
     return arranged(cfg, jax.random.normal(key, (n_weights(cfg),)))
@@ -195,7 +246,7 @@ def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
     return built(cfg, params)(tokens_BL[:, :-1], tokens_BL[:, 1:])
 
 
-def built(cfg: ModelConfig, params: Params) -> Transformer:
+def built(cfg: ModelConfig, params: Params) -> Transformer | Recurrent:
     graph, state = abstract(cfg)
     state = jax.tree.map(lambda leaf: leaf, state)  # a copy: the cached one stays as it is
     nnx.replace_by_pure_dict(state, params)
@@ -204,7 +255,8 @@ def built(cfg: ModelConfig, params: Params) -> Transformer:
 
 @cache
 def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: Transformer(cfg)), nnx.Param)
+    kind = Recurrent if cfg.recurrent else Transformer
+    return nnx.split(nnx.eval_shape(lambda: kind(cfg)), nnx.Param)
 
 
 @cache

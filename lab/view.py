@@ -147,7 +147,7 @@ class View:
             now = self.store.holder(config.run_id) or {}
             part = now.get("step", 0) / max(1, now.get("steps", 1))
             table.add_row(
-                config.run_id, f"{config.model.n_layer} x {config.model.d_model}",
+                config.run_id, config.model.name,
                 human(counts.count_params(config.model).params), human(config.tokens),
                 f"{'━' * round(20 * part):<20} {part:4.0%}", number(now.get("train_loss"), ".3f"),
                 number(now.get("loss"), ".3f"), human(now.get("tokens_per_second", 0)),
@@ -162,6 +162,6 @@ def number(value: float | None, form: str) -> str:
 def describe(config: RunConfig) -> str:
     model = config.model
     return (
-        f"{model.n_layer:>2} x {model.d_model:<4} N={human(counts.count_params(model).params):<6} "
+        f"{model.name:>9} N={human(counts.count_params(model).params):<6} "
         f"D={human(config.tokens):<6} C={human(counts.run_flops(config)):<6}"
     )

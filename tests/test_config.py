@@ -64,6 +64,7 @@ def test_labels_do_not_change_the_run_id():
         {"tokens": 20_000},
         {"micro_batch": 1},
         {"model": ModelConfig(**MODEL, dtype="bfloat16")},
+        {"model": ModelConfig(**MODEL | {"n_head": 1}, kind="lstm")},
         {"optim": OptimConfig(learning_rate=0.01, warmup_steps=7)},
         {"data": DataConfig(sha256="cd" * 32, corpus="text", train_tokens=10_000)},
     ],
@@ -94,6 +95,10 @@ def test_json_gives_back_the_same_run(heads, width, layers, rate, seed, tokens, 
         ({"d_model": 6, "n_head": 2}, "even width"),
         ({"n_layer": 0}, "n_layer"),
         ({"norm": "batchnorm"}, "'rmsnorm', 'layernorm'"),
+        ({"kind": "rnn"}, "'transformer', 'lstm', 'gru'"),
+        ({"kind": "lstm"}, "n_head=2 means nothing for kind='lstm'.* leave it at 1"),
+        ({"kind": "gru", "n_head": 1, "norm": "layernorm"}, "leave it at 'rmsnorm'"),
+        ({"kind": "lstm", "n_head": 1, "d_ff": 64}, "d_ff=64 means nothing"),
     ],
 )
 def test_an_impossible_shape_is_refused_with_what_to_do(fields, words):

@@ -11,13 +11,19 @@ from jax.extend.core import jaxprs_in_params
 from lab import counts, model
 from lab.config import ModelConfig
 
-shapes = st.builds(
+transformers = st.builds(
     lambda heads, half, **rest: ModelConfig(d_model=2 * half * heads, n_head=heads, **rest),
     heads=st.integers(1, 3), half=st.integers(1, 8), n_layer=st.integers(1, 3),
     vocab_size=st.integers(2, 70), seq_len=st.integers(1, 16), d_ff=st.sampled_from([0, 24]),
     norm=st.sampled_from(["rmsnorm", "layernorm"]), position=st.sampled_from(["rope", "learned"]),
     activation=st.sampled_from(["gelu", "swiglu"]), tied=st.booleans(),
 )  # fmt: skip
+recurrent = st.builds(
+    ModelConfig, kind=st.sampled_from(["lstm", "gru"]), d_model=st.integers(1, 24),
+    n_head=st.just(1), n_layer=st.integers(1, 3), vocab_size=st.integers(2, 70),
+    seq_len=st.integers(1, 16), tied=st.booleans(),
+)  # fmt: skip
+shapes = transformers | recurrent
 
 
 @given(shapes)
@@ -35,11 +41,13 @@ def test_parameters_by_role_are_those_of_the_tree(cfg):
 
 
 def products(jaxpr) -> int:
-    """FLOPs of every dot_general in a traced program, those inside calls included."""
+    """FLOPs of every dot_general in a traced program, those inside calls included, and those
+    inside a loop as often as it turns."""
     total = 0
     for equation in jaxpr.eqns:
+        turns = equation.params["length"] if equation.primitive.name == "scan" else 1
         for inner in jaxprs_in_params(equation.params):
-            total += products(inner)
+            total += turns * products(inner)
         if equation.primitive.name == "dot_general":
             (contract, _), _ = equation.params["dimension_numbers"]
             depth = np.prod([equation.invars[0].aval.shape[axis] for axis in contract])
@@ -55,6 +63,19 @@ def test_forward_flops_are_every_product_of_the_traced_model(cfg):
     traced = jax.make_jaxpr(lambda p, t: model.apply(cfg, p, t))(params, tokens)
     forward = counts.flops_exact(cfg, causal=False) / 3  # the code multiplies the whole square
     assert products(traced.jaxpr) == pytest.approx(3 * cfg.seq_len * forward, rel=1e-12)
+
+
+@given(recurrent)
+@settings(max_examples=15, deadline=None)
+def test_a_recurrent_step_multiplies_twice_as_much_backward_as_forward(cfg):
+    """But for the product of the last state's gradient with no next step, and of the first state,
+    which is zero: the formula counts every position alike."""
+    params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+    tokens = jax.ShapeDtypeStruct((3, cfg.seq_len + 1), jnp.int32)
+    loss = jax.grad(lambda p, t: model.nats(cfg, p, t).mean())
+    found = products(jax.make_jaxpr(loss)(params, tokens).jaxpr)
+    first = 2 * cfg.n_layer * cfg.n_gate * cfg.d_model**2  # the weights' gradient skips that state
+    assert found == pytest.approx(3 * (cfg.seq_len * counts.flops_exact(cfg) - first), rel=1e-12)
 
 
 def test_the_compiler_counts_the_same_where_matrices_dominate():
@@ -80,6 +101,18 @@ def test_conventions_differ_where_they_say():
     # causal attention meets half the keys
     gap = counts.flops_exact(cfg, causal=False) - counts.flops_exact(cfg)
     assert gap == pytest.approx(3 * 3 * 4 * 64 * (128 - 129 / 2))
+
+
+def test_a_recurrent_model_has_no_attention_in_any_convention():
+    cfg = ModelConfig(
+        kind="lstm", d_model=512, n_layer=3, n_head=1, vocab_size=65, seq_len=50, tied=False
+    )
+    hidden = 3 * 8 * 512 * 512  # four gates, each a matrix on the input and one on the state
+    assert counts.count_params(cfg).hidden == hidden + 3 * 4 * 512
+    for causal in (True, False):
+        assert counts.flops_exact(cfg, causal=causal) == 6 * (hidden + 512 * 65)
+    assert counts.flops_kaplan(cfg) == 6 * hidden
+    assert counts.flops_hoffmann(cfg) == 6 * (hidden + 2 * 512 * 65)
 
 
 def test_hoffmann_count_gives_the_papers_ratios_to_6nd():

@@ -10,6 +10,7 @@ import pytest
 
 from analysis import isoflop, table
 from experiments import (
+    charrnn,
     chinchilla2022,
     coordinates,
     figures,
@@ -85,7 +86,7 @@ def test_the_index_states_what_the_committed_tables_answer():
 
 # --- the larger experiments ----------------------------------------------------------------------
 
-LARGER = (chinchilla2022, porian2024, known_entropy, transfer)
+LARGER = (chinchilla2022, porian2024, known_entropy, transfer, charrnn)
 CORE_SECONDS = 2 * 20 * 60  # twenty minutes on two cores
 
 
@@ -93,14 +94,14 @@ CORE_SECONDS = 2 * 20 * 60  # twenty minutes on two cores
 def no_corpora(monkeypatch):
     """Corpora of the right sizes and no content."""
 
-    def named(name, *_, **__):
+    def named(name, tokenizer="bytes", *_, **__):
         synthetic = ":" in name and parse_language(name)
         size = synthetic[1] if synthetic else {"linux-6.1": 99_053_774}.get(name, 4_826_570)
-        vocab = synthetic[0].n_symbols if synthetic else 256
+        vocab = synthetic[0].n_symbols if synthetic else {"chars": 85}.get(tokenizer, 256)
         return SimpleNamespace(name=name, sha256="ab" * 32, n_train=size, vocab_size=vocab)
 
     monkeypatch.setattr(corpora, "prepare", named)
-    monkeypatch.setattr(corpora, "prepare_first", lambda names, *_, **__: named(names[0]))
+    monkeypatch.setattr(corpora, "prepare_first", lambda names, *rest, **__: named(names[0], *rest))
 
 
 @pytest.mark.parametrize("experiment", LARGER, ids=lambda module: module.__name__)
@@ -121,6 +122,18 @@ def test_the_larger_grids_are_priced_as_they_say(experiment, no_corpora):
         if size != "accelerator":
             assert price.seconds <= CORE_SECONDS / 2
             assert price.seconds / 60 == pytest.approx(int(said[3]), abs=0.6)
+
+
+@pytest.mark.parametrize("size", charrnn.SIZES)
+def test_the_three_kinds_cost_the_same_a_token(size, no_corpora):
+    models = [config.model for config in charrnn.runs(size)]
+    assert {model.kind for model in models} == {"lstm", "gru", "transformer"}
+    each = [counts.flops_exact(model) for model in models]
+    assert max(each) / min(each) < (1.03 if size != "smoke" else 1.2)
+    assert ("lstm", 3, 512) in [  # of 2015
+        (model.kind, model.n_layer, model.d_model)
+        for model in (config.model for config in charrnn.runs("accelerator"))
+    ]
 
 
 def test_every_budget_s_valley_has_its_sizes_and_cosines_are_no_part_of_it(no_corpora):

@@ -1,0 +1,128 @@
+"""How well does the character LSTM of 2015 write Shakespeare, beside a Transformer of today?
+
+Question: an LSTM (2015: three layers of 512 units; Karpathy, The Unreasonable Effectiveness of
+          Recurrent Neural Networks), a GRU and a Transformer of the same FLOPs a token, on the same
+          characters: which foretells two plays it has not read better, and where in its context?
+Command:  python -m lab run experiments.charrnn   (:accelerator has the 3 x 512; :smoke)
+Cost:     laptop: 3 runs, 7.4e13 FLOPs, 15 minutes on two cores as `lab plan` prices it;
+          accelerator: 3 runs, 5.7e15 FLOPs, about an hour
+Answer:   expected: the three within 5 % in nats per character at the laptop's size; the Transformer
+          ahead late in the window, and no worse than the LSTM at its first characters (Kaplan et
+          al. 2020, figure 7, has LSTMs level off after some hundred tokens of context)
+
+Widths are chosen so that FLOPs per token agree within 3 %; the rate is one for all three. The
+original trained with RMSProp at 0.002, dropout and a state carried over from window to window; here
+each window starts from zero, as a Transformer's does, and nothing is dropped.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis import table
+from experiments import figures, tables
+from lab import corpora, grid
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.failures import trained_as
+from lab.files import StoreError
+from lab.store import Store
+
+
+@dataclass(frozen=True)
+class Size:
+    """Three shapes of one price (kind, layers, width, heads), and how long they train."""
+
+    shapes: tuple[tuple[str, int, int, int], ...]
+    seq_len: int
+    batch_tokens: int
+    tokens: int
+    learning_rate: float
+    corpora: tuple[str, ...] = ("shakespeare", "python-stdlib")
+
+
+SIZES = {
+    "laptop": Size(
+        (("lstm", 2, 128, 1), ("gru", 2, 148, 1), ("transformer", 2, 102, 3)),
+        seq_len=64, batch_tokens=2048, tokens=15_000_000, learning_rate=0.005,
+    ),
+    "accelerator": Size(
+        (("lstm", 3, 512, 1), ("gru", 3, 592, 1), ("transformer", 6, 288, 6)),
+        seq_len=128, batch_tokens=8192, tokens=50_000_000, learning_rate=0.002,
+    ),
+    "smoke": Size(
+        (("lstm", 1, 16, 1), ("gru", 1, 18, 1), ("transformer", 1, 12, 1)),
+        seq_len=16, batch_tokens=256, tokens=8_000, learning_rate=0.01,
+        corpora=("python-stdlib",),
+    ),
+}  # fmt: skip
+PROMPT = "\n"
+SAMPLE_TOKENS = 500
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    of = SIZES[size]
+    corpus = corpora.prepare_first(list(of.corpora), "chars")
+    data = DataConfig(
+        sha256=corpus.sha256, corpus=corpus.name, tokenizer="chars", train_tokens=corpus.n_train,
+        max_epochs=12,
+    )  # fmt: skip
+    return [
+        RunConfig(
+            model=ModelConfig(
+                kind=kind, n_layer=n_layer, d_model=width, n_head=n_head,
+                vocab_size=corpus.vocab_size, seq_len=of.seq_len,
+            ),
+            optim=OptimConfig(learning_rate=of.learning_rate), data=data, tokens=of.tokens,
+            batch_tokens=of.batch_tokens,
+        )
+        for kind, n_layer, width, n_head in of.shapes
+    ]  # fmt: skip
+
+
+def answer(path: Path) -> str:
+    rows = table.read(path).columns
+    said = [
+        f"{kind} {n_layer:.0f} × {width:.0f} {bits:.3f}"
+        for kind, n_layer, width, bits in zip(
+            *(rows[name] for name in ("kind", "n_layer", "d_model", "bits_per_byte")), strict=True
+        )
+    ]
+    return "bits per byte: " + ", ".join(said)
+
+
+def report(store: Store, out: Path, size: str = "laptop") -> None:
+    """runs.csv, positions.png (loss by position in the context), and a sample of each model."""
+    from lab import positions, sample, weights
+
+    name = "charrnn" if size == "laptop" else f"charrnn-{size}"
+    configs = runs(size)
+    print(answer(tables.table_of(name, store, configs, out)))
+    by_kind = {}
+    for config in configs:
+        try:
+            run = weights.trained(store, trained_as(store, config).run_id)
+        except StoreError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        cfg, corpus = config.model, run.corpus()
+        found = positions.by_position(cfg, run.params, corpus)
+        by_kind[cfg.name if cfg.recurrent else f"{cfg.kind} {cfg.name}"] = found
+        print(f"\n{grid.describe_model(cfg)}: "
+              f"{run.record['loss']:.4f} ± {run.record['loss_se']:.4f} nats/character, "
+              f"{run.record['bits_per_byte']:.4f} bits/byte; {by_doubling(found)}")  # fmt: skip
+        ids = sample.encode(corpus.tokenizer, PROMPT)
+        drawn = sample.sample(
+            cfg, run.params, ids, SAMPLE_TOKENS, spoken=sample.spoken(corpus.tokenizer)
+        )
+        text = corpus.tokenizer.decode(list(drawn))
+        print("\n".join(f"  | {line}" for line in text.split("\n")))
+    if by_kind:
+        figures.positions(by_kind).savefig(out / "positions.png")
+        print(f"figure in {out}")
+
+
+def by_doubling(found) -> str:
+    """The loss at positions 1, 2, 4, ..., and the last, in words."""
+    last = len(found.nats)
+    at = sorted({2**i for i in range(last.bit_length())} | {last})
+    return "at position " + ", ".join(f"{l}: {found.nats[l - 1]:.3f}" for l in at)  # noqa: E741
