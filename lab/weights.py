@@ -4,6 +4,7 @@ A run's last state is saved before its record is written and stays in the store:
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,17 +44,16 @@ def find(store: Store, prefix: str) -> RunConfig:
     Raises:
       StoreError: none or several do, or its config.json can't be believed.
     """
-    folders = sorted(store.root.glob(f"{prefix}*/config.json")) if prefix.isalnum() else []
+    root = Path(store.root)
+    folders = sorted(root.glob(f"{prefix}*/config.json")) if prefix.isalnum() else []
     ids = [path.parent.name for path in folders]
     if len(ids) != 1:
-        some = ", ".join(
-            ids[:4] or [path.parent.name for path in store.root.glob("*/config.json")][:4]
-        )
+        some = ", ".join(ids[:4] or [path.parent.name for path in root.glob("*/config.json")][:4])
         raise StoreError(
-            f"{prefix!r} names {len(ids)} runs of the store {store.root}; name one by its id or "
+            f"{prefix!r} names {len(ids)} runs of the store {root}; name one by its id or "
             f"its first digits, such as {some}"
             if some
-            else f"the store {store.root} holds no runs; name another with --store"
+            else f"the store {root} holds no runs; name another with --store"
         )
     path = folders[0]
     config = from_json(read_json(path) or {}, where=str(path))
