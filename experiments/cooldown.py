@@ -54,7 +54,8 @@ SIZES = {
         dtype="bfloat16",
     ),
     "smoke": Size(
-        ((1, 16, 1), (1, 32, 1), (2, 48, 1)), (15_360,) * 3, 256, 32, ("python-stdlib",)
+        ((1, 16, 1), (1, 32, 1), (2, 48, 1)), (15_360,) * 3, 256, 32,
+        ("markov:24-2-4-0-50000",),
     ),
 }  # fmt: skip
 
@@ -118,7 +119,7 @@ class Comparison:
     flops: tuple[float, float]  # (trunks and branches, cosines), as spent
     planned: float  # of the former, had the store been empty
     rates: dict[float, float]
-    missing: int  # runs of the grid
+    missing: int  # cells of the grid
 
     @property
     def share(self) -> float:
@@ -168,7 +169,7 @@ def compare(path: Path, configs: list[RunConfig]) -> Comparison:
         (float(spent[[everything[c.run_id] for c in shared]].sum()), float(spent[whole].sum())),
         sum(map(counts.spent_flops, shared)),
         {rate: float(loss[i]) for rate, i in sorted(tried.items()) if i is not None},
-        len(configs) - len(everything),
+        sum(config.run_id not in everything for config in cells),
     )  # fmt: skip
 
 
@@ -197,7 +198,7 @@ def answer(found: Comparison) -> list[str]:
         listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in found.rates.items())
         said.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
     if found.missing:
-        said.append(f"{found.missing} runs are missing: the FLOPs and the mean are of those there")
+        said.append(f"{found.missing} cells are missing: the FLOPs and the mean are of those there")
     return said
 
 

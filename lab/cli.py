@@ -206,9 +206,8 @@ def tell_saving(configs: Sequence[RunConfig]) -> None:
     if branches:
         shared, alone = trunk.saving(configs)
         print(f"\nshared: {trunks} trunks and {branches} branches train {shared:.3g} FLOPs, each "
-              f"counted once and a trunk's with the trunk; the {branches} runs each on its own "
-              f"would train {alone:.3g}, and so would a cosine of each length: "
-              f"{100 * shared / alone:.0f} %")  # fmt: skip
+              f"counted once: {100 * shared / alone:.0f} % of the {alone:.3g} of these {branches} "
+              "runs each on its own, or under a cosine of each length")  # fmt: skip
 
 
 def run(

@@ -230,7 +230,7 @@ def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     losses([c for c in configs if c != cells[0]], lambda *a: 1.01 * law(*a), "x",
            tmp_path / "runs.csv")  # fmt: skip
     found = cooldown.compare(tmp_path / "runs.csv", configs)
-    assert len(found.cosine) == 11 and "1 runs are missing" in cooldown.answer(found)[-1]
+    assert len(found.cosine) == 11 and "1 cells are missing" in cooldown.answer(found)[-1]
     with pytest.raises(ValueError, match="1 pairs of a cosine and a branch are done"):
         losses([cells[0], cells[-12]], law, "x", tmp_path / "runs.csv")
         cooldown.compare(tmp_path / "runs.csv", configs)

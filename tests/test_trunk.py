@@ -78,7 +78,7 @@ class Looked(threading.Event):
     steps=st.integers(2, STEPS), fraction=st.floats(1e-3, 0.999), final=st.floats(0, 1),
     warmup=st.integers(0, 300), shape=st.sampled_from(["linear", "1-sqrt"]),
 )  # fmt: skip
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 def test_until_it_cools_down_a_cell_has_its_trunks_rate_to_the_last_bit(
     config, steps, fraction, final, warmup, shape
 ):
@@ -469,7 +469,7 @@ def runs():
 def test_the_command_plans_trains_and_counts_a_branched_grid(lab_command, tmp_path):
     (tmp_path / "cool.py").write_text(GRID.format(tests=str(ROOT / "tests")))
     said = lab_command("plan", "cool.py").stdout
-    assert "shared: 4 trunks and 4 branches train" in said and ": 73 %" in said
+    assert "shared: 4 trunks and 4 branches train" in said and ": 73 % of the" in said
     assert said.count(", trunk") == 4 and said.count(", from ") == 6
     lab_command("run", "cool.py", "--workers", "2")
     assert "8/8 runs done" in lab_command("status", "cool.py").stdout
