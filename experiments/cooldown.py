@@ -119,7 +119,7 @@ class Comparison:
     flops: tuple[float, float]  # (trunks and branches, cosines), as spent
     planned: float  # of the former, had the store been empty
     rates: dict[float, float]
-    missing: int  # cells of the grid
+    unpaired: int  # cells without the other of their pair
 
     @property
     def share(self) -> float:
@@ -137,77 +137,92 @@ class Comparison:
         return float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))
 
 
-def compare(path: Path, configs: list[RunConfig]) -> Comparison:
+def compare(path: Path) -> Comparison:
     """From the run table of this grid.
 
     Raises:
       ValueError: fewer than two pairs are done.
     """
     rows = table.read(path)
-    everything = {run_id: i for i, run_id in enumerate(rows.column("run_id"))}
-    tokens, params = rows.tokens, rows.params
-    loss, spent = rows.loss, rows.column("flops_spent")
-    cells = [config for config in configs if not config.trunk]
-    n = (len(cells) - len(MORE_RATES)) // 2
-    branches, more, matched = cells[:n], cells[n:-n], cells[-n:]
-    at = [(everything.get(a.run_id), everything.get(b.run_id))
-          for a, b in zip(matched, branches, strict=True)]  # fmt: skip
-    pairs = np.array([p for p in at if None not in p and np.isfinite(loss[list(p)]).all()], int)
-    if len(pairs) < 2:
-        raise ValueError(f"{path}: {len(pairs)} pairs of a cosine and a branch are done; two at "
+    schedule, status = rows.column("schedule"), rows.column("status")
+    done, cosine = rows.reasons == "", schedule == "cosine"
+    peaks = dict(zip(rows.params[cosine], rows.column("learning_rate")[cosine], strict=True))
+    over = np.array([rate / peaks.get(n, np.nan) for n, rate in
+                     zip(rows.params, rows.column("learning_rate"), strict=True)])  # fmt: skip
+    own = ~cosine & np.isclose(over, RATE)
+    trunk, branch = own & (status == "trunk"), own & (status != "trunk") & done
+    cells = {name: {cell(rows, i): i for i in np.flatnonzero(mask)}
+             for name, mask in (("cosine", cosine & done), ("branch", branch))}  # fmt: skip
+    both = [key for key in cells["cosine"] if key in cells["branch"]]
+    if len(both) < 2:
+        raise ValueError(f"{path}: {len(both)} pairs of a cosine and a branch are done; two at "
                          "least are needed")  # fmt: skip
-    names = {c.trunk_id for c in branches}
-    trunks = [c for c in configs if c.run_id in names & everything.keys()]
-    ends = [everything[c.run_id] for c in trunks]
-    shared = [c for c in [*trunks, *branches] if c.run_id in everything]
-    whole = [everything[c.run_id] for c in matched if c.run_id in everything]
-    tried = {c.optim.learning_rate / matched[0].optim.learning_rate: everything.get(c.run_id)
-             for c in [branches[0], *more]}  # fmt: skip
+    a, b = ([cells[name][key] for key in both] for name in ("cosine", "branch"))
+    first = both[0]
+    tried = [i for i in np.flatnonzero(~cosine & done) if cell(rows, i) == first]
+    spent = rows.column("flops_spent")
     return Comparison(
-        params[pairs[:, 0]], tokens[pairs[:, 0]], loss[pairs[:, 0]], loss[pairs[:, 1]],
-        np.array([(params[i], tokens[i], loss[i]) for i in ends]).reshape(-1, 3),
-        (float(spent[[everything[c.run_id] for c in shared]].sum()), float(spent[whole].sum())),
-        sum(map(counts.spent_flops, shared)),
-        {rate: float(loss[i]) for rate, i in sorted(tried.items()) if i is not None},
-        sum(config.run_id not in everything for config in cells),
+        rows.params[a], rows.tokens[a], rows.loss[a], rows.loss[b],
+        np.stack([rows.params, rows.tokens, rows.loss], 1)[trunk],
+        (float(spent[trunk | branch].sum()), float(spent[cosine & done].sum())),
+        planned(rows.select(branch)), {float(over[i]): float(rows.loss[i]) for i in tried},
+        sum(len(found) for found in cells.values()) - 2 * len(both),
     )  # fmt: skip
 
 
-def answer(found: Comparison) -> list[str]:
-    """Both bars in words."""
-    word = lambda right: "within" if right else "NOT within"  # noqa: E731
-    mean, error = found.mean
+def cell(rows: table.Runs, i: int) -> tuple[float, float]:
+    return float(rows.params[i]), float(rows.tokens[i])
+
+
+def planned(branches: table.Runs) -> float:
+    """FLOPs of these branches and of one trunk for each size, each counted once."""
+    cooled = branches.flops * COOLDOWN
+    level = branches.flops - cooled
+    return float(cooled.sum() + sum(level[branches.params == n].max()
+                                    for n in np.unique(branches.params)))  # fmt: skip
+
+
+def told(found: Comparison) -> list[str]:
+    """Every pair, and both bars, in words."""
     said = [
         f"N={n:,.0f}, D={d:,.0f}: cosine {a:.4f}, branch {b:.4f} nats/token ({100 * x:+.2f} %)"
         for n, d, a, b, x in zip(found.params, found.tokens, found.cosine, found.branch,
                                  found.differences, strict=True)
     ]  # fmt: skip
-    said.append(
+    said += bars(found)
+    if abs(found.flops[0] / found.planned - 1) > 0.01:
+        said.append(f"NOT what these branches cost by themselves, {found.planned:.3g} FLOPs: part "
+                    "of the trunks was there before, or cells were trained alone")  # fmt: skip
+    if len(found.rates) > 1:
+        listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in sorted(found.rates.items()))
+        said.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
+    if found.unpaired:
+        said.append(f"{found.unpaired} cells have no other to be compared with: the FLOPs of the "
+                    "two ways are not of the same cells")  # fmt: skip
+    return said
+
+
+def bars(found: Comparison) -> list[str]:
+    word = lambda right: "within" if right else "NOT within"  # noqa: E731
+    mean, error = found.mean
+    return [
         f"training FLOPs: {found.flops[0]:.3g} for trunks and branches, each counted once, "
         f"{found.flops[1]:.3g} for a cosine of each length: {100 * found.share:.1f} %, "
-        f"{word(found.share <= MOST_FLOPS)} {100 * MOST_FLOPS:.0f} %"
-    )
-    said.append(
+        f"{word(found.share <= MOST_FLOPS)} {100 * MOST_FLOPS:.0f} %",
         f"final loss: {100 * mean:+.2f} % in the mean over {len(found.cosine)} pairs (standard "
-        f"error {100 * error:.2f} %), {word(mean <= MOST_LOSS)} {100 * MOST_LOSS:.1f} %"
-    )
-    if abs(found.flops[0] / found.planned - 1) > 1e-3:
-        said.append(f"NOT what this grid costs by itself, {found.planned:.3g}: the store held part "
-                    "of its trunks, or some of its cells trained alone")  # fmt: skip
-    if len(found.rates) > 1:
-        listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in found.rates.items())
-        said.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
-    if found.missing:
-        said.append(f"{found.missing} cells are missing: the FLOPs and the mean are of those there")
-    return said
+        f"error {100 * error:.2f} %), {word(mean <= MOST_LOSS)} {100 * MOST_LOSS:.1f} %",
+    ]
+
+
+def answer(path: Path) -> str:
+    return "; ".join(bars(compare(path)))
 
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, curves.csv, cooldown.png, and both bars in words."""
     name = "cooldown" if size == "laptop" else f"cooldown-{size}"
-    configs = runs(size)
-    found = compare(tables.table_of(name, store, configs, out), configs)
-    for line in answer(found):
+    found = compare(tables.table_of(name, store, runs(size), out))
+    for line in told(found):
         print(line)
     figures_trunk.cooldown(found, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")
     print(f"figure in {out}")

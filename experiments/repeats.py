@@ -161,7 +161,7 @@ def identified(name: str, found: Fit) -> str:
     return f"{said}: {'well' if within < 2 else 'weakly'} identified, to a factor {within:.2g}"
 
 
-def answer(found: Worth) -> list[str]:
+def told(found: Worth) -> list[str]:
     said = []
     for n in np.unique(found.epochs):
         here = (found.epochs == n) & np.isfinite(found.beyond)
@@ -180,11 +180,18 @@ def answer(found: Worth) -> list[str]:
     return said
 
 
+def answer(path: Path) -> str:
+    found = measure(path)
+    near = np.isclose(found.epochs, 4) & np.isfinite(found.beyond)
+    four = f"4 epochs: loss {100 * found.beyond[near].mean():+.2f} % over as many new tokens; "
+    return four * bool(near.any()) + identified("R_D", found.worn)
+
+
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, curves.csv, repeats.png, and what they say."""
     name = "repeats" if size == "laptop" else f"repeats-{size}"
     found = measure(tables.table_of(name, store, runs(size), out))
-    for line in answer(found):
+    for line in told(found):
         print(line)
     figures_trunk.repeats(found, PUBLISHED).savefig(out / "repeats.png")
     print(f"figure in {out}")
