@@ -21,7 +21,7 @@ OUTCOMES = (
     "run_id seed data_seed init_seed row status loss loss_se bits_per_byte perplexity train_loss "
     "held_out_tokens seconds wall_seconds io_seconds compile_seconds tokens_per_second "
     "flops_utilization device devices way host hostname python jax commit version versions schema "
-    "created started finished asked_for reason"
+    "created started finished asked_for reason init_from flops_spent"
 ).split()
 
 

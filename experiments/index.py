@@ -13,12 +13,14 @@ from pathlib import Path
 from experiments import (
     charrnn,
     chinchilla2022,
+    cooldown,
     dtypes,
     known_entropy,
     porian2024,
     prediction,
     quickstart,
     rates,
+    repeats,
     tables,
     transfer,
 )
@@ -37,6 +39,8 @@ ANSWERS: dict[str, Callable[[Path], str]] = {  # name of the table -> what it an
     "known_entropy": known_entropy.answer_of,
     "transfer": transfer.answer,
     "charrnn": charrnn.answer,
+    "cooldown": cooldown.answer,
+    "repeats": repeats.answer,
 }
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab import export
+from lab import export, lineage
 from lab.config import RunConfig
 from lab.grid import unique
 from lab.store import Store
@@ -34,10 +34,12 @@ def table_of(
     """
     out.mkdir(parents=True, exist_ok=True)
     path, committed = out / "runs.csv", kept(name)
-    named = {name: configs}
     if isinstance(configs, Mapping):
         named = {f"{name}:{part}": own for part, own in configs.items()}
         configs = unique(config for own in configs.values() for config in own)
+    else:
+        configs = lineage.settled(store, configs)  # without trunks that nothing needs any more
+        named = {name: configs}
     found = [row for part, own in named.items() for row in export.rows(store, own, part)]
     if found:
         done = len({row["run_id"] for row in found})

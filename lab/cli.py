@@ -10,7 +10,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from lab import counts, data_cli, export, grid, text_cli
+from lab import counts, data_cli, export, grid, lineage, text_cli, trunk
 from lab.config import RunConfig, override
 from lab.failures import trained_as
 from lab.files import StoreError
@@ -127,12 +127,20 @@ def configs_of(module: ModuleType | Sized, settings: Sequence[str]) -> list[RunC
     with told_in_a_line():
         configs = module.runs()
     if settings:
-        configs = [override(config, *settings) for config in configs]
+        configs = replanned(configs, settings)
     if not configs:
         raise Refused(f"{module.__name__}.runs() returned no run")
     for config in configs:
         grid.check_epochs(config)
     return grid.unique(configs)
+
+
+def replanned(configs: Sequence[RunConfig], settings: Sequence[str]) -> list[RunConfig]:
+    """Every run with its fields replaced, and branches on trunks of their new fields."""
+    cells = [config for config in configs if not config.trunk]
+    changed = [override(replace(config, init_from=""), *settings) for config in cells]
+    joined = [new for old, new in zip(cells, changed, strict=True) if old.init_from]
+    return grid.branched(joined) + changed
 
 
 def name_of(module: ModuleType | Sized) -> str:
@@ -154,7 +162,8 @@ def plan(
     """Show what would run and what it costs. Trains nothing."""
     from lab.launch import local
 
-    configs, runs = configs_of(load(experiment), set), Store(store)
+    runs = Store(store)
+    configs = lineage.settled(runs, configs_of(load(experiment), set))
     status = {config.run_id: runs.status(config.run_id) for config in configs}
     print(f"{'run':<13} {'layers x width':>14} {'N':>7} {'tokens':>7} {'epochs':>6} {'steps':>6} "
           f"{'budget':>8} {'FLOPs':>8} {'rate':>8} {'seed':>4}  status")  # fmt: skip
@@ -165,9 +174,10 @@ def plan(
             f"{config.run_id:<13} {model.name:>14} "
             f"{human(counts.count_params(model).params):>7} {human(config.tokens):>7} "
             f"{config.epochs:>6.2f} {config.steps:>6} {config.budget:>8.2g} "
-            f"{counts.run_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
-            f"{config.seed:>4}  {status[config.run_id]}"
+            f"{counts.spent_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
+            f"{config.seed:>4}  {status[config.run_id]}{kinship(config)}"
         )
+    tell_saving(configs)
     left = [config for config in configs if status[config.run_id] not in ("done", "diverged")]
     n = workers or len(local.cores())
     whole, todo = (grid.price(part, n, timed_runs(runs, configs)) for part in (configs, left))
@@ -182,6 +192,22 @@ def plan(
     print("params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
           "forward and backward")  # fmt: skip
     return 0
+
+
+def kinship(config: RunConfig) -> str:
+    """Whether a run is a trunk, and from where it goes on."""
+    return ", trunk" * config.trunk + f", from {config.init_from}" * bool(config.init_from)
+
+
+def tell_saving(configs: Sequence[RunConfig]) -> None:
+    """What training shared parts once comes to; nothing where there are none."""
+    trunks = sum(config.trunk for config in configs)
+    branches = sum(bool(config.init_from) and not config.trunk for config in configs)
+    if branches:
+        shared, alone = trunk.saving(configs)
+        print(f"\nshared: {trunks} trunks and {branches} branches train {shared:.3g} FLOPs, each "
+              f"counted once: {100 * shared / alone:.0f} % of the {alone:.3g} of these {branches} "
+              "runs each on its own, or under a cosine of each length")  # fmt: skip
 
 
 def run(
@@ -220,9 +246,10 @@ def run(
         options=read_options(launcher_option), wait=wait,
     )  # fmt: skip
     runs.prepare()
-    configs = configs_of(module, set)
+    asked = configs_of(module, set)
     if retry:
-        retry_failed(runs, configs)
+        retry_failed(runs, asked)
+    configs = lineage.settled(runs, asked)
     todo = [c for c in configs if runs.status(trained_as(runs, c).run_id) in UNFINISHED]
     print(f"{experiment}: {len(configs)} runs, {len(todo)} to train, in {runs.root}")
     if todo:
@@ -284,8 +311,9 @@ def tell_troubles(store: Store, configs: Sequence[RunConfig]) -> int:
 def status(experiment: Experiment, /, *, store: Folder = Path("runs"), set: Settings = ()) -> int:
     """How many runs are done, running, silent, stopped, failed, diverged and left; and the time
     left."""
-    configs = configs_of(load(experiment), set)
-    view = View(Store(store), configs, os.cpu_count() or 1)
+    runs = Store(store)
+    configs = lineage.settled(runs, configs_of(load(experiment), set))
+    view = View(runs, configs, os.cpu_count() or 1)
     view.read(quiet=True)
     view.find_silent()
     print(view.summary())
@@ -342,9 +370,10 @@ def verify_resume(
             f"{run_id!r} names {len(found)} of the {len(configs)} runs of {experiment}; they are "
             f"{some}{', ...' if len(found or configs) > 4 else ''}"
         )
-    print(f"run {found[0].run_id}, {describe(found[0])}, in a scratch store", flush=True)
+    config = replace(found[0], init_from="")  # alone: its numbers are the same
+    print(f"run {config.run_id}, {describe(config)}, in a scratch store", flush=True)
     first, thens = verify.Place(from_devices), [verify.Place(n, way) for n in devices]
-    right = verify.verify(found[0], first, thens, partial(print, flush=True))
+    right = verify.verify(config, first, thens, partial(print, flush=True))
     return 0 if right else 1
 
 

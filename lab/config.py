@@ -7,6 +7,7 @@ is executed (devices, launcher, workers) is not part of it.
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -139,12 +140,13 @@ class OptimConfig:
     warmup_fraction: float = 0.05  # of the run's own steps ...
     warmup_steps: int = 0  # ... unless a number of steps is given
     horizon_steps: int = 0  # where the decay ends; 0 means at the run's own last step
-    cooldown_fraction: float = 0.0  # "constant": the part at the end that falls linearly to final
+    cooldown_fraction: float = 0.0  # "constant": the part of the horizon, at its end, that falls
+    cooldown_shape: Literal["linear", "1-sqrt"] = "linear"  # 1-sqrt: Hägele et al. 2024
     final_fraction: float = 0.0  # what is left of the peak rate at the horizon
 
     def __post_init__(self) -> None:
         check_positive(self, "learning_rate", "eps")
-        check_choice(self, "optimizer", "schedule")
+        check_choice(self, "optimizer", "schedule", "cooldown_shape")
         for name in ("weight_decay", "clip", "warmup_steps", "horizon_steps"):
             if getattr(self, name) < 0:
                 raise ValueError(f"OptimConfig.{name}={getattr(self, name)} is negative")
@@ -202,6 +204,10 @@ class RunConfig:
     seed: int = 0  # of the initial weights
     data_seed: int = 0  # of the order of the data
     budget: float = label(0.0)  # the design's target FLOPs, for grouping
+    # RUN_ID@STEP: go on from the state in which that run ended, see `trunk`. A label: it changes
+    # what a run costs and none of its numbers
+    init_from: str = label("")
+    trunk: bool = label(False)  # trained for others to go on from; no cell of the grid itself
 
     def __post_init__(self) -> None:
         check_positive(self, "tokens", "batch_tokens")
@@ -218,6 +224,14 @@ class RunConfig:
             )
         if self.seed < 0 or self.data_seed < 0:
             raise ValueError(f"seed={self.seed}, data_seed={self.data_seed}: must not be negative")
+        if self.init_from:
+            if not re.fullmatch(r"[0-9a-f]{12}@[1-9][0-9]*", self.init_from):
+                raise ValueError(f"init_from={self.init_from!r} is not written RUN_ID@STEP")
+            if self.branch_step >= self.steps:
+                raise ValueError(
+                    f"init_from={self.init_from!r}: a run of {self.steps} updates has none left "
+                    f"to make after {self.branch_step}"
+                )
 
     @property
     def batch_size(self) -> int:  # B, sequences per update
@@ -234,6 +248,16 @@ class RunConfig:
     @property
     def horizon_steps(self) -> int:
         return self.optim.horizon_steps or self.steps
+
+    @property
+    def trunk_id(self) -> str:
+        """The run it goes on from, "" when it begins by itself."""
+        return self.init_from.partition("@")[0]
+
+    @property
+    def branch_step(self) -> int:
+        """How many of its updates its trunk has made."""
+        return int(self.init_from.partition("@")[2] or 0)
 
     @property
     def epochs(self) -> float:

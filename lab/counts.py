@@ -97,6 +97,11 @@ def run_flops(config: RunConfig) -> float:
     return flops_exact(config.model) * config.steps * config.batch_tokens
 
 
+def spent_flops(config: RunConfig) -> float:
+    """Of these, what training it costs: without what its trunk has made already."""
+    return flops_exact(config.model) * (config.steps - config.branch_step) * config.batch_tokens
+
+
 def run_bytes(config: RunConfig) -> int:
     """Rough peak memory: weights, gradients, two moments, one micro-batch's activations."""
     cfg, sequences = config.model, config.micro_batch or config.batch_size

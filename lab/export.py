@@ -19,33 +19,36 @@ from lab import counts
 from lab.config import OF_TRANSFORMERS, ModelConfig, RunConfig
 from lab.failures import trained_as
 from lab.files import StoreError, replace_file
+from lab.records import origin
 from lab.store import Store
 
 MODEL = ("d_model", "n_layer", "n_head", "seq_len", "vocab_size", "norm", "position", "activation",
          "tied", "parameterization", "dtype", "kind")  # fmt: skip
 OPTIM = ("optimizer", "learning_rate", "weight_decay", "beta1", "beta2", "clip", "schedule",
-         "warmup_fraction", "cooldown_fraction", "final_fraction")  # fmt: skip
+         "warmup_fraction", "cooldown_fraction", "cooldown_shape", "final_fraction")  # fmt: skip
 MEASURED = ("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds",
-            "tokens_per_second", "flops_utilization", "device", "way", "devices", "host", "python",
-            "jax", "commit", "finished", "schema")  # fmt: skip
+            "tokens_per_second", "flops_utilization", "init_from", "device", "way", "devices",
+            "host", "python", "jax", "commit", "finished", "schema")  # fmt: skip
 COLUMNS = (
     "run_id", "experiment", "status", "budget", "params_embed", "params_hidden", "params_readout",
-    "params", "tokens", "unique_tokens", "epochs", "flops", "loss", *MEASURED[:3], "batch_tokens",
-    "steps", *MODEL, "d_ff", *OPTIM, "warmup_steps", "horizon_steps", "micro_batch", "seed",
-    "data_seed", "corpus", "tokenizer", "data_sha256", *MEASURED[3:], "asked_for",
+    "params", "tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss", *MEASURED[:3],
+    "batch_tokens", "steps", *MODEL, "d_ff", *OPTIM, "warmup_steps", "horizon_steps", "micro_batch",
+    "seed", "data_seed", "corpus", "tokenizer", "data_sha256", *MEASURED[3:], "asked_for",
     "reason",
 )  # fmt: skip
 
 
 def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict[str, Any]:
-    """One run's row. A diverged run has no loss; its tokens and FLOPs are the achieved ones."""
+    """One run's row. A diverged run has no loss; its tokens and FLOPs are the achieved ones, those
+    of its trunk among them; `flops_spent` are without. The sum of these is what a grid cost."""
     size, steps = counts.count_params(config.model), record["steps"]
-    tokens = steps * config.batch_tokens
+    before = (origin(record.get("init_from")) or ("", 0))[1]
+    tokens, each = steps * config.batch_tokens, counts.flops_exact(config.model)
     available = config.data.available_tokens
     return {
         "run_id": config.run_id,
         "experiment": experiment,
-        "status": record["status"],
+        "status": "trunk" if config.trunk and record["status"] == "done" else record["status"],
         "budget": config.budget or None,
         "params_embed": size.embed,
         "params_hidden": size.hidden,
@@ -54,7 +57,8 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         "tokens": tokens,
         "unique_tokens": min(tokens, available) if available else None,
         "epochs": tokens / available if available else None,
-        "flops": counts.flops_exact(config.model) * tokens,
+        "flops": each * tokens,
+        "flops_spent": each * max(0, steps - before) * config.batch_tokens,
         "loss": record["loss"],
         "batch_tokens": config.batch_tokens,
         "steps": steps,
@@ -83,7 +87,7 @@ def shape_of(model: ModelConfig) -> dict[str, Any]:
 def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[str, Any]:
     """The row of a run whose record can't be believed: what its config says, nothing measured."""
     nothing = {"status": "damaged", "steps": 0, "loss": None}
-    unknown = ("tokens", "unique_tokens", "epochs", "flops", "steps")
+    unknown = ("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "steps")
     return row(config, nothing, experiment) | dict.fromkeys(unknown) | {"reason": reason}
 
 
@@ -127,10 +131,11 @@ def write(table: list[dict[str, Any]], path: Path) -> None:
 
 def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None:
     """Every finished run's learning curve in one table, with run_id and params: what `envelope`
-    reads. A curve that does not match its record's checksum is left out, and said on stderr."""
+    reads. A branch's begins with its trunk's, and trunks have none of their own. A curve that does
+    not match its record's checksum is left out, and said on stderr."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["run_id,params,step,tokens,flops,loss"]
-    for config in (trained_as(store, asked) for asked in configs):
+    for config in (trained_as(store, asked) for asked in configs if not asked.trunk):
         try:
             record = store.record(config.run_id)
             curve = store.curve(config.run_id, record) if record else []

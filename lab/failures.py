@@ -4,6 +4,7 @@
     disk full       no run's fault: the grid stops, and the same command goes on from there
     bad node        the device or its driver: the worker ends, so that it takes no other run down
     lost host       another host of a run is gone: all its hosts start again
+    trunk           what it goes on from failed or is gone: the run is failed, the grid goes on
     corpus, import, died, error    the run is failed and the grid goes on
 
 The micro-batch decides a run's rounding, so it is part of its id: the second try is another run.
@@ -21,6 +22,7 @@ from typing import Any
 from lab.config import RunConfig
 from lab.corpora import CorpusError
 from lab.store import Store, this_host
+from lab.trunk import TrunkError, rejoined
 
 FULL = ("No space left on device", "Disk quota exceeded")
 NODE = ("INTERNAL", "UNAVAILABLE", "ABORTED", "DATA_LOSS", "Unable to initialize backend")
@@ -47,6 +49,8 @@ def kind_of(error: BaseException) -> str:
         return "out of memory"
     if isinstance(error, CorpusError):
         return "corpus"
+    if isinstance(error, TrunkError):
+        return "trunk"
     if isinstance(error, ImportError):
         return "import"
     if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
@@ -77,7 +81,7 @@ def halved(config: RunConfig, now: int, devices: int = 1) -> RunConfig | None:
     sizes = (size for size in range(now // 2, 0, -1)
              if config.batch_size % size == 0 and size % devices == 0)  # fmt: skip
     size = next(sizes, None)
-    return replace(config, micro_batch=size) if size else None
+    return rejoined(replace(config, micro_batch=size)) if size else None
 
 
 def trained_as(store: Store, config: RunConfig) -> RunConfig:
@@ -88,7 +92,7 @@ def trained_as(store: Store, config: RunConfig) -> RunConfig:
     if not isinstance(again, dict) or type(again.get("micro_batch")) is not int:
         return config
     try:
-        other = replace(config, micro_batch=again["micro_batch"])
+        other = rejoined(replace(config, micro_batch=again["micro_batch"]))
     except ValueError:
         return config
     return other if other.run_id == again.get("run_id") else config

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from lab import counts
+from lab import counts, trunk
 from lab.config import DataConfig, ModelConfig, RunConfig, Shape
 
 CORE_FLOPS_PER_SECOND = 4e10  # what one core is assumed to train at while no run has been timed
@@ -89,6 +89,20 @@ def isoflop(
     return runs
 
 
+def branched(cells: Iterable[RunConfig]) -> list[RunConfig]:
+    """Cells of a constant rate with a cool-down, trained as branches of shared trunks: the trunks,
+    then the cells in their order. Cells that differ in `tokens` and in how they cool down alone
+    share one trunk. The cells' run_ids and losses are those of the cells trained each on its own,
+    to the last bit; see `trunk`.
+
+    Raises:
+      ValueError: a cell has no constant part, or its warm-up depends on its length.
+
+    >>> branched(product(base, model=sizes, tokens=[2e6, 3e6, 4e6]))  # doctest: +SKIP
+    """
+    return trunk.plan(unique(cells))
+
+
 def check_epochs(config: RunConfig) -> None:
     """Refuse a run that repeats its data more often than its corpus allows."""
     data = config.data
@@ -106,8 +120,15 @@ def describe_model(model: ModelConfig) -> str:
 
 
 def unique(configs: Iterable[RunConfig]) -> list[RunConfig]:
-    """One config a run_id, in order; a grid may name a run twice but never trains it twice."""
-    return list({config.run_id: config for config in configs}.values())
+    """One config a run_id, in order; a grid may name a run twice but never trains it twice. One
+    that is a cell and a trunk is a cell; one that is a branch once is a branch."""
+    found: dict[str, RunConfig] = {}
+    for config in configs:
+        if other := found.get(config.run_id):
+            joined = config.init_from or other.init_from
+            config = replace(config, init_from=joined, trunk=config.trunk and other.trunk)
+        found[config.run_id] = config
+    return list(found.values())
 
 
 def group_by_shape(configs: Iterable[RunConfig]) -> dict[Shape, list[RunConfig]]:
@@ -120,7 +141,7 @@ def group_by_shape(configs: Iterable[RunConfig]) -> dict[Shape, list[RunConfig]]
 
 @dataclass(frozen=True)
 class Price:
-    """What a set of runs costs."""
+    """What a set of runs costs, what trunks and branches share counted once."""
 
     runs: int
     tokens: int
@@ -140,8 +161,8 @@ def price(
     seconds = sum(estimate_seconds(config, known) for config in configs)
     return Price(
         runs=len(configs),
-        tokens=sum(config.steps * config.batch_tokens for config in configs),
-        flops=sum(counts.run_flops(config) for config in configs),
+        tokens=sum((c.steps - c.branch_step) * c.batch_tokens for c in configs),
+        flops=sum(counts.spent_flops(config) for config in configs),
         seconds=seconds / max(1, min(workers, len(configs))),
         run_bytes=max((counts.run_bytes(config) for config in configs), default=0),
         store_bytes=sum(12 * counts.count_params(config.model).total for config in configs),
@@ -155,7 +176,7 @@ def rates(timed: Iterable[tuple[RunConfig, float]]) -> dict[float, float]:
     seconds: dict[float, float] = defaultdict(float)
     for config, spent in timed:
         each = counts.flops_exact(config.model)
-        flops[each] += counts.run_flops(config)
+        flops[each] += counts.spent_flops(config)
         seconds[each] += spent
     return {each: seconds[each] / flops[each] for each in flops}
 
@@ -164,6 +185,6 @@ def estimate_seconds(config: RunConfig, known: dict[float, float]) -> float:
     """What a run will take at the rate of the size nearest to its own; see `rates`."""
     each = counts.flops_exact(config.model)
     if not known:
-        return counts.run_flops(config) / CORE_FLOPS_PER_SECOND
+        return counts.spent_flops(config) / CORE_FLOPS_PER_SECOND
     near = min(known, key=lambda other: max(each, other) / min(each, other))
-    return counts.run_flops(config) * known[near]
+    return counts.spent_flops(config) * known[near]

@@ -219,7 +219,9 @@ class Pack:
                 self.ended(job, error)
                 return
             self.members[lane] = member
-        if member.step >= job.config.steps:  # only its record is missing
+        if member.lost:
+            self.guarded(member, member.diverged)
+        elif member.step >= job.config.steps:  # only its record is missing
             self.guarded(member, member.done)
 
     def guarded(self, member: Member, action: Callable[[], Any]) -> None:

@@ -1,6 +1,7 @@
 """What is kept of a finished run: its record and its curve, and when they can be believed."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,16 @@ def check_record(path: Path, run_id: str, found: dict[str, Any]) -> None:
         wrong.append("steps")
     if is_number(loss) != (status == "done") or (status == "diverged" and loss is not None):
         wrong.append("loss")
+    if found.get("init_from") is not None and not origin(found["init_from"]):
+        wrong.append("init_from")
     if wrong:
         raise damaged(path, f"{wrong[0]}={found.get(wrong[0])!r}")
+
+
+def origin(text: Any) -> tuple[str, int] | None:
+    """(run_id, step) of RUN_ID@STEP; None for anything else."""
+    match = re.fullmatch(r"([0-9a-f]{12})@([1-9][0-9]*)", text) if isinstance(text, str) else None
+    return (match[1], int(match[2])) if match else None
 
 
 def points(text: str) -> list[dict[str, str]]:

@@ -40,7 +40,7 @@ def hyper_of(config: RunConfig) -> dict[str, float]:
         "weight_decay": optim.weight_decay,
         "warmup": float(config.warmup_steps),
         "horizon": float(config.horizon_steps),
-        "cooldown": optim.cooldown_fraction,
+        "cooldown": optim.cooldown_fraction * (-1 if optim.cooldown_shape == "1-sqrt" else 1),
         "final": optim.final_fraction,
     }
 

@@ -3,6 +3,7 @@
     STORE/RUN_ID/config.json      what the run is
                  claim-N.json     who works on it; the highest N holds it, N + 1 takes it over
                  curve.csv        the run so far
+                 origin.json      the trunk it went on from, if any
                  checkpoints/     the state so far
                  record.json      written last, once: the run is done (or diverged) if it exists
                  failure.json     why the last try failed
@@ -35,7 +36,7 @@ from lab.files import (
     sha256,
     write_json,
 )  # fmt: skip
-from lab.records import CURVE, HEADER, SCHEMA, check_record, points
+from lab.records import CURVE, HEADER, SCHEMA, check_record, origin, points
 
 PATIENCE = 60.0  # seconds a silent claim of another host is respected, on the observer's own clock
 UNFINISHED = ("left", "stopped", "running", "damaged")  # what `run` trains
@@ -178,6 +179,16 @@ class Store:
         names = (path.name for path in (self.folder(run_id) / "checkpoints").glob("*"))
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
+    def origin(self, run_id: str) -> str | None:
+        """RUN_ID@STEP of the trunk from which the newest checkpoints come, or None where the run
+        began by itself.
+
+        Raises:
+          StoreError: that can't be read.
+        """
+        found = (read_json(self.folder(run_id) / "origin.json") or {}).get("init_from")
+        return found if origin(found) else None
+
     def curve(self, run_id: str, record: dict[str, Any] | None = None) -> list[dict[str, str]]:
         """The points of a run's curve, as text to the last bit; torn lines are left out.
 
@@ -262,6 +273,14 @@ class Store:
 
     def clear_failure(self, run_id: str) -> None:
         (self.folder(run_id) / "failure.json").unlink(missing_ok=True)
+
+    def write_origin(self, run_id: str, init_from: str) -> None:
+        """Say what trunk the run begins from; "" where it begins by itself."""
+        path = self.folder(run_id) / "origin.json"
+        if init_from:
+            write_json(path, sealed({"run_id": run_id, "init_from": init_from}))
+        else:
+            path.unlink(missing_ok=True)
 
     def start_curve(self, run_id: str, step: int, text: str | None = None) -> str:
         """Put the curve back to what a checkpoint at `step` had seen and return it: `text` as the

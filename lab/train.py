@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import counts, data, ops, parallel, peak, step
+from lab import begin, counts, data, ops, parallel, peak, step
 from lab.checkpoint import Checkpoints, Restored
 from lab.config import RunConfig, Shape
 from lab.corpora import Corpus
@@ -205,9 +205,16 @@ class Run:
         self.compile_seconds = time.monotonic() - began
 
     def resume(self) -> None:
-        """Go back to the newest checkpoint that can be read, or to the beginning."""
+        """Go back to the newest checkpoint that can be read, to the end of the trunk, or to the
+        beginning."""
         found = self.checkpoints.restore(self.fresh)
-        self.step, state = parallel.agreed((found.step, found.state))
+        start = begin.Beginning(found)
+        if parallel.leads():
+            start = begin.find(self.store, self.config, found, self.fresh)
+            found = start.restored
+        told = (found.step, found.state, int(start.diverged), start.trunk_steps)
+        self.step, state, self.lost, self.trunk_steps = parallel.agreed(told)
+        self.origin = start.origin
         self.place(state)
         del self.fresh
         for warning in found.warnings:
@@ -219,6 +226,8 @@ class Run:
         self.loss = float(rows[-1]["loss"]) if rows else None  # the last good held-out loss
         self.good_step = int(rows[-1]["step"]) if rows else 0
         self.seconds_before = float(rows[-1]["seconds"]) if rows else 0.0
+        before = [row for row in rows if int(row["step"]) <= self.trunk_steps]
+        self.trunk_seconds = float(before[-1]["seconds"]) if before else 0.0
         self.began, self.saved = self.clock(), time.monotonic()
 
     def place(self, state: step.TrainState) -> None:
@@ -231,6 +240,8 @@ class Run:
         return evaluator.loss(self.program.evaluate, self.fetch().params)
 
     def to_the_end(self) -> dict[str, Any] | None:
+        if self.lost:
+            return self.diverged()
         behind: tuple[int, dict] | None = None  # the dispatch whose losses were not read yet
         while self.step < self.config.steps:
             if parallel.agreed(self.trainer.stopping()):
@@ -285,7 +296,7 @@ class Run:
         self.grad_norm = float(np.asarray(metrics["grad_norm"])[n - 1])
         self.trainer.progress(
             step=self.step, steps=self.config.steps, train_loss=self.train_loss, loss=self.loss,
-            tokens_per_second=self.step * self.config.batch_tokens / self.seconds,
+            tokens_per_second=self.own_tokens / self.own_seconds,
         )  # fmt: skip
         return True
 
@@ -324,8 +335,17 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Spent on the run so far, compilation left out; what a kill undid is not counted."""
+        """Spent on the run so far and on its trunk, compilation left out; what a kill undid is not
+        counted."""
         return self.seconds_before + self.clock() - self.began
+
+    @property
+    def own_seconds(self) -> float:
+        return self.seconds - self.trunk_seconds
+
+    @property
+    def own_tokens(self) -> int:
+        return (self.step - self.trunk_steps) * self.config.batch_tokens
 
     def clock(self) -> float:
         return time.monotonic()
@@ -350,7 +370,7 @@ class Run:
     def done(self) -> dict[str, Any]:
         """Save the final state, then score it on the whole held-out set."""
         self.save()
-        seconds = self.seconds
+        seconds = self.own_seconds
         everything = Evaluator.of(self.corpus, self.config.model.seq_len)
         loss, loss_se = self.score(everything)
         if not math.isfinite(loss):
@@ -361,7 +381,7 @@ class Run:
         with self.storing():
             self.checkpoints.wait()
             self.check_claim()
-        rate = self.step * self.config.batch_tokens / seconds
+        rate = self.own_tokens / seconds
         return self.record("done", loss, seconds) | {
             "loss_se": loss_se,
             "bits_per_byte": loss * targets / size / math.log(2),
@@ -387,7 +407,7 @@ class Run:
         """The run ends here: no final loss, and the last point that was still a number."""
         self.check_claim()
         last_good = {"step": self.good_step, "loss": self.loss}
-        return self.record("diverged", None, self.seconds) | {"last_good": last_good}
+        return self.record("diverged", None, self.own_seconds) | {"last_good": last_good}
 
     def record(self, status: str, loss: float | None, seconds: float) -> dict[str, Any]:
         return {
@@ -402,4 +422,5 @@ class Run:
             "devices": len(self.trainer.devices),
             "way": self.trainer.way,
             "micro_batch": step.micro_batch(self.config.shape, len(self.trainer.devices)),
+            **({"init_from": self.origin} if self.origin else {}),
         }

@@ -4,6 +4,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -35,10 +37,16 @@ def duration(seconds: float) -> str:
 
 
 def timed_runs(store: Store, configs: Sequence[RunConfig]) -> list[tuple[RunConfig, float]]:
-    """Finished runs with the seconds they took."""
+    """Finished runs, as they were trained, with the seconds they took."""
     found = ((config, *store.found(config.run_id)) for config in configs)
-    return [(config, record["seconds"]) for config, status, record in found
+    return [(as_trained(config, record), record["seconds"]) for config, status, record in found
             if status == "done" and record.get("seconds")]  # fmt: skip
+
+
+def as_trained(config: RunConfig, record: dict[str, Any]) -> RunConfig:
+    """Alone, or from the trunk it went on from, whichever way it is planned now."""
+    origin = record.get("init_from") or ""
+    return config if config.init_from == origin else replace(config, init_from=origin)
 
 
 class View:
@@ -89,12 +97,13 @@ class View:
                 self.status.pop(asked.run_id, None)
             status, record = self.store.found(run_id)
             if status == "done":
-                self.timed.append((config, record.get("seconds") or 0.0))
+                self.timed.append((as_trained(config, record), record.get("seconds") or 0.0))
                 self.losses[run_id] = record["loss"]
             if not quiet and not self.live and status != self.status.get(run_id):
                 if status in FINISHED:
                     loss = self.losses.get(run_id)
                     end = f"loss {loss:.4f}" if loss else ""
+                    end += " (trunk)" if config.trunk else ""
                     print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
             self.status[run_id] = status
 
@@ -115,17 +124,19 @@ class View:
     def left_seconds(self) -> float:
         known = rates(self.timed)
         left = sum(
-            estimate_seconds(config, known) * (1 - self.fraction(config.run_id))
+            estimate_seconds(config, known) * (1 - self.fraction(config))
             for config in self.configs
             if self.status[config.run_id] not in FINISHED
         )
         return left / self.workers
 
-    def fraction(self, run_id: str) -> float:
-        if self.status[run_id] != "running":
+    def fraction(self, config: RunConfig) -> float:
+        """Of the updates that are the run's own, those made."""
+        if self.status[config.run_id] != "running":
             return 0.0
-        holder = self.store.holder(run_id) or {}
-        return holder.get("step", 0) / max(1, holder.get("steps", 1))
+        holder, before = self.store.holder(config.run_id) or {}, config.branch_step
+        made = max(0, holder.get("step", 0) - before)
+        return made / max(1, holder.get("steps", 1) - before)
 
     def summary(self) -> str:
         count = Counter(self.status.values())

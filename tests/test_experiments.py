@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 
 from analysis import isoflop, table
+from analysis.laws import DataConstrained
 from experiments import (
     charrnn,
     chinchilla2022,
+    cooldown,
     coordinates,
     figures,
+    figures_trunk,
     frontier,
     index,
     known_entropy,
     porian2024,
     quickstart,
     rates,
+    repeats,
     tables,
     transfer,
 )
@@ -86,7 +90,7 @@ def test_the_index_states_what_the_committed_tables_answer():
 
 # --- the larger experiments ----------------------------------------------------------------------
 
-LARGER = (chinchilla2022, porian2024, known_entropy, transfer, charrnn)
+LARGER = (chinchilla2022, porian2024, cooldown, known_entropy, repeats, transfer, charrnn)
 CORE_SECONDS = 2 * 20 * 60  # twenty minutes on two cores
 
 
@@ -159,7 +163,8 @@ def losses(configs, law, name, path, noise=0.0, **more):
     for config in configs:
         N = counts.count_params(config.model).params
         loss = float(law(N, config.tokens, config) * np.exp(noise * rng.standard_normal()))
-        record = {"status": "done", "steps": config.steps, "loss": loss, "loss_se": 0.001}
+        record = {"status": "done", "steps": config.steps, "loss": loss, "loss_se": 0.001,
+                  "init_from": config.init_from or None}  # fmt: skip
         rows.append(export.row(config, record, name))
     export.write(rows, path)
 
@@ -202,6 +207,54 @@ def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no
     assert first.value > max(found.value for found in others) + 0.05
     assert len(steps[0].points) > 15 and "Kaplan's way" in porian2024.told(steps)[-1]
     figures.walk(steps).savefig(tmp_path / "x.png")
+
+
+def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
+    configs = cooldown.runs()
+    cells = [config for config in configs if not config.trunk]
+    assert sum(bool(c.init_from) for c in cells) == 12 + len(cooldown.MORE_RATES)
+
+    def law(N, D, config):
+        worse = 1.004 if config.init_from and not config.trunk else 1.0
+        return (1.2 + 30 * N**-0.35 + 300 * D**-0.37) * worse
+
+    losses(configs, law, "x", tmp_path / "runs.csv")
+    found = cooldown.compare(tmp_path / "runs.csv")
+    np.testing.assert_allclose(found.differences, 0.004, rtol=1e-6)
+    assert found.share == pytest.approx(0.52, abs=0.001) and found.unpaired == 0
+    assert found.flops[0] == pytest.approx(found.planned, rel=1e-3)
+    assert sorted(found.rates) == pytest.approx([0.25, 0.35, 0.5, 0.7])
+    said = cooldown.answer(tmp_path / "runs.csv")
+    assert "52.0 %, within 55 %" in said and "+0.40 % in the mean over 12 pairs" in said
+    figures_trunk.cooldown(found, (0.55, 0.005)).savefig(tmp_path / "x.png")
+    losses([c for c in configs if c != cells[0]], lambda *a: 1.01 * law(*a), "x",
+           tmp_path / "runs.csv")  # fmt: skip
+    found = cooldown.compare(tmp_path / "runs.csv")
+    assert len(found.cosine) == 11 and "1 cells have no other" in cooldown.told(found)[-1]
+    with pytest.raises(ValueError, match="1 pairs of a cosine and a branch are done"):
+        losses([cells[0], cells[-12]], law, "x", tmp_path / "runs.csv")
+        cooldown.compare(tmp_path / "runs.csv")
+
+
+def test_a_planted_worth_of_repeats_comes_back_and_a_rising_loss_is_left_out(no_corpora, tmp_path):
+    # no size is beyond what the data warrants, so that nothing tells R_N*
+    truth = DataConstrained(E=1.2, A=60, B=40, alpha=0.4, beta=0.37, R_D=8.0, R_N=3.0)
+    configs = repeats.runs()
+
+    def law(N, D, config):
+        unique = config.data.unique_tokens or D
+        rises = 1.02 if (N, D / unique) == (small, 64) else 1.0
+        return truth.loss(N, D, min(D, unique)) * rises
+
+    small = min(counts.count_params(c.model).params for c in configs)
+    losses(configs, law, "x", tmp_path / "runs.csv")
+    found = repeats.measure(tmp_path / "runs.csv")
+    assert found.rising == 1 and np.isfinite(found.beyond).all()
+    assert found.worn.law.R_D == pytest.approx(8.0, rel=0.02)
+    said = "\n".join(repeats.told(found))
+    assert "1 runs are left out" in said and re.search(r"R_D\* = (7\.9|8)", said)
+    assert re.search(r"R_N\* = .*NOT identified", said)
+    figures_trunk.repeats(found, repeats.PUBLISHED).savefig(tmp_path / "x.png")
 
 
 def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeypatch):

@@ -12,9 +12,9 @@ HOUSES = ("lab", "analysis", "lab.launch", "analysis.papers", "analysis.commands
 LAB = [
     "config", "schedule", "parameterization", "tokens", "grammars", "languages", "texts",
     "downloads", "corpora", "data",
-    "ops", "recurrent", "model", "counts", "step", "parallel", "grid", "files", "records",
-    "checkpoint", "store", "failures", "export", "peak", "train", "pack", "pack_size",
-    "weights", "sample", "positions", "coder", "compress",
+    "ops", "recurrent", "model", "counts", "trunk", "step", "parallel", "grid", "files", "records",
+    "checkpoint", "store", "failures", "lineage", "export", "peak", "begin", "train", "pack",
+    "pack_size", "weights", "sample", "positions", "coder", "compress",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
     "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli",
     "text_cli", "cli",

@@ -11,6 +11,7 @@ from typing import Any
 from lab import export
 from lab.config import RunConfig
 from lab.failures import described, halved, kind_of, trained_as
+from lab.lineage import waits
 from lab.store import UNFINISHED, Claim, Store
 
 BEAT_SECONDS = 2.0
@@ -70,10 +71,13 @@ class Heart:
 
 def choose(store: Store, asked: list[RunConfig], failed: set[str]) -> tuple[int, int, Claim | None]:
     """The number of the first run that can be claimed, the micro-batch with which it is trained
-    now (that of its second try, if it has come to that), and the claim."""
+    now (that of its second try, if it has come to that), and the claim. A run whose trunk is not
+    trained yet is not claimed: its turn comes."""
     runs = [(i, trained_as(store, one)) for i, one in enumerate(asked) if one.run_id not in failed]
     left = [(i, run) for i, run in runs if unfinished(store, run.run_id)]
-    claims = ((i, run.micro_batch, claim) for i, run in left if (claim := store.claim(run)))
+    mine = {run.run_id for _, run in left}
+    ready = ((i, run) for i, run in left if not waits(store, run, mine))
+    claims = ((i, run.micro_batch, claim) for i, run in ready if (claim := store.claim(run)))
     return next(claims, (WAIT if left else OVER, 0, None))
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from lab import counts
 from lab.config import RunConfig
 from lab.grid import group_by_shape
+from lab.trunk import families
 
 Look = Callable[[], None]  # called often while a launcher waits
 End = Literal["finished", "stopped", "submitted"]
@@ -80,17 +81,22 @@ def read_options(settings: Sequence[str]) -> dict[str, str]:
 def parts(configs: Sequence[RunConfig], at_least: int) -> list[list[RunConfig]]:
     """The grid dealt to workers that may never meet: runs of one shape together, since they share
     a compiled program, the costliest part first. Where shapes are fewer than `at_least` the
-    costliest are halved, so that a sweep of one shape is shared too."""
-    found = list(group_by_shape(configs).values())
+    costliest are halved, so that a sweep of one shape is shared too; but a trunk stays with its
+    branches, so that no worker waits for another's."""
+    found = [families(part) for part in group_by_shape(configs).values()]
     while len(found) < at_least and (whole := [part for part in found if len(part) > 1]):
-        cut = max(whole, key=cost)
+        cut = max(whole, key=lambda part: cost(chain(part)))
         found.remove(cut)
         found += [cut[0::2], cut[1::2]]
-    return sorted(found, key=cost, reverse=True)
+    return sorted((chain(part) for part in found), key=cost, reverse=True)
+
+
+def chain(part: Sequence[Sequence[RunConfig]]) -> list[RunConfig]:
+    return [config for family in part for config in family]
 
 
 def cost(part: Sequence[RunConfig]) -> float:
-    return sum(counts.run_flops(config) for config in part)
+    return sum(counts.spent_flops(config) for config in part)
 
 
 def engine(name: str) -> ModuleType:

@@ -25,6 +25,7 @@ from lab.files import read_json, write_json
 from lab.launch import local
 from lab.launch.attempt import unfinished
 from lab.launch.order import End, LaunchError, Look, Order, engine, parts
+from lab.lineage import with_trunks
 from lab.store import Store
 
 ASK_SECONDS = 5.0  # between looks at the queue
@@ -44,7 +45,8 @@ def launch(
         print(f"{len(held)} of these runs are with job {', '.join(sorted(set(held.values())))}")
     jobs = set(held.values())
     if todo := [config for run_id, config in wanted.items() if run_id not in held]:
-        dealt = parts(todo, order.workers)
+        # a trunk that another job has in hand is this one's too: whoever comes first trains it
+        dealt = parts(with_trunks(todo, wanted.values()), order.workers)
         jobs.add(job := submit(store, dealt, order))
         print(f"submitted job {job}: {len(todo)} runs in {len(dealt)} elements")
     listed = ",".join(sorted(jobs))

@@ -13,12 +13,12 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from lab import counts
 from lab.config import from_json
 from lab.failures import kind_of
 from lab.launch.attempt import OVER, WAIT, Anew, Task, attempt, choose, corpus_of, say
 from lab.launch.packs import Packs
 from lab.store import Store
+from lab.trunk import rejoined, urgency
 
 OTHERS_SECONDS = 1.0  # between looks at runs that other workers hold
 FAILED_FAST, DISK_FULL = 4, 5  # exit codes
@@ -42,7 +42,8 @@ def set_up(task: Task) -> None:
 
 
 def work(task: Task, stopping: threading.Event) -> int:
-    """Train all that can be claimed, longest first. Returns how many runs failed."""
+    """Train all that can be claimed, first what begins the longest chain of runs. Returns how many
+    failed."""
     set_up(task)
 
     from lab import parallel, train
@@ -52,7 +53,8 @@ def work(task: Task, stopping: threading.Event) -> int:
     trainer = train.Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, tell=say)
     alone = replace(trainer, devices=devices[:1]) if task.pack is not None else trainer
     asked = [from_json(config, where="task") for config in task.configs]
-    asked.sort(key=counts.run_flops, reverse=True)
+    flops = urgency(asked)
+    asked.sort(key=lambda config: flops[config.run_id], reverse=True)
     failed: set[str] = set()  # also those whose failure.json could not be written
     packs = Packs(task, trainer, stopping, asked, failed)
     while True:
@@ -66,7 +68,7 @@ def work(task: Task, stopping: threading.Event) -> int:
             stopping.wait(OTHERS_SECONDS)
             continue
         one = asked[number]
-        config = replace(one, micro_batch=micro_batch)
+        config = rejoined(replace(one, micro_batch=micro_batch))
         if claim is None:  # the first host has it
             trainer.train(config, corpus_of(config), None)
         elif task.pack is not None and packs.train(config, claim):

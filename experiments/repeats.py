@@ -1,0 +1,197 @@
+"""What is a second, a fourth, a sixty-fourth pass over the same text worth?
+
+Question: four sizes on a limited number of unique tokens for 1 to 64 epochs, beside the same
+          lengths of new text: how much a repeated token is worth, as the R_D* of Muennighoff et al.
+          2023 (arXiv 2305.16264), with its interval and whether the runs determine it.
+Command:  python -m lab run experiments.repeats   (:accelerator, :smoke)
+Cost:     laptop: 152 runs, 7.7e13 FLOPs, 16 minutes on two cores as `lab plan` prices it;
+          accelerator: 152 runs, 6.2e16 FLOPs, twenty minutes at 6e13 FLOP/s
+Answer:   expected: up to 4 epochs within 1 % of new text; R_D* somewhere from 5 to 40, a wide
+          interval, perhaps without an upper end: the published 182 runs leave it open too
+
+All lengths of one size and text are branches of one trunk (docs/trunks.md). The law's five
+constants are fitted to the runs on new text alone and held; R_D* and R_N* are then fitted to the
+runs that repeat, as in the paper. The law can't rise: of a size and text whose loss rises with more
+epochs, the runs beyond its least loss are left out, and said.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis import fit, table, uncertainty
+from analysis.fit import Fit
+from analysis.laws import Chinchilla, DataConstrained
+from experiments import cooldown, figures_trunk, tables
+from lab import corpora, grid
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.store import Store
+
+CONSTANTS = ("E", "A", "B", "alpha", "beta")
+PUBLISHED = 15.387756  # R_D* on C4, see docs/laws.md
+
+
+@dataclass(frozen=True)
+class Size:
+    """One grid. Lengths double from the smallest unique amount to `most`."""
+
+    shapes: tuple[tuple[int, int, int], ...]  # (layers, width, heads)
+    unique: tuple[int, ...]  # tokens to repeat, rising, each a power of two times the first
+    most: int  # tokens of the longest run
+    batch_tokens: int
+    seq_len: int
+    warmup_steps: int
+    corpora: tuple[str, ...] = ("linux-6.1", "python-stdlib")
+    dtype: str = "float32"
+
+
+SIZES = {
+    "laptop": Size(
+        ((1, 16, 1), (2, 24, 1), (2, 32, 1), (2, 64, 2)), (2**18, 2**20), 2**24, 1024, 128, 32
+    ),
+    "accelerator": Size(
+        ((4, 128, 2), (6, 224, 4), (8, 320, 5), (10, 448, 7)), (2**20, 2**22), 2**26, 8192, 512, 16,
+        dtype="bfloat16",
+    ),
+    "smoke": Size(
+        ((1, 8, 1), (1, 16, 1), (1, 24, 1)), (2**12, 2**14), 2**16, 256, 32, 4,
+        ("markov:24-2-4-0-100000",),
+    ),
+}  # fmt: skip
+
+
+def lengths(size: Size, first: int) -> list[int]:
+    return [first * 2**i for i in range((size.most // first).bit_length())]
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    of = SIZES[size]
+    corpus = corpora.prepare_first(list(of.corpora))
+    new = DataConfig(
+        sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=1
+    )
+    repeated = [
+        replace(new, unique_tokens=unique, max_epochs=of.most / unique) for unique in of.unique
+    ]
+    cells = [
+        RunConfig(
+            model=model, optim=optim(of, model), data=data, tokens=tokens,
+            batch_tokens=of.batch_tokens,
+        )
+        for model in models(of)
+        for data in (new, *repeated)
+        for tokens in lengths(of, data.unique_tokens or of.unique[0])
+    ]  # fmt: skip
+    return grid.branched(cells)
+
+
+def models(size: Size) -> list[ModelConfig]:
+    return grid.ladder(size.shapes, vocab_size=256, seq_len=size.seq_len, dtype=size.dtype)
+
+
+def optim(size: Size, model: ModelConfig) -> OptimConfig:
+    return OptimConfig(
+        learning_rate=cooldown.RATE * cooldown.peak(model), schedule="constant",
+        warmup_steps=size.warmup_steps, cooldown_fraction=cooldown.COOLDOWN,
+        cooldown_shape="1-sqrt",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What repeating is worth. Of the runs that repeat, (R,) each: `beyond` is the loss over that
+    of as many new tokens, less one."""
+
+    params: np.ndarray
+    unique: np.ndarray
+    epochs: np.ndarray
+    beyond: np.ndarray
+    first: Fit  # Chinchilla, on new text
+    worn: Fit  # DataConstrained, its constants held
+    rising: int  # runs left out since their loss rises with more epochs
+
+
+def measure(path: Path) -> Worth:
+    """From the run table of this grid.
+
+    Raises:
+      ValueError: too few runs are done to fit either law.
+    """
+    rows = table.read(path).usable()
+    epochs = rows.column("epochs")
+    new = epochs <= 1 + 1e-9
+    first = fit.fit(Chinchilla, rows.select(new))
+    rising = beyond_the_least(rows)
+    held = {name: getattr(first.law, name) for name in CONSTANTS}
+    worn = uncertainty.intervals(fit.fit(DataConstrained, rows.select(~new & ~rising), fixed=held))
+    fresh = {
+        (n, d): loss
+        for n, d, u, loss in zip(
+            rows.params, rows.tokens, rows.column("unique_tokens"), rows.loss, strict=True
+        )
+        if u == d
+    }
+    again = np.flatnonzero(~new)
+    beyond = [rows.loss[i] / fresh.get((rows.params[i], rows.tokens[i]), np.nan) - 1 for i in again]
+    return Worth(
+        rows.params[again], rows.column("unique_tokens")[again], epochs[again], np.array(beyond),
+        first, worn, int((rising & ~new).sum()),
+    )  # fmt: skip
+
+
+def beyond_the_least(rows: table.Runs) -> np.ndarray:
+    """Of each size on one repeated text, the runs of more epochs than the one of least loss."""
+    out = np.zeros(len(rows), bool)
+    epochs, unique = rows.column("epochs"), rows.column("unique_tokens")
+    for params, text in {*zip(rows.params, unique, strict=True)}:
+        here = np.flatnonzero((rows.params == params) & (unique == text) & (epochs > 1 - 1e-9))
+        if len(here):
+            out[here] = epochs[here] > epochs[here[np.argmin(rows.loss[here])]]
+    return out
+
+
+def identified(name: str, found: Fit) -> str:
+    """An e-folding with its interval and how well the runs determine it, in words."""
+    value, (low, high) = getattr(found.law, name), found.interval(name)
+    said = f"{name}* = {value:.3g} ({low:.3g}, {high:.3g})"
+    if found.status == "unidentified" or not np.isfinite([low, high]).all() or low <= 0:
+        return f"{said}: NOT identified [{found.status}: {found.message}]"
+    within = np.sqrt(high / low)
+    return f"{said}: {'well' if within < 2 else 'weakly'} identified, to a factor {within:.2g}"
+
+
+def told(found: Worth) -> list[str]:
+    said = []
+    for n in np.unique(found.epochs):
+        here = (found.epochs == n) & np.isfinite(found.beyond)
+        if here.any():
+            more = 100 * found.beyond[here]
+            said.append(f"{n:.3g} epochs: loss {more.mean():+.2f} % over as many new tokens "
+                        f"({more.min():+.2f} to {more.max():+.2f}, {here.sum()} runs)")  # fmt: skip
+    said.append(f"new text: {found.first.law}, [{found.first.status}] on {len(found.first.runs)} "
+                f"runs, rmse {100 * found.first.rmse:.2g} %")  # fmt: skip
+    if found.rising:
+        said.append(f"{found.rising} runs are left out: their loss rises with more epochs")
+    said += [identified(name, found.worn) for name in ("R_D", "R_N")]
+    said.append(f"on {len(found.worn.runs)} runs that repeat, rmse {100 * found.worn.rmse:.2g} %; "
+                "95 % by profile with the other constants held, as if they were known; published "
+                f"on C4: R_D* = {PUBLISHED:.3g}")  # fmt: skip
+    return said
+
+
+def answer(path: Path) -> str:
+    found = measure(path)
+    near = np.isclose(found.epochs, 4) & np.isfinite(found.beyond)
+    four = f"4 epochs: loss {100 * found.beyond[near].mean():+.2f} % over as many new tokens; "
+    return four * bool(near.any()) + identified("R_D", found.worn)
+
+
+def report(store: Store, out: Path, size: str = "laptop") -> None:
+    """runs.csv, curves.csv, repeats.png, and what they say."""
+    name = "repeats" if size == "laptop" else f"repeats-{size}"
+    found = measure(tables.table_of(name, store, runs(size), out))
+    for line in told(found):
+        print(line)
+    figures_trunk.repeats(found, PUBLISHED).savefig(out / "repeats.png")
+    print(f"figure in {out}")
