@@ -36,7 +36,8 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `folder`/STEP/."""
+    """The checkpoints of one run, in `folder`/STEP/, for who holds its claim: what a writer that
+    was killed left half written there is deleted."""
 
     def __init__(self, folder: Path):
         self.folder = folder.absolute()
@@ -49,7 +50,7 @@ class Checkpoints:
 
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP, enable_async_checkpointing=True, create=False,
-            multiprocessing_options=alone(),
+            cleanup_tmp_directories=True, multiprocessing_options=alone(),
         )  # fmt: skip
         return ocp.CheckpointManager(self.folder, options=options, item_names=("state", "manifest"))
 

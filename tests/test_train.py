@@ -138,6 +138,16 @@ def test_every_checkpoint_that_was_refused_is_named_with_why(two_saved):
     assert "no checkpoint of run is whole" in last and (found.step, found.state) == (0, like)
 
 
+def test_what_a_killed_writer_left_is_deleted_and_no_checkpoint_with_it(two_saved):
+    folder, like = two_saved
+    half = folder / "60.orbax-checkpoint-tmp" / "state"
+    half.mkdir(parents=True)
+    (half / "array").write_bytes(b"x" * 4096)
+    found = checkpoint.Checkpoints(folder).restore(like)
+    assert (found.step, found.warnings) == (40, ())
+    assert sorted(path.name for path in folder.iterdir()) == ["20", "40"]
+
+
 def failing(monkeypatch, *errors):
     """The next reads of checkpoints fail so; those after them don't."""
     read, left = checkpoint.Checkpoints.read, list(errors)

@@ -81,7 +81,7 @@ def wait_for_no_worker(
         if time.monotonic() > deadline:
             raise Wrong(f"workers {left} still live {seconds:.0f} s after their launcher died")
         look()
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def gone(pid: int) -> bool:
