@@ -69,7 +69,8 @@ def test_an_interrupted_grid_is_saved_and_goes_on(store, undisturbed, cluster):
     assert records(store) == records(undisturbed)
 
 
-def test_fail_fast_ends_the_grid(store, cluster):
+def test_fail_fast_ends_the_grid(tmp_path, cluster):
+    store = tmp_path / "runs"
     options = ("--launcher", "ray", "--workers", "2", "--fail-fast")
     check_the_failure_ended_the_grid(store, lab("run", store, *options, grid=FAILING))
 

@@ -137,7 +137,8 @@ def test_a_job_at_its_time_limit_goes_back_to_the_queue(store, capsys):
     assert all(released(path.parent) for path in store.glob("*/curve.csv"))
 
 
-def test_fail_fast_ends_the_whole_array(store):
+def test_fail_fast_ends_the_whole_array(tmp_path):
+    store = tmp_path / "runs"
     options = ("--launcher", "slurm", "--workers", "2", "--fail-fast", "--wait")
     done = lab("run", store, *options, grid=FAILING)
     check_the_failure_ended_the_grid(store, done)
@@ -146,8 +147,8 @@ def test_fail_fast_ends_the_whole_array(store):
     assert state(f"{job}_2") == "CANCELLED"
 
 
-def test_a_run_over_two_nodes_one_of_them_killed_ends_where_one_device_does(store, tmp_path):
-    alone = tmp_path / "alone"
+def test_a_run_over_two_nodes_one_of_them_killed_ends_where_one_device_does(tmp_path):
+    store, alone = tmp_path / "runs", tmp_path / "alone"
     assert lab("run", alone, *ONE_RUN, grid=TINY).returncode == 0
     spread = ("--hosts", "2", "--launcher-option", "partition=pair", "--save-seconds", "0.5")
     job = submit(store, *ONE_RUN, *spread, grid=TINY)
