@@ -14,8 +14,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
-TIMES = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
-         "finished", "host", "curve_sha256", "sha256"}  # fmt: skip
+# what may differ between two runs that end the same: times, where, and which commit was checked out
+VARYING = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
+           "finished", "host", "commit", "curve_sha256", "sha256"}  # fmt: skip
 
 
 def shim(folder: Path) -> Path | None:
@@ -102,11 +103,11 @@ def demand(truth: object, otherwise: str) -> None:
 
 
 def records(store: Path) -> dict[str, dict]:
-    """Finished runs, times left out."""
+    """Finished runs, without what may differ."""
     found = {}
     for path in store.glob("[0-9a-f]*/record.json"):
         record = json.loads(path.read_text())
-        found[path.parent.name] = {k: v for k, v in record.items() if k not in TIMES}
+        found[path.parent.name] = {k: v for k, v in record.items() if k not in VARYING}
     return found
 
 
@@ -230,9 +231,19 @@ def repeated(store: Path, deaths: list[Death]) -> list[Undone]:
     return found
 
 
+def same_record(record: dict | None, right: dict | None, what: str) -> None:
+    """Demand that two records say the same, and name what they say otherwise."""
+    one, other = record or {}, right or {}
+    wrong = [f"{name}: {one.get(name)!r}, not {other.get(name)!r}"
+             for name in sorted({*one, *other}) if one.get(name) != other.get(name)]  # fmt: skip
+    demand(not wrong, f"{what} differs in {'; '.join(wrong)}")
+
+
 def same_as(reference: Path, store: Path) -> None:
     """Demand that two finished stores hold the same runs to the last bit."""
-    demand(records(store) == records(reference), f"records of {store} and {reference} differ")
+    found, right = records(store), records(reference)
+    for run_id in sorted({*found, *right}):
+        same_record(found.get(run_id), right.get(run_id), f"record of {run_id} in {store}")
     demand(curves(store) == curves(reference), f"curves of {store} and {reference} differ")
 
 

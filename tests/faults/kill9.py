@@ -121,11 +121,11 @@ class Grid:
         """What holds after every kill."""
         now, right = common.records(self.store), common.records(self.reference)
         for run_id, record in before.items():
-            demand(now.get(run_id) == record, f"{run_id} was finished and its record is not there")
+            common.same_record(now.get(run_id), record, f"record of {run_id}, which was finished,")
             again = common.begun(self.store).get(run_id, 0) - began.get(run_id, 0)
             demand(not again, f"{run_id} was finished and is trained again")
         for run_id, record in now.items():
-            demand(record == right[run_id], f"record of {run_id} is not the undisturbed one")
+            common.same_record(record, right[run_id], f"record of {run_id}")
 
 
 def main() -> None:
