@@ -155,11 +155,11 @@ def test_a_run_over_two_nodes_one_of_them_killed_ends_where_one_device_does(tmp_
     until(lambda: list(store.glob("*/checkpoints/[0-9]*")))
     listing = said("squeue", "--noheader", f"--jobs={job}", "--format=%D %N")
     assert listing.split()[0] == "2", listing
-    (folder,) = store.glob("*/claim-*.json")
-    (second,) = set(processes(store)) - {json.loads(folder.read_text())["pid"]}
+    (claim,) = store.glob("*/claim-*.json")
+    (second,) = set(processes(store)) - {json.loads(claim.read_text())["pid"]}
     os.kill(second, signal.SIGKILL)
-    until(lambda: state(f"{job}_0") == "PENDING")
-    hurry(f"{job}_0")
+    until(lambda: state(job) == "PENDING")  # of one element: no array
+    hurry(job)
     done = lab("run", store, *ONE_RUN, *spread, "--launcher", "slurm", "--wait", grid=TINY)
     assert done.returncode == 0 and "1/1 runs done" in done.stdout, done.stderr
     (run_id,) = records(store)
