@@ -32,13 +32,14 @@ papers: $(VENV)/.papers
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# kill -9, full disks and shifted clocks, at length: an hour or more on two cores
+# kill -9, full disks, shifted clocks and 10,000 runs, at length: an hour or more on two cores
 test-faults: $(VENV)/.dev
 	$(VENV)/bin/python tests/faults/kill9.py --kills 200
-	$(VENV)/bin/python tests/faults/disk_full.py --points 40
+	$(VENV)/bin/python tests/faults/disk_full.py
 	$(VENV)/bin/python tests/every_write.py
 	$(VENV)/bin/python tests/faults/clock_skew.py --workers 8
 	$(VENV)/bin/python tests/faults/clock_skew.py --workers 8 --kill
+	$(VENV)/bin/python tests/many_runs.py
 
 test-cluster: $(VENV)/.cluster
 	$(VENV)/bin/python -m pytest tests/cluster $(CLUSTER)

@@ -36,7 +36,8 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `folder`/STEP/."""
+    """The checkpoints of one run, in `folder`/STEP/, for who holds its claim: what a writer that
+    was killed left half written there is deleted."""
 
     def __init__(self, folder: Path):
         self.folder = folder.absolute()
@@ -49,7 +50,7 @@ class Checkpoints:
 
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP, enable_async_checkpointing=True, create=False,
-            multiprocessing_options=alone(),
+            cleanup_tmp_directories=True, multiprocessing_options=alone(),
         )  # fmt: skip
         return ocp.CheckpointManager(self.folder, options=options, item_names=("state", "manifest"))
 
@@ -66,33 +67,36 @@ class Checkpoints:
         ))  # fmt: skip
 
     def restore(self, like: Any) -> Restored:
-        """The newest checkpoint that is whole; step 0 and `like` itself when there is none. A
-        damaged one is renamed and kept beside `folder`, and said so."""
+        """The newest checkpoint that is whole; step 0 and `like` itself when there is none. One
+        that is damaged is renamed and kept beside `folder`. Each that was refused is named in the
+        warnings, with what was wrong at each try."""
         warnings: list[str] = []
         if not any(self.folder.iterdir()):
             return Restored(0, like, None)
         for step in sorted(self.manager.all_steps(), reverse=True):
-            try:
-                arrays, curve = tried(TRIES, lambda step=step: self.read(step, like))
-            except MemoryError:
-                raise
-            except Exception as error:  # Orbax and TensorStore raise many kinds
+            name = f"checkpoint {step} of {self.folder.parent.name}"
+            found, refusals = tried(TRIES, lambda step=step: self.read(step, like))
+            why = "; then: ".join(dict.fromkeys(refusals))
+            if found is None:
                 aside = set_aside(self.folder / str(step), self.folder.parent, f"checkpoint-{step}")
                 self.manager.reload()
                 warnings.append(
-                    f"checkpoint {step} of {self.folder.parent.name} is damaged "
-                    f"({first_line(error)}); it was moved to {aside} and the run goes on from the "
-                    "one before"
+                    f"{name} is damaged ({why}); it was moved to {aside}, and the one before it is "
+                    "tried"
                 )
                 continue
+            arrays, curve = found
+            if refusals:
+                warnings.append(f"{name} was refused at first ({why}); read again it was whole")
             if curve is None:
-                warnings.append(
-                    f"checkpoint {step} of {self.folder.parent.name} has no checksum: an older "
-                    "version wrote it"
-                )
-            leaves = [arrays[name] for name in sorted(arrays)]
+                warnings.append(f"{name} has no checksum: an older version wrote it")
+            leaves = [arrays[leaf] for leaf in sorted(arrays)]
             state = jax.tree.unflatten(jax.tree.structure(like), leaves)
             return Restored(step, state, curve, tuple(warnings))
+        if warnings:
+            warnings.append(
+                f"no checkpoint of {self.folder.parent.name} is whole: it is begun again"
+            )
         return Restored(0, like, None, tuple(warnings))
 
     def read(self, step: int, like: Any) -> tuple[dict[str, np.ndarray], str | None]:
@@ -137,16 +141,17 @@ def alone() -> Any:
     )
 
 
-def tried(times: int, action: Callable[[], Any]) -> Any:
-    """What `action` returns, tried again when it raises."""
-    for _ in range(times - 1):
+def tried(times: int, action: Callable[[], Any]) -> tuple[Any, list[str]]:
+    """What `action` returns, or None when it raised so many times; and what it raised, in order."""
+    refusals: list[str] = []
+    for _ in range(times):
         try:
-            return action()
+            return action(), refusals
         except MemoryError:
             raise
-        except Exception:  # the last try is the one that counts
-            continue
-    return action()
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            refusals.append(first_line(error))
+    return None, refusals
 
 
 def as_dict(state: Any) -> dict[str, Any]:

@@ -4,7 +4,9 @@ import errno
 import os
 import shutil
 import subprocess
+import sys
 import threading
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -15,11 +17,12 @@ from lab.corpora import CorpusError
 from lab.failures import halved, has_failed, kind_of, trained_as
 from lab.files import write_json
 from lab.launch import local, slurm, worker
+from lab.launch.attempt import attempt
 from lab.launch.order import LaunchError, Order
 from lab.records import CURVE
 from lab.store import Store
 from lab.view import View
-from tests.conftest import change
+from tests.conftest import ROOT, change
 
 JaxRuntimeError = type("JaxRuntimeError", (RuntimeError,), {})
 
@@ -201,6 +204,20 @@ def test_a_run_taken_over_from_one_of_several_hosts_starts_them_anew(worked, mon
     assert store.failure(config.run_id) is None
 
 
+@pytest.mark.parametrize("taken_over", [True, False])
+def test_an_error_after_a_run_was_taken_over_is_no_failure_of_it(config, tmp_path, taken_over):
+    store = Store(tmp_path)
+
+    def train_run(*_):
+        if taken_over:
+            (store.folder(config.run_id) / "claim-1.json").write_text("{}")
+        raise FileNotFoundError("the checkpoint that was being written is gone")
+
+    trainer, task = SimpleNamespace(store=store, train=train_run), worker.Task(str(tmp_path), [])
+    assert attempt(trainer, task, config, store.claim(config), retry=True) == taken_over
+    assert (store.failure(config.run_id) is None) == taken_over
+
+
 def test_a_second_try_that_a_slurm_job_will_train_is_not_submitted_again(
     worked, monkeypatch, capsys
 ):
@@ -242,6 +259,27 @@ def test_fail_fast_stops_at_the_first_failure(worked):
     store, _, small, work = worked
     assert work(most=2, fail_fast=True) == 1
     assert store.status(small.run_id) == "left"
+
+
+@pytest.mark.parametrize(("fault", "code"), [
+    ("raise OSError(errno.ENOSPC, 'No space left on device')", worker.DISK_FULL),
+    ("raise ValueError('broken')", 1),
+    ("return 1", 0),
+])  # fmt: skip
+def test_a_worker_ends_though_the_checkpoint_library_waits_for_what_was_not_written(
+    tmp_path, fault, code
+):
+    script = (
+        "import errno, threading\nfrom lab.launch import worker\n"
+        "def work(*_):\n    threading.Thread(target=threading.Event().wait).start()\n"
+        f"    {fault}\nworker.work = work\nraise SystemExit(worker.main())"
+    )
+    task, env = worker.Task(str(tmp_path), []).line(), os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], input=task, capture_output=True,
+                          text=True, timeout=60, env=env)  # fmt: skip
+    assert done.returncode == code, done.stderr
+    if code == 1:
+        assert done.stdout.splitlines()[-1] == "ValueError: broken"
 
 
 def test_a_full_disk_stops_the_worker_and_fails_no_run(worked, monkeypatch):

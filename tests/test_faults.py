@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -18,6 +19,40 @@ def script(name, *options):
     assert done.returncode == 0, done.stdout + done.stderr
     print(done.stdout)  # shown with -rP
     return done.stdout
+
+
+LOG = """\
+12:00:00.000 process 7 starts
+12:00:01.000 0123456789ab begins
+12:00:02.000 0123456789ab trains from update 0
+12:00:03.000 0123456789ab saves update 20
+12:00:04.000 0123456789ab saves update 40
+"""
+
+
+@pytest.mark.parametrize(("on_disk", "resumed", "told"), [
+    ({20, 40}, 40, (1.0, False)),
+    ({20}, 20, (2.0, True)),  # 40 was being written
+    ({20, 40}, 20, "had update 40 on disk and went on from 20"),
+    ({20}, 40, "had update 20 on disk and went on from 40"),
+    (set(), 0, "stood at .* and went on from 0"),  # two intervals back
+])  # fmt: skip
+def test_what_a_kill_undid_is_read_from_the_logs(tmp_path, monkeypatch, on_disk, resumed, told):
+    monkeypatch.syspath_prepend(FAULTS)
+    import common
+
+    (tmp_path / ".logs").mkdir()
+    (tmp_path / ".logs" / "a.log").write_text(LOG)
+    again = f"12:00:09.000 0123456789ab trains from update {resumed}\n"
+    (tmp_path / ".logs" / "b.log").write_text("12:00:08.000 process 8 starts\n" + again)
+    at = time.mktime((2026, 11, 22, 12, 0, 5, 0, 0, -1))
+    deaths = [common.Death(at, 7, {"0123456789ab": on_disk})]
+    if isinstance(told, str):
+        with pytest.raises(common.Wrong, match=told):
+            common.repeated(tmp_path, deaths)
+    else:
+        (undone,) = common.repeated(tmp_path, deaths)
+        assert (undone.seconds, undone.writing) == pytest.approx(told)
 
 
 @pytest.mark.slow

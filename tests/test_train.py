@@ -114,6 +114,70 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_ends_the_same(
     assert record["loss"] == whole["loss"]
 
 
+@pytest.fixture
+def two_saved(tmp_path):
+    """A folder with two checkpoints of a small state, and what they are like."""
+    like = {"weights": np.arange(6.0, dtype=np.float32), "step": np.int32(0)}
+    checkpoints = checkpoint.Checkpoints(tmp_path / "run" / "checkpoints")
+    for update in (20, 40):
+        checkpoints.save(update, like | {"step": np.int32(update)}, f"curve {update}")
+    checkpoints.wait()
+    checkpoints.close()
+    return tmp_path / "run" / "checkpoints", like
+
+
+def test_every_checkpoint_that_was_refused_is_named_with_why(two_saved):
+    folder, like = two_saved
+    flip_a_sum(folder / "40")
+    lose_manifest(folder / "20")
+    found = checkpoint.Checkpoints(folder).restore(like)
+    newest, older, last = found.warnings
+    assert "checkpoint 40 of run" in newest and "manifest does not match its checksum" in newest
+    assert "checkpoint 20 of run" in older and "manifest" in older
+    assert f"{folder.parent}/damaged-checkpoint-20" in older
+    assert "no checkpoint of run is whole" in last and (found.step, found.state) == (0, like)
+
+
+def test_what_a_killed_writer_left_is_deleted_and_no_checkpoint_with_it(two_saved):
+    folder, like = two_saved
+    half = folder / "60.orbax-checkpoint-tmp" / "state"
+    half.mkdir(parents=True)
+    (half / "array").write_bytes(b"x" * 4096)
+    found = checkpoint.Checkpoints(folder).restore(like)
+    assert (found.step, found.warnings) == (40, ())
+    assert sorted(path.name for path in folder.iterdir()) == ["20", "40"]
+
+
+def failing(monkeypatch, *errors):
+    """The next reads of checkpoints fail so; those after them don't."""
+    read, left = checkpoint.Checkpoints.read, list(errors)
+
+    def stumbling(*arguments):
+        if left:
+            raise left.pop(0)
+        return read(*arguments)
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "read", stumbling)
+
+
+def test_a_read_that_fails_once_is_tried_again_and_told(two_saved, monkeypatch):
+    folder, like = two_saved
+    failing(monkeypatch, OSError(5, "Input/output error\nat 7f"))
+    found = checkpoint.Checkpoints(folder).restore(like)
+    assert (found.step, int(found.state["step"]), found.curve) == (40, 40, "curve 40")
+    (said,) = found.warnings
+    assert "checkpoint 40 of run was refused at first ([Errno 5] Input/output error)" in said
+
+
+def test_what_was_wrong_at_each_try_is_told(two_saved, monkeypatch):
+    folder, like = two_saved
+    failing(monkeypatch, OSError("stale handle"), ValueError("array 0000 differs"))
+    found = checkpoint.Checkpoints(folder).restore(like)
+    (said,) = found.warnings
+    assert "checkpoint 40 of run is damaged (stale handle; then: array 0000 differs)" in said
+    assert (found.step, int(found.state["step"])) == (20, 20)
+
+
 def test_a_checkpoint_of_before_manifests_is_read_and_said(tmp_path, longer, corpus, capsys):
     alone = trainer_in(tmp_path / "alone")
     whole = trained(alone, longer, corpus)

@@ -95,7 +95,7 @@ def attempt(trainer: Any, task: Task, config: RunConfig, claim: Claim, retry: bo
     try:
         finish(trainer.store, task, config, trainer.train(config, corpus_of(config), claim))
     except Exception as error:
-        return blame(trainer.store, task, config, error, retry)
+        return blame(trainer.store, task, config, claim, error, retry)
     finally:
         let_go(heart)
     return True
@@ -108,12 +108,15 @@ def finish(store: Store, task: Task, config: RunConfig, record: dict[str, Any] |
     say(f"{config.run_id} {record['status'] if record else 'stopped'}")
 
 
-def blame(store: Store, task: Task, config: RunConfig, error: Exception, retry: bool) -> bool:
-    """Tell why a run did not end, while its error is being handled; see `attempt`."""
+def blame(
+    store: Store, task: Task, config: RunConfig, claim: Claim, error: Exception, retry: bool
+) -> bool:
+    """Tell why a run did not end, while its error is being handled; see `attempt`. An error that
+    comes after the run was taken over is no failure of the run: its new holder trains it."""
     from lab import step, train
 
-    if isinstance(error, train.LostClaim):
-        say(str(error))
+    if isinstance(error, train.LostClaim) or not claim.held():
+        say(f"{type(error).__name__} after another worker took {config.run_id} over: {error}")
         if task.hosts > 1:
             raise Anew(str(error)) from error
         return True

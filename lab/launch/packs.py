@@ -94,7 +94,7 @@ class Packs:
                 raise outcome
             finish(self.store, self.task, config, outcome)
         except Exception as error:
-            if not blame(self.store, self.task, config, error, retry=True):
+            if not blame(self.store, self.task, config, job.claim, error, retry=True):
                 self.failed.add(config.run_id)
                 if self.task.fail_fast:
                     self.stopping.set()

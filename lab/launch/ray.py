@@ -111,8 +111,8 @@ def follow(ray: ModuleType, task: Any, ask: list[dict[str, Any]], order: Order, 
                     except ray.exceptions.RayError as error:
                         errors.append(str(getattr(error, "cause", None) or error))
                     if order.fail_fast and failed(told):
-                        ask.clear()
                         cancel(ray, list(flying))
+                        return "finished"  # and what failed is told by whoever asked
     except KeyboardInterrupt:
         print("\nstopping: every run saves its state (Ctrl-C again: at once)", flush=True)
         cancel(ray, list(flying))

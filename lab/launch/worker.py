@@ -4,6 +4,7 @@
 watching it: when the launcher dies, or closes it, the worker saves what it has and stops.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -93,27 +94,35 @@ def main() -> int:
         stopping.set()
 
     threading.Thread(target=watch, daemon=True).start()
-    code = 0
+    code = failed = 0
     try:
-        if work(task, stopping) and task.fail_fast:  # each failure is told in the store
+        failed = work(task, stopping)
+        if failed and task.fail_fast:  # each failure is told in the store
             code = FAILED_FAST
     except Exception as error:
         if kind_of(error) == "disk full":
             say(f"the disk of {task.store} is full: {error}")
             code = DISK_FULL
-        elif task.hosts == 1:
-            raise
         else:
-            say(traceback.format_exc())
-            code = FAILED_FAST if task.fail_fast and not isinstance(error, Anew) else AGAIN
-        if task.hosts > 1:
-            # the others wait for this host in the middle of a step, and so would an orderly end
-            os._exit(code)
+            tell(error)
+            code = 1
+            if task.hosts > 1:
+                code = FAILED_FAST if task.fail_fast and not isinstance(error, Anew) else AGAIN
     try:
         sys.stdout.flush()
     except OSError:  # what is left in the buffer would make another exit code of this one
         sys.stdout = sys.stderr = open(os.devnull, "w")
+    if code or failed:
+        # an orderly end waits for every thread: ten minutes where the checkpoint library waits for
+        # a file that could not be written, for ever where other hosts are in the middle of a step
+        os._exit(code)
     return code
+
+
+def tell(error: Exception) -> None:
+    """The error in the log, its own line last."""
+    with contextlib.suppress(OSError):
+        print("".join(traceback.format_exception(error)).rstrip(), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.cluster import failing
 from tests.conftest import ROOT, data_folder
+from tests.grids import begun, processes
 
 HERE = Path(__file__).parent
 GRID = HERE / "grid.py"
+FAILING = HERE / "failing.py"
 
 
 def said(*command: object) -> str:
@@ -51,6 +55,24 @@ def curves(store: Path) -> dict[str, list[str]]:
         path.parent.name: [line.rpartition(",")[0] for line in path.read_text().splitlines()]
         for path in store.glob("*/curve.csv")
     }
+
+
+def check_the_failure_ended_the_grid(store: Path, done: subprocess.CompletedProcess) -> None:
+    """After `lab run FAILING --workers 2 --fail-fast`: what trained meanwhile is saved, what waited
+    for room was never begun, and the command says what failed."""
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "failed: " in done.stderr and "the data changed since" in done.stderr
+    assert "runs were not finished; the same command goes on from here" in done.stderr
+    until(lambda: not processes(store), 60)
+    begun_only = {path.parent for path in store.glob("*/claim-*.json")}
+    begun_only -= {path.parent for path in store.glob("*/record.json")}
+    assert all(released(folder) for folder in begun_only)
+    counted = lab("status", store, grid=FAILING).stdout
+    words = {word: int(n) for word, n in re.findall(r"^ *(\w+) +(\d+)$", counted, re.M)}
+    assert words["failed"] == 1 and words["done"] >= 1 and "running" not in words, counted
+    assert words.get("stopped", 0) + words["left"] >= 2, counted
+    (never,) = (config.run_id for config in failing.runs() if config.model.d_model == 24)
+    assert never not in begun(store)
 
 
 @pytest.fixture(scope="session")

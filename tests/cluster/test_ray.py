@@ -8,7 +8,15 @@ import sys
 
 import pytest
 
-from tests.cluster.conftest import GRID, curves, lab, said, until
+from tests.cluster.conftest import (
+    FAILING,
+    GRID,
+    check_the_failure_ended_the_grid,
+    curves,
+    lab,
+    said,
+    until,
+)
 from tests.conftest import ROOT, data_folder
 from tests.grids import begun, processes, records
 
@@ -59,6 +67,12 @@ def test_an_interrupted_grid_is_saved_and_goes_on(store, undisturbed, cluster):
     done = lab("run", store, "--launcher", "ray", "--launcher-option", "num-cpus=1")
     assert done.returncode == 0, done.stderr
     assert records(store) == records(undisturbed)
+
+
+def test_fail_fast_ends_the_grid(tmp_path, cluster):
+    store = tmp_path / "runs"
+    options = ("--launcher", "ray", "--workers", "2", "--fail-fast")
+    check_the_failure_ended_the_grid(store, lab("run", store, *options, grid=FAILING))
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -4,14 +4,28 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import HERE, curves, lab, released, said, until
-from tests.grids import begun, records
+from tests.cluster.conftest import (
+    FAILING,
+    HERE,
+    check_the_failure_ended_the_grid,
+    curves,
+    lab,
+    released,
+    said,
+    until,
+)
+from tests.conftest import ROOT
+from tests.grids import begun, processes, records
+
+ONE_RUN = ("--set", "model.d_model=16", "--set", "tokens=204800")  # makes one run of the grid
+TINY = ROOT / "tests" / "tiny.py"
 
 os.environ["PATH"] += ":/usr/sbin"
 pytest.importorskip("submitit", reason="submitit is not installed: `make test-cluster`")
@@ -29,8 +43,8 @@ def slurm(tmp_path_factory):
     subprocess.run([HERE / "slurm.sh", "stop", folder], check=True)
 
 
-def submit(store: Path, *options: str) -> str:
-    done = lab("run", store, "--launcher", "slurm", *options)
+def submit(store: Path, *options: str, **grid: Path) -> str:
+    done = lab("run", store, "--launcher", "slurm", *options, **grid)
     assert done.returncode == 0, done.stderr
     return re.search(r"submitted job (\d+)", done.stdout)[1]
 
@@ -121,6 +135,38 @@ def test_a_job_at_its_time_limit_goes_back_to_the_queue(store, capsys):
         print("\n", listing)
     assert training(store, f"{job}_0") == set() and list(store.glob("*/checkpoints/*"))
     assert all(released(path.parent) for path in store.glob("*/curve.csv"))
+
+
+def test_fail_fast_ends_the_whole_array(tmp_path):
+    store = tmp_path / "runs"
+    options = ("--launcher", "slurm", "--workers", "2", "--fail-fast", "--wait")
+    done = lab("run", store, *options, grid=FAILING)
+    check_the_failure_ended_the_grid(store, done)
+    job = re.search(r"submitted job (\d+): 5 runs in 3 elements", done.stdout)[1]
+    assert job not in said("squeue", "--noheader", "--format=%F").split()
+    assert state(f"{job}_2") == "CANCELLED"
+
+
+def test_a_run_over_two_nodes_one_of_them_killed_ends_where_one_device_does(tmp_path):
+    store, alone = tmp_path / "runs", tmp_path / "alone"
+    assert lab("run", alone, *ONE_RUN, grid=TINY).returncode == 0
+    spread = ("--hosts", "2", "--launcher-option", "partition=pair", "--save-seconds", "0.5")
+    job = submit(store, *ONE_RUN, *spread, grid=TINY)
+    until(lambda: list(store.glob("*/checkpoints/[0-9]*")))
+    listing = said("squeue", "--noheader", f"--jobs={job}", "--format=%D %N")
+    assert listing.split()[0] == "2", listing
+    (claim,) = store.glob("*/claim-*.json")
+    (second,) = set(processes(store)) - {json.loads(claim.read_text())["pid"]}
+    os.kill(second, signal.SIGKILL)
+    until(lambda: state(job) == "PENDING")  # of one element: no array
+    hurry(job)
+    done = lab("run", store, *ONE_RUN, *spread, "--launcher", "slurm", "--wait", grid=TINY)
+    assert done.returncode == 0 and "1/1 runs done" in done.stdout, done.stderr
+    (run_id,) = records(store)
+    record, expected = records(store)[run_id], records(alone)[run_id]
+    assert (record["devices"], record["way"], record["steps"]) == (2, "mesh", expected["steps"])
+    assert record["loss"] == pytest.approx(expected["loss"], rel=2e-3)
+    assert begun(store) == [run_id] * 2
 
 
 @pytest.mark.parametrize(("options", "message"), [

@@ -8,13 +8,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
-TIMES = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
-         "finished", "host", "curve_sha256", "sha256"}  # fmt: skip
+# what may differ between two runs that end the same: times, where, and which commit was checked out
+VARYING = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
+           "finished", "host", "commit", "curve_sha256", "sha256"}  # fmt: skip
 
 
 def shim(folder: Path) -> Path | None:
@@ -70,13 +72,25 @@ def signalled(pid: int, number: int) -> bool:
     return True
 
 
-def wait_for_no_worker(store: Path, seconds: float = 90.0) -> None:
-    """Workers whose launcher died save what they have and stop by themselves."""
+def wait_for_no_worker(
+    store: Path, seconds: float = 90.0, look: Callable[[], object] = lambda: None
+) -> None:
+    """Workers whose launcher died save what they have and stop by themselves; `look` is called
+    often meanwhile."""
     deadline = time.monotonic() + seconds
     while left := workers(store):
         if time.monotonic() > deadline:
             raise Wrong(f"workers {left} still live {seconds:.0f} s after their launcher died")
+        look()
         time.sleep(0.05)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, waited for by its parent or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
 
 
 class Wrong(AssertionError):
@@ -89,11 +103,11 @@ def demand(truth: object, otherwise: str) -> None:
 
 
 def records(store: Path) -> dict[str, dict]:
-    """Finished runs, times left out."""
+    """Finished runs, without what may differ."""
     found = {}
     for path in store.glob("[0-9a-f]*/record.json"):
         record = json.loads(path.read_text())
-        found[path.parent.name] = {k: v for k, v in record.items() if k not in TIMES}
+        found[path.parent.name] = {k: v for k, v in record.items() if k not in VARYING}
     return found
 
 
@@ -164,33 +178,72 @@ def lives(store: Path) -> list[Life]:
     return found
 
 
-def repeated(store: Path, deaths: list[tuple[float, int]]) -> list[float]:
-    """Seconds of training undone by each death (epoch, process id) of a worker in a run that was
-    gone on with. Demanded: it goes on from the newest checkpoint whose writing had begun, or, where
-    that one was not whole yet, from the one before it."""
-    everyone, seconds = lives(store), []
+@dataclass
+class Death:
+    """When (seconds of the epoch) which process was killed, and what was on disk then."""
+
+    epoch: float
+    pid: int
+    on_disk: dict[str, set[int]]  # run id -> the updates of its whole checkpoints
+
+
+def checkpoints(store: Path) -> dict[str, set[int]]:
+    """A checkpoint is renamed to its update's number when all of it is on disk."""
+    found: dict[str, set[int]] = {}
+    for path in store.glob("[0-9a-f]*/checkpoints/*"):
+        if path.name.isdecimal():
+            found.setdefault(path.parent.parent.name, set()).add(int(path.name))
+    return found
+
+
+@dataclass
+class Undone:
+    """What a death undid: training since the beginning of the checkpoint that was gone on from."""
+
+    seconds: float
+    writing: bool  # whether the next checkpoint had been begun and was not on disk yet
+
+
+def repeated(store: Path, deaths: list[Death]) -> list[Undone]:
+    """What each death of a worker undid in a run that was gone on with. Demanded: it goes on from
+    the newest checkpoint that was on disk when the worker died, and that is the newest whose saving
+    had begun, or, where that one was still being written, the one before it: so no more is done
+    again than the updates since one checkpoint, and since the next while that was being written."""
+    everyone, found = lives(store), []
     resumed = [(at, words[0], int(words[-1])) for life in everyone for at, words in life.lines
                if words[1:4] == ["trains", "from", "update"]]  # fmt: skip
-    for epoch, pid in deaths:
-        died = of_the_day(epoch)
+    for death in deaths:
+        died = of_the_day(death.epoch)
         for life in everyone:
-            run_id, marks = life.last_run(died) if life.pid == pid else ("", [])
+            run_id, marks = life.last_run(died) if life.pid == death.pid else ("", [])
             after = [(later(at, died), step) for at, other, step in resumed
                      if other == run_id and later(at, died) > 0]  # fmt: skip
-            if run_id and after:
-                (_, step) = min(after)
-                known: dict[int, float] = {}
-                for at, update in marks:  # a run that is stopped saves again what it just saved
-                    known.setdefault(update, at)
-                newest = list(known)[-2:]
-                demand(step in newest, f"{run_id} stood at {marks} and went on from {step}")
-                seconds.append(later(died, known[step]))
-    return seconds
+            if not run_id or not after or not marks:
+                continue
+            (_, step) = min(after)
+            known: dict[int, float] = {}
+            for at, update in marks:  # a run that is stopped saves again what it just saved
+                known.setdefault(update, at)
+            there = max(death.on_disk.get(run_id, set()) & set(known), default=0)
+            demand(step == there, f"{run_id} had update {there} on disk and went on from {step}")
+            demand(step in list(known)[-2:], f"{run_id} stood at {marks} and went on from {step}")
+            found.append(Undone(later(died, known[step]), step != list(known)[-1]))
+    return found
+
+
+def same_record(record: dict | None, right: dict | None, what: str) -> None:
+    """Demand that two records say the same, and name what they say otherwise."""
+    one, other = record or {}, right or {}
+    wrong = [f"{name}: {one.get(name)!r}, not {other.get(name)!r}"
+             for name in sorted({*one, *other}) if one.get(name) != other.get(name)]  # fmt: skip
+    demand(not wrong, f"{what} differs in {'; '.join(wrong)}")
 
 
 def same_as(reference: Path, store: Path) -> None:
     """Demand that two finished stores hold the same runs to the last bit."""
-    demand(records(store) == records(reference), f"records of {store} and {reference} differ")
+    found, right = records(store), records(reference)
+    for run_id in sorted({*found, *right}):
+        same_record(found.get(run_id), right.get(run_id), f"record of {run_id} in {store}")
     demand(curves(store) == curves(reference), f"curves of {store} and {reference} differ")
 
 
