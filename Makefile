@@ -1,5 +1,5 @@
 # run: the quickstart, from nothing to its report.  test, test-faults, lint: what they say.
-# papers: the larger experiments at laptop size, an hour on two cores; type it again after any stop.
+# papers: the larger experiments at laptop size, 2.5 hours on two cores; type it again after any stop.
 # test-cluster: the launchers on a real Slurm (Debian's slurmctld slurmd slurm-client munge) and a
 # real Ray, started on this machine; what is not installed is named and left out.
 # bench: speed beside other tools, about an hour on two cores; BENCH="grid --nanogpt DIR" names parts and
@@ -23,6 +23,10 @@ papers: $(VENV)/.papers
 	$(VENV)/bin/python -m lab run experiments.known_entropy
 	$(VENV)/bin/python -m lab run experiments.transfer
 	$(VENV)/bin/python -m lab run experiments.dtypes
+	$(VENV)/bin/python -m lab run experiments.kaplan2020
+	$(VENV)/bin/python -m lab run experiments.cooldown
+	$(VENV)/bin/python -m lab run experiments.repeats
+	$(VENV)/bin/python -m lab run experiments.charrnn
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size reviews
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size bpe

@@ -66,6 +66,9 @@ SIZES = {
 }  # fmt: skip
 
 
+PARTS = ("sizes", "lengths", "shapes", "batches")
+
+
 def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
     of = SIZES[size]
     shared = chinchilla2022.SIZES[of.text]
@@ -251,17 +254,30 @@ def batches(rows: table.Runs, curves: table.Runs) -> Batches:
     return Batches(level, batch, tokens / batch, uncertainty.intervals(fitted))
 
 
+def answer(path: Path) -> str:
+    curves = table.read(tables.kept("kaplan2020-curves"))
+    rows = {part: part_of(path, "kaplan2020", part) for part in PARTS}
+    laws = powers(rows, tables.kept(chinchilla2022.named("laptop")))
+    said = [law.said for law in laws]
+    said.append(efficiency(rows["sizes"], curves).said[-1])
+    said.append(shapes(rows["shapes"]).said[-1])
+    return "; ".join([*said, batches(rows["batches"], curves).said])
+
+
+def powers(rows: dict[str, table.Runs], cells: Path) -> list[Power]:
+    """L(N) and L(D), and L(C) where chinchilla2022's table is there."""
+    laws = [power("N", rows["sizes"].params, rows["sizes"].loss),
+            power("D", rows["lengths"].tokens, rows["lengths"].loss)]  # fmt: skip
+    return [*laws, along_the_frontier(cells)] if cells.exists() else laws
+
+
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, powers.png, efficiency.png, shapes.png, batches.png, and what they say."""
     name = "kaplan2020" if size == "laptop" else f"kaplan2020-{size}"
     path = tables.table_of(name, store, parts(size), out)
     curves = table.read(out / "curves.csv")
-    rows = {part: part_of(path, name, part) for part in parts(size)}
-    laws = [power("N", rows["sizes"].params, rows["sizes"].loss),
-            power("D", rows["lengths"].tokens, rows["lengths"].loss)]  # fmt: skip
-    cells = tables.kept(chinchilla2022.named(SIZES[size].text))
-    if cells.exists():
-        laws.append(along_the_frontier(cells))
+    rows = {part: part_of(path, name, part) for part in PARTS}
+    laws = powers(rows, tables.kept(chinchilla2022.named(SIZES[size].text)))
     print("\n".join(law.said for law in laws))
     figures.powers(laws).savefig(out / "powers.png")
     needed = efficiency(rows["sizes"], curves)
