@@ -36,11 +36,11 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `folder`/STEP/, for who holds its claim: what a writer that
-    was killed left half written there is deleted."""
+    """The checkpoints of one run, in `folder`/STEP/. Who holds the run's claim says so, `claimed`:
+    nobody else writes there then, and what a killed writer left half written is deleted."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder.absolute()
+    def __init__(self, folder: Path, claimed: bool = False):
+        self.folder, self.claimed = folder.absolute(), claimed
         self.folder.mkdir(parents=True, exist_ok=True)
 
     @cached_property
@@ -50,7 +50,7 @@ class Checkpoints:
 
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEEP, enable_async_checkpointing=True, create=False,
-            cleanup_tmp_directories=True, multiprocessing_options=alone(),
+            cleanup_tmp_directories=self.claimed, multiprocessing_options=alone(),
         )  # fmt: skip
         return ocp.CheckpointManager(self.folder, options=options, item_names=("state", "manifest"))
 

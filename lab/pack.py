@@ -48,7 +48,7 @@ class Member(Run):
         check_corpus(job.config, corpus)
         trainer = replace(pack.trainer, progress=job.progress)
         folder = trainer.store.folder(job.config.run_id) / "checkpoints"
-        checkpoints = Checkpoints(folder)
+        checkpoints = Checkpoints(folder, claimed=True)
         try:
             super().__init__(trainer, job.config, corpus, job.claim, checkpoints)
         except BaseException:

@@ -148,7 +148,7 @@ class Trainer:
             silent = Silent()
             follower = replace(self, store=silent, tell=silent.nothing)
             return Run(follower, config, corpus, silent, silent).to_the_end()
-        checkpoints = Checkpoints(self.store.folder(config.run_id) / "checkpoints")
+        checkpoints = Checkpoints(self.store.folder(config.run_id) / "checkpoints", claimed=True)
         try:
             return Run(self, config, corpus, claim, checkpoints).to_the_end()
         finally:

@@ -144,6 +144,8 @@ def test_what_a_killed_writer_left_is_deleted_and_no_checkpoint_with_it(two_save
     half.mkdir(parents=True)
     (half / "array").write_bytes(b"x" * 4096)
     found = checkpoint.Checkpoints(folder).restore(like)
+    assert (found.step, found.warnings) == (40, ()) and half.exists()  # its writer may live
+    found = checkpoint.Checkpoints(folder, claimed=True).restore(like)
     assert (found.step, found.warnings) == (40, ())
     assert sorted(path.name for path in folder.iterdir()) == ["20", "40"]
 
