@@ -190,7 +190,7 @@ def told(found: Comparison) -> list[str]:
                                  found.differences, strict=True)
     ]  # fmt: skip
     said += bars(found)
-    if abs(found.flops[0] / found.planned - 1) > 0.01:
+    if not found.unpaired and abs(found.flops[0] / found.planned - 1) > 0.01:
         said.append(f"NOT what these branches cost by themselves, {found.planned:.3g} FLOPs: part "
                     "of the trunks was there before, or cells were trained alone")  # fmt: skip
     if len(found.rates) > 1:

@@ -29,7 +29,7 @@ def cooldown(found: Any, bars: tuple[float, float]):
     more each branch lost than its cosine."""
     mean, error = found.mean
     text = ("Left: final loss, a colour a size. Circles: a cosine of each length. Diamonds: "
-            "branches of one trunk. Grey: the trunk at its constant rate, and (dashed) each "
+            "branches of one trunk. Lines: the trunk at its constant rate, and (dashed) each "
             "branch's cool-down. Right: the branch's loss over the cosine's; grey band: "
             f"± {100 * bars[1]:.1f} %; line: mean {100 * mean:+.2f} % (standard error "
             f"{100 * error:.2f} % over {len(found.cosine)} pairs). Trunks and branches train "
@@ -42,11 +42,11 @@ def cooldown(found: Any, bars: tuple[float, float]):
         tokens, label = found.tokens[here], f"{human(float(f'{params:.3g}'))}"
         trunk = found.trunks[found.trunks[:, 0] == params]
         trunk = trunk[np.argsort(trunk[:, 1])]
-        left.plot(trunk[:, 1], trunk[:, 2], color=FAINT, lw=1.1, zorder=1)
+        left.plot(trunk[:, 1], trunk[:, 2], color=colour, lw=1.1, alpha=0.6, zorder=1)
         if len(trunk) == len(tokens):
             order = np.argsort(tokens)
             (start, before), end, after = trunk[:, 1:].T, tokens[order], found.branch[here][order]
-            left.plot([start, end], [before, after], color=FAINT, lw=0.9, ls=(0, (2, 2)), zorder=1)
+            left.plot([start, end], [before, after], color=colour, lw=0.9, ls=(0, (2, 2)), zorder=1)
         left.plot(tokens, found.cosine[here], ls="", color=colour, marker="o", ms=7, mfc="none",
                   mew=1.3)  # fmt: skip
         left.plot(tokens, found.branch[here], ls="", color=colour, marker="D", ms=4, mew=0)
@@ -60,6 +60,8 @@ def cooldown(found: Any, bars: tuple[float, float]):
               title="What a shared trunk costs in loss")  # fmt: skip
     right.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    if found.unpaired:
+        badge(fig, f"WITH CARE: {found.unpaired} cells have no other to be compared with")
     return fig
 
 
@@ -83,7 +85,7 @@ def repeats(found: Any, published: float):
                       lw=1.1, ls=dash, **POINT)  # fmt: skip
     handles = [Line2D([], [], color=colour, lw=1.1, **POINT, label=human(float(f"{n:.3g}")))
                for n, colour in zip(sizes, sequence(len(sizes)), strict=True)]  # fmt: skip
-    handles += [Line2D([], [], color=INK, lw=1.1, ls=dash, label=f"U = {human(round(u, -3))}")
+    handles += [Line2D([], [], color=INK, lw=1.1, ls=dash, label=f"U = {human(float(f'{u:.3g}'))}")
                 for u, dash in zip(texts, DASHES, strict=False)]  # fmt: skip
     left.axhline(0, color=FAINT, lw=0.9, zorder=0)
     left.legend(handles=handles, title="N", loc="upper left")
@@ -103,5 +105,5 @@ def repeats(found: Any, published: float):
         axis.set_ticks(ticks, labels=[f"{tick}" for tick in ticks])
         axis.set_minor_locator(NullLocator())
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
-    badge(fig, not_ok(found.first, found.worn))
+    badge(fig, not_ok(found.worn))
     return fig
