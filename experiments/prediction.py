@@ -27,7 +27,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from analysis import cost, fit, table, uncertainty
+from analysis import audit, cost, fit, table, uncertainty
 from analysis.laws import Chinchilla
 from experiments import chinchilla2022, sealed, tables
 from experiments.sealed import SealError
@@ -58,6 +58,7 @@ class Forecast:
     predicted: float
     low: float  # 95 % for one new run: the law's own doubt and the scatter of single runs
     high: float
+    audited: str  # how well the table's own largest runs are forecast from the smaller ones
 
 
 def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Forecast:
@@ -85,7 +86,9 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
     params = counts.count_params(config.model).params
     said = uncertainty.predict(fitted, params=params, tokens=tokens)
     ends = (float(end[0]) for end in (said.value, said.run_low, said.run_high))
-    return Forecast(config, fitted, price, budget, *ends)
+    found = audit.audit(runs, fitted=fitted, resamples=0)
+    held = next(one for one in found.findings if one.code == "hold-out")
+    return Forecast(config, fitted, price, budget, *ends, f"{held.severity}: {held.message}")
 
 
 def seal(
@@ -122,7 +125,8 @@ def seal(
     row = sealed.append(file, {
         "kind": "sealed", "experiment": name, "run_id": config.run_id,
         "table": f"predictions/{kept.name}", "table_sha256": sha, "table_rows": len(fitted.runs),
-        "law": type(fitted.law).__name__, "options": OPTIONS | {"intervals": fitted.intervals},
+        "law": type(fitted.law).__name__,
+        "options": OPTIONS | {"intervals": fitted.intervals, "hold_out": made.audited},
         "fit": asdict(fitted.law), "status": fitted.status, "cost": str(made.price),
         "data_sha256": config.data.sha256, "commit": cli.commit(), "beyond": beyond,
         "budget": made.budget, "params": counts.count_params(config.model).params,
@@ -133,6 +137,7 @@ def seal(
     print(f"sealed as row {row['number']} of {file}\n{told(row, None)}")
     if fitted.status != "ok":
         print(f"the fit says {fitted.status}: {fitted.message}; that stands in the row")
+    print(f"held-out scales, {made.audited}")
     print("commit the file now; then `python -m lab run experiments.prediction`")
     return 0
 
