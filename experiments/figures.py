@@ -159,6 +159,10 @@ def walk(steps: list):
     text = ("Exponent a of N ~ C^a with 95 % intervals, on one text and one ladder of sizes. From "
             "left to right one difference between Kaplan et al. 2020 and Hoffmann et al. 2022 is "
             "taken back after another. Dashed: what the two papers found.")  # fmt: skip
+    if without := [
+        step.name for step in steps if not np.isfinite(step.valley.params_exponent.value)
+    ]:
+        text += f" No exponent by valleys ({', '.join(without)}): their minima are at an edge."
     fig, ax, foot = sheet(6.4, 4.0, text)
     for number, (of, label) in enumerate((("valley", "isoFLOP valleys"), ("law", "fitted law"))):
         fronts = [getattr(step, of).params_exponent for step in steps]
@@ -167,6 +171,10 @@ def walk(steps: list):
         ends = np.array([[front.value - front.low, front.high - front.value] for front in fronts])
         ax.errorbar(at, value, np.nan_to_num(ends.T), color=METHOD_COLOURS[number], label=label,
                     capsize=3, lw=1.2, **POINT)  # fmt: skip
+        for x, low, high in zip(at, value - ends[:, 0], value + ends[:, 1], strict=True):
+            for end, mark, cut in ((-0.1, "v", low < -0.1), (1.1, "^", high > 1.1)):
+                if cut:
+                    ax.plot(x, end, marker=mark, ms=5, color=METHOD_COLOURS[number], mew=0)
     for level, paper in ((0.73, "Kaplan 2020"), (0.5, "Hoffmann 2022")):
         ax.axhline(level, color=INK, lw=0.8, ls=(0, (5, 3)))
         ax.annotate(paper, (1.0, level), xycoords=("axes fraction", "data"), xytext=(4, 0),
@@ -174,9 +182,11 @@ def walk(steps: list):
     names = {"kaplan": "Kaplan's way", "readout": "+ readout\ncounted",
              "warm-up": "+ short\nwarm-up", "decay": "+ decay to\neach run's end"}  # fmt: skip
     ax.set_xticks(range(len(steps)), labels=[names[step.name] for step in steps])
-    ax.set(ylabel="a in N ~ C^a", title="From Kaplan's exponent to Chinchilla's")
+    ax.set(
+        ylabel="a in N ~ C^a", title="From Kaplan's exponent to Chinchilla's", ylim=(-0.12, 1.12)
+    )
     ax.grid(visible=False, axis="x")
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower left")
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, not_ok(*(step.law for step in steps)))
     return fig
