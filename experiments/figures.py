@@ -83,14 +83,14 @@ def known_entropy(answers: list):
     text = (f"Each row is a language of its own with a grid of {len(answers[0].runs)} trained "
             "models. Bars: the 95 % interval of the floor E of Chinchilla's law fitted to them "
             f"({objective}), by how it is made; points: E itself; line: the known entropy of "
-            "the held-out windows. Arrows: the interval goes on. In the titles: how often the "
-            "known floor is inside.")  # fmt: skip
+            "the held-out windows. Arrows: the interval goes on; pale: the fit says that it is not "
+            "identified. In the titles: how often the known floor is inside.")  # fmt: skip
     fig, axes, foot = sheet(5.2 * len(kinds) + 1.2, 4.6, text, columns=len(kinds))
     for ax, kind in zip(np.atleast_1d(axes), kinds, strict=True):
         mine = [found for found in answers if found.kind == kind]
         off = 100 * np.array([found.estimates[estimators[0]].value / found.floor - 1
                               for found in mine])  # fmt: skip
-        reach = 1.3 * max(2.0, np.abs(off).max())
+        reach = np.clip(2 * np.percentile(np.abs(off), 75), 10, 110)
         for place, how in enumerate(estimators):
             for row, found in enumerate(mine):
                 interval_bar(ax, found.estimates[how], found.floor,
@@ -114,12 +114,13 @@ def interval_bar(ax, found: Any, floor: float, y: float, colour: str, reach: flo
     """An estimate and its interval in % of the floor, cut at ±`reach` with an arrow."""
     low, value, high = (100 * (end / floor - 1) for end in (found.low, found.value, found.high))
     ends = np.clip([low, high], -reach, reach)
-    ax.plot(ends, [y, y], color=colour, lw=1.6, solid_capstyle="butt", alpha=0.9)
+    faint = {"color": colour, "alpha": 0.9 if found.says else 0.35}
+    ax.plot(ends, [y, y], lw=1.6, solid_capstyle="butt", **faint)
     for end, mark, cut in ((ends[0], "<", low < -reach), (ends[1], ">", high > reach)):
         if cut:
-            ax.plot(end, y, marker=mark, ms=3.5, color=colour, clip_on=False, mew=0)
+            ax.plot(end, y, marker=mark, ms=3.5, clip_on=False, mew=0, **faint)
     if abs(value) < reach:
-        ax.plot(value, y, color=colour, marker="o", ms=3.2, mew=0)
+        ax.plot(value, y, marker="o", ms=3.2, mew=0, **faint)
 
 
 @styled
