@@ -341,3 +341,12 @@ def test_the_coordinate_check_is_drawn(tmp_path):
 
 def test_runs_that_differ_in_what_was_measured_alone_are_replicates():
     assert set(export.MEASURED) <= set(isoflop.OUTCOMES)
+
+
+def test_what_the_readme_says_of_predictions_and_floors_stands_in_the_tables():
+    told = index.cells(index.PAGE.read_text())
+    assert told["prediction"].count(": inside") == 1 and told["prediction"].count("OUTSIDE") == 2
+    held = re.findall(r"(\w+), huber-log with (\w+) .*?inside (\d+) of 10", told["known_entropy"])
+    found = {(kind, how): int(count) for kind, how, count in held}
+    assert found["markov", "profile"] >= 9 and found["grammar", "profile"] == 10
+    assert found["grammar", "pairs"] == 5
