@@ -276,10 +276,10 @@ def batches(found: Mapping):
         for size in sizes:
             if ("batch", params, tokens, size) in found:
                 value = found["batch", params, tokens, size]
-                rate_line(ax, value, colour[size], human(size))
-        rate_ticks(ax, (value.rates for key, value in found.items() if key[1] == params))
+                rate_line(ax, value, colour[size], f"{size:,.0f}")
         ax.set(xscale="log", xlabel="learning rate",
                title=f"N = {human(round(params, -2))}, D = {human(round(tokens, -4))}")  # fmt: skip
+        rate_ticks(ax, (value.rates for key, value in found.items() if key[1] == params))
     axes = np.atleast_1d(axes)
     axes[-1].legend(title="batch", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     share_height(axes)

@@ -165,7 +165,8 @@ def settings(path: Path, size: Size) -> tuple[dict[Key, Best], dict[Key, Best]]:
         *columns, rows.loss, strict=True
     ):
         wide = clip == 0
-        key = (str(kind), width, 0.0, 0.0) if wide else ("batch", params, tokens, batch)
+        length = float(f"{tokens:.2g}")  # whole updates of another batch end a little elsewhere
+        key = (str(kind), width, 0.0, 0.0) if wide else ("batch", params, length, batch)
         found[key].append((rate, loss))
     every = {key: best(*map(list, zip(*pairs, strict=True))) for key, pairs in found.items()}
     widths = {key: value for key, value in every.items() if key[0] != "batch"}
@@ -191,13 +192,15 @@ def answer(path: Path) -> str:
     widths, batches = settings(path, of)
     moved = [drift(widths, kind) for kind in of.rates]
     first, last = min(of.batches), max(of.batches)
-    risen = [
-        batches["batch", params, tokens, last].rate / batches["batch", params, tokens, first].rate
-        for kind, params, tokens, batch in batches
-        if batch == first
-    ]  # fmt: skip
-    return (f"{'; '.join(moved)}. With {last // first} times the batch the best rate is "
-            f"{min(risen):.2g} to {max(risen):.2g} times as high")  # fmt: skip
+    cells = [(params, tokens) for _, params, tokens, batch in batches if batch == first]
+    ends = [[batches["batch", *cell, batch] for batch in (first, last)] for cell in cells]
+    risen = [high.rate / low.rate for low, high in ends]
+    bounds = sum("edge" in (low.status, high.status) for low, high in ends)
+    return (
+        f"{'; '.join(moved)}. With {last // first} times the batch the best rate is "
+        f"{min(risen):.2g} to {max(risen):.2g} times as high ({len(risen)} cells, {bounds} of them "
+        "with an end of the rates tried as its best: only a bound)"
+    )
 
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
