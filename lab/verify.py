@@ -61,7 +61,7 @@ def verify(
          "included")  # fmt: skip
     shutil.copytree(alone.root / ".compiled", killed.root / ".compiled", dirs_exist_ok=True)
     trained = alone.record(config.run_id)["seconds"]
-    step, after = kill_in_the_middle(killed, config, first, min(15.0, trained / 20))
+    step, after = killed_in_time(killed, config, first, min(15.0, trained / 20))
     tell(f"again, its worker killed with signal 9 after {after:.1f} s, its newest checkpoint at "
          f"update {step} of {config.steps}")  # fmt: skip
     right = True
@@ -93,6 +93,23 @@ def finish(worker: local.Worker, store: Store, config: RunConfig) -> None:
     raise RuntimeError(f"run {config.run_id} failed: {error}; its log is {worker.log}")
 
 
+def killed_in_time(
+    store: Store, config: RunConfig, place: Place, save_seconds: float
+) -> tuple[int, float]:
+    """`kill_in_the_middle`; a short run that ended first is tried again, saved at every chance."""
+    for every in (save_seconds, 0.0, 0.0):
+        try:
+            return kill_in_the_middle(store, config, place, every)
+        except TooFast as error:
+            last = error
+            shutil.rmtree(store.folder(config.run_id))
+    raise last
+
+
+class TooFast(RuntimeError):
+    """A run ended before it could be killed."""
+
+
 def kill_in_the_middle(
     store: Store, config: RunConfig, place: Place, save_seconds: float
 ) -> tuple[int, float]:
@@ -107,7 +124,7 @@ def kill_in_the_middle(
     worker.wait()
     step = store.newest_checkpoint(config.run_id)
     if store.record(config.run_id) or not 0 < step < config.steps:
-        raise RuntimeError(
+        raise TooFast(
             f"run {config.run_id} of {config.steps} updates ended before it could be killed in its "
             f"middle; choose a longer one (its log is {worker.log})"
         )

@@ -53,6 +53,24 @@ def test_on_other_devices_losses_agree_within_float_error(tmp_path, config, loss
     assert found == right and f"{abs(1.5 / loss - 1):.1e}" in told
 
 
+def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(
+    tmp_path, config, monkeypatch
+):
+    store, asked = Store(tmp_path), []
+
+    def too_fast_at_first(store, config, place, every):
+        asked.append(every)
+        assert not store.folder(config.run_id).exists(), "what the try before left is gone"
+        store.folder(config.run_id).mkdir(parents=True)
+        if len(asked) < 2:
+            raise verify.TooFast("ended")
+        return 7, 1.0
+
+    monkeypatch.setattr(verify, "kill_in_the_middle", too_fast_at_first)
+    assert verify.killed_in_time(store, config, verify.Place(), 0.3) == (7, 1.0)
+    assert asked == [0.3, 0.0]
+
+
 def verified(tmp_path, *options):
     env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), tiny.runs()[0].run_id[:6]]
