@@ -421,6 +421,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }  # fmt: skip
     try:
         return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, prog="lab") or 0
+    except BrokenPipeError:  # the reader, such as head, has seen enough; Python would tell it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (Refused, ValueError, StoreError, OSError, RuntimeError) as error:
         if os.environ.get("LAB_TRACEBACK"):
             raise

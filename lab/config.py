@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
+from numbers import Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
@@ -35,6 +36,19 @@ def check_choice(config: Any, *names: str) -> None:
         if found not in choices:
             listed = ", ".join(repr(choice) for choice in choices)
             raise ValueError(f"{type(config).__name__}.{name}={found!r} is none of {listed}")
+
+
+def check_whole(config: Any) -> None:
+    """Make whole numbers of counts written as 2e6; raise ValueError for those that are none."""
+    hints = hints_of(type(config))
+    for item in fields(config):
+        found = getattr(config, item.name)
+        if hints[item.name] is not int or type(found) is int:
+            continue
+        if isinstance(found, bool) or not isinstance(found, Real) or found % 1 != 0:
+            where = f"{type(config).__name__}.{item.name}"
+            raise ValueError(f"{where}={found!r} should be a whole number")
+        object.__setattr__(config, item.name, int(found))
 
 
 def check_positive(config: Any, *names: str) -> None:
@@ -70,6 +84,7 @@ class ModelConfig:
     kind: Literal["transformer", "lstm", "gru"] = "transformer"
 
     def __post_init__(self) -> None:
+        check_whole(self)
         check_positive(self, "d_model", "n_layer", "n_head", "vocab_size", "seq_len")
         check_choice(self, "norm", "position", "activation", "parameterization", "dtype", "kind")
         if self.recurrent:
@@ -145,6 +160,7 @@ class OptimConfig:
     final_fraction: float = 0.0  # what is left of the peak rate at the horizon
 
     def __post_init__(self) -> None:
+        check_whole(self)
         check_positive(self, "learning_rate", "eps")
         check_choice(self, "optimizer", "schedule", "cooldown_shape")
         for name in ("weight_decay", "clip", "warmup_steps", "horizon_steps"):
@@ -167,6 +183,7 @@ class DataConfig:
     max_epochs: float = label(1.0)  # plan and run refuse to go beyond
 
     def __post_init__(self) -> None:
+        check_whole(self)
         if len(self.sha256) != 64:
             raise ValueError(f"DataConfig.sha256={self.sha256!r} is no SHA-256: 64 hex digits")
         if self.unique_tokens < 0 or self.unique_tokens > self.train_tokens:
@@ -210,6 +227,7 @@ class RunConfig:
     trunk: bool = label(False)  # trained for others to go on from; no cell of the grid itself
 
     def __post_init__(self) -> None:
+        check_whole(self)
         check_positive(self, "tokens", "batch_tokens")
         if self.batch_tokens % self.model.seq_len:
             nearest = max(1, round(self.batch_tokens / self.model.seq_len)) * self.model.seq_len

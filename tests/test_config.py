@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,3 +147,12 @@ def test_runs_of_one_shape_differ_in_rate_decay_horizon_length_and_seed_alone():
     for optim in ({"clip": 0.5}, {"schedule": "linear"}, {"beta2": 0.9}):
         assert a_run(optim=OptimConfig(learning_rate=0.01, **optim)).shape != base.shape
     assert replace(base, micro_batch=1).shape != base.shape
+
+
+def test_counts_may_be_written_as_floats_that_are_whole(config):
+    assert replace(config, tokens=2e6) == replace(config, tokens=2_000_000)
+    assert replace(config, tokens=2e6).run_id == replace(config, tokens=2_000_000).run_id
+    assert type(replace(config, tokens=np.int64(2_000_000)).tokens) is int
+    for wrong in (2.5, float("nan"), float("inf"), "2000", True):
+        with pytest.raises(ValueError, match="should be a whole number"):
+            replace(config, tokens=wrong)
