@@ -40,15 +40,19 @@ def check_choice(config: Any, *names: str) -> None:
 
 def check_whole(config: Any) -> None:
     """Make whole numbers of counts written as 2e6; raise ValueError for those that are none."""
-    hints = hints_of(type(config))
-    for item in fields(config):
-        found = getattr(config, item.name)
-        if hints[item.name] is not int or type(found) is int:
+    for name in counts_of(type(config)):
+        found = getattr(config, name)
+        if type(found) is int:
             continue
         if isinstance(found, bool) or not isinstance(found, Real) or found % 1 != 0:
-            where = f"{type(config).__name__}.{item.name}"
-            raise ValueError(f"{where}={found!r} should be a whole number")
-        object.__setattr__(config, item.name, int(found))
+            raise ValueError(f"{type(config).__name__}.{name}={found!r} should be a whole number")
+        object.__setattr__(config, name, int(found))
+
+
+@cache
+def counts_of(kind: type) -> list[str]:
+    """The fields that hold whole numbers."""
+    return [item.name for item in fields(kind) if hints_of(kind)[item.name] is int]
 
 
 def check_positive(config: Any, *names: str) -> None:
