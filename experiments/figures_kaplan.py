@@ -37,20 +37,25 @@ def powers(laws: list):
 
 
 @styled
-def efficiency(found: Any, rows: Runs, curves: Runs):
-    """Learning curves by size, against tokens and against compute."""
+def efficiency(found: Any, rows: Runs, curves: Runs, along: Any):
+    """Learning curves by size with L(N, S) through them, against tokens and against compute."""
+    law = along.law
     text = ("Held-out loss along each run, measured on part of the held-out text. Where a larger "
             "model is below a smaller one at equal tokens, it needs fewer for one loss; at equal "
-            "compute the curves cross.")  # fmt: skip
+            f"compute the curves cross. Dotted: L(N, S) with exponents {law.alpha_N:.3f} and "
+            f"{law.alpha_S:.3f}, fitted to the last nine tenths of all curves.")  # fmt: skip
     fig, axes, foot = sheet(9.0, 3.8, text, columns=2)
     order, ids = np.argsort(rows.params), curves.column("run_id")
     low, high = rows.loss.min() / 1.02, 0.0
     for i, colour in zip(order, sequence(len(order)), strict=True):
         mine = ids == rows.column("run_id")[i]
-        loss = curves.loss[mine]
+        loss, tokens, flops = curves.loss[mine], curves.tokens[mine], curves.flops[mine]
+        fitted = law.loss(rows.params[i], curves.column("step")[mine].astype(float))
+        late = tokens >= 0.1 * tokens.max()
         high = max(high, float(np.median(loss)) * 1.3)
-        for ax, at in zip(axes, (curves.tokens[mine], curves.flops[mine]), strict=True):
+        for ax, at in zip(axes, (tokens, flops), strict=True):
             ax.plot(at, loss, color=colour, lw=1.2, label=human(float(f"{rows.params[i]:.3g}")))
+            ax.plot(at[late], fitted[late], color=colour, lw=1.0, ls=":")
     for ax, name in zip(axes, ("tokens", "training compute (FLOPs)"), strict=True):
         ax.set(xscale="log", yscale="log", xlabel=name, ylabel="loss (nats/token)")
         ax.set_ylim(low, high)
@@ -60,6 +65,7 @@ def efficiency(found: Any, rows: Runs, curves: Runs):
     axes[1].set_title("by compute")
     axes[-1].legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    badge(fig, said_against(along))
     return fig
 
 
@@ -87,25 +93,42 @@ def shapes(found: Any):
 
 
 @styled
-def critical_batch(found: Any):
-    """Updates against tokens to one loss, a point a batch, and the hyperbola through them."""
-    law = found.fitted.law
-    text = (f"What a constant rate needs to come down to {found.level:.2f} nats/token, by batch "
-            "(tokens an update, beside the points). Line: S = S_min (1 + B_crit/B); ring: the "
-            f"critical batch, {law.B_crit:,.0f} tokens, twice the least of both.")  # fmt: skip
-    fig, ax, foot = sheet(5.8, 4.0, text)
-    at = np.geomspace(found.batch.min() / 2, found.batch.max() * 2, 200)
-    ax.plot(law.loss(at), law.tokens(at), color=INK, lw=1.0)
-    ax.plot(found.steps, found.steps * found.batch, ls="", color=METHOD_COLOURS[0], **POINT)
-    for batch, steps in zip(found.batch, found.steps, strict=True):
+def critical_batch(found: list, noise: Any):
+    """Updates against tokens to some losses with the hyperbolas through them, and the critical
+    batch by loss beside the gradient noise scale."""
+    text = ("Left: what a constant rate needs to come down to a loss, by batch (tokens an update, "
+            "beside the points of the lowest loss). Lines: S = S_min (1 + B_crit/B); rings: the "
+            "critical batch, at twice the least of both. Right: that batch by loss with its 95 % "
+            "interval, and tr(Sigma)/|G|² of the weights at the ends of runs (dots: at a constant "
+            "rate; triangles: after a cosine's decay).")  # fmt: skip
+    fig, (ax, right), foot = sheet(9.6, 4.0, text, columns=2)
+    colours = sequence(len(found))
+    for one, colour in zip(found, colours, strict=True):
+        law, at = one.fitted.law, np.geomspace(one.batch.min() / 2, one.batch.max() * 2, 200)
+        ax.plot(law.loss(at), law.tokens(at), color=colour, lw=1.0)
+        ax.plot(one.steps, one.steps * one.batch, ls="", color=colour, label=f"{one.level:.2f}",
+                **POINT)  # fmt: skip
+        ax.plot(law.loss(law.B_crit), law.tokens(law.B_crit), marker="o", ms=9, mfc="none",
+                color=colour)  # fmt: skip
+        low, high = one.fitted.interval("B_crit")
+        right.plot([one.level] * 2, [low, high], color=colour, lw=1.4)
+        right.plot(one.level, law.B_crit, marker="o", ms=9, mfc="none", color=colour)
+    for batch, steps in zip(found[0].batch, found[0].steps, strict=True):
         ax.annotate(f"{batch:,.0f}", (steps, steps * batch), (5, 3), fontsize=8, color=INK,
                     textcoords="offset points")  # fmt: skip
-    ax.plot(law.loss(law.B_crit), law.tokens(law.B_crit), marker="o", ms=9, mfc="none",
-            color=METHOD_COLOURS[1])  # fmt: skip
+    for part, sign in (("batches", "o"), ("sizes", "^"), ("lengths", "^")):
+        here = (noise.parts == part) & np.isfinite(noise.high)
+        right.vlines(noise.loss[here], noise.low[here], noise.high[here], color=INK, lw=0.6)
+        right.plot(noise.loss[here], noise.tokens[here], ls="", marker=sign, ms=4, color=INK, mew=0)
     ax.set(xscale="log", yscale="log", xlabel="updates", ylabel="tokens",
            title="Updates against tokens to one loss")  # fmt: skip
-    count_axis(ax.xaxis, *ax.get_xlim())
-    count_axis(ax.yaxis, *ax.get_ylim())
+    ax.legend(title="nats/token")
+    right.set(xscale="log", yscale="log", xlabel="loss (nats/token)", ylabel="tokens",
+              title="Critical batch and noise scale")  # fmt: skip
+    for axis, ends in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim()),
+                       (right.yaxis, right.get_ylim())):  # fmt: skip
+        count_axis(axis, *ends)
+    plain_axis(right.xaxis, *right.get_xlim())
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
-    badge(fig, said_against(found.fitted))
+    badge(fig, said_against(*(one.fitted for one in found)))
     return fig

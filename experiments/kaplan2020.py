@@ -24,9 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis import fit, isoflop, table, uncertainty
-from analysis.curves import akima
-from analysis.laws import BatchSteps, PowerLaw
-from experiments import chinchilla2022, quickstart, tables
+from analysis.laws import PowerLaw
+from experiments import chinchilla2022, kaplan_curves, quickstart, tables
 from experiments import figures_kaplan as figures
 from lab import counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
@@ -143,48 +142,6 @@ def power(name: str, at: np.ndarray, loss: np.ndarray) -> Power:
     return Power(name, points.columns["x"], points.columns["y"], *laws)
 
 
-def tokens_to(curves: table.Runs, run_id: str, level: float) -> float:
-    """Tokens at which a run's curve first falls to a loss; NaN where it never does."""
-    mine = curves.column("run_id") == run_id
-    tokens, loss = curves.tokens[mine], curves.loss[mine]
-    below = np.flatnonzero(loss <= level)
-    if not len(below) or not below[0]:
-        return float("nan")
-    at = np.geomspace(tokens[below[0] - 1], tokens[below[0]], 200)
-    read = np.exp(akima(np.log(tokens), np.log(loss), np.log(at)))
-    return float(at[np.argmax(read <= level)])
-
-
-@dataclass(frozen=True)
-class Efficiency:
-    """How many tokens each size needs to come down to some losses."""
-
-    params: np.ndarray
-    levels: tuple[float, ...]
-    tokens: np.ndarray  # (levels, sizes), NaN where a size never gets there
-
-    @property
-    def said(self) -> list[str]:
-        lines = []
-        for level, row in zip(self.levels, self.tokens, strict=True):
-            there = np.isfinite(row)
-            first, last = row[there][0], row[there][-1]
-            lines.append(
-                f"loss {level:.2f}: N={self.params[there][0]:,.0f} needs {first:,.0f} tokens, "
-                f"N={self.params[there][-1]:,.0f} {last:,.0f} ({first / last:.2g} times fewer)"
-            )
-        return lines
-
-
-def efficiency(rows: table.Runs, curves: table.Runs) -> Efficiency:
-    """At the final losses of the three smallest sizes."""
-    order = np.argsort(rows.params)
-    names, params = rows.column("run_id")[order], rows.params[order]
-    levels = tuple(float(loss) * 1.0001 for loss in rows.loss[order][:3])
-    found = [[tokens_to(curves, name, level) for name in names] for level in levels]
-    return Efficiency(params, levels, np.array(found))
-
-
 @dataclass(frozen=True)
 class Shapes:
     """Final losses by shape at one number of block weights, over that of the first shape."""
@@ -223,45 +180,18 @@ def shapes(rows: table.Runs) -> Shapes:
                   int(same.sum()))  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Batches:
-    """Updates and tokens to one loss by batch, and the law through them."""
-
-    level: float  # nats per token
-    batch: np.ndarray  # tokens an update
-    steps: np.ndarray
-    fitted: fit.Fit
-
-    @property
-    def said(self) -> str:
-        law = self.fitted.law
-        low, high = self.fitted.interval("B_crit")
-        return (
-            f"critical batch at loss {self.level:.2f}: {law.B_crit:,.0f} tokens ({low:,.0f}, "
-            f"{high:,.0f}); at least {law.S_min:,.0f} updates, or {law.S_min * law.B_crit:,.0f} "
-            f"tokens [{self.fitted.status}]"
-        )
-
-
-def batches(rows: table.Runs, curves: table.Runs) -> Batches:
-    """To the loss that every batch's run reached."""
-    names, batch = rows.column("run_id"), rows.column("batch_tokens").astype(float)
-    lowest = [curves.loss[curves.column("run_id") == name].min() for name in names]
-    level = max(lowest) * 1.0001
-    tokens = np.array([tokens_to(curves, name, level) for name in names])
-    points = table.of("updates by batch", batch_tokens=batch, steps=tokens / batch)
-    fitted = fit.fit(BatchSteps, points, objective="ls-log")
-    return Batches(level, batch, tokens / batch, uncertainty.intervals(fitted))
-
-
 def answer(path: Path) -> str:
     curves = table.read(tables.kept("kaplan2020-curves"))
     rows = {part: part_of(path, "kaplan2020", part) for part in PARTS}
     laws = powers(rows, tables.kept(chinchilla2022.named("laptop")))
-    said = [law.said for law in laws]
-    said.append(efficiency(rows["sizes"], curves).said[-1])
-    said.append(shapes(rows["shapes"]).said[-1])
-    return "; ".join([*said, batches(rows["batches"], curves).said])
+    return "; ".join([
+        *(law.said for law in laws),
+        kaplan_curves.said_of(kaplan_curves.along_curves(rows["sizes"], curves)),
+        kaplan_curves.efficiency(rows["sizes"], curves).said[-1],
+        shapes(rows["shapes"]).said[-1],
+        kaplan_curves.batches(rows["batches"], curves)[0].said,
+        kaplan_curves.noise_of(tables.kept("kaplan2020-noise")).said,
+    ])  # fmt: skip
 
 
 def powers(rows: dict[str, table.Runs], cells: Path) -> list[Power]:
@@ -278,14 +208,19 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     curves = table.read(out / "curves.csv")
     rows = {part: part_of(path, name, part) for part in PARTS}
     laws = powers(rows, tables.kept(chinchilla2022.named(SIZES[size].text)))
-    print("\n".join(law.said for law in laws))
+    needed = kaplan_curves.efficiency(rows["sizes"], curves)
+    along = kaplan_curves.along_curves(rows["sizes"], curves)
+    shaped, batched = shapes(rows["shapes"]), kaplan_curves.batches(rows["batches"], curves)
+    noise = kaplan_curves.measured(
+        store, parts(size), out / "noise.csv", tables.kept(f"{name}-noise")
+    )
+    print("\n".join([*(law.said for law in laws), kaplan_curves.said_of(along), *needed.said]))
+    print("\n".join([*shaped.said, *(one.said for one in batched), noise.said]))
     figures.powers(laws).savefig(out / "powers.png")
-    needed = efficiency(rows["sizes"], curves)
-    figures.efficiency(needed, rows["sizes"], curves).savefig(out / "efficiency.png")
-    shaped, batched = shapes(rows["shapes"]), batches(rows["batches"], curves)
-    print("\n".join([*needed.said, *shaped.said, batched.said, f"figures in {out}"]))
+    figures.efficiency(needed, rows["sizes"], curves, along).savefig(out / "efficiency.png")
     figures.shapes(shaped).savefig(out / "shapes.png")
-    figures.critical_batch(batched).savefig(out / "batches.png")
+    figures.critical_batch(batched, noise).savefig(out / "batches.png")
+    print(f"figures in {out}")
 
 
 def part_of(path: Path, name: str, part: str) -> table.Runs:

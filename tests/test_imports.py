@@ -14,7 +14,7 @@ LAB = [
     "downloads", "corpora", "data",
     "ops", "recurrent", "model", "counts", "trunk", "step", "parallel", "grid", "files", "records",
     "checkpoint", "store", "failures", "lineage", "export", "peak", "begin", "train", "pack",
-    "pack_size", "weights", "sample", "positions", "coder", "compress",
+    "pack_size", "weights", "sample", "positions", "noise", "coder", "compress",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
     "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli",
     "text_cli", "cli",

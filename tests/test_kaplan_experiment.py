@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis import table
-from experiments import figures_kaplan, kaplan2020
+from analysis.laws import KaplanSteps
+from experiments import figures_kaplan, kaplan2020, kaplan_curves
 from lab import corpora, counts, export, grid
 from lab.store import Store
 
@@ -65,12 +66,14 @@ def test_a_planted_exponent_comes_back():
 
 def test_larger_models_need_fewer_tokens_where_that_is_planted(planted, tmp_path):
     curves, rows = table.read(planted[0] / "curves.csv"), part(planted, "sizes")
-    found = kaplan2020.efficiency(rows, curves)
+    found = kaplan_curves.efficiency(rows, curves)
     assert (np.diff(found.tokens[0]) < 0).all()
     N, level = found.params[-1], found.levels[0]
     exact = (200 / (level - 5 * N**-0.1)) ** 2.5
     assert found.tokens[0, -1] == pytest.approx(exact, rel=0.02)
-    figures_kaplan.efficiency(found, rows, curves).savefig(tmp_path / "x.png")
+    along = kaplan_curves.along_curves(rows, curves)
+    assert along.law.alpha_N > 0 and len(along.runs) < len(curves)
+    figures_kaplan.efficiency(found, rows, curves, along).savefig(tmp_path / "x.png")
 
 
 def test_shapes_are_compared_with_the_first_and_its_seeds(planted, tmp_path):
@@ -83,9 +86,26 @@ def test_shapes_are_compared_with_the_first_and_its_seeds(planted, tmp_path):
 
 def test_the_critical_batch_comes_back(planted, tmp_path):
     curves = table.read(planted[0] / "curves.csv")
-    found = kaplan2020.batches(part(planted, "batches"), curves)
-    assert found.fitted.law.B_crit == pytest.approx(B_CRIT, rel=0.05)
-    figures_kaplan.critical_batch(found).savefig(tmp_path / "x.png")
+    found = kaplan_curves.batches(part(planted, "batches"), curves)
+    for one in found:
+        assert one.fitted.law.B_crit == pytest.approx(B_CRIT, rel=0.05)
+    assert kaplan_curves.LEVELS[-1] * found[0].level == pytest.approx(found[-1].level)
+    nothing = kaplan_curves.noise_of(tmp_path / "none.csv")
+    assert nothing.said.endswith("not measured")
+    figures_kaplan.critical_batch(found, nothing).savefig(tmp_path / "x.png")
+
+
+def test_l_of_n_and_s_comes_back_from_learning_curves(planted):
+    """Planted as eq. 1.6 of Kaplan et al. has it, along the runs of the grid."""
+    rows, law = part(planted, "sizes"), KaplanSteps(N_c=1e9, S_c=40, alpha_N=0.1, alpha_S=0.6)
+    steps = np.geomspace(10, 5000, 12)
+    names = np.repeat(rows.column("run_id"), len(steps))
+    each = np.tile(steps, len(rows))
+    curves = table.of("planted", run_id=names, step=each, tokens=each * 1024,
+                      loss=law.loss(np.repeat(rows.params, len(steps)), each))  # fmt: skip
+    found = kaplan_curves.along_curves(rows, curves)
+    assert found.law.alpha_N == pytest.approx(0.1, rel=1e-3)
+    assert found.law.alpha_S == pytest.approx(0.6, rel=1e-3)
 
 
 def test_runs_of_two_parts_stand_in_both(planted, tmp_path):

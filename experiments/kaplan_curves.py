@@ -1,0 +1,195 @@
+"""What the learning curves and last weights of experiments/kaplan2020.py say: tokens to a loss, the
+critical batch, the gradient noise scale, and L(N, S). No experiment of its own."""
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from analysis import fit, table, uncertainty
+from analysis.curves import akima
+from analysis.laws import BatchSteps, KaplanSteps
+from lab import counts, noise, weights
+from lab.config import RunConfig
+from lab.failures import trained_as
+from lab.files import StoreError
+from lab.store import Store
+
+
+def tokens_to(curves: table.Runs, run_id: str, level: float) -> float:
+    """Tokens at which a run's curve first falls to a loss; NaN where it never does."""
+    mine = curves.column("run_id") == run_id
+    tokens, loss = curves.tokens[mine], curves.loss[mine]
+    below = np.flatnonzero(loss <= level)
+    if not len(below) or not below[0]:
+        return float("nan")
+    at = np.geomspace(tokens[below[0] - 1], tokens[below[0]], 200)
+    read = np.exp(akima(np.log(tokens), np.log(loss), np.log(at)))
+    return float(at[np.argmax(read <= level)])
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """How many tokens each size needs to come down to some losses."""
+
+    params: np.ndarray
+    levels: tuple[float, ...]
+    tokens: np.ndarray  # (levels, sizes), NaN where a size never gets there
+
+    @property
+    def said(self) -> list[str]:
+        lines = []
+        for level, row in zip(self.levels, self.tokens, strict=True):
+            there = np.isfinite(row)
+            first, last = row[there][0], row[there][-1]
+            lines.append(
+                f"loss {level:.2f}: N={self.params[there][0]:,.0f} needs {first:,.0f} tokens, "
+                f"N={self.params[there][-1]:,.0f} {last:,.0f} ({first / last:.2g} times fewer)"
+            )
+        return lines
+
+
+def efficiency(rows: table.Runs, curves: table.Runs) -> Efficiency:
+    """At the final losses of the three smallest sizes."""
+    order = np.argsort(rows.params)
+    names, params = rows.column("run_id")[order], rows.params[order]
+    levels = tuple(float(loss) * 1.0001 for loss in rows.loss[order][:3])
+    found = [[tokens_to(curves, name, level) for name in names] for level in levels]
+    return Efficiency(params, levels, np.array(found))
+
+
+LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2)  # times the least loss that every batch's run reached
+EARLY = 0.1  # of its tokens: a curve's first tenth is still warming up
+NOISE = ("run_id", "part", "params", "tokens", "batch_tokens", "loss", "noise_scale", "noise_low",
+         "noise_high", "noise_tokens")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Updates and tokens to one loss by batch, and the law through them."""
+
+    level: float  # nats per token
+    batch: np.ndarray  # tokens an update
+    steps: np.ndarray
+    fitted: fit.Fit
+
+    @property
+    def said(self) -> str:
+        law = self.fitted.law
+        low, high = self.fitted.interval("B_crit")
+        return (
+            f"critical batch at loss {self.level:.2f}: {law.B_crit:,.0f} tokens ({low:,.0f}, "
+            f"{high:,.0f}); at least {law.S_min:,.0f} updates, or {law.S_min * law.B_crit:,.0f} "
+            f"tokens [{self.fitted.status}]"
+        )
+
+
+def batches(rows: table.Runs, curves: table.Runs) -> list[Batches]:
+    """To the least loss that every batch's run reached, and to some above it."""
+    names, batch = rows.column("run_id"), rows.column("batch_tokens").astype(float)
+    least = max(curves.loss[curves.column("run_id") == name].min() for name in names) * 1.0001
+    return [at_level(level * least, names, batch, curves) for level in LEVELS]
+
+
+def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.Runs) -> Batches:
+    tokens = np.array([tokens_to(curves, name, level) for name in names])
+    there = np.isfinite(tokens)  # a large batch's first point may lie below a high loss
+    batch, steps = batch[there], (tokens / batch)[there]
+    points = table.of(f"updates to {level:.3f}", batch_tokens=batch, steps=steps)
+    fitted = fit.fit(BatchSteps, points, objective="ls-log")
+    return Batches(level, batch, steps, uncertainty.intervals(fitted))
+
+
+def along_curves(rows: table.Runs, curves: table.Runs) -> fit.Fit:
+    """L(N, S) through the learning curves of the sizes, which share batch and number of updates:
+    updates at that batch stand for the paper's S_min. Without each curve's first tenth."""
+    params = dict(zip(rows.column("run_id"), rows.params, strict=True))
+    length = dict(zip(rows.column("run_id"), rows.tokens, strict=True))
+    names = curves.column("run_id")
+    late = np.array([
+        name in length and tokens >= EARLY * length[name]
+        for name, tokens in zip(names, curves.tokens, strict=True)
+    ])  # fmt: skip
+    points = table.of(
+        "learning curves", run_id=names[late], loss=curves.loss[late],
+        params=np.array([params[name] for name in names[late]]),
+        steps=curves.column("step")[late].astype(float),
+    )  # fmt: skip
+    return uncertainty.intervals(fit.fit(KaplanSteps, points))
+
+
+def said_of(found: fit.Fit) -> str:
+    (n_low, n_high), (s_low, s_high) = found.interval("alpha_N"), found.interval("alpha_S")
+    return (
+        f"L(N, S): alpha_N {found.law.alpha_N:.3f} ({n_low:.3f}, {n_high:.3f}), alpha_S "
+        f"{found.law.alpha_S:.3f} ({s_low:.3f}, {s_high:.3f}), off by {100 * found.rmse:.1f} % "
+        f"along {len(set(found.runs.column('run_id')))} curves [{found.status}]"
+    )
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Gradient noise scales at the ends of runs, rising in loss, (R,) each; tokens."""
+
+    parts: np.ndarray  # which part of the grid a run is of
+    loss: np.ndarray
+    tokens: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def said(self) -> str:
+        if not len(self.loss):
+            return "gradient noise scale: not measured"
+        first, last = (f"{self.tokens[i]:,.0f} tokens ({self.low[i]:,.0f}, {self.high[i]:,.0f}) at "
+                       f"loss {self.loss[i]:.2f}" for i in (-1, 0))  # fmt: skip
+        return f"gradient noise scale: {first}, {last} ({len(self.loss)} runs)"
+
+
+def measured(store: Store, parts: dict[str, list[RunConfig]], path: Path, kept: Path) -> Noise:
+    """Noise scales of all finished runs but the shapes', into `path`. What stands there, or in the
+    `kept` table, is not measured again; a run without weights is left out, and said."""
+    known = {line["run_id"]: line for each in (kept, path) for line in read(each)}
+    wanted = {run.run_id: (part, run) for part in parts if part != "shapes" for run in parts[part]}
+    lines = []
+    for part, config in wanted.values():
+        run_id = trained_as(store, config).run_id
+        if run_id not in known and store.record(run_id):
+            known[run_id] = of_run(store, run_id, part)
+        lines += [known[run_id]] if known.get(run_id) else []
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, NOISE, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+    return noise_of(path)
+
+
+def of_run(store: Store, run_id: str, part: str) -> dict:
+    try:
+        run = weights.trained(store, run_id)
+    except StoreError as error:
+        print(f"noise scale left out: {error}", file=sys.stderr)
+        return {}
+    found = noise.noise_scale(run.config, run.params, run.corpus())
+    config, size = run.config, counts.count_params(run.config.model).params
+    tokens = (round(value, 1) for value in (found.tokens, found.low, found.high))
+    values = (run_id, part, size, config.tokens, config.batch_tokens, run.record["loss"], *tokens)
+    return dict(zip(NOISE, (*values, found.used), strict=True))
+
+
+def read(path: Path) -> list[dict]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def noise_of(path: Path) -> Noise:
+    lines = sorted(read(path), key=lambda line: float(line["loss"]))
+    column = lambda name: np.array([float(line[name]) for line in lines])  # noqa: E731
+    return Noise(
+        np.array([line["part"] for line in lines]), column("loss"), column("noise_scale"),
+        column("noise_low"), column("noise_high"),
+    )  # fmt: skip
