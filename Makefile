@@ -24,9 +24,11 @@ papers: $(VENV)/.papers
 	$(VENV)/bin/python -m lab run experiments.transfer
 	$(VENV)/bin/python -m lab run experiments.dtypes
 	$(VENV)/bin/python -m lab run experiments.kaplan2020
+	$(VENV)/bin/python -m lab run experiments.compression
 	$(VENV)/bin/python -m lab run experiments.cooldown
 	$(VENV)/bin/python -m lab run experiments.repeats
 	$(VENV)/bin/python -m lab run experiments.charrnn
+	$(VENV)/bin/python -m lab run experiments.context
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size reviews
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size bpe
@@ -61,7 +63,7 @@ $(VENV)/.run: requirements.txt
 	touch $@
 
 $(VENV)/.papers: $(VENV)/.run
-	$(PIP) "tokenizers>=0.21,<1"
+	$(PIP) "tokenizers>=0.21,<1" "zstandard>=0.22,<1"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml

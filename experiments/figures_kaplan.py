@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from analysis.figures import INK, METHOD_COLOURS, count_axis, human, plain_axis, sequence, sheet
 from analysis.figures import not_ok as said_against
@@ -131,4 +132,79 @@ def critical_batch(found: list, noise: Any):
     plain_axis(right.xaxis, *right.get_xlim())
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, said_against(*(one.fitted for one in found)))
+    return fig
+
+
+@styled
+def context(found: list, pairs: list):
+    """Loss by tokens seen, and what each doubling of them brings, Transformers beside LSTMs."""
+    text = ("Left: held-out loss by the tokens that a model sees (1, 2, 3-4, 5-8, ...; each window "
+            "starts anew). Right: how far it falls from one such octave to the next. Solid: "
+            "Transformers; dashed: LSTMs of the same weights in their layers; thin: other seeds. "
+            "Bars and bands: 95 % over 64 blocks of text, the same for all models.")  # fmt: skip
+    fig, (left, right), foot = sheet(9.6, 4.0, text, columns=2)
+    sizes = sorted({pair[0].hidden for pair in pairs})
+    nearest = lambda one: min(sizes, key=lambda size: abs(size - one.hidden))  # noqa: E731
+    colours = dict(zip(sizes, sequence(len(sizes)), strict=True))
+    for one in found:
+        colour, dash = colours[nearest(one)], "-" if one.kind == "transformer" else (0, (4, 2))
+        width = 0.6 if one.seed else 1.3
+        gain = one.gain_BO.mean(0)
+        left.plot(one.seen, one.nats, color=colour, ls=dash, lw=width)
+        right.plot(one.seen[1:], gain, color=colour, ls=dash, lw=width)
+        if not one.seed:
+            left.fill_between(one.seen, one.nats - one.within, one.nats + one.within, color=colour,
+                              alpha=0.12, lw=0)  # fmt: skip
+            n = len(one.gain_BO)
+            within = 2 * one.gain_BO.std(0, ddof=1) / n**0.5
+            right.errorbar(one.seen[1:], gain, within, color=colour, ls="", lw=1.0)
+    left.set(xscale="log", yscale="log", xlabel="tokens seen", ylabel="loss (nats/token)",
+             title="What context is worth")  # fmt: skip
+    plain_axis(left.yaxis, *left.get_ylim())
+    right.axhline(0, color=INK, lw=0.8)
+    late = [one.gain_BO.mean(0)[-4:] for one in found]
+    right.set(xscale="log", xlabel="tokens seen", ylabel="fall from half as many (nats/token)",
+              title="What twice the context brings")  # fmt: skip
+    right.set_ylim(min(-0.01, 1.3 * np.min(late)), 1.6 * np.max(late))
+    right.set_xlim(found[0].seen[-5], found[0].seen[-1] * 1.15)
+    for ax in (left, right):
+        ax.set_xticks(found[0].seen, [str(n) for n in found[0].seen])
+        ax.minorticks_off()
+    lines = [Line2D([], [], color=colours[size], label=human(float(f"{size:.3g}")))
+             for size in sizes]  # fmt: skip
+    right.legend(handles=lines, title="N in layers", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    return fig
+
+
+@styled
+def compression(found: Any):
+    """Bits a byte of one packed text over N, with other compressors, and with the weights sent
+    along to texts of several lengths."""
+    text = (f"Held-out text of {found.text:,} bytes, packed by models of N weights, all that a "
+            "reader needs but the weights included. Crosses: what the runs' losses say. Coloured: "
+            "with the weights at 4 bytes each, for texts of the lengths named at the same rate. "
+            "Horizontal: other compressors, on the text alone.")  # fmt: skip
+    fig, ax, foot = sheet(6.6, 4.2, text)
+    lengths = (1e6, 1e7, 1e8)
+    for length, colour in zip(lengths, sequence(len(lengths)), strict=True):
+        ax.plot(found.params, found.bits + 8 * found.model / length, color=colour, lw=1.1,
+                label=f"with weights, {human(length)}B")  # fmt: skip
+    ax.plot(found.params, found.bits, color=INK, lw=1.3, label="packed", **POINT)
+    ax.plot(found.params, 8 * found.predicted / found.text, ls="", marker="x", ms=7, color=INK,
+            mew=0.8)  # fmt: skip
+    top = max(8 * max(found.others.values()) / found.text, found.bits.max()) * 1.15
+    place = -1.0
+    for name, size in sorted(found.others.items(), key=lambda other: other[1]):
+        bits = 8 * size / found.text
+        place = max(bits, place + 0.045 * top)  # names one above the other where lines meet
+        ax.axhline(bits, color="#999999", lw=0.8, ls=":")
+        ax.annotate(f"{name.split()[0]} {bits:.2f}", (1.0, place), (4, -3),
+                    xycoords=("axes fraction", "data"), textcoords="offset points",
+                    fontsize=8, color="#555555")  # fmt: skip
+    ax.set(xscale="log", xlabel=NAMES["N"], ylabel="bits per byte", ylim=(0, top),
+           title="A loss as a file size")  # fmt: skip
+    count_axis(ax.xaxis, *ax.get_xlim())
+    ax.legend(fontsize=8, loc="lower left")
+    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig

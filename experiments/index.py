@@ -13,6 +13,8 @@ from pathlib import Path
 from experiments import (
     charrnn,
     chinchilla2022,
+    compression,
+    context,
     cooldown,
     dtypes,
     kaplan2020,
@@ -41,6 +43,8 @@ ANSWERS: dict[str, Callable[[Path], str]] = {  # name of the table -> what it an
     "known_entropy": known_entropy.answer_of,
     "transfer": transfer.answer,
     "charrnn": charrnn.answer,
+    "context": context.answer,
+    "compression": compression.answer,
     "cooldown": cooldown.answer,
     "repeats": repeats.answer,
 }

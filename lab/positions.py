@@ -31,14 +31,22 @@ def by_position(
     Windows follow each other without overlap: neighbours share a document, so where documents
     differ much the standard error is too small.
     """
-    tokens_WL, mask_WL = data.eval_windows(corpus.held_out, cfg.seq_len, n_tokens)
+    nats_WL, mask_WL = of_windows(cfg, params, corpus.held_out, n_tokens)
+    windows = mask_WL.sum(0)
+    mean = (nats_WL * mask_WL).sum(0) / windows
+    spread = ((nats_WL - mean) ** 2 * mask_WL).sum(0) / np.maximum(windows - 1, 1)
+    return ByPosition(mean, np.where(windows > 1, np.sqrt(spread / windows), np.nan), windows)
+
+
+def of_windows(
+    cfg: ModelConfig, params: model.Params, text: np.ndarray, n_tokens: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Nats of each target of the windows of a text's ids, in its order, and whether it counts: both
+    (windows, seq_len)."""
+    tokens_WL, mask_WL = data.eval_windows(text, cfg.seq_len, n_tokens)
     nats = jax.jit(partial(model.nats, cfg))
     params = jax.device_put(params)
     short = -len(tokens_WL) % EVAL_BLOCK
     padded = np.pad(tokens_WL, ((0, short), (0, 0))).reshape(-1, EVAL_BLOCK, cfg.seq_len + 1)
     found = np.concatenate([np.asarray(nats(params, part)) for part in padded])
-    nats_WL = found[: len(tokens_WL)].astype(np.float64)
-    windows = mask_WL.sum(0)
-    mean = (nats_WL * mask_WL).sum(0) / windows
-    spread = ((nats_WL - mean) ** 2 * mask_WL).sum(0) / np.maximum(windows - 1, 1)
-    return ByPosition(mean, np.where(windows > 1, np.sqrt(spread / windows), np.nan), windows)
+    return found[: len(tokens_WL)].astype(np.float64), mask_WL

@@ -1,0 +1,239 @@
+"""What is more context worth to an LSTM, and what to a Transformer of the same size?
+
+Question: Kaplan et al. 2020, figure 7: loss by the number of tokens a model sees, at equal N. Does
+          the LSTM's level off where the Transformer's goes on falling?
+Command:  python -m lab run experiments.context   (:smoke)
+Cost:     laptop: 16 runs, 8.6e13 FLOPs, 18 minutes on two cores as `lab plan` prices it
+Answer:   expected: the Transformer ahead at each of the three sizes. From 65-128 to 129-256 tokens
+          seen it gains several hundredths of a nat, the more the larger it is; the LSTM less than
+          half of that. As to flat, the paper's LSTMs level off within some hundred tokens
+
+Equal N is equal weights in the layers, as in the paper: without embedding and readout, which are
+larger in the LSTM since it is wider. On the kernel's sources in 1,024 byte-pair ids, in windows of
+256, which start anywhere in the text: a position is as hard as any other but for what is seen. The
+rate follows the quickstart's rule, times 1.5 for byte pairs and a batch of 2,048; half and twice
+that, on the smallest pair in shorter runs, show what the choice costs either kind.
+"""
+
+import csv
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from analysis import table
+from experiments import figures_kaplan, quickstart, tables
+from lab import corpora, counts, grid, positions, weights
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.failures import trained_as
+from lab.files import StoreError
+from lab.store import Store
+
+BLOCKS = 64  # of neighbouring windows, taken as independent of each other
+RATE = 1.5  # over the quickstart's rule
+RATES = (0.5, 2.0)  # over that, in the smallest pair's shorter runs
+
+
+@dataclass(frozen=True)
+class Size:
+    """Pairs of equal layers' weights, rising: (layers, width, heads) and an LSTM's (layers,
+    width)."""
+
+    pairs: tuple[tuple[tuple[int, int, int], tuple[int, int]], ...]
+    seq_len: int
+    batch_tokens: int
+    tokens: int
+    rate_tokens: int  # of the runs that try other rates
+    seeds: int  # of the smallest pair
+    corpora: tuple[str, ...] = ("linux-6.1",)
+    tokenizer: str = "bpe-1024"
+
+
+SIZES = {
+    "laptop": Size(
+        (((2, 48, 2), (1, 83)), ((3, 72, 2), (2, 108)), ((4, 96, 2), (2, 166))),
+        seq_len=256, batch_tokens=2048, tokens=5_000_000, rate_tokens=1_250_000, seeds=3,
+    ),
+    "smoke": Size(
+        (((1, 16, 1), (1, 19)), ((1, 24, 1), (1, 29))), seq_len=32, batch_tokens=256,
+        tokens=40_000, rate_tokens=10_000, seeds=2, corpora=("markov:24-2-4-0-100000",),
+        tokenizer="bytes",
+    ),
+}  # fmt: skip
+
+
+def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
+    """`pairs`, a Transformer before its LSTM, then their seeds; and `rates`."""
+    of = SIZES[size]
+    corpus = corpora.prepare_first(list(of.corpora), of.tokenizer)
+    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, tokenizer=of.tokenizer,
+                      train_tokens=corpus.n_train)  # fmt: skip
+
+    def run(model: ModelConfig, tokens: int, factor: float = 1.0) -> RunConfig:
+        rate = RATE * factor * quickstart.rule(counts.count_params(model).hidden)
+        return RunConfig(model=model, optim=OptimConfig(learning_rate=rate), data=data,
+                         tokens=tokens, batch_tokens=of.batch_tokens)  # fmt: skip
+
+    models = [model for pair in of.pairs for model in shapes(pair, of, corpus.vocab_size)]
+    whole = [run(model, of.tokens) for model in models]
+    again = [replace(config, seed=seed, data_seed=seed) for seed in range(1, of.seeds)
+             for config in whole[:2]]  # fmt: skip
+    rates = [run(model, of.rate_tokens, factor) for model in models[:2] for factor in (1.0, *RATES)]
+    return {"pairs": [*whole, *again], "rates": rates}
+
+
+def shapes(pair: tuple, of: Size, vocab_size: int) -> list[ModelConfig]:
+    (layers, width, heads), (deep, wide) = pair
+    shared = {"vocab_size": vocab_size, "seq_len": of.seq_len}
+    return [
+        ModelConfig(n_layer=layers, d_model=width, n_head=heads, **shared),
+        ModelConfig(kind="lstm", n_layer=deep, d_model=wide, n_head=1, **shared),
+    ]
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    return grid.unique([config for part in parts(size).values() for config in part])
+
+
+def octaves(seq_len: int) -> list[int]:
+    """The most tokens seen in each: 1, 2, 3 to 4, 5 to 8, ..., seq_len."""
+    return [*(2**i for i in range((seq_len - 1).bit_length())), seq_len]
+
+
+def by_block(nats_WL: np.ndarray, mask_WL: np.ndarray) -> np.ndarray:
+    """Mean nats by block of neighbouring windows and octave of tokens seen, (blocks, octaves);
+    windows that are not counted whole are left out."""
+    whole = nats_WL[mask_WL.all(1)]
+    ends = octaves(whole.shape[1])
+    parts_WO = np.stack([
+        whole[:, start:end].mean(1) for start, end in zip([0, *ends], ends, strict=False)
+    ], 1)  # fmt: skip
+    n = min(BLOCKS, len(whole))
+    return np.array([part.mean(0) for part in np.array_split(parts_WO, n)])
+
+
+@dataclass(frozen=True)
+class Use:
+    """How a run uses its context: of each octave, (O,): loss in nats/token, and its 95 %
+    half-width over blocks of text; `gain`, the fall from the octave before, by block (B, O - 1)."""
+
+    kind: str
+    name: str
+    hidden: int
+    seed: int
+    seen: np.ndarray
+    nats: np.ndarray
+    within: np.ndarray
+    gain_BO: np.ndarray
+
+
+def interval(values_BO: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over blocks and the half-width of its 95 % interval (Student's t)."""
+    n = len(values_BO)
+    return values_BO.mean(0), stats.t.ppf(0.975, n - 1) * values_BO.std(0, ddof=1) / n**0.5
+
+
+def uses(rows: table.Runs, blocks: Path) -> list[Use]:
+    """From the run table and the blocks of each run, in the table's order."""
+    with blocks.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    seen = [name for name in lines[0] if name.startswith("seen_")]
+    found = []
+    for i, run_id in enumerate(rows.column("run_id")):
+        mine = [[float(line[name]) for name in seen] for line in lines if line["run_id"] == run_id]
+        if mine:
+            nats_BO = np.array(mine)
+            column = lambda name, i=i: rows.column(name)[i]  # noqa: E731
+            shape = f"{column('n_layer'):.0f} x {column('d_model'):.0f}"
+            found.append(Use(
+                str(column("kind")), shape, int(column("params_hidden")), int(column("seed")),
+                np.array([int(name[5:]) for name in seen]), *interval(nats_BO),
+                nats_BO[:, :-1] - nats_BO[:, 1:],
+            ))  # fmt: skip
+    return found
+
+
+def paired(found: list[Use]) -> list[tuple[Use, Use]]:
+    """Transformer and LSTM by rising size, of the first seed."""
+    of = lambda kind: [one for one in found if one.kind == kind and not one.seed]  # noqa: E731
+    both = zip(of("transformer"), of("lstm"), strict=False)
+    return sorted(both, key=lambda pair: pair[0].hidden)
+
+
+def said(pair: tuple[Use, Use]) -> str:
+    """Of a pair: the last octave's gains, and their difference on the same text."""
+    (gain, within), (less, around) = (interval(one.gain_BO) for one in pair)
+    more, apart = interval(pair[0].gain_BO - pair[1].gain_BO)
+    end = lambda mean, half: (  # noqa: E731
+        f"{mean[-1]:.4f} ({mean[-1] - half[-1]:.4f}, {mean[-1] + half[-1]:.4f})"
+    )
+    before, first, last = pair[0].seen[-3:]
+    words = "flat" if abs(less[-1]) <= around[-1] else f"{100 * less[-1] / gain[-1]:.0f} % of that"
+    return (
+        f"{pair[0].hidden:,} weights in layers: from {before + 1}-{first} to {first + 1}-{last} "
+        f"tokens seen the Transformer gains {end(gain, within)} nats/token, the LSTM "
+        f"{end(less, around)}, {words}; difference {end(more, apart)}"
+    )
+
+
+def answer(path: Path) -> str:
+    rows = table.read(path, where="experiment == 'context:pairs'")
+    return "; ".join(said(pair) for pair in paired(uses(rows, tables.kept("context-blocks"))))
+
+
+def told(path: Path, name: str, found: list[Use]) -> list[str]:
+    rows = table.read(path, where=f"experiment == '{name}:pairs'").usable()
+    lines = [
+        f"{kind} {layers:.0f} x {width:.0f}, {hidden:,.0f} weights in layers, seed {seed:.0f}: "
+        f"{loss:.4f} nats/token"
+        for kind, layers, width, hidden, seed, loss in zip(
+            *(rows.column(key) for key in ("kind", "n_layer", "d_model", "params_hidden", "seed")),
+            rows.loss, strict=True,
+        )
+    ]  # fmt: skip
+    tried = table.read(path, where=f"experiment == '{name}:rates'").usable()
+    for kind in ("transformer", "lstm"):
+        own = tried.column("kind") == kind
+        rates, loss = tried.column("learning_rate")[own].astype(float), tried.loss[own]
+        listed = ", ".join(f"{rates[i]:.2g}: {loss[i]:.4f}" for i in np.argsort(rates))
+        lines.append(f"the smallest {kind}, shorter, by rate: {listed}")
+    return lines + [said(pair) for pair in paired(found)]
+
+
+def write_blocks(store: Store, configs: list[RunConfig], path: Path) -> None:
+    """Of each finished run whose weights are here, its loss by block and octave; the committed
+    table where there is none."""
+    lines = []
+    for config in configs:
+        try:
+            run = weights.trained(store, trained_as(store, config).run_id)
+        except StoreError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        nats_WL, mask_WL = positions.of_windows(config.model, run.params, run.corpus().held_out)
+        names = [f"seen_{end}" for end in octaves(config.model.seq_len)]
+        for block, nats in enumerate(by_block(nats_WL, mask_WL)):
+            values = dict(zip(names, (f"{value:.6f}" for value in nats), strict=True))
+            lines.append({"run_id": run.config.run_id, "block": block} | values)
+    if not lines:
+        path.write_bytes(tables.kept("context-blocks").read_bytes())
+        return
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def report(store: Store, out: Path, size: str = "laptop") -> None:
+    """runs.csv, curves.csv, blocks.csv (loss by tokens seen), context.png, and what they say."""
+    name = "context" if size == "laptop" else f"context-{size}"
+    of = parts(size)
+    path = tables.table_of(name, store, of, out)
+    write_blocks(store, of["pairs"], out / "blocks.csv")
+    rows = table.read(path, where=f"experiment == '{name}:pairs'")
+    found = uses(rows, out / "blocks.csv")
+    print("\n".join(told(path, name, found)))
+    figures_kaplan.context(found, paired(found)).savefig(out / "context.png")
+    print(f"figure in {out}")

@@ -1,0 +1,100 @@
+"""What is planted comes back from the reports of the experiments on context and compression."""
+
+import csv
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from analysis import table
+from experiments import compression, context, figures_kaplan
+from lab import corpora, counts, export
+
+SEEN = context.octaves(256)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    text = SimpleNamespace(name="linux-6.1", sha256="ab" * 32, n_train=30_000_000, vocab_size=1024)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpora, "prepare_first", lambda *_, **__: text)
+        return context.parts()
+
+
+def test_pairs_have_equal_weights_in_their_layers_and_share_rate_and_data(parts):
+    pairs = parts["pairs"]
+    for one, other in zip(pairs[::2], pairs[1::2], strict=True):
+        assert (one.model.kind, other.model.kind) == ("transformer", "lstm")
+        sizes = [counts.count_params(config.model).hidden for config in (one, other)]
+        assert sizes[0] == pytest.approx(sizes[1], rel=0.005)
+        assert one.optim.learning_rate == pytest.approx(other.optim.learning_rate, rel=0.005)
+        assert (one.tokens, one.seed) == (other.tokens, other.seed) and one.data == other.data
+    assert len(parts["rates"]) == 6
+
+
+def test_octaves_end_at_the_window_and_cover_it_once():
+    assert context.octaves(256) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert context.octaves(100) == [1, 2, 4, 8, 16, 32, 64, 100]
+    nats_WL = np.tile(np.arange(1.0, 257.0), (130, 1))
+    mask = np.ones((130, 256), bool)
+    mask[-1, :10] = False
+    found = context.by_block(nats_WL, mask)
+    assert found.shape == (64, 9)
+    np.testing.assert_allclose(found[0], [1, 2, 3.5, 6.5, 12.5, 24.5, 48.5, 96.5, 192.5])
+
+
+def written(parts, folder, gains: dict[str, float]) -> list[context.Use]:
+    """Losses that fall by `gains[kind]` an octave, with noise that all models share."""
+    rng, lines, rows = np.random.default_rng(0), [], []
+    shared = rng.normal(0, 0.3, (64, 1)) + rng.normal(0, 0.02, (64, len(SEEN)))
+    for config in parts["pairs"]:
+        own = rng.normal(0, 0.002, (64, len(SEEN)))
+        nats = 3 - gains[config.model.kind] * np.arange(len(SEEN)) + shared + own
+        for block, values in enumerate(nats):
+            named = {f"seen_{end}": value for end, value in zip(SEEN, values, strict=True)}
+            lines.append({"run_id": config.run_id, "block": block} | named)
+    for part, own in parts.items():
+        for config in own:
+            record = {"status": "done", "steps": config.steps, "loss": 2.0, "loss_se": 0.001}
+            rows.append(export.row(config, record, f"context:{part}"))
+    export.write(rows, folder / "runs.csv")
+    with (folder / "blocks.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    pairs = table.read(folder / "runs.csv", where="experiment == 'context:pairs'")
+    return context.uses(pairs, folder / "blocks.csv")
+
+
+def test_a_planted_gain_of_context_and_its_lack_are_told_apart(parts, tmp_path):
+    found = written(parts, tmp_path, {"transformer": 0.05, "lstm": 0.0})
+    pairs = context.paired(found)
+    assert [pair[0].hidden for pair in pairs] == sorted(pair[0].hidden for pair in pairs)
+    assert len(pairs) == 3 and len(found) == 10
+    for pair in pairs:
+        said = context.said(pair)
+        assert said.count("129-256") == 1 and ", flat; difference 0.0" in said
+        mean, within = context.interval(pair[0].gain_BO - pair[1].gain_BO)
+        assert abs(mean[-1] - 0.05) < within[-1] < 0.005, "paired on the same text"
+    figures_kaplan.context(found, pairs).savefig(tmp_path / "x.png")
+    lines = context.told(tmp_path / "runs.csv", "context", found)
+    assert sum("by rate" in line for line in lines) == 2
+
+
+def test_an_lstm_that_goes_on_gaining_is_not_called_flat(parts, tmp_path):
+    pairs = context.paired(written(parts, tmp_path, {"transformer": 0.05, "lstm": 0.04}))
+    assert all("flat" not in context.said(pair) for pair in pairs)
+
+
+def test_weights_pay_for_themselves_from_the_length_where_both_sizes_meet(tmp_path):
+    found = compression.Packed(
+        text=1000, params=np.array([10, 1000]), predicted=np.array([400, 250]),
+        packed=np.array([402, 252]), model=np.array([40, 4000]),
+        others={"gzip -9": 450, "xz -9e": 352},
+    )  # fmt: skip
+    pays = found.pays_from("xz -9e")
+    assert np.isinf(pays[0]) and pays[1] == pytest.approx(4000 / 0.1)
+    assert found.model[1] + pays[1] * 0.252 == pytest.approx(pays[1] * 0.352)
+    assert "smaller than xz -9e from N=1,000" in found.said[2]
+    assert found.off == pytest.approx([0.005, 0.008])
+    figures_kaplan.compression(found).savefig(tmp_path / "x.png")
