@@ -82,12 +82,17 @@ def shapes(found: Any):
     ax.axhspan(-band, band, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
     ax.axhline(0, color=INK, lw=0.8)
     ax.plot(found.aspect, 100 * found.gap, ls="", color=METHOD_COLOURS[0], **POINT)
-    several = found.aspect == found.aspect[0]
-    for name, x, y, same in zip(found.names, found.aspect, 100 * found.gap, several, strict=True):
-        short = name.split(", ")[1] if same else name.split(",")[0]
-        ax.annotate(short, (x, y), (5, 3), textcoords="offset points", fontsize=8, color=INK)
+    several, place = found.aspect == found.aspect[0], -np.inf
+    edge = 1.2 * max(band, 100 * np.abs(found.gap).max())
+    for i in np.argsort(found.gap):
+        x, y, same = found.aspect[i], 100 * found.gap[i], several[i]
+        if same:  # one above the other where losses are the same
+            y = place = max(y, place + 0.07 * edge)
+        short = found.names[i].split(", ")[1] if same else found.names[i].split(",")[0]
+        ax.annotate(short, (x, y), (5, -3), textcoords="offset points", fontsize=8, color=INK)
     ax.set(xscale="log", xlabel="width over layers", ylabel="loss over that of the first, %",
            title=f"Shape at equal size ({found.names[0].split(',')[0]}: by heads)")  # fmt: skip
+    ax.set(xlim=(found.aspect.min() / 1.3, found.aspect.max() * 1.6), ylim=(-edge, edge))
     count_axis(ax.xaxis, *ax.get_xlim())
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
@@ -99,16 +104,19 @@ def critical_batch(found: list, noise: Any):
     batch by loss beside the gradient noise scale."""
     text = ("Left: what a constant rate needs to come down to a loss, by batch (tokens an update, "
             "beside the points of the lowest loss). Lines: S = S_min (1 + B_crit/B); rings: the "
-            "critical batch, at twice the least of both. Right: that batch by loss with its 95 % "
-            "interval, and tr(Sigma)/|G|² of the weights at the ends of runs (dots: at a constant "
-            "rate; triangles: after a cosine's decay).")  # fmt: skip
+            "critical batch, at twice the least of both; none where the runs don't determine it. "
+            "Right: that batch by loss with its 95 % interval, and tr(Sigma)/|G|² of the weights "
+            "at the ends of runs (dots: at a constant rate; triangles: after a cosine's "
+            "decay).")  # fmt: skip
     fig, (ax, right), foot = sheet(9.6, 4.0, text, columns=2)
     colours = sequence(len(found))
     for one, colour in zip(found, colours, strict=True):
         law, at = one.fitted.law, np.geomspace(one.batch.min() / 2, one.batch.max() * 2, 200)
-        ax.plot(law.loss(at), law.tokens(at), color=colour, lw=1.0)
         ax.plot(one.steps, one.steps * one.batch, ls="", color=colour, label=f"{one.level:.2f}",
                 **POINT)  # fmt: skip
+        if not one.determined:
+            continue
+        ax.plot(law.loss(at), law.tokens(at), color=colour, lw=1.0)
         ax.plot(law.loss(law.B_crit), law.tokens(law.B_crit), marker="o", ms=9, mfc="none",
                 color=colour)  # fmt: skip
         low, high = one.fitted.interval("B_crit")
@@ -131,7 +139,6 @@ def critical_batch(found: list, noise: Any):
         count_axis(axis, *ends)
     plain_axis(right.xaxis, *right.get_xlim())
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
-    badge(fig, said_against(*(one.fitted for one in found)))
     return fig
 
 

@@ -174,7 +174,7 @@ def shapes(rows: table.Runs) -> Shapes:
     gap = log_loss[at] - log_loss[same].mean()
     gap[0] = 0.0
     layers, width, heads = kinds[at].T
-    names = tuple(f"{a:.0f} x {b:.0f}, {c:.0f} heads" for a, b, c in kinds[at])
+    names = tuple(f"{a:.0f} x {b:.0f}, {c:.0f} head{'s' if c > 1 else ''}" for a, b, c in kinds[at])
     noise = float(log_loss[same].std(ddof=1)) if same.sum() > 1 else float("nan")
     return Shapes(names, width / layers, heads, gap, column("params_hidden")[at], noise,
                   int(same.sum()))  # fmt: skip
@@ -189,7 +189,7 @@ def answer(path: Path) -> str:
         kaplan_curves.said_of(kaplan_curves.along_curves(rows["sizes"], curves)),
         kaplan_curves.efficiency(rows["sizes"], curves).said[-1],
         shapes(rows["shapes"]).said[-1],
-        kaplan_curves.batches(rows["batches"], curves)[0].said,
+        kaplan_curves.growth(kaplan_curves.batches(rows["batches"], curves)),
         kaplan_curves.noise_of(tables.kept("kaplan2020-noise")).said,
     ])  # fmt: skip
 

@@ -60,7 +60,7 @@ def efficiency(rows: table.Runs, curves: table.Runs) -> Efficiency:
     return Efficiency(params, levels, np.array(found))
 
 
-LEVELS = (1.0, 1.02, 1.05, 1.1, 1.2)  # times the least loss that every batch's run reached
+LEVELS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3)  # times the least loss that every batch's run reached
 EARLY = 0.1  # of its tokens: a curve's first tenth is still warming up
 NOISE = ("run_id", "part", "params", "tokens", "batch_tokens", "loss", "noise_scale", "noise_low",
          "noise_high", "noise_tokens")  # fmt: skip
@@ -76,13 +76,21 @@ class Batches:
     fitted: fit.Fit
 
     @property
+    def determined(self) -> bool:
+        """Whether the runs bound the critical batch on both sides."""
+        low, high = self.fitted.interval("B_crit")
+        return self.fitted.status == "ok" and low > 0 and bool(np.isfinite(high))
+
+    @property
     def said(self) -> str:
         law = self.fitted.law
         low, high = self.fitted.interval("B_crit")
+        start = f"critical batch at loss {self.level:.2f}:"
+        if not self.determined:
+            return f"{start} NOT determined ({low:,.0f}, {high:,.0f}) [{self.fitted.status}]"
         return (
-            f"critical batch at loss {self.level:.2f}: {law.B_crit:,.0f} tokens ({low:,.0f}, "
-            f"{high:,.0f}); at least {law.S_min:,.0f} updates, or {law.S_min * law.B_crit:,.0f} "
-            f"tokens [{self.fitted.status}]"
+            f"{start} {law.B_crit:,.0f} tokens ({low:,.0f}, {high:,.0f}); at least {law.S_min:,.0f}"
+            f" updates, or {law.S_min * law.B_crit:,.0f} tokens, each without end of the other"
         )
 
 
@@ -91,6 +99,19 @@ def batches(rows: table.Runs, curves: table.Runs) -> list[Batches]:
     names, batch = rows.column("run_id"), rows.column("batch_tokens").astype(float)
     least = max(curves.loss[curves.column("run_id") == name].min() for name in names) * 1.0001
     return [at_level(level * least, names, batch, curves) for level in LEVELS]
+
+
+def growth(found: list[Batches]) -> str:
+    """Between the highest and the lowest loss at which the critical batch is determined."""
+    told = [one for one in found if one.determined]
+    if not told:
+        return "the critical batch is determined at no loss"
+    said = [
+        f"{one.fitted.law.B_crit:,.0f} tokens ({low:,.0f}, {high:,.0f}) at loss {one.level:.2f}"
+        for one in (told[-1], told[0])
+        for low, high in [one.fitted.interval("B_crit")]
+    ]
+    return "critical batch: " + ", ".join(dict.fromkeys(said))
 
 
 def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.Runs) -> Batches:
@@ -133,7 +154,7 @@ def said_of(found: fit.Fit) -> str:
 class Noise:
     """Gradient noise scales at the ends of runs, rising in loss, (R,) each; tokens."""
 
-    parts: np.ndarray  # which part of the grid a run is of
+    parts: np.ndarray  # which part of the grid a run is of; only `batches` end at a full rate
     loss: np.ndarray
     tokens: np.ndarray
     low: np.ndarray
@@ -141,11 +162,16 @@ class Noise:
 
     @property
     def said(self) -> str:
+        full = self.parts == "batches"
         if not len(self.loss):
             return "gradient noise scale: not measured"
-        first, last = (f"{self.tokens[i]:,.0f} tokens ({self.low[i]:,.0f}, {self.high[i]:,.0f}) at "
-                       f"loss {self.loss[i]:.2f}" for i in (-1, 0))  # fmt: skip
-        return f"gradient noise scale: {first}, {last} ({len(self.loss)} runs)"
+        said = [
+            f"{self.tokens[here].min():,.0f} to {self.tokens[here].max():,.0f} tokens {words} "
+            f"({here.sum()} runs)"
+            for here, words in ((full, "at a constant rate"), (~full, "after a cosine's decay"))
+            if here.any()
+        ]
+        return "gradient noise scale: " + ", ".join(said)
 
 
 def measured(store: Store, parts: dict[str, list[RunConfig]], path: Path, kept: Path) -> Noise:
