@@ -23,6 +23,7 @@ PARTS = {  # in the order in which they run: later ones read what earlier ones l
     "start": "seconds until the first training step is over, cold and warm",
     "overhead": "what a minute's run spends outside its steps",
     "growth": "speed over size and context, cost of a run in grids of 1 to 1000",
+    "recurrent": "an LSTM's and a GRU's step beside a Transformer's of the same FLOPs",
     "laws": "our fit of Chinchilla's law beside other packages'",
 }
 ANYWHERE = ("many", "laws")  # parts that are not about processors alone

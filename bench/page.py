@@ -141,7 +141,21 @@ def growth(found: dict[str, Any]) -> list[str]:
                   for one in found["grids"]]  # fmt: skip
 
 
+def recurrent(found: dict[str, Any]) -> list[str]:
+    out = [measured(found), "", "| shape | model | tokens a processor second | time a token, over "
+           "the Transformer's | rounds |", "|---|---|---|---|---|"]  # fmt: skip
+    for race in found["races"]:
+        for one in race["results"]:
+            head = f"| {race['shape']} | {one['name']} |"
+            if times := one.get("transformer_over_it"):
+                out.append(f"{head} {one['per_processor_second']:,.0f} | {times['median']:.2f} × | "
+                           f"{times['low']:.2f}–{times['high']:.2f} |")  # fmt: skip
+            else:
+                out.append(f"{head} failed: {one.get('failed', '')} | | |")
+    return out
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "grid": grid, "peak": peak, "many": many, "start": start, "overhead": overhead,
-    "growth": growth, "roofline": lambda _: roofline.lines(),
+    "growth": growth, "recurrent": recurrent, "roofline": lambda _: roofline.lines(),
 }  # fmt: skip

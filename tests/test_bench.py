@@ -77,7 +77,7 @@ def test_what_can_not_be_measured_is_refused_in_a_line(wrong, said, capsys):
     assert said in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("part", ["grid", "peak", "start"])
+@pytest.mark.parametrize("part", ["grid", "peak", "start", "recurrent"])
 def test_a_quick_part_writes_what_it_says(part, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("bench.grid.missing", lambda python, package: "left out here")
@@ -94,6 +94,11 @@ def test_a_quick_part_writes_what_it_says(part, tmp_path, monkeypatch, capsys):
         assert ours["params_all"] == plain["params_all"]
         assert plain["ours_over_it"]["median"] == pytest.approx(ours["rate"] / plain["rate"])
         assert set(found["left_out"]) == {"NanoDO", "nanoGPT", "transformers"}
+    if part == "recurrent":
+        transformer, lstm, gru = found["races"][0]["results"]
+        for one in (lstm, gru):
+            assert one["flops_per_token"] == pytest.approx(transformer["flops_per_token"], rel=0.2)
+            assert one["transformer_over_it"]["median"] > 0
     if part == "start":
         warm = found["parts"]["warm"]
         total = sum(seconds for name, seconds in warm.items() if name != "total")

@@ -6,21 +6,27 @@ from bench.child import Work
 from bench.peers import shapes
 
 
-def config_of(shape: shapes.Shape, dtype: str, **changed: Any):
-    from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+def model_of(shape: shapes.Shape, dtype: str, kind: str = "transformer"):
+    from lab.config import ModelConfig
 
-    model = ModelConfig(
-        n_layer=shape.layers, d_model=shape.width, n_head=shape.heads, vocab_size=shape.vocab,
-        seq_len=shape.context, norm="layernorm", position="learned", activation="gelu", tied=True,
-        dtype=dtype,
+    gpt2 = {"norm": "layernorm", "position": "learned", "activation": "gelu"}
+    return ModelConfig(
+        kind=kind, n_layer=shape.layers, d_model=shape.width, n_head=shape.heads, tied=True,
+        vocab_size=shape.vocab, seq_len=shape.context, dtype=dtype,
+        **(gpt2 if kind == "transformer" else {}),
     )  # fmt: skip
+
+
+def config_of(shape: shapes.Shape, dtype: str, kind: str = "transformer"):
+    from lab.config import DataConfig, OptimConfig, RunConfig
+
     optim = OptimConfig(
         learning_rate=shapes.LEARNING_RATE, weight_decay=shapes.WEIGHT_DECAY,
         beta1=shapes.BETAS[0], beta2=shapes.BETAS[1], clip=shapes.CLIP,
     )  # fmt: skip
     return RunConfig(
-        model=model, optim=optim, tokens=shape.tokens * 100_000, batch_tokens=shape.tokens,
-        data=DataConfig(sha256="0" * 64, corpus="random"),
+        model=model_of(shape, dtype, kind), optim=optim, tokens=shape.tokens * 100_000,
+        batch_tokens=shape.tokens, data=DataConfig(sha256="0" * 64, corpus="random"),
     )  # fmt: skip
 
 
@@ -31,7 +37,7 @@ def prepare(task: dict[str, Any]) -> Work:
     from lab import counts, train
 
     shape = shapes.shape_of(task)
-    config = config_of(shape, task["dtype"])
+    config = config_of(shape, task["dtype"], task.get("kind", "transformer"))
     program = train.program(config.shape, "jit", tuple(jax.local_devices()[:1]))
     state = program.train.place(train.fresh(program, config))
     most = config.shape.steps_per_dispatch

@@ -1,0 +1,59 @@
+"""What a step of an LSTM and of a GRU costs beside a Transformer's of the same FLOPs a token: one
+worker on one core in turns, float32."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bench import machine, rounds
+from bench.options import Options
+from bench.peers.ours import model_of
+from bench.peers.shapes import SHAPES, Shape
+from bench.rounds import Competitor
+
+LAYERS = 2  # of a recurrent model: its width makes up for it
+
+
+def matching(kind: str, shape: Shape) -> Shape:
+    """The recurrent shape whose FLOPs a token are nearest to the Transformer's."""
+    from lab import counts
+
+    def flops(layers: int, width: int, kind: str) -> float:
+        own = Shape(layers, width, shape.heads if kind == "transformer" else 1, shape.vocab,
+                    shape.context, shape.batch)  # fmt: skip
+        return counts.flops_exact(model_of(own, "float32", kind))
+
+    wanted, layers = flops(shape.layers, shape.width, "transformer"), min(LAYERS, shape.layers)
+    width = min(range(8, 4 * shape.width, 2), key=lambda w: abs(flops(layers, w, kind) - wanted))
+    return Shape(layers, width, 1, shape.vocab, shape.context, shape.batch)
+
+
+def measure(options: Options) -> Iterator[dict[str, Any]]:
+    from lab.launch import local
+
+    core, found = tuple(machine.cores()[-1:]), []
+    for name in ["tiny"] if options.quick else [one for one in options.shapes if one != "L"]:
+        shapes = {"transformer": SHAPES[name]}
+        shapes |= {kind: matching(kind, SHAPES[name]) for kind in ("lstm", "gru")}
+        racing = [
+            Competitor(f"{kind} {shape.layers} x {shape.width}", "ours",
+                       {"shape": vars(shape), "dtype": "float32", "kind": kind},
+                       local.environment(1), core)
+            for kind, shape in shapes.items()
+        ]  # fmt: skip
+        crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
+        results = [rounds.result(one) for one in crew]
+        for running, one in zip(crew, results, strict=True):
+            if not running.failed and not crew[0].failed:
+                one["transformer_over_it"] = rounds.ratio(crew[0], running, "per_processor_second")
+        found.append({"shape": name, "results": results})
+        print("\n".join(lines(found[-1])), flush=True)
+        yield {"unit": "tokens a second of one worker on one core", "races": found}
+
+
+def lines(race: dict[str, Any]) -> list[str]:
+    return [
+        f"{race['shape']} {one['name']:<20} {one['per_processor_second']:>10,.0f} tokens/s, "
+        f"{one['transformer_over_it']['median']:.2f} times the Transformer's time a FLOP-equal step"
+        for one in race["results"]
+        if "transformer_over_it" in one
+    ]
