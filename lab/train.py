@@ -360,6 +360,7 @@ class Run:
     def save(self) -> None:
         began = time.monotonic()
         with self.storing():
+            self.checkpoints.wait()  # one is written at a time: this begins when that is on disk
             self.check_claim()
             self.trainer.tell(f"{self.config.run_id} saves update {self.step}")
             self.checkpoints.save(self.step, self.fetch(), self.curve)
