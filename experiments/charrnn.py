@@ -99,7 +99,7 @@ def report(
 
     name = "charrnn" if size == "laptop" else f"charrnn-{size}"
     of, grid_of = SIZES[size], configs or partial(runs, size)
-    print(answer(tables.table_of(name, store, grid_of, out, of.corpora)))
+    print(answer(tables.table_of(name, store, grid_of, out, of.corpora, changed=bool(configs))))
     by_kind = {}
     for config in configs or (runs(size) if contents.learned_from(store, of.corpora) else []):
         try:

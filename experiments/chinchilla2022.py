@@ -176,7 +176,7 @@ def report(
     """runs.csv, the figures and page of the valleys and the law, envelope.png, horizon.png, and in
     words whether the three approaches agree."""
     name, grid_of = named(size), configs or partial(runs, size)
-    path = tables.table_of(name, store, grid_of, out, SIZES[size].corpora)
+    path = tables.table_of(name, store, grid_of, out, SIZES[size].corpora, changed=bool(configs))
     everything = table.read(path)
     if SIZES[size].stretched:
         cosines = longer_cosines(everything)

@@ -225,7 +225,9 @@ def report(
     """runs.csv, curves.csv, cooldown.png, and both bars in words."""
     name = "cooldown" if size == "laptop" else f"cooldown-{size}"
     grid_of = configs or partial(runs, size)
-    found = compare(tables.table_of(name, store, grid_of, out, SIZES[size].corpora))
+    corpora_of = SIZES[size].corpora
+    path = tables.table_of(name, store, grid_of, out, corpora_of, changed=bool(configs))
+    found = compare(path)
     for line in told(found):
         print(line)
     figures_trunk.cooldown(found, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")

@@ -229,7 +229,7 @@ def report(
 ) -> None:
     """runs.csv, known_entropy.png, floors.png, a sentence a language and one an estimator."""
     name = "known_entropy" if size == "laptop" else f"known_entropy-{size}"
-    path = tables.table_of(name, store, configs or partial(runs, size), out)
+    path = tables.table_of(name, store, configs or partial(runs, size), out, changed=bool(configs))
     answers = answered(path, size)
     for found in answers:
         print(found.said)

@@ -69,6 +69,8 @@ def answer(path: Path) -> str:
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
     """runs.csv, three figures and report.html into `out`, and the answer on the screen."""
-    path = tables.table_of("quickstart", store, configs or runs, out, CORPORA)
+    path = tables.table_of(
+        "quickstart", store, configs or runs, out, CORPORA, changed=bool(configs)
+    )
     corpus = table.read(path).column("corpus")[0]
     frontier.write(out, f"Compute-optimal Transformers on {corpus}", tables.baselines(path))

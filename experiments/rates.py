@@ -55,7 +55,9 @@ def answer(path: Path) -> str:
 
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
-    path = tables.table_of("rates", store, configs or runs, out, quickstart.CORPORA)
+    path = tables.table_of(
+        "rates", store, configs or runs, out, quickstart.CORPORA, changed=bool(configs)
+    )
     for (budget, params), (rule, losses) in sorted(corners(path).items()):
         best = min(losses, key=losses.get)
         listed = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in sorted(losses.items()))

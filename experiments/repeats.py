@@ -194,7 +194,9 @@ def report(
     """runs.csv, curves.csv, repeats.png, and what they say."""
     name = "repeats" if size == "laptop" else f"repeats-{size}"
     grid_of = configs or partial(runs, size)
-    found = measure(tables.table_of(name, store, grid_of, out, SIZES[size].corpora))
+    corpora_of = SIZES[size].corpora
+    path = tables.table_of(name, store, grid_of, out, corpora_of, changed=bool(configs))
+    found = measure(path)
     for line in told(found):
         print(line)
     figures_trunk.repeats(found, PUBLISHED).savefig(out / "repeats.png")

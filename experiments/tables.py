@@ -26,7 +26,7 @@ def kept(name: str) -> Path:
 
 def table_of(
     name: str, store: Store, runs: Callable[[], Grid] | Grid, out: Path,
-    corpora: Sequence[str] = (),
+    corpora: Sequence[str] = (), changed: bool = False,
 ) -> Path:  # fmt: skip
     """`out`/runs.csv and curves.csv: the finished runs of the store, or, where there are none,
     experiments/results/NAME.csv (and NAME-curves.csv where an experiment keeps its curves). It says
@@ -34,17 +34,17 @@ def table_of(
     run's column `experiment` is NAME:PART, and a run of two parts has two rows.
 
     Args:
-      runs: the experiment's function that returns its grid as it is written, or a grid that
-        `--set` changed, for which no committed table stands in.
+      runs: the experiment's grid, or its function that returns it.
       corpora: what the grid learns from, where its function would prepare that. It is not asked,
         and nothing prepared, while no run of the store learned from any of these.
+      changed: whether `--set` changed the grid: then no committed table stands in for it.
 
     Raises:
       ValueError: neither is there.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path, committed, as_written = out / "runs.csv", kept(name), callable(runs)
-    if as_written:
+    path, committed = out / "runs.csv", kept(name)
+    if callable(runs):
         runs = runs() if not corpora or contents.learned_from(store, corpora) else []
     configs = runs
     if isinstance(configs, Mapping):
@@ -60,7 +60,7 @@ def table_of(
         export.write_curves(store, configs, out / "curves.csv")
         left = f"; {len(configs) - done} are missing" if done < len(configs) else ""
         print(f"{name}: {done} of {len(configs)} runs, from the store {store.root}{left}")
-    elif as_written and committed.exists():
+    elif not changed and committed.exists():
         shutil.copyfile(committed, path)
         if kept(f"{name}-curves").exists():
             shutil.copyfile(kept(f"{name}-curves"), out / "curves.csv")
@@ -69,9 +69,9 @@ def table_of(
     else:
         raise ValueError(
             f"{name}: the store {store.root} holds none of its runs"
-            + (f" and there is no {committed}" if as_written else " as --set changes them")
+            + (f" and there is no {committed}" if not changed else " as --set changes them")
             + f"; train them with `python -m lab run experiments.{name.replace('-', ':')}`"
-            + ("" if as_written else " and the same --set")
+            + (" and the same --set" if changed else "")
         )
     return path
 

@@ -210,7 +210,8 @@ def report(
 ) -> None:
     """runs.csv, widths.png, batches.png, coordinates.png, and what they say."""
     of, name = SIZES[size], "transfer" if size == "laptop" else f"transfer-{size}"
-    path = tables.table_of(name, store, configs or partial(runs, size), out, of.corpora)
+    grid_of = configs or partial(runs, size)
+    path = tables.table_of(name, store, grid_of, out, of.corpora, changed=bool(configs))
     widths, batches = settings(path, of)
     for kind in of.rates:
         if any(key[0] == kind for key in widths):

@@ -331,7 +331,7 @@ def test_a_report_without_runs_takes_the_committed_table_or_says_what_to_do(
     path = tables.table_of("mine", Store(tmp_path / "runs"), lambda: [config], tmp_path / "out")
     assert path.read_text().startswith("params") and "as committed" in capsys.readouterr().out
     with pytest.raises(ValueError, match="none of its runs as --set changes them"):
-        tables.table_of("mine", Store(tmp_path / "runs"), [config], tmp_path / "out")
+        tables.table_of("mine", Store(tmp_path / "runs"), [config], tmp_path / "out", changed=True)
 
 
 def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(
