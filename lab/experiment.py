@@ -21,8 +21,9 @@ from pathlib import Path
 from types import ModuleType
 
 from lab import grid
-from lab.config import RunConfig, override
+from lab.config import RunConfig
 from lab.files import StoreError
+from lab.settings import override
 from lab.store import Store
 
 

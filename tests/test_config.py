@@ -15,9 +15,9 @@ from lab.config import (
     OptimConfig,
     RunConfig,
     from_json,
-    override,
     to_json,
 )
+from lab.settings import override
 
 SHA = "ab" * 32
 MODEL = {"d_model": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "seq_len": 64}

@@ -17,7 +17,7 @@ LAB = [
     "pack", "pack_size", "weights", "sample", "positions", "noise", "coder", "compress",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
     "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "plans", "troubles",
-    "experiment", "bench", "data_cli", "text_cli", "cli",
+    "settings", "experiment", "bench", "data_cli", "text_cli", "cli",
     "__main__",
 ]  # fmt: skip
 ANALYSIS = [
