@@ -34,7 +34,7 @@ def sample(
     """
     if not prompt:
         raise ValueError(
-            "--prompt is empty: the model tells what follows a text and needs one token of it at "
+            "the prompt is empty: the model tells what follows a text and needs one token of it at "
             "least, such as a line break (--prompt $'\\n')"
         )
     run, tokenizer = opened(store, run_id)

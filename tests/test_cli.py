@@ -218,7 +218,7 @@ def test_a_store_that_is_a_file_is_refused(said, tmp_path, command):
         (["compress", "abc", "."], "a folder"),
         (["compress", "abc", "empty"], "nothing to pack"),
         (["decompress", "nofile.lab"], "nofile.lab: no such file"),
-        (["sample", "abc", "--prompt", ""], "--prompt is empty"),
+        (["sample", "abc", "--prompt", ""], "the prompt is empty"),
         (["sample", "abc", "--prompt", "x"], "the store runs holds no runs"),
         (["plan", "."], "no such module"),
         (["export", TINY, "-o", "/proc/x/y.csv"], "/proc/x: no such file or directory"),
