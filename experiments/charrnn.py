@@ -17,11 +17,12 @@ each window starts from zero, as a Transformer's does, and nothing is dropped.
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from analysis import table
 from experiments import figures, tables
-from lab import corpora, grid
+from lab import contents, corpora, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.failures import trained_as
 from lab.files import StoreError
@@ -90,15 +91,17 @@ def answer(path: Path) -> str:
     return "bits per byte: " + ", ".join(said)
 
 
-def report(store: Store, out: Path, size: str = "laptop") -> None:
+def report(
+    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
+) -> None:
     """runs.csv, positions.png (loss by position in the context), and a sample of each model."""
     from lab import positions, sample, weights
 
     name = "charrnn" if size == "laptop" else f"charrnn-{size}"
-    configs = runs(size)
-    print(answer(tables.table_of(name, store, configs, out)))
+    of, grid_of = SIZES[size], configs or partial(runs, size)
+    print(answer(tables.table_of(name, store, grid_of, out, of.corpora, changed=bool(configs))))
     by_kind = {}
-    for config in configs:
+    for config in configs or (runs(size) if contents.learned_from(store, of.corpora) else []):
         try:
             run = weights.trained(store, trained_as(store, config).run_id)
         except StoreError as error:

@@ -21,6 +21,7 @@ the kernel in 1,024 byte-pair ids: with the kernel's bytes, what predictions are
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,11 +170,13 @@ def named(size: str) -> str:
     return "chinchilla2022" if size == "laptop" else f"chinchilla2022-{size}"
 
 
-def report(store: Store, out: Path, size: str = "laptop") -> None:
+def report(
+    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
+) -> None:
     """runs.csv, the figures and page of the valleys and the law, envelope.png, horizon.png, and in
     words whether the three approaches agree."""
-    name, configs = named(size), runs(size)
-    path = tables.table_of(name, store, configs, out)
+    name, grid_of = named(size), configs or partial(runs, size)
+    path = tables.table_of(name, store, grid_of, out, SIZES[size].corpora, changed=bool(configs))
     everything = table.read(path)
     if SIZES[size].stretched:
         cosines = longer_cosines(everything)
@@ -184,11 +187,10 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     if len(grid_runs.usable()) < 6:
         print("fewer than six cells are done: no law yet")
         return
-    corpus = corpora.open_corpus(configs[0].data.corpus, configs[0].data.tokenizer)
-    nats = {key: found["nats_per_token"] for key, found in corpus.baselines.items()}
+    corpus = grid_runs.column("corpus")[0]
     frontier.write(
-        out, f"Compute-optimal Transformers on {corpus.name} ({size})",
-        {"bigram": nats["bigram"], "gzip -9": nats["gzip"]}, where="budget > 0",
+        out, f"Compute-optimal Transformers on {corpus} ({size})", tables.baselines(path),
+        where="budget > 0",
         command=f"python -m lab run experiments.chinchilla2022:{size}",
     )  # fmt: skip
     three_approaches(grid_runs, out)

@@ -15,6 +15,7 @@ is shown by one cell, the cheapest, at three more rates.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -218,10 +219,15 @@ def answer(path: Path) -> str:
     return "; ".join(bars(compare(path)))
 
 
-def report(store: Store, out: Path, size: str = "laptop") -> None:
+def report(
+    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
+) -> None:
     """runs.csv, curves.csv, cooldown.png, and both bars in words."""
     name = "cooldown" if size == "laptop" else f"cooldown-{size}"
-    found = compare(tables.table_of(name, store, runs(size), out))
+    grid_of = configs or partial(runs, size)
+    corpora_of = SIZES[size].corpora
+    path = tables.table_of(name, store, grid_of, out, corpora_of, changed=bool(configs))
+    found = compare(path)
     for line in told(found):
         print(line)
     figures_trunk.cooldown(found, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")

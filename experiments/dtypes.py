@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis import isoflop, table
 from experiments import figures, quickstart, tables
-from lab import export
+from lab import contents, export
 from lab.config import RunConfig
 from lab.store import Store
 
@@ -71,10 +71,11 @@ def answer(path: Path) -> str:
 
 def report(store: Store, out: Path) -> None:
     """runs.csv, float32.csv, dtypes.png and the verdict."""
-    mine = table.read(tables.table_of("dtypes", store, runs(), out))
-    rows = export.rows(store, quickstart.runs(), "quickstart")
+    mine = table.read(tables.table_of("dtypes", store, runs, out, quickstart.CORPORA))
+    there = contents.learned_from(store, quickstart.CORPORA)
+    rows = export.rows(store, quickstart.runs(), "quickstart") if there else []
     path = tables.kept("quickstart")
-    if len(rows) == len(runs()):
+    if rows and len(rows) == len(runs()):
         path = out / "float32.csv"
         export.write(rows, path)
     found = compared(mine, table.read(path))

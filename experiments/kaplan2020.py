@@ -19,6 +19,7 @@ the batch).
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from analysis import fit, isoflop, table, uncertainty
 from analysis.laws import PowerLaw
 from experiments import chinchilla2022, kaplan_curves, quickstart, tables
 from experiments import figures_kaplan as figures
-from lab import counts, grid
+from lab import contents, counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.store import Store
 
@@ -204,16 +205,17 @@ def powers(rows: dict[str, table.Runs], cells: Path) -> list[Power]:
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, powers.png, efficiency.png, shapes.png, batches.png, and what they say."""
     name = "kaplan2020" if size == "laptop" else f"kaplan2020-{size}"
-    path = tables.table_of(name, store, parts(size), out)
+    corpora = chinchilla2022.SIZES[SIZES[size].text].corpora
+    path = tables.table_of(name, store, partial(parts, size), out, corpora)
     curves = table.read(out / "curves.csv")
     rows = {part: part_of(path, name, part) for part in PARTS}
     laws = powers(rows, tables.kept(chinchilla2022.named(SIZES[size].text)))
     needed = kaplan_curves.efficiency(rows["sizes"], curves)
     along = kaplan_curves.along_curves(rows["sizes"], curves)
     shaped, batched = shapes(rows["shapes"]), kaplan_curves.batches(rows["batches"], curves)
-    noise = kaplan_curves.measured(
-        store, parts(size), out / "noise.csv", tables.kept(f"{name}-noise")
-    )
+    noise = kaplan_curves.noise_of(kept := tables.kept(f"{name}-noise"))
+    if contents.learned_from(store, corpora):
+        noise = kaplan_curves.measured(store, parts(size), out / "noise.csv", kept)
     print("\n".join([*(law.said for law in laws), kaplan_curves.said_of(along), *needed.said]))
     print("\n".join([*shaped.said, *(one.said for one in batched), noise.said]))
     figures.powers(laws).savefig(out / "powers.png")

@@ -25,6 +25,7 @@ the first context is learned, where no power law holds.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -223,10 +224,12 @@ def answer_of(path: Path) -> str:
     return "; ".join([*coverage(answers), told])
 
 
-def report(store: Store, out: Path, size: str = "laptop") -> None:
+def report(
+    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
+) -> None:
     """runs.csv, known_entropy.png, floors.png, a sentence a language and one an estimator."""
     name = "known_entropy" if size == "laptop" else f"known_entropy-{size}"
-    path = tables.table_of(name, store, runs(size), out)
+    path = tables.table_of(name, store, configs or partial(runs, size), out, changed=bool(configs))
     answers = answered(path, size)
     for found in answers:
         print(found.said)

@@ -20,6 +20,7 @@ Byte pairs and not bytes: with 256 ids the readout is too small a part of a mode
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from analysis import frontier as frontiers
 from analysis.curves import akima
 from analysis.laws import Chinchilla
 from experiments import chinchilla2022, figures, tables
-from lab import export
+from lab import contents, export
 from lab.config import RunConfig
 from lab.store import Store
 
@@ -162,14 +163,16 @@ def answer(path: Path) -> str:
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, curves.csv, walk.png and the exponent after each step."""
     name = "porian2024" if size == "laptop" else f"porian2024-{size}"
-    rows = table.read(tables.table_of(name, store, runs(size), out))
-    curves = table.read(out / "curves.csv")
     of = SIZES[size]
-    path, configs = out / "cells.csv", chinchilla2022.runs(of.cells)
-    if found := export.rows(store, configs, chinchilla2022.named(of.cells)):
+    corpora = chinchilla2022.SIZES[of.cells].corpora
+    rows = table.read(tables.table_of(name, store, partial(runs, size), out, corpora))
+    curves = table.read(out / "curves.csv")
+    path, cells = out / "cells.csv", chinchilla2022.named(of.cells)
+    there = contents.learned_from(store, corpora)
+    if there and (found := export.rows(store, chinchilla2022.runs(of.cells), cells)):
         export.write(found, path)
     else:
-        path = tables.kept(chinchilla2022.named(of.cells))
+        path = tables.kept(cells)
     steps = walk(rows, curves, table.read(path, where="budget > 0"), of)
     print("\n".join(told(steps)))
     figures.walk(steps).savefig(out / "walk.png")

@@ -13,11 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from analysis import table
-from experiments import frontier
-from lab import corpora, counts, export, grid
+from experiments import frontier, tables
+from lab import corpora, counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.store import Store
 
+CORPORA = ("shakespeare", "python-stdlib")
 SHAPES = [  # (layers, width, heads), each about 1.5 times the one before in parameters
     (1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 40, 1), (2, 48, 2), (2, 64, 2), (3, 64, 2),
     (3, 80, 2), (4, 96, 3),
@@ -32,7 +33,7 @@ REPLICATED = [(0, 2), (0, 3)]  # (budget, size) from 0: trained with two more se
 
 def text(max_epochs: float = 4.0) -> DataConfig:
     """Shakespeare as bytes, or Python's own sources where it can't be had."""
-    corpus = corpora.prepare_first(["shakespeare", "python-stdlib"])
+    corpus = corpora.prepare_first(CORPORA)
     return DataConfig(
         sha256=corpus.sha256, corpus=corpus.name, tokenizer="bytes", train_tokens=corpus.n_train,
         max_epochs=max_epochs,
@@ -66,12 +67,10 @@ def answer(path: Path) -> str:
     return frontier.brief(frontier.analyse(table.read(path)))
 
 
-def report(store: Store, out: Path) -> None:
+def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
     """runs.csv, three figures and report.html into `out`, and the answer on the screen."""
-    configs = runs()
-    export.write(export.rows(store, configs, "quickstart"), out / "runs.csv")
-    export.write_curves(store, configs, out / "curves.csv")
-    corpus = corpora.open_corpus(configs[0].data.corpus)
-    nats = {name: found["nats_per_token"] for name, found in corpus.baselines.items()}
-    lines = {"bigram": nats["bigram"], "gzip -9": nats["gzip"]}
-    frontier.write(out, f"Compute-optimal Transformers on {corpus.name}", lines)
+    path = tables.table_of(
+        "quickstart", store, configs or runs, out, CORPORA, changed=bool(configs)
+    )
+    corpus = table.read(path).column("corpus")[0]
+    frontier.write(out, f"Compute-optimal Transformers on {corpus}", tables.baselines(path))

@@ -11,8 +11,8 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import quickstart
-from lab import export, grid
+from experiments import quickstart, tables
+from lab import grid
 from lab.config import RunConfig
 from lab.store import Store
 
@@ -54,9 +54,11 @@ def answer(path: Path) -> str:
     return "; ".join(said)
 
 
-def report(store: Store, out: Path) -> None:
-    export.write(export.rows(store, runs(), "rates"), out / "rates.csv")
-    for (budget, params), (rule, losses) in sorted(corners(out / "rates.csv").items()):
+def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
+    path = tables.table_of(
+        "rates", store, configs or runs, out, quickstart.CORPORA, changed=bool(configs)
+    )
+    for (budget, params), (rule, losses) in sorted(corners(path).items()):
         best = min(losses, key=losses.get)
         listed = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in sorted(losses.items()))
         print(f"C={budget:.2g}, N={params:,}: best rate {best:g}, the rule gives {rule:.3g} "

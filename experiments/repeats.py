@@ -18,6 +18,7 @@ its least loss are left out, and said.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -187,10 +188,15 @@ def answer(path: Path) -> str:
     return four * bool(near.any()) + identified("R_D", found.worn)
 
 
-def report(store: Store, out: Path, size: str = "laptop") -> None:
+def report(
+    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
+) -> None:
     """runs.csv, curves.csv, repeats.png, and what they say."""
     name = "repeats" if size == "laptop" else f"repeats-{size}"
-    found = measure(tables.table_of(name, store, runs(size), out))
+    grid_of = configs or partial(runs, size)
+    corpora_of = SIZES[size].corpora
+    path = tables.table_of(name, store, grid_of, out, corpora_of, changed=bool(configs))
+    found = measure(path)
     for line in told(found):
         print(line)
     figures_trunk.repeats(found, PUBLISHED).savefig(out / "repeats.png")

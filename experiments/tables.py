@@ -4,14 +4,18 @@ Not an experiment of its own.
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lab import export, lineage
+from analysis import table
+from lab import contents, export, lineage
 from lab.config import RunConfig
+from lab.corpora import Corpus, CorpusError, open_corpus
 from lab.grid import unique
 from lab.store import Store
 
+Grid = Sequence[RunConfig] | Mapping[str, Sequence[RunConfig]]
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -21,19 +25,28 @@ def kept(name: str) -> Path:
 
 
 def table_of(
-    name: str, store: Store, configs: Sequence[RunConfig] | Mapping[str, Sequence[RunConfig]],
-    out: Path,
+    name: str, store: Store, runs: Callable[[], Grid] | Grid, out: Path,
+    corpora: Sequence[str] = (), changed: bool = False,
 ) -> Path:  # fmt: skip
     """`out`/runs.csv and curves.csv: the finished runs of the store, or, where there are none,
     experiments/results/NAME.csv (and NAME-curves.csv where an experiment keeps its curves). It says
     which, and how many of the grid are missing. Of an experiment of several parts, given by name, a
     run's column `experiment` is NAME:PART, and a run of two parts has two rows.
 
+    Args:
+      runs: the experiment's grid, or its function that returns it.
+      corpora: what the grid learns from, where its function would prepare that. It is not asked,
+        and nothing prepared, while no run of the store learned from any of these.
+      changed: whether `--set` changed the grid: then no committed table stands in for it.
+
     Raises:
       ValueError: neither is there.
     """
     out.mkdir(parents=True, exist_ok=True)
     path, committed = out / "runs.csv", kept(name)
+    if callable(runs):
+        runs = runs() if not corpora or contents.learned_from(store, corpora) else []
+    configs = runs
     if isinstance(configs, Mapping):
         named = {f"{name}:{part}": own for part, own in configs.items()}
         configs = unique(config for own in configs.values() for config in own)
@@ -47,7 +60,7 @@ def table_of(
         export.write_curves(store, configs, out / "curves.csv")
         left = f"; {len(configs) - done} are missing" if done < len(configs) else ""
         print(f"{name}: {done} of {len(configs)} runs, from the store {store.root}{left}")
-    elif committed.exists():
+    elif not changed and committed.exists():
         shutil.copyfile(committed, path)
         if kept(f"{name}-curves").exists():
             shutil.copyfile(kept(f"{name}-curves"), out / "curves.csv")
@@ -55,7 +68,32 @@ def table_of(
               "as committed")  # fmt: skip
     else:
         raise ValueError(
-            f"{name}: the store {store.root} holds none of its runs and there is no {committed}; "
-            f"train them with `python -m lab run experiments.{name.replace('-', ':')}`"
+            f"{name}: the store {store.root} holds none of its runs"
+            + (f" and there is no {committed}" if not changed else " as --set changes them")
+            + f"; train them with `python -m lab run experiments.{name.replace('-', ':')}`"
+            + (" and the same --set" if changed else "")
         )
     return path
+
+
+def corpus_of(path: Path) -> Corpus | None:
+    """The prepared corpus that a table's runs learned from, exactly that one; None, and said on
+    stderr, where it is not here: a table is drawn without."""
+    runs = table.read(path)
+    name, tokenizer, sha256 = (
+        str(runs.column(key)[0]) for key in ("corpus", "tokenizer", "data_sha256")
+    )
+    try:
+        return open_corpus(name, tokenizer, sha256)
+    except CorpusError as error:
+        print(f"note: what is measured on the corpus itself is left out: {error}", file=sys.stderr)
+        return None
+
+
+def baselines(path: Path) -> dict[str, float]:
+    """Losses of a bigram and of gzip -9 on the held-out text of a table, nats per token; empty
+    where its corpus is not here."""
+    corpus = corpus_of(path)
+    found = corpus.baselines if corpus else {}
+    named = {"bigram": "bigram", "gzip -9": "gzip"}
+    return {said: found[key]["nats_per_token"] for said, key in named.items() if key in found}

@@ -19,6 +19,7 @@ neighbours in log rate; at an end of the rates tried it is only a bound and says
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from analysis import table
 from experiments import coordinates, figures, tables
 from lab import corpora
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.corpora import Corpus
 from lab.store import Store
 
 
@@ -203,11 +205,13 @@ def answer(path: Path) -> str:
     )
 
 
-def report(store: Store, out: Path, size: str = "laptop") -> None:
+def report(
+    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
+) -> None:
     """runs.csv, widths.png, batches.png, coordinates.png, and what they say."""
     of, name = SIZES[size], "transfer" if size == "laptop" else f"transfer-{size}"
-    configs = runs(size)
-    path = tables.table_of(name, store, configs, out)
+    grid_of = configs or partial(runs, size)
+    path = tables.table_of(name, store, grid_of, out, of.corpora, changed=bool(configs))
     widths, batches = settings(path, of)
     for kind in of.rates:
         if any(key[0] == kind for key in widths):
@@ -218,7 +222,10 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
               f"[{value.status}], loss {np.nanmin(value.losses, initial=np.inf):.4f}")  # fmt: skip
     if batches:
         figures.batches(batches).savefig(out / "batches.png")
-    checks = coordinate_checks(of, configs[0].data.corpus)
+    if not (corpus := tables.corpus_of(path)):
+        print(f"figures in {out}, coordinates.png left out: it is measured on the corpus")
+        return
+    checks = coordinate_checks(of, corpus)
     for kind, found in checks.items():
         spread = found.spread()
         logits = spread.pop("logits")
@@ -229,9 +236,8 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     print(f"figures in {out}")
 
 
-def coordinate_checks(size: Size, corpus: str) -> dict[str, coordinates.Check]:
-    opened = corpora.open_corpus(corpus)
+def coordinate_checks(size: Size, corpus: Corpus) -> dict[str, coordinates.Check]:
     return {
-        kind: coordinates.check(opened, kind, widths=tuple(by_width), updates=size.updates)
+        kind: coordinates.check(corpus, kind, widths=tuple(by_width), updates=size.updates)
         for kind, by_width in size.rates.items()
     }

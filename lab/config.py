@@ -7,6 +7,7 @@ is executed (devices, launcher, workers) is not part of it.
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cache, cached_property
@@ -17,6 +18,7 @@ NUMERICS = 2  # raised when a change of code changes results on purpose: old run
 # ... and by how much more for runs of a kind whose results alone have changed since
 NUMERICS_OF = {"mup": 1}  # embeddings and readout start at one scale at every width
 OF_TRANSFORMERS = ("n_head", "norm", "position", "activation", "d_ff")  # fields of theirs alone
+KINDS = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -346,7 +348,8 @@ def from_json(found: dict[str, Any], kind: type = RunConfig, where: str = "confi
             if item.default is dataclasses.MISSING:
                 raise ValueError(f"{where}: field {name!r} is missing")
             continue
-        values[name] = from_value(found[name], hints[name], f"{where}.{name}")
+        inner = f"{where}{name}" if where.endswith(" ") else f"{where}.{name}"
+        values[name] = from_value(found[name], hints[name], inner)
     return kind(**values)
 
 
@@ -357,29 +360,9 @@ def from_value(value: Any, hint: Any, where: str) -> Any:
         return value  # the config's own check names the choices
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
-        raise ValueError(f"{where}={value!r} should be a {hint.__name__}")
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # 2e6
+    right = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
+    if not right or (hint is float and not math.isfinite(value)):  # JSON has no NaN to store
+        raise ValueError(f"{where}={value!r} should be {KINDS[hint]}")
     return value
-
-
-def override(config: RunConfig, *assignments: str) -> RunConfig:
-    """The config with fields replaced, each from text such as `optim.learning_rate=0.01`."""
-    tree = to_json(config)
-    for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals:
-            raise ValueError(f"--set {assignment!r}: write it as field=value, e.g. optim.clip=0.5")
-        *parents, leaf = path.strip().split(".")
-        node = tree
-        for name in parents:
-            node = node.get(name) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict):
-            known = ", ".join(node) if isinstance(node, dict) else ", ".join(tree)
-            raise ValueError(
-                f"--set {assignment!r}: a run has no field {path.strip()!r}; here are {known}"
-            )
-        try:
-            node[leaf] = json.loads(text)
-        except json.JSONDecodeError:
-            node[leaf] = text
-    return from_json(tree, where="--set")

@@ -112,14 +112,19 @@ def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> li
     return table
 
 
+def check(path: Path) -> None:
+    """Refuse a table's name that says no format, before the table is made."""
+    if path.suffix not in (".csv", ".jsonl"):
+        raise ValueError(f"{path}: a run table is written as .csv or .jsonl; name it so")
+
+
 def write(table: list[dict[str, Any]], path: Path) -> None:
     """Write a run table as csv, or as jsonl when the name says so, whole or not at all."""
+    check(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jsonl":
         replace_file(path, "".join(json.dumps(line) + "\n" for line in table))
         return
-    if path.suffix != ".csv":
-        raise ValueError(f"{path}: a run table is written as .csv or .jsonl")
     temporary = path.with_name(f".{path.name}-{os.getpid()}")
     with temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

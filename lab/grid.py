@@ -10,6 +10,7 @@ from lab import counts, trunk
 from lab.config import DataConfig, ModelConfig, RunConfig, Shape
 
 CORE_FLOPS_PER_SECOND = 4e10  # what one core is assumed to train at while no run has been timed
+COMPILE_SECONDS = 8  # of a small shape on one core
 
 
 def product(base: RunConfig, **axes: Sequence[Any]) -> list[RunConfig]:
@@ -146,7 +147,7 @@ class Price:
     runs: int
     tokens: int
     flops: float
-    seconds: float  # on `workers` workers
+    seconds: float  # of training, on `workers` workers; `seconds_left` adds the compiling
     run_bytes: int  # memory of the largest run, rough
     store_bytes: int  # on disk when all are done: the last checkpoint of each
     measured: bool  # whether `seconds` rests on timed runs
@@ -168,6 +169,23 @@ def price(
         store_bytes=sum(12 * counts.count_params(config.model).total for config in configs),
         measured=bool(timed),
     )
+
+
+def seconds_left(
+    left: Iterable[tuple[RunConfig, float]], workers: int = 1,
+    timed: Sequence[tuple[RunConfig, float]] = (),
+) -> float:  # fmt: skip
+    """Until the last of these runs ends, each given with the part of it still to be trained: the
+    training, at the rate of the `timed` runs, and the compiling of every shape that none of them
+    has and nobody is at. Not less than the longest run alone."""
+    left, known = list(left), rates(timed)
+    if not left:
+        return 0.0
+    training = [part * estimate_seconds(config, known) for config, part in left]
+    compiled = {config.shape for config, _ in timed}
+    compiled |= {config.shape for config, part in left if part < 1}
+    compiling = COMPILE_SECONDS * len({config.shape for config, _ in left} - compiled)
+    return max(max(training), (compiling + sum(training)) / max(1, min(workers, len(left))))
 
 
 def rates(timed: Iterable[tuple[RunConfig, float]]) -> dict[float, float]:

@@ -32,15 +32,7 @@ def sample(
     Raises:
       ValueError: there is no prompt, or an option makes no sense.
     """
-    if not len(prompt):
-        raise ValueError(
-            "the prompt is empty: the model tells what follows a text and needs one token of it at "
-            "least, such as a line break (--prompt $'\\n')"
-        )
-    if not (temperature >= 0 and np.isfinite(temperature)):
-        raise ValueError(f"temperature={temperature:g}: take 0 (the likeliest token) or above")
-    if top_k < 0 or n_tokens < 0:
-        raise ValueError(f"top_k={top_k}, tokens={n_tokens}: must not be negative")
+    check(prompt, n_tokens, temperature, top_k)
     L, spoken = cfg.seq_len, spoken or cfg.vocab_size
     window_1L, key = np.zeros((1, L), np.int32), jax.random.key(seed)
     seen = np.asarray(prompt)[-L:]
@@ -54,6 +46,19 @@ def sample(
             np.float32(temperature),
         )  # fmt: skip
         yield int(drawn)
+
+
+def check(prompt: np.ndarray, n_tokens: int, temperature: float, top_k: int) -> None:
+    """Refuse what `sample` would, before any work is done."""
+    if not len(prompt):
+        raise ValueError(
+            "the prompt is empty: the model tells what follows a text and needs one token of it at "
+            "least, such as a line break (--prompt $'\\n')"
+        )
+    if not (temperature >= 0 and np.isfinite(temperature)):
+        raise ValueError(f"temperature={temperature:g}: take 0 (the likeliest token) or above")
+    if top_k < 0 or n_tokens < 0:
+        raise ValueError(f"top_k={top_k}, tokens={n_tokens}: must not be negative")
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))

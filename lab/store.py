@@ -74,6 +74,12 @@ class Store:
     patience: float = PATIENCE
     seen: dict[Path, tuple[Any, float]] = field(default_factory=dict)  # foreign claims, first seen
 
+    def __repr__(self) -> str:
+        made = Path(self.root).is_dir()
+        folders = sum(1 for _ in Path(self.root).glob("*/config.json")) if made else 0
+        return f"Store({str(self.root)!r}: {folders} runs begun)" if made else (
+            f"Store({str(self.root)!r}: not made yet)")  # fmt: skip
+
     def folder(self, run_id: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{12}", run_id):
             raise StoreError(f"{run_id!r} is no run id: 12 hex digits")

@@ -8,13 +8,15 @@ from typing import Annotated
 
 import tyro
 
+from lab import contents
 from lab.store import Store
 
 RunId = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN_ID",
     help="of a finished run of the store, or its first digits")]  # fmt: skip
-File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
+File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE",
+    help="that is to be packed or unpacked")]  # fmt: skip
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
-Output = Annotated[Path | None, tyro.conf.arg(aliases=["-o"])]
+Output = Annotated[Path | None, tyro.conf.arg(aliases=["-o"], metavar="FILE")]
 
 
 def sample(
@@ -30,10 +32,16 @@ def sample(
       top_k: draw from the k likeliest tokens only; 0 means from all.
       seed: of the draw; the same seed gives the same text on the same machine.
     """
+    if not prompt:
+        raise ValueError(
+            "the prompt is empty: the model tells what follows a text and needs one token of it at "
+            "least, such as a line break (--prompt $'\\n')"
+        )
+    run, tokenizer = opened(store, run_id)
     from lab import sample as sampling
 
-    run, tokenizer = opened(store, run_id)
     ids, cfg = sampling.encode(tokenizer, prompt), run.config.model
+    sampling.check(ids, tokens, temperature, top_k)
     unseen = max(0, len(ids) - cfg.seq_len)
     print(
         described(run) + (f"; the first {unseen} of the prompt's {len(ids)} tokens are out of its "
@@ -59,10 +67,12 @@ def compress(
       unverified: do not unpack it again to see that it comes back, which takes about as many times
         as long as the context has tokens.
     """
+    text, output = content(file), new_file(output or file.with_name(file.name + ".lab"))
+    if not text:
+        raise ValueError(f"{file} is empty: there is nothing to pack")
+    run, tokenizer = opened(store, run_id)
     from lab import compress as packing
 
-    text, (run, tokenizer) = file.read_bytes(), opened(store, run_id)
-    output = new_file(output or file.with_name(file.name + ".lab"))
     began = time.monotonic()
     packed = packing.compress(run, tokenizer, text)
     spent = time.monotonic() - began
@@ -80,7 +90,7 @@ def compress(
              len(packed) + packing.weight_bytes(run), **packing.others(text)}  # fmt: skip
     print(f"{'':<42}{'bytes':>12} {'bits/byte':>10}\n{file.name:<42}{len(text):>12,}")
     for name, size in sizes.items():
-        print(f"{name:<42}{size:>12,} {8 * size / max(1, len(text)):>10.3f}")
+        print(f"{name:<42}{size:>12,} {8 * size / len(text):>10.3f}")
     return 0
 
 
@@ -90,12 +100,12 @@ def decompress(file: File, /, *, output: Output = None, store: Folder = Path("ru
     Args:
       output: where to; default FILE without its .lab.
     """
-    from lab import compress as packing
-
-    packed = file.read_bytes()
+    packed = content(file)
     if output is None and file.suffix != ".lab":
         raise ValueError(f"{file} does not end in .lab: name the output with -o")
     output = new_file(output or file.with_suffix(""))
+    from lab import compress as packing
+
     try:
         header, _ = packing.read_header(packed)
         run, tokenizer = opened(store, header.run_id)
@@ -108,11 +118,18 @@ def decompress(file: File, /, *, output: Output = None, store: Folder = Path("ru
 
 
 def opened(store: Path, run_id: str):
-    """A finished run with its weights, and its tokenizer."""
+    """A finished run with its weights, and its tokenizer; a slip in its name is told at once."""
+    contents.find(Store(store), run_id)
     from lab import weights
 
     run = weights.trained(Store(store), run_id)
     return run, run.corpus().tokenizer
+
+
+def content(file: Path) -> bytes:
+    if not file.is_file():
+        raise ValueError(f"{file}: {'a folder' if file.is_dir() else 'no such file'}; name a file")
+    return file.read_bytes()
 
 
 def described(run) -> str:

@@ -42,15 +42,17 @@ class Place:
 
 
 def verify(
-    config: RunConfig, first: Place, thens: Sequence[Place], tell: Callable[[str], None]
-) -> bool:
+    config: RunConfig, first: Place, thens: Sequence[Place], tell: Callable[[str], None],
+    folder: Path | None = None,
+) -> bool:  # fmt: skip
     """Train, kill, resume in each of `thens` and compare; True when all agree with the run left
-    alone. The scratch stores are kept if not.
+    alone. The scratch stores are made in `folder`, by default the system's for temporary files, and
+    kept if not.
 
     Raises:
       RuntimeError: a worker failed, or the run ended before it could be killed.
     """
-    root = Path(tempfile.mkdtemp(prefix="lab-verify-resume-"))
+    root = Path(tempfile.mkdtemp(prefix="lab-verify-resume-", dir=folder)).resolve()
     alone, killed = Store(root / "alone"), Store(root / "killed")
     for store in (alone, killed):
         store.prepare()

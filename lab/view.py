@@ -15,7 +15,7 @@ from rich.text import Text
 from lab import counts
 from lab.config import RunConfig
 from lab.failures import trained_as
-from lab.grid import estimate_seconds, rates
+from lab.grid import seconds_left
 from lab.store import Store
 
 FINISHED = ("done", "diverged", "failed", "unreadable")  # nothing more happens to these
@@ -34,13 +34,6 @@ def duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
-
-
-def timed_runs(store: Store, configs: Sequence[RunConfig]) -> list[tuple[RunConfig, float]]:
-    """Finished runs, as they were trained, with the seconds they took."""
-    found = ((config, *store.found(config.run_id)) for config in configs)
-    return [(as_trained(config, record), record["seconds"]) for config, status, record in found
-            if status == "done" and record.get("seconds")]  # fmt: skip
 
 
 def as_trained(config: RunConfig, record: dict[str, Any]) -> RunConfig:
@@ -97,7 +90,8 @@ class View:
                 self.status.pop(asked.run_id, None)
             status, record = self.store.found(run_id)
             if status == "done":
-                self.timed.append((as_trained(config, record), record.get("seconds") or 0.0))
+                if record.get("seconds"):
+                    self.timed.append((as_trained(config, record), record["seconds"]))
                 self.losses[run_id] = record["loss"]
             if not quiet and not self.live and status != self.status.get(run_id):
                 if status in FINISHED:
@@ -121,22 +115,29 @@ class View:
         first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(self.silent.values())))
         return f"  since {first} (on {names}); `lab run` takes such a run over"
 
+    @property
+    def running(self) -> int:
+        return sum(word == "running" for word in self.status.values())
+
+    @property
+    def left(self) -> list[RunConfig]:
+        """What is still to be trained."""
+        return [one for one in self.configs if self.status[one.run_id] not in FINISHED]
+
     def left_seconds(self) -> float:
-        known = rates(self.timed)
-        left = sum(
-            estimate_seconds(config, known) * (1 - self.fraction(config))
-            for config in self.configs
-            if self.status[config.run_id] not in FINISHED
-        )
-        return left / self.workers
+        parts = ((config, 1 - self.fraction(config)) for config in self.left)
+        return seconds_left(parts, self.workers, self.timed)
 
     def fraction(self, config: RunConfig) -> float:
-        """Of the updates that are the run's own, those made."""
-        if self.status[config.run_id] != "running":
-            return 0.0
-        holder, before = self.store.holder(config.run_id) or {}, config.branch_step
-        made = max(0, holder.get("step", 0) - before)
-        return made / max(1, holder.get("steps", 1) - before)
+        """Of the updates that are the run's own, those made: as its worker tells, or, where it has
+        none, as its newest checkpoint keeps."""
+        before, word = config.branch_step, self.status[config.run_id]
+        step = 0
+        if word == "running":
+            step = (self.store.holder(config.run_id) or {}).get("step", 0)
+        elif word in ("stopped", "silent"):
+            step = self.store.newest_checkpoint(config.run_id)
+        return min(1.0, max(0, step - before) / max(1, config.steps - before))
 
     def summary(self) -> str:
         count = Counter(self.status.values())

@@ -4,7 +4,6 @@ A run's last state is saved before its record is written and stays in the store:
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,9 +11,10 @@ import numpy as np
 
 from lab import model, step
 from lab.checkpoint import Checkpoints, first_line, sums
-from lab.config import RunConfig, from_json
+from lab.config import RunConfig
+from lab.contents import find
 from lab.corpora import Corpus, open_corpus
-from lab.files import StoreError, read_json, sha256
+from lab.files import StoreError, sha256
 from lab.store import Store
 
 
@@ -36,33 +36,6 @@ class Trained:
         """The prepared corpus it was trained on, exactly that one."""
         data = self.config.data
         return open_corpus(data.corpus, data.tokenizer, data.sha256)
-
-
-def find(store: Store, prefix: str) -> RunConfig:
-    """The run of the store whose id begins with `prefix`.
-
-    Raises:
-      StoreError: none or several do, or its config.json can't be believed.
-    """
-    root = Path(store.root)
-    folders = sorted(root.glob(f"{prefix}*/config.json")) if prefix.isalnum() else []
-    ids = [path.parent.name for path in folders]
-    if len(ids) != 1:
-        some = ", ".join(ids[:4] or [path.parent.name for path in root.glob("*/config.json")][:4])
-        raise StoreError(
-            f"{prefix!r} names {len(ids)} runs of the store {root}; name one by its id or "
-            f"its first digits, such as {some}"
-            if some
-            else f"the store {root} holds no runs; name another with --store"
-        )
-    path = folders[0]
-    config = from_json(read_json(path) or {}, where=str(path))
-    if config.run_id != ids[0]:
-        raise StoreError(
-            f"{path} describes run {config.run_id} and not {ids[0]}: its results belong to another "
-            "version of the lab, or the file was changed"
-        )
-    return config
 
 
 def trained(store: Store, prefix: str) -> Trained:

@@ -1,10 +1,15 @@
 """What a user sees of `python -m lab`, above all when something is wrong."""
 
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from lab import cli, grid
+from lab.store import Store
+from tests.conftest import ROOT, data_folder
 
 TINY = ROOT / "tests" / "tiny.py"
 EXPERIMENT = """
@@ -116,3 +121,122 @@ def test_an_experiment_s_size_follows_its_name(lab_command, tmp_path):
     assert "no size 'huge'; its sizes are small, large" in said
     (tmp_path / "plain.py").write_text("from tests.tiny import runs\n")
     assert "it has one size only" in lab_command("plan", "plain.py:large", code=1).stderr
+
+
+# --- in this process: what takes no training -----------------------------------------------------
+
+OWN = """
+from tests.tiny import runs
+
+def report(store, out, configs=None):
+    print("drawn at", sorted({run.optim.learning_rate for run in configs or runs()}))
+"""
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """What a command says, in an empty folder, and how it ends."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_DATA", data_folder())
+
+    def run(*arguments, code=0):
+        assert cli.main([*map(str, arguments)]) == code
+        found = capsys.readouterr()
+        return found.err if code else found.out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("optim.clip=x", "--set optim.clip='x' should be a finite number"),
+        ("optim.clip=NaN", "--set optim.clip=nan should be a finite number"),
+        ("tokens=1.5", "--set tokens=1.5 should be an integer"),
+        ("model.tied=1", "--set model.tied=1 should be true or false"),
+        ("data.corpus=5", "--set data.corpus=5 should be a text"),
+        ("optim=3", "name a field of it, such as optim.learning_rate"),
+        ("learning_rate=1", "was optim.learning_rate meant?"),
+        ("optim.learningrate=1", "was optim.learning_rate meant?"),
+        ("seed", "write it as FIELD=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_told_as_it_was_written(said, setting, words):
+    found = said("plan", TINY, "--set", setting, code=1)
+    assert words in found and "--set." not in found and len(found.splitlines()) == 1
+
+
+def test_a_report_takes_the_settings_its_runs_took_or_says_that_it_can_not(said, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    assert "drawn at [0.01]" in said("report", "own.py")
+    assert "drawn at [0.5]" in said("report", "own.py", "--set", "optim.learning_rate=0.5")
+    (tmp_path / "fixed.py").write_text(OWN.replace(", configs=None", "").replace("configs or ", ""))
+    found = said("report", "fixed.py", "--set", "optim.learning_rate=0.5", code=1)
+    assert "draws its grid as it is written" in found and "lab export" in found
+    assert not (tmp_path / "out" / "fixed").exists()
+
+
+def test_an_error_in_a_report_is_told_with_its_place(said, tmp_path):
+    (tmp_path / "broken.py").write_text(OWN.replace("print(", "{}['x'] = print(") + "    {}['y']\n")
+    assert "broken.py, line 6: KeyError: 'y'" in said("report", "broken.py", code=1)
+
+
+def test_plan_and_status_tell_the_same_time_left_compiling_included(said):
+    times = [re.search(r"about (\w+)", said(word, TINY, "--workers", 1))[1]
+             for word in ("plan", "status")]  # fmt: skip
+    assert times == [f"0m{2 * grid.COMPILE_SECONDS:02d}s"] * 2
+
+
+def test_the_time_left_counts_shapes_nobody_compiled_and_is_no_less_than_the_longest_run(config):
+    long = replace(config, tokens=100 * config.tokens)
+    rate = [(config, 10.0)]
+    assert grid.seconds_left([(config, 1.0)], 1) > grid.COMPILE_SECONDS
+    assert grid.seconds_left([(config, 0.5)], 1, rate) == pytest.approx(5)
+    assert grid.seconds_left([(config, 1.0), (long, 1.0)], 2, rate) == pytest.approx(1000)
+    wider = replace(config, model=replace(config.model, d_model=32))
+    more = grid.seconds_left([(wider, 1.0)], 1, rate) - grid.price([wider], 1, rate).seconds
+    assert more == pytest.approx(grid.COMPILE_SECONDS)
+    assert grid.seconds_left([], 2) == 0
+
+
+def test_a_plan_shows_budgets_only_where_runs_have_them(said, tmp_path):
+    assert "budget" in said("plan", TINY)
+    (tmp_path / "plain.py").write_text(EXPERIMENT.format(tokens=640))
+    assert "budget" not in said("plan", "plain.py") and "FLOPs" in said("plan", "plain.py")
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "run", "export", "report"])
+def test_a_store_that_is_a_file_is_refused(said, tmp_path, command):
+    (tmp_path / "afile").write_text("x")
+    assert "afile is a file; name a folder" in said(command, TINY, "--store", "afile", code=1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compress", "abc", "nofile"], "nofile: no such file"),
+        (["compress", "abc", "."], "a folder"),
+        (["compress", "abc", "empty"], "nothing to pack"),
+        (["decompress", "nofile.lab"], "nofile.lab: no such file"),
+        (["sample", "abc", "--prompt", ""], "the prompt is empty"),
+        (["sample", "abc", "--prompt", "x"], "the store runs holds no runs"),
+        (["plan", "."], "no such module"),
+        (["export", TINY, "-o", "/proc/x/y.csv"], "/proc/x: no such file or directory"),
+    ],
+)
+def test_a_slip_is_told_in_words_before_any_work(said, tmp_path, arguments, words):
+    (tmp_path / "empty").touch()
+    found = said(*arguments, code=1)
+    assert words in found and "Errno" not in found and len(found.splitlines()) == 1
+
+
+def test_an_experiment_of_nearly_this_name_is_offered(said, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert "was experiments.quickstart meant?" in said("plan", "experiments.quickstrat", code=1)
+
+
+def test_a_store_shows_what_it_is(tmp_path):
+    assert repr(Store(tmp_path / "x")) == f"Store('{tmp_path / 'x'}': not made yet)"
+    (tmp_path / "abc").mkdir()
+    Path(tmp_path / "abc" / "config.json").touch()
+    assert str(Store(tmp_path)) == f"Store('{tmp_path}': 1 runs begun)"

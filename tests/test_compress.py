@@ -209,7 +209,7 @@ def test_a_text_is_written_on_by_the_command(sheep, lab):
         (("sample", "RUN", "--prompt", ""), "the prompt is empty"),
         (("sample", "0123", "--prompt", "a"), "names 0 runs"),
         (("sample", "../x", "--prompt", "a"), "names 0 runs"),
-        (("compress", "RUN", "wolves.txt"), "No such file"),
+        (("compress", "RUN", "wolves.txt"), "no such file"),
         (("compress", "RUN", "here.txt", "-o", "here.txt"), "is there already"),
         (("decompress", "here.txt"), "does not end in .lab"),
         (("decompress", "here.txt", "-o", "x"), "here.txt: it was not made by `lab compress`"),

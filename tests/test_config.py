@@ -15,9 +15,9 @@ from lab.config import (
     OptimConfig,
     RunConfig,
     from_json,
-    override,
     to_json,
 )
+from lab.settings import override
 
 SHA = "ab" * 32
 MODEL = {"d_model": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "seq_len": 64}
@@ -118,7 +118,7 @@ def test_a_batch_that_is_no_whole_number_of_sequences_is_refused():
     ("change", "words"),
     [
         (lambda tree: tree | {"tokns": 5}, "unknown field 'tokns'"),
-        (lambda tree: tree | {"tokens": "many"}, "tokens='many' should be a int"),
+        (lambda tree: tree | {"tokens": "many"}, "tokens='many' should be an integer"),
         (lambda tree: {k: v for k, v in tree.items() if k != "data"}, "'data' is missing"),
         (lambda tree: tree | {"model": tree["model"] | {"depth": 2}}, "unknown field 'depth'"),
         (lambda tree: [tree], "expected an object"),

@@ -326,10 +326,51 @@ def test_a_report_without_runs_takes_the_committed_table_or_says_what_to_do(
 ):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     with pytest.raises(ValueError, match=r"python -m lab run experiments\.mine:smoke"):
-        tables.table_of("mine-smoke", Store(tmp_path / "runs"), [config], tmp_path / "out")
+        tables.table_of("mine-smoke", Store(tmp_path / "runs"), lambda: [config], tmp_path / "out")
     (tmp_path / "mine.csv").write_text("params,tokens,loss\n")
-    path = tables.table_of("mine", Store(tmp_path / "runs"), [config], tmp_path / "out")
+    path = tables.table_of("mine", Store(tmp_path / "runs"), lambda: [config], tmp_path / "out")
     assert path.read_text().startswith("params") and "as committed" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="none of its runs as --set changes them"):
+        tables.table_of("mine", Store(tmp_path / "runs"), [config], tmp_path / "out", changed=True)
+
+
+def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(
+    tmp_path, monkeypatch, config
+):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    (tmp_path / "mine.csv").write_text("params,tokens,loss\n")
+    store, asked = Store(tmp_path / "runs"), []
+    runs = lambda: asked.append(1) or [config]  # noqa: E731
+    tables.table_of("mine", store, runs, tmp_path / "out", ["linux-6.1", config.data.corpus])
+    assert not asked
+    store.claim(config).release()
+    tables.table_of("mine", store, runs, tmp_path / "out", ["linux-6.1"])
+    assert not asked, "another corpus"
+    tables.table_of("mine", store, runs, tmp_path / "out", ["linux-6.1", config.data.corpus])
+    assert len(asked) == 1
+    (store.folder(config.run_id) / "config.json").write_text("{")
+    tables.table_of("mine", store, runs, tmp_path / "out", ["linux-6.1"])
+    assert len(asked) == 2, "what can't be read may have learned from it"
+
+
+@pytest.mark.parametrize(
+    ("experiment", "drawn"),
+    [(quickstart, "report.html"), (chinchilla2022, "envelope.png"), (porian2024, "walk.png"),
+     (rates, "runs.csv"), (transfer, "batches.png")],
+    ids=lambda found: getattr(found, "__name__", ""),
+)  # fmt: skip
+def test_a_committed_table_is_reported_without_store_corpus_or_network(
+    experiment, drawn, tmp_path, monkeypatch
+):
+    def refuse(*_, **__):
+        raise AssertionError("a corpus was prepared")
+
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(corpora, "prepare", refuse)
+    monkeypatch.setattr(corpora, "prepare_first", refuse)
+    (tmp_path / "out").mkdir()
+    experiment.report(Store(tmp_path / "runs"), tmp_path / "out")
+    assert (tmp_path / "out" / drawn).exists() and not (tmp_path / "data").exists()
 
 
 def test_the_coordinate_check_is_drawn(tmp_path):

@@ -13,11 +13,11 @@ LAB = [
     "config", "schedule", "parameterization", "tokens", "grammars", "languages", "texts",
     "downloads", "corpora", "data",
     "ops", "recurrent", "model", "counts", "trunk", "step", "parallel", "grid", "files", "records",
-    "checkpoint", "store", "failures", "lineage", "export", "peak", "begin", "train", "pack",
-    "pack_size", "weights", "sample", "positions", "noise", "coder", "compress",
+    "checkpoint", "store", "contents", "failures", "lineage", "export", "peak", "begin", "train",
+    "pack", "pack_size", "weights", "sample", "positions", "noise", "coder", "compress",
     "launch.attempt", "launch.packs", "launch.worker", "launch.order", "launch.local",
-    "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "bench", "data_cli",
-    "text_cli", "cli",
+    "launch.slurm", "launch.ray", "launch.launchers", "verify", "view", "plans", "troubles",
+    "settings", "experiment", "bench", "data_cli", "text_cli", "cli",
     "__main__",
 ]  # fmt: skip
 ANALYSIS = [

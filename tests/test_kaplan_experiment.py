@@ -113,4 +113,4 @@ def test_runs_of_two_parts_stand_in_both(planted, tmp_path):
     shared = set(lengths.column("run_id")) & set(sizes.column("run_id"))
     assert len(shared) == 1
     with pytest.raises(ValueError, match="train them with"):
-        kaplan2020.tables.table_of("none", Store(tmp_path), planted[1], tmp_path / "out")
+        kaplan2020.tables.table_of("none", Store(tmp_path), lambda: planted[1], tmp_path / "out")

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import corpora, data, model, positions, sample, weights
+from lab import contents, corpora, data, model, positions, sample, weights
 from lab.files import StoreError
 from lab.store import Store
 from lab.tokens import Bpe, Bytes, Chars, Symbols
@@ -143,9 +143,9 @@ def test_the_error_of_a_position_s_loss_is_that_of_a_mean_over_windows(store, co
 
 def test_weights_that_are_not_there_are_told_in_a_line(store, config, tmp_path):
     with pytest.raises(StoreError, match="names 0 runs"):
-        weights.find(store, "ffffffff")
+        contents.find(store, "ffffffff")
     with pytest.raises(StoreError, match="holds no runs"):
-        weights.find(Store(tmp_path), "ab")
+        contents.find(Store(tmp_path), "ab")
     other = Store(tmp_path / "runs")
     other.claim(config)
     with pytest.raises(StoreError, match="is running, and only a run that is done"):

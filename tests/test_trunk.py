@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis import table
-from lab import cli, corpora, counts, export, grid, lineage, trunk
+from lab import corpora, counts, experiment, export, grid, lineage, troubles, trunk
 from lab.checkpoint import Checkpoints, as_dict
 from lab.config import OptimConfig, from_json, to_json
 from lab.launch import worker
@@ -183,7 +183,7 @@ def test_another_runs_trunk_and_one_that_nobody_trains_are_refused(config, tmp_p
 
 
 def test_a_field_set_for_every_run_moves_the_trunks_too(config):
-    changed = cli.replanned([*joined(config), config], ["optim.learning_rate=0.02"])
+    changed = experiment.replanned([*joined(config), config], ["optim.learning_rate=0.02"])
     found = grid.unique(changed)
     expected = [*joined(change(config), steps=(120, 180)), config]
     assert len(found) == len(expected) and {c.optim.learning_rate for c in found} == {0.02}
@@ -376,7 +376,7 @@ def test_a_trunk_that_fails_fails_its_branches_and_says_so(
     assert failure["kind"] == "trunk"
     assert "which failed (error: ValueError: broken on purpose)" in failure["error"]
     monkeypatch.setattr(attempt, "corpus_of", right)
-    cli.retry_failed(store, configs)
+    troubles.forget_failures(store, configs)
     monkeypatch.undo()
     assert [store.status(c.run_id) for c in configs] == ["done", "stopped", "done", "stopped"]
 
