@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import figures_kaplan, kaplan2020, tables
-from lab import compress, counts, grid, weights
+from experiments import chinchilla2022, figures_kaplan, kaplan2020, tables
+from lab import compress, contents, counts, grid, weights
 from lab.config import RunConfig
 from lab.corpora import Corpus
 from lab.failures import trained_as
@@ -114,30 +114,34 @@ def pack(run: weights.Trained, corpus: Corpus, again: int) -> dict:
     return dict(zip(COLUMNS, values, strict=True)) | compress.others(text) | at
 
 
-def write(store: Store, configs: list[RunConfig], size: str, path: Path, kept: Path) -> None:
+def write(store: Store, size: str, path: Path, kept: Path) -> None:
     """A row a run, with the others' sizes of the same text. What `path` or the committed table
-    hold is not made again; a run without weights is left out, and said."""
+    hold is not made again; a run without weights is left out, and said.
+
+    Raises:
+      ValueError: nothing is known of any run.
+    """
     known = {line["run_id"]: line for each in (kept, path) for line in read(each)}
-    lines = []
-    for config in configs:
+    corpora = chinchilla2022.SIZES[kaplan2020.SIZES[size].text].corpora
+    for config in runs(size) if contents.learned_from(store, corpora) else []:
         run_id = trained_as(store, config).run_id
-        if run_id not in known:
-            try:
-                run, began = weights.trained(store, run_id), time.monotonic()
-                known[run_id] = pack(run, run.corpus(), SIZES[size])
-            except StoreError as error:
-                print(f"left out: {error}", file=sys.stderr)
-                continue
-            print(f"{grid.describe_model(config.model)}: packed, and {SIZES[size]:,} bytes "
-                  f"unpacked, in {time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
-        lines.append(known[run_id])
-    if not lines:
+        if run_id in known:
+            continue
+        try:
+            run, began = weights.trained(store, run_id), time.monotonic()
+            known[run_id] = pack(run, run.corpus(), SIZES[size])
+        except StoreError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        print(f"{grid.describe_model(config.model)}: packed, and {SIZES[size]:,} bytes "
+              f"unpacked, in {time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
+    if not known:
         raise ValueError(f"{store.root} holds no finished run of this experiment with its weights, "
                          f"and there is no {kept}")  # fmt: skip
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, list(next(iter(known.values()))), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(known.values())
 
 
 def read(path: Path) -> list[dict]:
@@ -163,7 +167,7 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     """compression.csv, compression.png, and what they say."""
     out.mkdir(parents=True, exist_ok=True)
     name = "compression" if size == "laptop" else f"compression-{size}"
-    write(store, runs(size), size, out / "compression.csv", tables.kept(name))
+    write(store, size, out / "compression.csv", tables.kept(name))
     found = packed_of(out / "compression.csv")
     print("\n".join(found.said))
     figures_kaplan.compression(found).savefig(out / "compression.png")

@@ -18,6 +18,7 @@ that, on the smallest pair in shorter runs, show what the choice costs either ki
 import csv
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ from analysis import table
 from experiments import figures_kaplan, quickstart, tables
 from lab import corpora, counts, grid, positions, weights
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.failures import trained_as
 from lab.files import StoreError
 from lab.store import Store
 
@@ -202,37 +202,37 @@ def told(path: Path, name: str, found: list[Use]) -> list[str]:
     return lines + [said(pair) for pair in paired(found)]
 
 
-def write_blocks(store: Store, configs: list[RunConfig], path: Path) -> None:
-    """Of each finished run whose weights are here, its loss by block and octave; the committed
-    table where there is none."""
-    lines = []
-    for config in configs:
-        try:
-            run = weights.trained(store, trained_as(store, config).run_id)
-        except StoreError as error:
-            print(f"left out: {error}", file=sys.stderr)
-            continue
-        nats_WL, mask_WL = positions.of_windows(config.model, run.params, run.corpus().held_out)
-        names = [f"seen_{end}" for end in octaves(config.model.seq_len)]
-        for block, nats in enumerate(by_block(nats_WL, mask_WL)):
-            values = dict(zip(names, (f"{value:.6f}" for value in nats), strict=True))
-            lines.append({"run_id": run.config.run_id, "block": block} | values)
-    if not lines:
-        path.write_bytes(tables.kept("context-blocks").read_bytes())
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(lines[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(lines)
+def write_blocks(store: Store, rows: table.Runs, path: Path, kept: Path) -> None:
+    """The loss of each of a table's runs by block and octave: as committed, else by its weights. A
+    run that has neither is left out, and said."""
+    known = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    lines = known[:1]
+    for run_id in rows.column("run_id"):
+        mine = [line for line in known if line.startswith(f"{run_id},")]
+        lines += mine or measured(store, run_id, lines)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def measured(store: Store, run_id: str, header: list[str]) -> list[str]:
+    try:
+        run = weights.trained(store, run_id)
+        corpus = run.corpus()
+    except (StoreError, corpora.CorpusError) as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return []
+    nats_WL, mask_WL = positions.of_windows(run.config.model, run.params, corpus.held_out)
+    names = ["run_id", "block", *(f"seen_{end}" for end in octaves(run.config.model.seq_len))]
+    blocks = enumerate(by_block(nats_WL, mask_WL))
+    lines = [",".join([run_id, str(at), *(f"{nats:.6f}" for nats in row)]) for at, row in blocks]
+    return lines if header else [",".join(names), *lines]
 
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, curves.csv, blocks.csv (loss by tokens seen), context.png, and what they say."""
     name = "context" if size == "laptop" else f"context-{size}"
-    of = parts(size)
-    path = tables.table_of(name, store, of, out)
-    write_blocks(store, of["pairs"], out / "blocks.csv")
-    rows = table.read(path, where=f"experiment == '{name}:pairs'")
+    path = tables.table_of(name, store, partial(parts, size), out, SIZES[size].corpora)
+    rows = table.read(path, where=f"experiment == '{name}:pairs'").usable()
+    write_blocks(store, rows, out / "blocks.csv", tables.kept(f"{name}-blocks"))
     found = uses(rows, out / "blocks.csv")
     print("\n".join(told(path, name, found)))
     figures_kaplan.context(found, paired(found)).savefig(out / "context.png")

@@ -28,7 +28,7 @@ from analysis import fit, isoflop, table, uncertainty
 from analysis.laws import PowerLaw
 from experiments import chinchilla2022, kaplan_curves, quickstart, tables
 from experiments import figures_kaplan as figures
-from lab import contents, counts, grid
+from lab import counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.store import Store
 
@@ -213,9 +213,8 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     needed = kaplan_curves.efficiency(rows["sizes"], curves)
     along = kaplan_curves.along_curves(rows["sizes"], curves)
     shaped, batched = shapes(rows["shapes"]), kaplan_curves.batches(rows["batches"], curves)
-    noise = kaplan_curves.noise_of(kept := tables.kept(f"{name}-noise"))
-    if contents.learned_from(store, corpora):
-        noise = kaplan_curves.measured(store, parts(size), out / "noise.csv", kept)
+    kept = tables.kept(f"{name}-noise")
+    noise = kaplan_curves.measured(store, rows, out / "noise.csv", kept)
     print("\n".join([*(law.said for law in laws), kaplan_curves.said_of(along), *needed.said]))
     print("\n".join([*shaped.said, *(one.said for one in batched), noise.said]))
     figures.powers(laws).savefig(out / "powers.png")

@@ -12,8 +12,6 @@ from analysis import fit, table, uncertainty
 from analysis.curves import akima
 from analysis.laws import BatchSteps, KaplanSteps
 from lab import counts, noise, weights
-from lab.config import RunConfig
-from lab.failures import trained_as
 from lab.files import StoreError
 from lab.store import Store
 
@@ -174,21 +172,19 @@ class Noise:
         return "gradient noise scale: " + ", ".join(said)
 
 
-def measured(store: Store, parts: dict[str, list[RunConfig]], path: Path, kept: Path) -> Noise:
-    """Noise scales of all finished runs but the shapes', into `path`. What stands there, or in the
-    `kept` table, is not measured again; a run without weights is left out, and said."""
+def measured(store: Store, rows: dict[str, table.Runs], path: Path, kept: Path) -> Noise:
+    """Noise scales of a table's runs, by part, but for the shapes', into `path`. What stands there,
+    or in the `kept` table, is not measured again; a run without weights is left out, and said."""
     known = {line["run_id"]: line for each in (kept, path) for line in read(each)}
-    wanted = {run.run_id: (part, run) for part in parts if part != "shapes" for run in parts[part]}
-    lines = []
-    for part, config in wanted.values():
-        run_id = trained_as(store, config).run_id
-        if run_id not in known and store.record(run_id):
+    part_of = {run_id: part for part in rows if part != "shapes"
+               for run_id in rows[part].column("run_id")}  # fmt: skip
+    for run_id, part in part_of.items():
+        if run_id not in known:
             known[run_id] = of_run(store, run_id, part)
-        lines += [known[run_id]] if known.get(run_id) else []
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, NOISE, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(lines)
+        writer.writerows(known[run_id] for run_id in part_of if known[run_id])
     return noise_of(path)
 
 
