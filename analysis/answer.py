@@ -68,7 +68,12 @@ def answer(
     """
     runs = fitted.runs
     sensible(asked, plans[0])
-    notes = [*parts.pop("notes", []), *reach(fitted, plans[0]), *degenerate(fitted, laws)]
+    notes = [
+        *parts.pop("notes", []),
+        *reach(fitted, plans[0]),
+        *runs.cautions,
+        *degenerate(fitted, laws),
+    ]
     return Answer(
         question=question,
         asked=asked,

@@ -219,7 +219,12 @@ def isoflop_caption(iso: Isoflop, front: Frontier | None) -> str:
         text += f". params ∝ FLOPs^a with a = {front.params_exponent}. Status {front.status}: "
         text += f"{front.message}. Cost: {front.cost}"
         text += bias_words(front)
-    return text + "."
+    return text + "." + careful(iso.runs.cautions)
+
+
+def careful(cautions: Sequence[str]) -> str:
+    """What looks wrong in the table, for the end of a caption; "" where nothing does."""
+    return "".join(f" CAUTION: {caution}." for caution in cautions)
 
 
 def bias_words(front: Frontier) -> str:
@@ -321,7 +326,8 @@ def frontier_caption(fronts: Sequence[Frontier]) -> str:
     if any(s == "edge" for f in shown for s in f.point_status):
         text += ". Crosses: minima at an edge, not used"
     text += "".join(bias_words(f) for f in fronts)
-    return text + ". Bands and bars: 95 %."
+    said = dict.fromkeys(caution for front in fronts for caution in front.cautions)
+    return text + ". Bands and bars: 95 %." + careful(list(said))
 
 
 @styled
@@ -419,4 +425,4 @@ def law_caption(fitted: Fit) -> str:
         if low is not None and name not in fitted.fixed:
             ends.append(f"{name} ({low:.4g}, {high:.4g})")
     text += f". 95 %: {', '.join(ends)}" if ends else ""
-    return text + f". Status {fitted.status}: {fitted.message}."
+    return text + f". Status {fitted.status}: {fitted.message}." + careful(fitted.runs.cautions)

@@ -66,4 +66,5 @@ def envelope(found: Envelope, front: Frontier):
 def caption(found: Envelope, front: Frontier) -> str:
     text = f"{front.method}: {len(found.curves)} runs of {found.sizes} sizes. Status "
     text += f"{front.status}: {front.message}. Cost: {front.cost}."
-    return text + (" Band: 95 %, runs drawn with replacement." if found.draws is not None else "")
+    text += " Band: 95 %, runs drawn with replacement." if found.draws is not None else ""
+    return text + figures.careful(front.cautions)

@@ -118,6 +118,7 @@ def as_json(found: frontier.Frontier, at: list[float] | None = None) -> dict:
         "status": found.status,
         "message": found.message,
         "bias_check": bias_json(found, at),
+        "cautions": found.cautions,
     }
 
 
