@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis import decide
+from analysis import audit_forecast, decide
 from analysis.band import Band
 from analysis.cost import Cost
 from analysis.decide import Plan
@@ -72,6 +72,7 @@ def answer(
         *parts.pop("notes", []),
         *reach(fitted, plans[0]),
         *runs.cautions,
+        *filter(None, [audit_forecast.caution(fitted)]),
         *degenerate(fitted, laws),
     ]
     return Answer(

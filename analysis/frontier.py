@@ -294,15 +294,22 @@ def compare(a: Band, b: Band) -> str:
 
 
 def agreement(fronts: Sequence[Frontier]) -> list[str]:
-    """`agree` of every pair; of three and more, first how many pairs agree."""
+    """`agree` of two frontiers; of three and more, how many pairs agree, which those are where not
+    all do the same, and the exponents, each said once."""
     pairs = list(combinations(fronts, 2))
-    said = [agree(*pair) for pair in pairs]
-    if len(pairs) > 1:
-        words = [verdict(*pair) for pair in pairs]
-        counts = ((word, words.count(key)) for key, word in VERDICTS.items())
-        parts = ", ".join(f"{count} {word}" for word, count in counts if count)
-        said.insert(0, f"{len(pairs)} pairs of methods: {parts}.")
-    return said
+    if len(pairs) < 2:
+        return [agree(*pair) for pair in pairs]
+    words = [verdict(*pair) for pair in pairs]
+    kinds = [key for key in VERDICTS if key in words]
+    counts = ", ".join(f"{words.count(key)} {VERDICTS[key]}" for key in kinds)
+    said = [f"{len(pairs)} pairs of methods: {counts}."]
+    for key in kinds if len(kinds) > 1 else ():
+        named = "; ".join(f"{one.method} with {other.method}"
+                          for (one, other), word in zip(pairs, words, strict=True)
+                          if word == key)  # fmt: skip
+        said.append(f"{VERDICTS[key][0].upper()}{VERDICTS[key][1:]}: {named}.")
+    exponents = ", ".join(f"{front.params_exponent} by {front.method}" for front in fronts)
+    return [*said, f"params ∝ FLOPs^a: a = {exponents}."]
 
 
 VERDICTS = {
