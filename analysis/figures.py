@@ -228,7 +228,7 @@ def sunk(iso: Isoflop) -> str:
     if not kept:
         return ""
     return (
-        f"; noise draws a minimum down, here by about {100 * np.mean(kept):.1g} % of loss: it is "
+        f"; noise draws a minimum down, here by about {100 * np.mean(kept):.2g} % of loss: it is "
         "drawn where it was seen, and the loss's intervals are moved up"
     )
 
