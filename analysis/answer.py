@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis import decide
+from analysis import audit_forecast, decide
 from analysis.band import Band
 from analysis.cost import Cost
 from analysis.decide import Plan
@@ -68,7 +68,13 @@ def answer(
     """
     runs = fitted.runs
     sensible(asked, plans[0])
-    notes = [*parts.pop("notes", []), *reach(fitted, plans[0]), *degenerate(fitted, laws)]
+    notes = [
+        *parts.pop("notes", []),
+        *reach(fitted, plans[0]),
+        *runs.cautions,
+        *filter(None, [audit_forecast.caution(fitted)]),
+        *degenerate(fitted, laws),
+    ]
     return Answer(
         question=question,
         asked=asked,

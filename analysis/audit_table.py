@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from analysis import mixtures
 from analysis.findings import Finding, graded
 from analysis.isoflop import identity
 from analysis.laws import Array, Chinchilla
@@ -10,13 +11,6 @@ from analysis.table import Runs
 from analysis.verdict import degenerate
 
 SAME = 0.03  # ln distance within which two scales are one level
-# a loss means something else when one of these differs; the recipe only may
-KINDS = ("corpus dataset data data_sha256 subset split tokenizer vocab_size vocab seq_len "
-         "sequence_length context_length loss_kind").split()  # fmt: skip
-RECIPE = ("experiment schedule lr_schedule optimizer parameterization norm position activation "
-          "tied dtype kind architecture").split()  # fmt: skip
-TUNED = "learning_rate lr peak_lr max_lr weight_decay batch_tokens batch_size".split()
-CURVES = ("run_id", "run", "run_name", "curve_id")
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again
 COUNTINGS = {1 / 2: "multiply-adds counted once", 1 / 3: "the forward pass alone",
              1 / 6: "multiply-adds of the forward pass alone",
@@ -177,47 +171,22 @@ def conventions(used: Runs) -> Finding:
 
 
 def mixed(used: Runs) -> Finding:
-    """mixed: columns in which a table should not vary, as its losses then mean different things."""
-
-    def varied(names) -> dict[str, int]:
-        found = {name: used.columns[name] for name in names if name in used.columns}
-        kinds = {name: {str(value) for value in column.tolist()} - {"", "nan"}
-                 for name, column in found.items()}  # fmt: skip
-        return {name: len(values) for name, values in kinds.items() if len(values) > 1}
-
-    kinds, recipe = varied(KINDS), varied(RECIPE)
-    numbers = {**kinds, **recipe}
-    many = ", ".join(f"{count} values of {name}" for name, count in numbers.items())
-    if kinds:
-        first = max(numbers, key=numbers.get)
-        text = (f"The runs hold {many}. Losses on different text, tokens or context are not points "
-                f"of one law; fit each alone: --by {first}, or --where.")  # fmt: skip
-        return Finding("mixed", "warn", text, numbers)
-    if several := rivals(used):
-        name, cells = max(several.items(), key=lambda item: item[1])
-        numbers |= {f"cells_of_several_{name}": cells}
-        text = (f"{cells} cells of equal params and tokens hold several values of {name}. The law "
-                "is of the best loss a cell can reach: keep the best run of each, or one value "
-                "(--where).")  # fmt: skip
-        return Finding("mixed", "warn", text, numbers)
-    if recipe:
-        first = max(recipe, key=recipe.get)
-        text = (f"The runs hold {many}. Fit each alone (--by {first}) and see that the exponents "
-                "stay.")  # fmt: skip
-        return Finding("mixed", "note", text, numbers)
-    return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", {})
-
-
-def rivals(used: Runs) -> dict[str, int]:
-    """How many cells of equal params and tokens hold several values of a tuned setting."""
-    found = {}
-    for name in TUNED:
-        if name in used.columns:
-            cells: dict[tuple, set] = {}
-            for *cell, value in zip(used.params, used.tokens, used.columns[name], strict=True):
-                cells.setdefault(tuple(cell), set()).add(value)
-            found[name] = sum(len(values) > 1 for values in cells.values())
-    return {name: count for name, count in found.items() if count}
+    """mixed: columns in which a table should not vary, as its losses then mean different things;
+    and rows beside the grid."""
+    columns, roles = used.columns, used.roles
+    kinds = mixtures.varied((*mixtures.TEXT, *mixtures.CONTEXT), columns, roles)
+    recipe = mixtures.varied(mixtures.RECIPE, columns, roles)
+    outside, of_outside = mixtures.without_budget(columns, roles)
+    several = mixtures.rivals(columns, roles)
+    numbers = {name: len(values) for name, values in (kinds | recipe).items()}
+    numbers |= {"without_budget": int(outside.sum())} if of_outside else {}
+    numbers |= {f"cells_of_several_{name}": cells for name, cells in several.items()}
+    said = [sentence(f"{line}.") for line in mixtures.cautions(columns, roles)]
+    if not said:
+        return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe",
+                       numbers)  # fmt: skip
+    severity = "warn" if kinds or of_outside or several else "note"
+    return Finding("mixed", severity, " ".join(said), numbers)
 
 
 def repeated(used: Runs) -> Finding:
@@ -242,7 +211,7 @@ def repeated(used: Runs) -> Finding:
 
 def curves(used: Runs) -> Finding:
     """mid-curve: several rows of one run at different tokens are one curve, not several runs."""
-    name = next((name for name in CURVES if name in used.columns), None)
+    name = next((name for name in mixtures.IDS if name in used.columns), None)
     if name == "run" and all(str(value).isdecimal() for value in used.columns[name]):
         name = None  # 0, 1, 2, ... is as likely the number of a repeat
     if name is None:

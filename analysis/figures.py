@@ -212,14 +212,30 @@ def isoflop_caption(iso: Isoflop, front: Frontier | None) -> str:
     text += f"; minima by {METHOD_WORDS[iso.method]}"
     if np.isfinite(iso.sigma):
         text += f", intervals from noise of {100 * iso.sigma:.2g} % ({iso.sigma_source})"
-        text += f" and from the {iso.other} method"
+        text += f" and from the {iso.other} method" + sunk(iso)
     else:
         text += f"; {iso.sigma_source}"
     if front is not None:
         text += f". params ∝ FLOPs^a with a = {front.params_exponent}. Status {front.status}: "
         text += f"{front.message}. Cost: {front.cost}"
         text += bias_words(front)
-    return text + "."
+    return text + "." + careful(iso.runs.cautions)
+
+
+def sunk(iso: Isoflop) -> str:
+    """How far noise draws the minima down, which the loss's intervals allow for."""
+    kept = [p.sunk for p in iso.profiles if p.status in ("ok", "flat") and p.sunk > 0]
+    if not kept:
+        return ""
+    return (
+        f"; noise draws a minimum down, here by about {100 * np.mean(kept):.2g} % of loss: it is "
+        "drawn where it was seen, and the loss's intervals are moved up"
+    )
+
+
+def careful(cautions: Sequence[str]) -> str:
+    """What looks wrong in the table, for the end of a caption; "" where nothing does."""
+    return "".join(f" CAUTION: {caution}." for caution in cautions)
 
 
 def bias_words(front: Frontier) -> str:
@@ -252,10 +268,10 @@ def frontier(
 ) -> Figure:
     """Optimal params, tokens and loss against compute, all methods together, with 95 % bands.
 
-    `at` extends the bands to further budgets; `verdict` as in `isoflop`.
+    `at` extends the bands to further budgets, with an open mark at each; `verdict` as in `isoflop`.
     """
     fronts = [fronts] if isinstance(fronts, Frontier) else list(fronts)
-    fig, axes, foot = sheet(10.4, 4.1, frontier_caption(fronts), columns=3)
+    fig, axes, foot = sheet(10.4, 4.1, frontier_caption(fronts, at), columns=3)
     low = min([f.flops.min() for f in fronts] + list(at))
     high = max([f.flops.max() for f in fronts] + list(at))
     room = (high / low) ** 0.08 if high > low else 2.0
@@ -273,6 +289,9 @@ def frontier(
             draw_band(ax, span, band, colour, label)
             if front.method.startswith("isoflop"):
                 draw_optima(ax, front, point, colour, marker)
+        if len(at) and bands[0] is not None:
+            for ax, band in zip(axes, front.at(at), strict=True):
+                draw_asked(ax, np.asarray(at), band, colour, marker)
     names = (
         ("Optimal parameters  ∝ FLOPs$^a$", count_axis),
         ("Optimal tokens  ∝ FLOPs$^b$", count_axis),
@@ -313,15 +332,27 @@ def draw_optima(ax, front: Frontier, band, colour, marker: str) -> None:
     ax.plot(front.flops[edge], band.value[edge], "x", ms=6, color=colour, zorder=5)
 
 
-def frontier_caption(fronts: Sequence[Frontier]) -> str:
+def draw_asked(ax, flops: Array, band, colour, marker: str) -> None:
+    """The answers at the budgets asked for: open marks, with their intervals."""
+    if np.isfinite([band.low, band.high]).all():
+        ax.vlines(flops, band.low, band.high, color=colour, lw=1.1, zorder=4)
+    ax.plot(flops, band.value, marker, ms=6.5, mfc="white", mec=colour, mew=1.3, zorder=6)
+
+
+def frontier_caption(fronts: Sequence[Frontier], at: Sequence[float] = ()) -> str:
     parts = [f"{f.method}: {f.runs} runs, status {f.status} ({f.message})" for f in fronts]
     same = {str(f.cost) for f in fronts}
     text = "; ".join(parts) + ". Cost: " + " | ".join(sorted(same))
     shown = [f for f in fronts if f.method.startswith("isoflop")]
     if any(s == "edge" for f in shown for s in f.point_status):
         text += ". Crosses: minima at an edge, not used"
+    if len(at):
+        text += ". Open marks: at the budgets asked for"
+    if shown:
+        text += ". Loss bars of isoflop reach further up, as noise draws a minimum down"
     text += "".join(bias_words(f) for f in fronts)
-    return text + ". Bands and bars: 95 %."
+    said = dict.fromkeys(caution for front in fronts for caution in front.cautions)
+    return text + ". Bands and bars: 95 %." + careful(list(said))
 
 
 @styled
@@ -419,4 +450,4 @@ def law_caption(fitted: Fit) -> str:
         if low is not None and name not in fitted.fixed:
             ends.append(f"{name} ({low:.4g}, {high:.4g})")
     text += f". 95 %: {', '.join(ends)}" if ends else ""
-    return text + f". Status {fitted.status}: {fitted.message}."
+    return text + f". Status {fitted.status}: {fitted.message}." + careful(fitted.runs.cautions)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.audit import Audit
-from analysis.audit_forecast import Step
+from analysis.audit_forecast import Step, together
 from analysis.figures_style import (
     FAINT,
     INK,
@@ -112,7 +112,7 @@ def draw_profile(ax, name: str, one: Profile) -> None:
             zorder=5)  # fmt: skip
     ax.set(ylim=(0, top), xlim=(left - room, right + room), xlabel=LABELS[name])
     low, high = (f"{v:.3g}" if np.isfinite(v) else "open" for v in (one.low, one.high))
-    ax.set_title(f"{one.value:.3g}  ({low}, {high})")
+    ax.set_title(f"{LABELS[name][0]} = {one.value:.3g}  ({low}, {high})")
     ax.annotate("95 %", (1.0, line), (0, 2), xycoords=("axes fraction", "data"), ha="right",
                 textcoords="offset points", fontsize=8, color="#666666")  # fmt: skip
     ax.locator_params(axis="x", nbins=4)
@@ -126,7 +126,7 @@ def caption(found: Audit) -> str:
         text += (f"; each level of compute is forecast by Chinchilla's law fitted to all smaller "
                  f"ones ({fitted.objective.name}); the last, {last.factor:.2g} × beyond, by "
                  f"{last.trained} runs: {100 * last.bias:+.2g} %, {abs(last.z):.2g} standard "
-                 "errors")  # fmt: skip
+                 f"errors; all together {together(found.steps):+.2g}")  # fmt: skip
     if found.profiles:
         text += ("; profiles: one parameter held, the others refitted, likelihood ratio of the "
                  "objective with its noise estimated; dashes: 95 %")  # fmt: skip

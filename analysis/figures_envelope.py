@@ -32,13 +32,12 @@ def envelope(found: Envelope, front: Frontier):
         figures.draw_band(axes[1], found.flops, front.at(found.flops)[0], colour, "")
     except ValueError:
         pass
-    seen = np.concatenate([c.log_loss[c.log_flops >= np.log(found.flops[0])] for c in found.curves])
-    low, high = found.loss.min(), max(found.loss.max(), np.exp(np.quantile(seen, 0.9)))
+    low, high, first = reach(found)
     room = (high / low) ** 0.05
     axes[0].set(xscale="log", yscale="log", ylim=(low / room, high * room),
                 title=f"{'Final points' if final else 'Training curves'} and their lower envelope",
                 ylabel="loss (nats per token)",
-                xlim=(found.flops[0] / 1.3, found.flops[-1] * 1.3))  # fmt: skip
+                xlim=(first / 1.3, found.flops[-1] * 1.3))  # fmt: skip
     axes[1].set(xscale="log", yscale="log", title=f"Best size   a = {front.params_exponent}",
                 ylabel="parameters")  # fmt: skip
     figures.plain_axis(axes[0].yaxis, *axes[0].get_ylim())
@@ -63,7 +62,20 @@ def envelope(found: Envelope, front: Frontier):
     return fig
 
 
+def reach(found: Envelope) -> tuple[float, float, float]:
+    """(least loss, greatest loss, least FLOPs) to show: every final point, but of curves no more
+    than the upper part of what lies beside the envelope, as they all start far above."""
+    at, log_loss = (np.concatenate([getattr(curve, name) for curve in found.curves])
+                    for name in ("log_flops", "log_loss"))  # fmt: skip
+    low, first = found.loss.min(), found.flops[0]
+    if found.points == "final":
+        return low, float(np.exp(log_loss.max())), min(first, float(np.exp(at.min())))
+    beside = log_loss[at >= np.log(first)]
+    return low, max(found.loss.max(), float(np.exp(np.quantile(beside, 0.9)))), first
+
+
 def caption(found: Envelope, front: Frontier) -> str:
     text = f"{front.method}: {len(found.curves)} runs of {found.sizes} sizes. Status "
     text += f"{front.status}: {front.message}. Cost: {front.cost}."
-    return text + (" Band: 95 %, runs drawn with replacement." if found.draws is not None else "")
+    text += " Band: 95 %, runs drawn with replacement." if found.draws is not None else ""
+    return text + figures.careful(front.cautions)

@@ -43,6 +43,7 @@ class Frontier:
     extend: Callable[[Array], tuple[Band, Band, Band]]
     loss_note: str = ""  # how loss is extrapolated
     bias_check: BiasCheck | None = None  # approach 2 only
+    cautions: tuple[str, ...] = ()  # what looks wrong in the table it is from
 
     def at(self, flops: Array) -> tuple[Band, Band, Band]:
         """(params, tokens, loss) at any budgets (K,), with 95 % intervals."""
@@ -52,11 +53,10 @@ class Frontier:
         return self.extend(flops)
 
 
-def convention(runs: Runs, cautions: bool = True) -> str:
-    """What params, tokens, flops and loss mean in a table, in a sentence, and what looks wrong."""
+def convention(runs: Runs) -> str:
+    """What params, tokens, flops and loss mean in a table, in a sentence."""
     plain = [note for note in runs.notes if not note.startswith("caution")]
     said = [note for note in plain if "=" in note or "flops/" in note]
-    said += [note for note in runs.notes if cautions and note.startswith("caution")]
     return "; ".join([f"loss in {runs.loss_unit}", *said])
 
 
@@ -118,13 +118,14 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         runs=len(runs),
         extend=extend,
         loss_note="the fitted law",
+        cautions=tuple(runs.cautions),
     )
 
 
 def budgets_of(runs: Runs) -> Array:
     """The table's budgets (mean achieved flops of each), or seven spread over its compute."""
-    if runs.has("budget") and np.isfinite(runs.budget).any():
-        known = [runs.budget == b for b in np.unique(runs.budget[np.isfinite(runs.budget)])]
+    if runs.has("budget") and (runs.budget > 0).any():
+        known = [runs.budget == b for b in np.unique(runs.budget[runs.budget > 0])]
         if len(known) <= 30:
             return np.array([np.exp(np.log(runs.flops[rows]).mean()) for rows in known])
     return np.geomspace(runs.flops.min(), runs.flops.max(), 7)
@@ -184,6 +185,7 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         extend=extend or lines.nowhere,
         loss_note=lines.loss_note(int(good.sum())),
         bias_check=bias.check(iso, cost, good, fitted),
+        cautions=tuple(iso.runs.cautions),
     )
 
 
@@ -253,6 +255,7 @@ def from_envelope(found: Envelope, cost: Cost | None = None) -> Frontier:
         runs=len(found.curves),
         extend=extend,
         loss_note=lines.loss_note(int(good.sum())),
+        cautions=tuple(found.source.cautions),
     )
 
 
@@ -291,15 +294,22 @@ def compare(a: Band, b: Band) -> str:
 
 
 def agreement(fronts: Sequence[Frontier]) -> list[str]:
-    """`agree` of every pair; of three and more, first how many pairs agree."""
+    """`agree` of two frontiers; of three and more, how many pairs agree, which those are where not
+    all do the same, and the exponents, each said once."""
     pairs = list(combinations(fronts, 2))
-    said = [agree(*pair) for pair in pairs]
-    if len(pairs) > 1:
-        words = [verdict(*pair) for pair in pairs]
-        counts = ((word, words.count(key)) for key, word in VERDICTS.items())
-        parts = ", ".join(f"{count} {word}" for word, count in counts if count)
-        said.insert(0, f"{len(pairs)} pairs of methods: {parts}.")
-    return said
+    if len(pairs) < 2:
+        return [agree(*pair) for pair in pairs]
+    words = [verdict(*pair) for pair in pairs]
+    kinds = [key for key in VERDICTS if key in words]
+    counts = ", ".join(f"{words.count(key)} {VERDICTS[key]}" for key in kinds)
+    said = [f"{len(pairs)} pairs of methods: {counts}."]
+    for key in kinds if len(kinds) > 1 else ():
+        named = "; ".join(f"{one.method} with {other.method}"
+                          for (one, other), word in zip(pairs, words, strict=True)
+                          if word == key)  # fmt: skip
+        said.append(f"{VERDICTS[key][0].upper()}{VERDICTS[key][1:]}: {named}.")
+    exponents = ", ".join(f"{front.params_exponent} by {front.method}" for front in fronts)
+    return [*said, f"params ∝ FLOPs^a: a = {exponents}."]
 
 
 VERDICTS = {

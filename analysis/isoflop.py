@@ -31,6 +31,8 @@ class Profile:
 
     The optimum is (params, tokens, loss) at `flops`; `low` and `high` are its 95 % interval in
     params, covering the noise and the other method. `draws` (S,) are optima of noisy repeats.
+    Noise draws a minimum down: `loss` lies about `sunk` (in log loss) too low, and its interval and
+    `loss_draws` (S,) are moved up by as much, while `loss` stays what was seen.
     """
 
     budget: float
@@ -51,6 +53,7 @@ class Profile:
     draws: Array
     loss_draws: Array
     cost_line: tuple[Array, Array]  # log params -> log flops per token, rising
+    sunk: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +218,9 @@ def profile(budget, rows: Runs, size, method: str, other: str, window: float, si
     status, message = explain(status[0], size, window, sigma, lost)
     draw_x = np.where(np.isfinite(draw_x), draw_x, best_x[0])
     spread = np.percentile(draw_x, [2.5, 97.5]) if np.isfinite(sigma) else [best_x[0]] * 2
+    # a minimum of noise upon noise lies twice as low as one of noise: centre on the mend of both
+    sunk = float(best_y[0] - np.nanmean(draw_y)) if np.isfinite(draw_y).any() else 0.0
+    draw_y = draw_y + 2 * sunk
     heights = np.nanpercentile(draw_y, [2.5, 97.5]) if np.isfinite(draw_y).any() else [np.nan] * 2
     both = [best_x[0]] + ([other_x[0]] if other_status[0] == "ok" else [])
     tall = [best_y[0]] + ([other_y[0]] if other_status[0] == "ok" else [])
@@ -233,6 +239,7 @@ def profile(budget, rows: Runs, size, method: str, other: str, window: float, si
         draws=np.exp(draw_x),
         loss_draws=np.exp(draw_y),
         cost_line=line,
+        sunk=sunk,
     )  # fmt: skip
     return found, float(np.exp(other_x[0])) if other_status[0] == "ok" else float("nan")
 

@@ -241,7 +241,8 @@ def conventions(
     lines = [f"Table: {runs.source}", f"Units: {convention(runs)}"]
     lines += [f"Cost: {text}" for text in dict.fromkeys(str(f.cost) for f in fronts)]
     said = convention(runs)
-    lines += [f"Table: {note}" for note in runs.notes if note not in said]
+    lines += [f"Table: {note}" for note in runs.notes
+              if note not in said and not note.startswith("caution")]  # fmt: skip
     if iso is not None:
         if np.isfinite(iso.sigma):
             lines.append(f"Noise of log loss: {iso.sigma:.3g}, from {iso.sigma_source}")

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
+from analysis import mixtures
 from analysis import where as language
 from analysis.table_read import listed
 from analysis.table_roles import ALIASES
@@ -96,10 +98,14 @@ class Runs:
             column = np.array([f"{value:.15g}" for value in column], object)
         return {str(value): self.select(column == value) for value in dict.fromkeys(column)}
 
-    @property
+    @cached_property
     def cautions(self) -> list[str]:
-        """What looks wrong in the table, such as a missing unit."""
-        return [note.removeprefix("caution: ") for note in self.notes if note.startswith("caution")]
+        """What looks wrong in the table, a line each: a missing unit, or usable rows that are no
+        points of one law (`analysis.mixtures`)."""
+        found = [note for note in self.notes if note.startswith("caution")]
+        used = self.usable()
+        mixed = mixtures.cautions(used.columns, used.roles)
+        return [*(note.removeprefix("caution: ") for note in found), *mixed]
 
     def with_column(self, role: str, values: np.ndarray, note: str) -> "Runs":
         """The same runs with one role's values replaced, and a note that says how."""

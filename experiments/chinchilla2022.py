@@ -224,7 +224,7 @@ def first_approach(found: frontier.Found) -> tuple[envelope.Envelope, frontiers.
 
 
 def three_approaches(runs: table.Runs, out: Path) -> None:
-    """Approach 1 beside the other two: envelope.png, and each pair in words."""
+    """Approach 1 beside the other two: envelope.png, and in words which of the three agree."""
     from analysis import figures_envelope
 
     found = frontier.analyse(runs)

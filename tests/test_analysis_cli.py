@@ -47,7 +47,7 @@ def test_fit_writes_its_keys_and_says_its_conventions(runs_csv, tmp_path, capsys
     found = loads(out)
     assert list(found) == [
         "law", "parameters", "objective", "runs", "dropped", "starts_agreeing", "status", "message",
-        "intervals",
+        "intervals", "cautions",
     ]  # fmt: skip
     assert list(found["parameters"]) == ["E", "A", "B", "alpha", "beta"]
     for value in found["parameters"].values():
@@ -69,7 +69,7 @@ def test_without_bootstrap_the_ends_are_null(runs_csv, tmp_path):
 
 
 KEYS = ["method", "convention", "cost", "params_exponent", "tokens_exponent", "points", "status",
-        "message", "bias_check"]  # fmt: skip
+        "message", "bias_check", "cautions"]  # fmt: skip
 
 
 def test_isoflop_writes_its_keys(runs_csv, tmp_path):

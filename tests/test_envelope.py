@@ -258,7 +258,14 @@ def test_agreement_of_three_names_every_pair():
     runs = synthetic.isoflop(TRUTH, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002)
     valley = frontier.from_isoflop(isoflop.optima(runs))
     said = frontier.agreement([valley, valley, valley])
-    assert len(said) == 4 and said[0] == "3 pairs of methods: 3 agree."
+    assert len(said) == 2 and said[0] == "3 pairs of methods: 3 agree."
+    assert said[1].count(f" by {valley.method}") == 3
+    other = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.2, beta=0.6)
+    away = frontier.from_isoflop(isoflop.optima(
+        synthetic.isoflop(other, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002)))  # fmt: skip
+    said = frontier.agreement([valley, valley, away])
+    assert said[0] == "3 pairs of methods: 1 agree, 2 agree in part." and len(said) == 4
+    assert said[2].startswith("Agree in part: ") and said[2].count(" with ") == 2
     assert frontier.agreement([valley]) == []
 
 

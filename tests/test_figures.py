@@ -3,8 +3,10 @@ import pytest
 
 from analysis import (
     audit,
+    envelope,
     figures,
     figures_audit,
+    figures_envelope,
     figures_fit,
     figures_style,
     frontier,
@@ -90,7 +92,10 @@ def test_frontier_panels_name_both_exponents(found):
     for front in (valley, parametric):
         assert f"a = {front.params_exponent}" in text and f"b = {front.tokens_exponent}" in text
     assert figure.axes[0].get_xlim()[1] > 1e14
-    assert inside(figure)
+    for ax, band in zip(figure.axes, parametric.at([1e14]), strict=True):
+        drawn = [tuple(np.ravel(line.get_xydata())) for line in ax.lines]
+        assert any(len(xy) == 2 and np.allclose(xy, (1e14, band.value[0])) for xy in drawn)
+    assert "Open marks" in text and inside(figure)
 
 
 def test_law_figure_shows_every_run_and_its_residual(found):
@@ -148,8 +153,17 @@ def test_the_audits_figure_shows_every_held_out_run_and_each_profile(found):
         for point in zip(step.observed, step.predicted, strict=True):
             assert np.isclose(ahead, point).all(1).any()
     assert len(figure.axes) == 5 and inside(figure)
-    for one in seen.profiles.values():
-        assert f"{one.value:.3g}" in words(figure)
+    for symbol, one in zip(("α", "β", "E"), seen.profiles.values(), strict=True):
+        assert f"{symbol} = {one.value:.3g}" in words(figure)
+
+
+def test_the_envelope_of_final_points_shows_every_run(found):
+    runs = found[0].runs
+    traced = envelope.trace(runs, points="final", draws=0)
+    ax = figures_envelope.envelope(traced, frontier.from_envelope(traced)).axes[0]
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    assert left < runs.flops.min() and runs.flops.max() < right
+    assert low < runs.loss.min() and runs.loss.max() < high
 
 
 def test_a_reference_is_drawn_on_its_own_side_of_the_runs(found):

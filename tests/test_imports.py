@@ -21,7 +21,7 @@ LAB = [
     "__main__",
 ]  # fmt: skip
 ANALYSIS = [
-    "where", "table_read", "table_units", "table_roles", "runs", "table", "budgets",
+    "where", "table_read", "table_units", "table_roles", "mixtures", "runs", "table", "budgets",
     "jets", "law", "laws_curve", "laws_joint", "laws_beyond", "laws", "solve",
     "verdict", "fit", "cost", "curves", "isoflop", "band", "lines", "bias", "schedule",
     "curve_table", "envelope", "frontier", "profile", "uncertainty", "ledger", "synthetic",

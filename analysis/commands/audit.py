@@ -5,7 +5,7 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 
 import textwrap
 
-from analysis import audit
+from analysis import audit, mixtures
 from analysis import fit as fitting
 from analysis.audit_forecast import HOLD_OUT
 from analysis.commands import shared
@@ -77,7 +77,9 @@ def as_json(found: audit.Audit) -> dict:
 
 
 def show(group, runs, found: audit.Audit) -> None:
-    shared.print_head(group, runs, "audit")
+    used = runs.usable()
+    mixed = mixtures.cautions(used.columns, used.roles)  # the finding `mixed` tells of them
+    shared.print_head(group, runs, "audit", [c for c in runs.cautions if c not in mixed])
     print(f"  verdict     {found.verdict}: {found.headline()}\n")
     for finding in found.findings:
         word = {"refuse": "REFUSE", "warn": "WARN"}.get(finding.severity, finding.severity)

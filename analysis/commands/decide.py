@@ -5,7 +5,7 @@ import textwrap
 
 import numpy as np
 
-from analysis import decide, decisions, frontier
+from analysis import decide, decisions, frontier, mixtures
 from analysis.answer import Answer, Bands, priced
 from analysis.band import Band
 from analysis.commands import shared
@@ -79,6 +79,7 @@ def run(options) -> int:
     results = []
 
     def one(group, runs) -> None:
+        comparable(runs, options)
         fitted, front = shared.parametric(options, runs)
         if fitted.status != "ok" and not options.anyway:
             raise ValueError(
@@ -98,6 +99,17 @@ def run(options) -> int:
     status = shared.each_group(options, one)
     shared.write_json(options, results)
     return status
+
+
+def comparable(runs, options) -> None:
+    """Refuse losses of several texts or tokens, which no law joins."""
+    used = runs.usable()
+    why = mixtures.different_text(used.columns, used.roles, mixtures.TEXT)
+    if why and not options.anyway:
+        raise ValueError(
+            f"{runs.source}: {why}. A decision on all of them together would be of none; see it "
+            "with --anyway"
+        )
 
 
 def check(options) -> None:
@@ -153,11 +165,12 @@ def as_json(found: Answer) -> dict:
         "unreachable_draws": found.unreachable_draws,
         "status": found.status,
         "message": found.message,
+        "cautions": found.notes,
     }
 
 
 def show(group, runs, found: Answer) -> None:
-    shared.print_head(group, runs, found.question)
+    shared.print_head(group, runs, found.question, cautions=())  # its notes hold them
     for label, lines in (
         ("assumes", [line for line in found.assumptions if line != frontier.convention(runs)]),
         ("status", [f"{found.status}: {found.fit_message}"]),

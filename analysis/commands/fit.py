@@ -77,6 +77,7 @@ def as_json(found: fitting.Fit) -> dict:
         "status": found.status,
         "message": found.message,
         "intervals": found.intervals,
+        "cautions": found.runs.cautions,
     }
 
 

@@ -56,7 +56,7 @@ def run(options) -> int:
         if options.figure:
             from analysis import figures
 
-            shared.save(options, group, lambda: figures.frontier(found))
+            shared.save(options, group, lambda: figures.frontier(found, at=options.at or ()))
 
     status = shared.each_group(options, one)
     shared.write_json(options, results, several)
@@ -118,6 +118,7 @@ def as_json(found: frontier.Frontier, at: list[float] | None = None) -> dict:
         "status": found.status,
         "message": found.message,
         "bias_check": bias_json(found, at),
+        "cautions": found.cautions,
     }
 
 

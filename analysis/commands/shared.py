@@ -254,8 +254,9 @@ def clean(value):
     return int(value) if isinstance(value, np.integer) else value
 
 
-def print_head(group, runs: table.Runs, what: str) -> None:
-    """What was read: the file, how many runs, which are flagged and why, the convention."""
+def print_head(group, runs: table.Runs, what: str, cautions=None) -> None:
+    """What was read: the file, how many runs, which are flagged and why, the convention, and what
+    looks wrong: `cautions`, or all of the table's."""
     used, dropped = len(runs.usable()), runs.dropped()
     print(f"{what}: {runs.source}" + (f" [{group}]" if group is not None else ""))
     print(f"  runs        {used} used, {len(dropped)} flagged")
@@ -267,9 +268,9 @@ def print_head(group, runs: table.Runs, what: str) -> None:
         print(f"              {len(rows)} × {reason} (row {shown})")
     if len(counts) > 8:
         print(f"              and {len(counts) - 8} more reasons; `fit --json` holds all")
-    print(f"  convention  {frontier.convention(runs, cautions=False)}")
-    for caution in runs.cautions:
-        print(f"  caution     {caution}")
+    print(f"  convention  {frontier.convention(runs)}")
+    for caution in runs.cautions if cautions is None else cautions:
+        paragraph("CAUTION", caution)
 
 
 def paragraph(name: str, text: str) -> None:
