@@ -200,7 +200,7 @@ def test_without_a_law_the_bias_is_not_checked_and_that_is_said():
 
 
 def test_the_interval_of_a_minimums_loss_reaches_to_both_sides_of_the_truth():
-    """The least of noisy losses lies low; intervals that did not allow for it missed above alone."""
+    """Noise draws a minimum down; intervals that did not allow for it missed above alone."""
     gaps, sides = [], []
     for seed in range(12):
         runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=6, noise=0.012, replicates=4, seed=seed)
