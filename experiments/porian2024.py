@@ -5,7 +5,7 @@ Question: N ~ C^a on one text and one ladder of sizes, first as Kaplan et al. me
           how far does each move a?
 Command:  python -m lab run experiments.porian2024   (:smoke), after experiments.chinchilla2022:bpe,
           whose cells are the last step
-Cost:     laptop: 18 runs, 5.0e13 FLOPs, 10 minutes on two cores as `lab plan` prices it
+Cost:     laptop: 36 runs, 1.4e14 FLOPs, 20 minutes on two cores
 Answer:   expected: a near 0.7 at first and near 0.55 at the end; most of the way back by counting
           the readout, up to five sixths of these models' weights; some by the decay that ends with
           the run; little by the warm-up, which is long beside the largest models' runs only.
@@ -16,10 +16,13 @@ The steps, each with all those before it:
   readout   N and C with the readout (hidden + readout weights, exact FLOPs): the same runs
   warm-up   a short warm-up
   decay     every run's cosine ends with the run: cells of experiments.chinchilla2022:bpe
-Byte pairs and not bytes: with 256 ids the readout is too small a part of a model to matter.
+Byte pairs and not bytes: with 256 ids the readout is too small a part of a model to matter. A first
+try (18 runs of one seed, the same budgets for all steps) had Kaplan's minima at the edge of the
+sizes: where the readout costs nothing, small models train some ten times as long. So the first step
+has budgets of its own, for which they do, and three seeds, which tell the noise along a curve.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +33,7 @@ from analysis import frontier as frontiers
 from analysis.curves import akima
 from analysis.laws import Chinchilla
 from experiments import chinchilla2022, figures, tables
-from lab import contents, export
+from lab import contents, counts, export
 from lab.config import RunConfig
 from lab.store import Store
 
@@ -41,10 +44,16 @@ class Size:
 
     cells: str  # a size of chinchilla2022
     budgets: int  # the first so many of its budgets
+    kaplan: tuple[float, ...]  # budgets of the first step: 6 x the blocks' weights x tokens
+    most: int  # tokens a block weight that a small model trains for those, at most
     warmups: tuple[int, int]  # Kaplan's, and the short one
+    seeds: int  # with Kaplan's
 
 
-SIZES = {"laptop": Size("bpe", 4, (1000, 50)), "smoke": Size("smoke", 3, (50, 5))}
+SIZES = {
+    "laptop": Size("bpe", 4, (2.25e11, 4.5e11, 9e11, 1.8e12), 3300, (1000, 50), 3),
+    "smoke": Size("smoke", 3, (2e9, 4e9, 8e9), 500, (50, 5), 2),
+}
 
 
 def last_step(size: Size) -> list[RunConfig]:
@@ -54,15 +63,24 @@ def last_step(size: Size) -> list[RunConfig]:
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
-    """Each model once, for as long as its longest cell, under one cosine; with either warm-up."""
-    cells = last_step(SIZES[size])
-    horizon = max(cell.steps for cell in cells)
-    longest = {cell.model: cell for cell in sorted(cells, key=lambda cell: cell.steps)}
+    """Each model once, as long as any step needs it, under one cosine; with either warm-up."""
+    of = SIZES[size]
+    longest = {cell.model: cell for cell in sorted(last_step(of), key=lambda cell: cell.steps)}
+    long = [replace(cell, tokens=length(cell, of)) for cell in longest.values()]
+    horizon = max(cell.steps for cell in long)
     return [
-        chinchilla2022.beside(cell, horizon_steps=horizon, warmup_steps=warmup)
-        for warmup in SIZES[size].warmups
-        for cell in longest.values()
-    ]
+        replace(chinchilla2022.beside(cell, horizon_steps=horizon, warmup_steps=warmup),
+                seed=seed, data_seed=seed)
+        for warmup, seeds in zip(of.warmups, (of.seeds, 1), strict=True)
+        for seed in range(seeds)
+        for cell in long
+    ]  # fmt: skip
+
+
+def length(cell: RunConfig, size: Size) -> int:
+    """Tokens of a model, whose longest cell this is."""
+    hidden = counts.count_params(cell.model).hidden
+    return max(cell.tokens, round(min(size.kaplan[-1] / (6 * hidden), size.most * hidden)))
 
 
 @dataclass(frozen=True)
@@ -80,11 +98,11 @@ def along(
 ) -> dict[str, np.ndarray]:
     """The columns of a table of points at each budget, read off every curve that reaches there:
     log loss interpolated over log tokens."""
-    names = "run_id params tokens flops loss budget".split()
+    names = "run_id params tokens flops loss budget seed".split()
     found: dict[str, list] = {name: [] for name in names}
     ids, used = curves.column("run_id"), rows.usable()
-    columns = (used.column(name) for name in ("run_id", "params_hidden", "params", "flops"))
-    for run_id, hidden, params, flops in zip(*columns, strict=True):
+    columns = (used.column(name) for name in ("run_id", "params_hidden", "params", "flops", "seed"))
+    for run_id, hidden, params, flops, seed in zip(*columns, strict=True):
         mine = ids == run_id
         tokens, loss = curves.tokens[mine], curves.loss[mine]
         if mine.sum() < 4:
@@ -96,14 +114,14 @@ def along(
         at, spent = np.minimum(at[reach], tokens.max()), budgets[reach]
         read = np.exp(akima(np.log(tokens), np.log(loss), np.log(at)))
         for name, values in zip(
-            names, ([run_id] * len(at), [counted] * len(at), at, at * per_token, read, spent),
-            strict=True,
+            names, ([run_id] * len(at), [counted] * len(at), at, at * per_token, read, spent,
+                    [seed] * len(at)), strict=True,
         ):  # fmt: skip
             found[name].extend(values)
     return {name: np.array(values) for name, values in found.items()}
 
 
-def measured(name: str, points: table.Runs, noise: tuple[float, int, str]) -> Step:
+def measured(name: str, points: table.Runs, noise: tuple[float, int, str] | None = None) -> Step:
     price = cost.of(points)
     valleys = isoflop.optima(points, known=noise)
     fitted = uncertainty.intervals(fit.fit(Chinchilla, points))
@@ -112,27 +130,26 @@ def measured(name: str, points: table.Runs, noise: tuple[float, int, str]) -> St
 
 
 def walk(rows: table.Runs, curves: table.Runs, cells: table.Runs, size: Size) -> list[Step]:
-    """The steps, in order; `cells` are those of chinchilla2022 with their replicates."""
+    """The steps, in order; `cells` are those of chinchilla2022 with their replicates. Seeds tell
+    the noise of points along curves, for the step of one seed too."""
     levels = np.unique(cells.budget)[: size.budgets]
     last = cells.select(cells.budget <= levels[-1] * 1.001)
+
+    def points(name: str, warmup: int, budgets: np.ndarray, kaplan: bool) -> table.Runs:
+        mine = rows.select(rows.column("warmup_steps") == size.warmups[warmup])
+        return table.of(f"{rows.source} ({name})", **along(mine, curves, budgets, kaplan))
+
+    first = measured("kaplan", points("kaplan", 0, np.array(size.kaplan), True))
+    readout = points("readout", 0, levels, False)
+    seen = isoflop.optima(readout)
+    noise = seen.sigma, seen.freedom, seen.sigma_source
     found = isoflop.optima(cells)
-    noise = found.sigma, found.freedom, found.sigma_source
-    warmups = rows.column("warmup_steps")
-    steps = []
-    for name, warmup, kaplan in (
-        ("kaplan", 0, True), ("readout", 0, False), ("warm-up", 1, False),
-    ):  # fmt: skip
-        mine = rows.select(warmups == size.warmups[warmup])
-        # Kaplan's count of a budget is smaller, by as much as the readout's share
-        budgets = levels * shrunk(mine) if kaplan else levels
-        columns = along(mine, curves, budgets, kaplan)
-        steps.append(measured(name, table.of(f"{rows.source} ({name})", **columns), noise))
-    return [*steps, measured("decay", last, noise)]
-
-
-def shrunk(rows: table.Runs) -> float:
-    """6 x hidden weights over the exact FLOPs per token, in the middle of the ladder."""
-    return float(np.median(6 * rows.column("params_hidden") * rows.tokens / rows.flops))
+    return [
+        first,
+        measured("readout", readout),
+        measured("warm-up", points("warm-up", 1, levels, False), noise),
+        measured("decay", last, (found.sigma, found.freedom, found.sigma_source)),
+    ]
 
 
 def told(steps: list[Step]) -> list[str]:

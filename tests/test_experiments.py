@@ -189,6 +189,8 @@ def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no
     configs = porian2024.runs()
     assert {config.horizon_steps for config in configs} == {max(c.steps for c in configs)}
     assert {config.warmup_steps for config in configs} == set(size.warmups)
+    for config in configs:
+        assert grid.check_epochs(config) is None and config.data == configs[0].data
     losses(configs, law, "x", tmp_path / "runs.csv")
     lines = ["run_id,params,step,tokens,flops,loss"]
     for config in configs:
