@@ -145,10 +145,10 @@ def critical_batch(found: list, noise: Any):
 @styled
 def context(found: list, pairs: list):
     """Loss by tokens seen, and what each doubling of them brings, Transformers beside LSTMs."""
-    text = ("Left: held-out loss by the tokens that a model sees (1, 2, 3-4, 5-8, ...; each window "
-            "starts anew). Right: how far it falls from one such octave to the next. Solid: "
+    text = ("Left: loss of the same held-out tokens by how many before them a model sees (1, 2, "
+            "3-4, 5-8, ...). Right: how far it falls from one such octave to the next. Solid: "
             "Transformers; dashed: LSTMs of the same weights in their layers; thin: other seeds. "
-            "Bars and bands: 95 % over 64 blocks of text, the same for all models.")  # fmt: skip
+            "Bars: 95 % over 64 blocks of text.")  # fmt: skip
     fig, (left, right), foot = sheet(9.6, 4.0, text, columns=2)
     sizes = sorted({pair[0].hidden for pair in pairs})
     nearest = lambda one: min(sizes, key=lambda size: abs(size - one.hidden))  # noqa: E731
@@ -160,8 +160,6 @@ def context(found: list, pairs: list):
         left.plot(one.seen, one.nats, color=colour, ls=dash, lw=width)
         right.plot(one.seen[1:], gain, color=colour, ls=dash, lw=width)
         if not one.seed:
-            left.fill_between(one.seen, one.nats - one.within, one.nats + one.within, color=colour,
-                              alpha=0.12, lw=0)  # fmt: skip
             n = len(one.gain_BO)
             within = 2 * one.gain_BO.std(0, ddof=1) / n**0.5
             right.errorbar(one.seen[1:], gain, within, color=colour, ls="", lw=1.0)

@@ -3,14 +3,17 @@
 import csv
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from analysis import table
 from experiments import compression, context, figures_kaplan
-from lab import corpora, counts, export
+from lab import corpora, counts, export, model, positions
+from lab.config import ModelConfig
 
-SEEN = context.octaves(256)
+SEEN = positions.octaves(256)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +35,36 @@ def test_pairs_have_equal_weights_in_their_layers_and_share_rate_and_data(parts)
     assert len(parts["rates"]) == 6
 
 
-def test_octaves_end_at_the_window_and_cover_it_once():
-    assert context.octaves(256) == [1, 2, 4, 8, 16, 32, 64, 128, 256]
-    assert context.octaves(100) == [1, 2, 4, 8, 16, 32, 64, 100]
-    nats_WL = np.tile(np.arange(1.0, 257.0), (130, 1))
-    mask = np.ones((130, 256), bool)
-    mask[-1, :10] = False
-    found = context.by_block(nats_WL, mask)
-    assert found.shape == (64, 9)
-    np.testing.assert_allclose(found[0], [1, 2, 3.5, 6.5, 12.5, 24.5, 48.5, 96.5, 192.5])
+def test_octaves_score_the_same_tokens_with_more_and_more_in_sight(monkeypatch):
+    """A stand-in whose nats of a target are the target and how many tokens it saw."""
+    cfg = ModelConfig(n_layer=1, d_model=8, n_head=1, vocab_size=8, seq_len=16)
+
+    def seen(cfg, params, tokens_BL):
+        return tokens_BL[:, 1:] + jnp.arange(1, tokens_BL.shape[1]) / 1000
+
+    monkeypatch.setattr(positions.model, "nats", seen)
+    found = positions.by_octave(cfg, {}, np.arange(16 * 300 + 5))
+    assert found.shape == (16 * 299, 5)
+    np.testing.assert_array_equal(np.floor(found), np.tile(16 + np.arange(16 * 299), (5, 1)).T)
+    counts_of = [set(np.round((column % 1) * 1000).astype(int)) for column in found.T]
+    assert counts_of == [{1}, {2}, {3, 4}, {5, 6, 7, 8}, set(range(9, 17))]
+    with pytest.raises(ValueError, match="power of two"):
+        positions.octaves(100)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lstm"])
+def test_short_windows_are_the_beginnings_of_whole_ones(kind):
+    cfg = ModelConfig(kind=kind, n_layer=1, d_model=8, n_head=1, vocab_size=8, seq_len=16)
+    params = model.init(cfg, jax.random.key(0))
+    text = np.random.default_rng(0).integers(0, 8, 16 * 9)
+    found = positions.by_octave(cfg, params, text)
+    whole = model.nats(cfg, params, np.stack([text[s : s + 17] for s in range(len(text) - 16)]))
+    for token in (0, 37, 90):
+        at = 16 + token  # its place in the text; with one token seen the window starts at - 1
+        assert found[token, 0] == pytest.approx(float(whole[at - 1][0]), abs=1e-4)
+        sights = [float(whole[at - n][n - 1]) for n in range(9, 17)]
+        assert min(abs(found[token, 4] - value) for value in sights) < 1e-4
+    assert context.by_block(found).shape == (64, 5)
 
 
 def written(parts, folder, gains: dict[str, float]) -> list[context.Use]:
