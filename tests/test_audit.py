@@ -132,7 +132,7 @@ PLANTED = {
     "outliers": (lambda c: scaled(c, at_random(c, 0.15), 1 / np.log(2)),
                  {"objectives", "edge", "approaches", "noise", "hold-out"}),
     "objectives": (lambda c: scaled(c, np.argsort(np.argsort(c["params"])) < 3, 1.3),
-                   {"outliers", "edge", "approaches"}),
+                   {"outliers", "edge", "approaches", "hold-out"}),
     "noise": (lambda c: scaled(c, np.ones(66, bool),
                                np.exp(0.03 * np.sin(2.5 * np.log(c["params"] * c["tokens"])
                                                     + np.log(c["params"] / c["tokens"])))),

@@ -280,6 +280,9 @@ def test_the_figure_holds_its_words_and_says_when_not_to_be_trusted():
         text = " ".join(words(figure).split())
         assert ("not to be trusted" in text) == (points == "all")
         assert str(front.params_exponent) in text and inside(figure)
+    (left, right), (low, high) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+    ends = np.exp([(curve.log_flops[-1], curve.log_loss[-1]) for curve in found.curves])
+    assert (np.array([left, low]) < ends).all() and (ends < np.array([right, high])).all()
 
 
 @given(st.integers(0, 10**6))

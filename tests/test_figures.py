@@ -3,10 +3,8 @@ import pytest
 
 from analysis import (
     audit,
-    envelope,
     figures,
     figures_audit,
-    figures_envelope,
     figures_fit,
     figures_style,
     frontier,
@@ -155,15 +153,6 @@ def test_the_audits_figure_shows_every_held_out_run_and_each_profile(found):
     assert len(figure.axes) == 5 and inside(figure)
     for symbol, one in zip(("α", "β", "E"), seen.profiles.values(), strict=True):
         assert f"{symbol} = {one.value:.3g}" in words(figure)
-
-
-def test_the_envelope_of_final_points_shows_every_run(found):
-    runs = found[0].runs
-    traced = envelope.trace(runs, points="final", draws=0)
-    ax = figures_envelope.envelope(traced, frontier.from_envelope(traced)).axes[0]
-    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    assert left < runs.flops.min() and runs.flops.max() < right
-    assert low < runs.loss.min() and runs.loss.max() < high
 
 
 def test_a_reference_is_drawn_on_its_own_side_of_the_runs(found):

@@ -200,15 +200,17 @@ def test_without_a_law_the_bias_is_not_checked_and_that_is_said():
 
 
 def test_the_interval_of_a_minimums_loss_reaches_to_both_sides_of_the_truth():
-    """Noise draws a minimum down; intervals that did not allow for it missed above alone."""
-    gaps, sides = [], []
-    for seed in range(12):
-        runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=6, noise=0.012, replicates=4, seed=seed)
-        for p in isoflop.optima(runs, draws=200, seed=seed).profiles:
+    """The least of noisy losses lies low; intervals that do not allow for it miss above alone."""
+    gaps, missed, plain = [], [], []
+    for seed in range(20):
+        runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=6, noise=0.012, seed=seed)
+        known = (0.012, 0, "planted")
+        for p in isoflop.optima(runs, draws=100, seed=seed, known=known).profiles:
             if p.status in ("ok", "flat"):
-                truth = TRUTH.loss(*TRUTH.optimum(p.flops))
-                gaps.append((np.log(truth / p.loss), p.sunk))
-                sides.append((p.loss_low > truth, p.loss_high < truth))
+                gap = np.log(TRUTH.loss(*TRUTH.optimum(p.flops)) / p.loss)
+                gaps.append((gap, p.sunk))
+                missed.append(gap > np.log(p.loss_high / p.loss))
+                plain.append(gap > np.log(p.loss_high / p.loss) - 2 * p.sunk)
     seen, told = np.mean(gaps, 0)
-    assert seen > 0.002 and told == pytest.approx(seen, abs=0.003)
-    assert np.mean(sides, 0)[1] < 0.12
+    assert seen > 0.003 and 0.5 < told / seen < 2
+    assert np.mean(missed) < 0.12 < np.mean(plain)
