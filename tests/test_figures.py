@@ -69,9 +69,9 @@ def test_valleys_hold_every_run_each_minimum_and_a_caption_of_the_same_objects(f
     points = np.concatenate([c.get_offsets() for c in figure.axes[0].collections])
     for run in zip(iso.runs.params, iso.runs.loss, strict=True):
         assert np.isclose(points, run).all(1).any()
-    text = words(figure)
+    text = words(figure).replace("\n", " ")
     assert "bigram  2.51" in text and str(front.params_exponent) in text
-    assert f"{len(iso.runs)} runs at 4 budgets" in text.replace("\n", " ")
+    assert f"{len(iso.runs)} runs at 4 budgets" in text
     assert "more than 1 epoch" in text
     assert inside(figure)
 
