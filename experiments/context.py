@@ -152,19 +152,23 @@ def paired(found: list[Use]) -> list[tuple[Use, Use]]:
     return sorted(both, key=lambda pair: pair[0].hidden)
 
 
+def late(one: Use) -> np.ndarray:
+    """The fall over the last two octaves, by block: from a quarter of the window to all of it."""
+    return one.gain_BO[:, -2:].sum(1, keepdims=True)
+
+
 def said(pair: tuple[Use, Use]) -> str:
-    """Of a pair: the last octave's gains, and their difference on the same text."""
-    (gain, within), (less, around) = (interval(one.gain_BO) for one in pair)
-    more, apart = interval(pair[0].gain_BO - pair[1].gain_BO)
-    end = lambda mean, half: (  # noqa: E731
-        f"{mean[-1]:.4f} ({mean[-1] - half[-1]:.4f}, {mean[-1] + half[-1]:.4f})"
-    )
-    before, first, last = pair[0].seen[-3:]
-    words = "flat" if abs(less[-1]) <= around[-1] else f"{100 * less[-1] / gain[-1]:.0f} % of that"
+    """Of a pair: what the late context brings each, and their difference on the same text."""
+    gains = [late(one) for one in pair]
+    (more, _), (less, around), _ = found = [interval(g) for g in (*gains, gains[0] - gains[1])]
+    one, other, apart = (f"{mean[0]:.4f} ({mean[0] - half[0]:.4f}, {mean[0] + half[0]:.4f})"
+                         for mean, half in found)  # fmt: skip
+    eighth, quarter, half, whole = pair[0].seen[-4:]
+    share = "flat" if abs(less[0]) <= around[0] else f"{100 * less[0] / more[0]:.0f} % of that"
     return (
-        f"{pair[0].hidden:,} weights in layers: from {before + 1}-{first} to {first + 1}-{last} "
-        f"tokens seen the Transformer gains {end(gain, within)} nats/token, the LSTM "
-        f"{end(less, around)}, {words}; difference {end(more, apart)}"
+        f"{pair[0].hidden:,} weights in layers: from {eighth + 1}-{quarter} to {half + 1}-{whole} "
+        f"tokens seen the Transformer gains {one} nats/token, the LSTM {other}, {share}; "
+        f"difference {apart}"
     )
 
 

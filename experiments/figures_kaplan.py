@@ -171,10 +171,10 @@ def context(found: list, pairs: list):
     right.set(xscale="log", xlabel="tokens seen", ylabel="fall from half as many (nats/token)",
               title="What twice the context brings")  # fmt: skip
     right.set_ylim(min(-0.01, 1.3 * np.min(late)), 1.6 * np.max(late))
-    right.set_xlim(found[0].seen[-5], found[0].seen[-1] * 1.15)
     for ax in (left, right):
         ax.set_xticks(found[0].seen, [str(n) for n in found[0].seen])
         ax.minorticks_off()
+    right.set_xlim(found[0].seen[-5], found[0].seen[-1] * 1.15)
     lines = [Line2D([], [], color=colours[size], label=human(float(f"{size:.3g}")))
              for size in sizes]  # fmt: skip
     right.legend(handles=lines, title="N in layers", loc="upper left", bbox_to_anchor=(1.0, 1.0))

@@ -97,9 +97,9 @@ def test_a_planted_gain_of_context_and_its_lack_are_told_apart(parts, tmp_path):
     assert len(pairs) == 3 and len(found) == 10
     for pair in pairs:
         said = context.said(pair)
-        assert said.count("129-256") == 1 and ", flat; difference 0.0" in said
-        mean, within = context.interval(pair[0].gain_BO - pair[1].gain_BO)
-        assert abs(mean[-1] - 0.05) < within[-1] < 0.005, "paired on the same text"
+        assert said.count("129-256") == 1 and ", flat; difference 0." in said
+        mean, within = context.interval(context.late(pair[0]) - context.late(pair[1]))
+        assert abs(mean[0] - 0.1) < within[0] < 0.005, "paired on the same text"
     figures_kaplan.context(found, pairs).savefig(tmp_path / "x.png")
     lines = context.told(tmp_path / "runs.csv", "context", found)
     assert sum("by rate" in line for line in lines) == 2
