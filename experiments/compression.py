@@ -121,7 +121,7 @@ def write(store: Store, size: str, path: Path, kept: Path) -> None:
     Raises:
       ValueError: nothing is known of any run.
     """
-    known = {line["run_id"]: line for each in (kept, path) for line in read(each)}
+    known = {line["run_id"]: line for each in (kept, path) for line in tables.lines_of(each)}
     corpora = chinchilla2022.SIZES[kaplan2020.SIZES[size].text].corpora
     for config in runs(size) if contents.learned_from(store, corpora) else []:
         run_id = trained_as(store, config).run_id
@@ -144,15 +144,8 @@ def write(store: Store, size: str, path: Path, kept: Path) -> None:
         writer.writerows(known.values())
 
 
-def read(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def packed_of(path: Path) -> Packed:
-    lines = sorted(read(path), key=lambda line: int(line["params"]))
+    lines = sorted(tables.lines_of(path), key=lambda line: int(line["params"]))
     column = lambda name: np.array([int(line[name]) for line in lines])  # noqa: E731
     others = {name: int(lines[0][name]) for name in lines[0] if name not in (*COLUMNS, "finished")}
     return Packed(int(lines[0]["text_bytes"]), column("params"), column("predicted_bytes"),

@@ -16,7 +16,6 @@ quickstart's rule, times 1.5 for byte pairs and a batch of 2,048; half and twice
 smallest pair in shorter runs, show what the choice costs either kind.
 """
 
-import csv
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
@@ -127,8 +126,7 @@ def interval(values_BO: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def uses(rows: table.Runs, blocks: Path) -> list[Use]:
     """From the run table and the blocks of each run, in the table's order."""
-    with blocks.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
+    lines = tables.lines_of(blocks)
     seen = [name for name in lines[0] if name.startswith("seen_")]
     found = []
     for i, run_id in enumerate(rows.column("run_id")):

@@ -11,6 +11,7 @@ import numpy as np
 from analysis import fit, table, uncertainty
 from analysis.curves import akima
 from analysis.laws import BatchSteps, KaplanSteps
+from experiments import tables
 from lab import counts, noise, weights
 from lab.files import StoreError
 from lab.store import Store
@@ -175,7 +176,7 @@ class Noise:
 def measured(store: Store, rows: dict[str, table.Runs], path: Path, kept: Path) -> Noise:
     """Noise scales of a table's runs, by part, but for the shapes', into `path`. What stands there,
     or in the `kept` table, is not measured again; a run without weights is left out, and said."""
-    known = {line["run_id"]: line for each in (kept, path) for line in read(each)}
+    known = {line["run_id"]: line for each in (kept, path) for line in tables.lines_of(each)}
     part_of = {run_id: part for part in rows if part != "shapes"
                for run_id in rows[part].column("run_id")}  # fmt: skip
     for run_id, part in part_of.items():
@@ -201,15 +202,8 @@ def of_run(store: Store, run_id: str, part: str) -> dict:
     return dict(zip(NOISE, (*values, found.used), strict=True))
 
 
-def read(path: Path) -> list[dict]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def noise_of(path: Path) -> Noise:
-    lines = sorted(read(path), key=lambda line: float(line["loss"]))
+    lines = sorted(tables.lines_of(path), key=lambda line: float(line["loss"]))
     column = lambda name: np.array([float(line[name]) for line in lines])  # noqa: E731
     return Noise(
         np.array([line["part"] for line in lines]), column("loss"), column("noise_scale"),

@@ -3,6 +3,7 @@
 Not an experiment of its own.
 """
 
+import csv
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,14 @@ RESULTS = Path(__file__).parent / "results"
 def kept(name: str) -> Path:
     """Where the table of an experiment is committed."""
     return RESULTS / f"{name}.csv"
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a small table of an experiment's own, none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def table_of(
