@@ -4,7 +4,7 @@ Question: (1) the best peak rate of widths 64 to 512, with everything else equal
           parameterization and under MUP; (2) the best rate at batches a factor 16 apart, at two
           sizes and two lengths; (3) whether activations keep their scale with width.
 Command:  python -m lab run experiments.transfer   (:accelerator, :smoke)
-Cost:     laptop: 78 runs, 8.8e13 FLOPs, 18 minutes on two cores as `lab plan` prices it, and about
+Cost:     laptop: 90 runs, 9.4e13 FLOPs, 20 minutes on two cores as `lab plan` prices it, and about
           a minute for (3) in the report; accelerator: 112 runs, 3.3e16 FLOPs, about an hour, since
           small models do not fill one
 Answer:   expected: under STANDARD the best rate falls by 4 or more from width 64 to 512, roughly as
@@ -64,7 +64,7 @@ SIZES = {
         },
         tokens=131_072, batch_tokens=512, seq_len=64,
         shapes=((2, 32, 2), (2, 64, 4)), lengths=(500_000, 1_500_000),
-        batches=(512, 2048, 8192), batch_rates=doubling(0.004, 3),
+        batches=(512, 2048, 8192), batch_rates=doubling(0.004, 4),
         corpora=("shakespeare", "python-stdlib"), updates=4,
     ),
     "accelerator": Size(
