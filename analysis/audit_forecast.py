@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from analysis import fit as fitting
 from analysis.audit_local import local
@@ -99,7 +98,9 @@ def together(found: Sequence[Step]) -> float:
     shows a bend that no single one does (Harvey and Collier 1977, J. Econometrics 6). Each is first
     made a normal score, by Student's t, as its standard error is from few runs.
     """
-    scores = [np.sign(s.z) * stats.norm.isf(stats.t.sf(abs(s.z), freedom(s))) for s in found]
+    from scipy.special import ndtri, stdtr  # slow to import, and no fit needs it
+
+    scores = [-np.sign(s.z) * ndtri(stdtr(freedom(s), -abs(s.z))) for s in found]
     return float(np.sum(scores) / np.sqrt(len(scores))) if scores else 0.0
 
 
@@ -147,13 +148,15 @@ def worst(found: Sequence[Step]) -> float:
 
 def one_sided(found: Sequence[Step], score: float) -> str:
     """Which side the forecasts err to, one by one, and how seldom chance does that."""
+    from scipy.special import ndtr
+
     side, same = ("high", 1) if score > 0 else ("low", -1)
     count = sum(s.bias * same > 0 for s in found)
     each = ", ".join(f"{100 * s.bias:+.2g} %" for s in found)
     return (
         f"{count} of {len(found)} forecasts in rising order of compute are too {side} ({each}): "
         f"together {abs(score):.2g} standard errors, which chance gives one table in "
-        f"{1 / (2 * stats.norm.sf(abs(score))):.2g}"
+        f"{1 / (2 * ndtr(-abs(score))):.2g}"
     )
 
 

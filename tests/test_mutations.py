@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import checkpoint, cli, export
+from lab import checkpoint, export, troubles
 from lab.config import from_json, to_json
 from lab.files import sha256
 from lab.records import CURVE
@@ -66,13 +66,10 @@ def stored(tmp_path, config, monkeypatch):
 
 def everything_a_user_does(store, configs, folder):
     """Rows and curves, after every command that reads the store was run on it."""
-    for name in ("View", "tell_troubles"):
-        if name == "View":
-            view = View(store, configs, 1)
-            view.read(quiet=True)
-            view.summary(), view.table()
-        else:
-            cli.tell_troubles(store, configs)
+    view = View(store, configs, 1)
+    view.read(quiet=True)
+    view.summary(), view.table()
+    troubles.tell(store, configs)
     export.write_curves(store, configs, folder / "curves.csv")
     rows = export.rows(store, configs)
     export.write(rows, folder / "runs.csv")
