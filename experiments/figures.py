@@ -139,7 +139,7 @@ def floors(answers: list):
             ax.plot(found.runs.tokens[rows], found.runs.loss[rows], ls="", color=colour, **POINT,
                     label=human(float(f"{params:.3g}")))  # fmt: skip
             ax.plot(at, found.fitted.law.loss(np.full_like(at, params), at), color=colour, lw=1.1)
-        ends = np.clip([estimate.low, estimate.high], 0.9 * found.floor, None)
+        ends = np.clip([estimate.low, estimate.high], 0.9 * found.floor, 2 * found.runs.loss.max())
         ax.axhspan(*ends, color=METHOD_COLOURS[1], alpha=0.18, lw=0)
         ax.axhline(found.floor, color=INK, lw=1.2, ls=(0, (5, 3)))
         ax.set(xscale="log", yscale="log", xlabel="tokens", ylabel="loss (nats/token)",
