@@ -105,17 +105,16 @@ def by_block(nats_TO: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Use:
-    """How a run uses its context: of each octave, (O,): loss in nats/token, and its 95 %
-    half-width over blocks of text; `gain`, the fall from the octave before, by block (B, O - 1)."""
+    """How a run uses its context: loss by octave, (O,), nats/token, and its fall from the octave
+    before, by block of text (B, O - 1) and with the half-width of its mean's 95 % interval."""
 
     kind: str
-    name: str
     hidden: int
     seed: int
     seen: np.ndarray
     nats: np.ndarray
-    within: np.ndarray
     gain_BO: np.ndarray
+    within: np.ndarray
 
 
 def interval(values_BO: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,12 +132,12 @@ def uses(rows: table.Runs, blocks: Path) -> list[Use]:
         mine = [[float(line[name]) for name in seen] for line in lines if line["run_id"] == run_id]
         if mine:
             nats_BO = np.array(mine)
+            gain_BO = nats_BO[:, :-1] - nats_BO[:, 1:]
             column = lambda name, i=i: rows.column(name)[i]  # noqa: E731
-            shape = f"{column('n_layer'):.0f} x {column('d_model'):.0f}"
             found.append(Use(
-                str(column("kind")), shape, int(column("params_hidden")), int(column("seed")),
-                np.array([int(name[5:]) for name in seen]), *interval(nats_BO),
-                nats_BO[:, :-1] - nats_BO[:, 1:],
+                str(column("kind")), int(column("params_hidden")), int(column("seed")),
+                np.array([int(name[5:]) for name in seen]), nats_BO.mean(0), gain_BO,
+                interval(gain_BO)[1],
             ))  # fmt: skip
     return found
 

@@ -160,9 +160,7 @@ def context(found: list, pairs: list):
         left.plot(one.seen, one.nats, color=colour, ls=dash, lw=width)
         right.plot(one.seen[1:], gain, color=colour, ls=dash, lw=width)
         if not one.seed:
-            n = len(one.gain_BO)
-            within = 2 * one.gain_BO.std(0, ddof=1) / n**0.5
-            right.errorbar(one.seen[1:], gain, within, color=colour, ls="", lw=1.0)
+            right.errorbar(one.seen[1:], gain, one.within, color=colour, ls="", lw=1.0)
     left.set(xscale="log", yscale="log", xlabel="tokens seen", ylabel="loss (nats/token)",
              title="What context is worth")  # fmt: skip
     plain_axis(left.yaxis, *left.get_ylim())

@@ -51,10 +51,7 @@ def sample(
 def check(prompt: np.ndarray, n_tokens: int, temperature: float, top_k: int) -> None:
     """Refuse what `sample` would, before any work is done."""
     if not len(prompt):
-        raise ValueError(
-            "the prompt is empty: the model tells what follows a text and needs one token of it at "
-            "least, such as a line break (--prompt $'\\n')"
-        )
+        raise ValueError("the prompt is empty: a model tells what follows one token at least")
     if not (temperature >= 0 and np.isfinite(temperature)):
         raise ValueError(f"temperature={temperature:g}: take 0 (the likeliest token) or above")
     if top_k < 0 or n_tokens < 0:
