@@ -8,17 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.commands import (
-    audit,
-    decide,
-    envelope,
-    fit,
-    frontier,
-    isoflop,
-    ledger,
-    report,
-    reproduce,
-)
+from analysis.commands import audit, decide, envelope, fit, frontier, isoflop, ledger, report, reproduce
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

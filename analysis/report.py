@@ -10,12 +10,13 @@ from html import escape
 
 import numpy as np
 
-from analysis import figures, figures_audit
-from analysis.audit import Audit
-from analysis.fit import Fit
-from analysis.frontier import Band, Frontier, agree, convention
-from analysis.isoflop import Isoflop
-from analysis.table import Runs
+from analysis.audit.audit import Audit
+from analysis.figures import audit as figures_audit
+from analysis.figures import figures
+from analysis.fitting.fit import Fit
+from analysis.frontiers.frontier import Band, Frontier, agree, convention
+from analysis.frontiers.isoflop import Isoflop
+from analysis.tables.table import Runs
 
 STYLE = """
 :root { color-scheme: light; --ink: #1f2328; --soft: #59636e; --line: #d8dee4; --tint: #f6f8fa }
@@ -39,8 +40,18 @@ td small { color: var(--soft) } tr.flagged td { color: #a04030 }
 code, pre { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; background: var(--tint) }
 pre { padding: .7rem 1rem; overflow-x: auto }
 """
-LEADING = ("run_id", "status", "budget", "params", "tokens", "epochs", "flops", "loss",
-           "bits_per_byte", "seed")  # fmt: skip
+LEADING = (
+    "run_id",
+    "status",
+    "budget",
+    "params",
+    "tokens",
+    "epochs",
+    "flops",
+    "loss",
+    "bits_per_byte",
+    "seed",
+)
 MOST_ROWS, MOST_COLUMNS = 500, 16  # of the run table; the rest is counted in words
 
 
@@ -74,8 +85,9 @@ def page(
     if intro:
         parts.append(f'<p class="intro">{escape(intro)}</p>')
     if verdict:
-        parts.append(f'<div class="answer warn"><p><b>{escape(verdict)}.</b> '
-                     '<a href="#audit">Why</a></p></div>')  # fmt: skip
+        parts.append(
+            f'<div class="answer warn"><p><b>{escape(verdict)}.</b> <a href="#audit">Why</a></p></div>'
+        )
     parts.append(answer(fronts))
     parts.append(warnings(runs, fit, fronts))
     if isoflop is not None:
@@ -84,15 +96,9 @@ def page(
         parts += ["<h2>Valleys at equal compute</h2>", image(png(drawn), "isoFLOP valleys")]
     if fronts:
         parts += ["<h2>The compute-optimal frontier</h2>"]
-        parts += [
-            image(png(figures.frontier(fronts, verdict=verdict)), "frontier"),
-            frontier_table(fronts),
-        ]
+        parts += [image(png(figures.frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
     if fit is not None:
-        parts += [
-            "<h2>The parametric law</h2>",
-            image(png(figures.law(fit, verdict=verdict)), "fitted law"),
-        ]
+        parts += ["<h2>The parametric law</h2>", image(png(figures.law(fit, verdict=verdict)), "fitted law")]
         parts.append(fit_table(fit))
     if audit is not None:
         parts += ['<h2 id="audit">Audit: what may not be trusted</h2>', findings(audit)]
@@ -197,11 +203,19 @@ def frontier_table(fronts: Sequence[Frontier]) -> str:
     for front in fronts:
         for i, flops in enumerate(front.flops):
             n, d, loss = (at(band, i) for band in (front.params, front.tokens, front.loss))
-            rows.append(cells((
-                escape(front.method), f"{flops:.3g}", ranged(n, figures.human),
-                ranged(d, figures.human), f"{d.value / n.value:.3g}",
-                ranged(loss, lambda v: f"{v:.3f}"), escape(front.point_status[i]),
-            )))  # fmt: skip
+            rows.append(
+                cells(
+                    (
+                        escape(front.method),
+                        f"{flops:.3g}",
+                        ranged(n, figures.human),
+                        ranged(d, figures.human),
+                        f"{d.value / n.value:.3g}",
+                        ranged(loss, lambda v: f"{v:.3f}"),
+                        escape(front.point_status[i]),
+                    )
+                )
+            )
     return f"<table>{''.join(rows)}</table>"
 
 
@@ -235,14 +249,11 @@ def fit_table(fit: Fit) -> str:
     return f"<p>{escape(said)}</p><table>{''.join(rows)}</table>"
 
 
-def conventions(
-    runs: Runs, iso: Isoflop | None, fit: Fit | None, fronts: Sequence[Frontier]
-) -> str:
+def conventions(runs: Runs, iso: Isoflop | None, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
     lines = [f"Table: {runs.source}", f"Units: {convention(runs)}"]
     lines += [f"Cost: {text}" for text in dict.fromkeys(str(f.cost) for f in fronts)]
     said = convention(runs)
-    lines += [f"Table: {note}" for note in runs.notes
-              if note not in said and not note.startswith("caution")]  # fmt: skip
+    lines += [f"Table: {note}" for note in runs.notes if note not in said and not note.startswith("caution")]
     if iso is not None:
         if np.isfinite(iso.sigma):
             lines.append(f"Noise of log loss: {iso.sigma:.3g}, from {iso.sigma_source}")

@@ -34,37 +34,50 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "torch", "transf
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__.split("\n")[0],
+        prog="python -m bench",
+        description=__doc__.split("\n")[0],
         epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
-    )  # fmt: skip
-    top.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none")
-    top.add_argument(
-        "--quick", action="store_true", help="seconds long, on tiny shapes; proves no speed"
     )
+    top.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none")
+    top.add_argument("--quick", action="store_true", help="seconds long, on tiny shapes; proves no speed")
     top.add_argument("--rounds", type=int, default=Options.rounds, metavar="N")
-    top.add_argument("--seconds", type=float, default=Options.seconds, metavar="S",
-                     help="of each turn (one step at least)")  # fmt: skip
+    top.add_argument(
+        "--seconds", type=float, default=Options.seconds, metavar="S", help="of each turn (one step at least)"
+    )
     top.add_argument("--shapes", default=",".join(Options.shapes), metavar="S,M,L")
     top.add_argument("--dtypes", default=",".join(Options.dtypes), metavar="float32,bfloat16")
     top.add_argument("--nanogpt", type=Path, metavar="DIR", help="a checkout of karpathy/nanoGPT")
+    top.add_argument("--nanodo", type=Path, metavar="DIR", help="a checkout of google-deepmind/nanodo")
     top.add_argument(
-        "--nanodo", type=Path, metavar="DIR", help="a checkout of google-deepmind/nanodo"
+        "--peer-python",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="an interpreter that has torch and transformers",
     )
-    top.add_argument("--peer-python", default=sys.executable, metavar="PYTHON",
-                     help="an interpreter that has torch and transformers")  # fmt: skip
-    top.add_argument("--bound", type=float, default=Quiet.bound, metavar="SHARE",
-                     help="of the machine that others may use while we time")  # fmt: skip
-    top.add_argument("--patience", type=float, default=Quiet.patience, metavar="S",
-                     help="waited for a quiet machine, in all, in each part; then it is measured "
-                          "as it is, and what others used is in the results")  # fmt: skip
+    top.add_argument(
+        "--bound",
+        type=float,
+        default=Quiet.bound,
+        metavar="SHARE",
+        help="of the machine that others may use while we time",
+    )
+    top.add_argument(
+        "--patience",
+        type=float,
+        default=Quiet.patience,
+        metavar="S",
+        help="waited for a quiet machine, in all, in each part; then it is measured "
+        "as it is, and what others used is in the results",
+    )
     top.add_argument(
         "--results",
         type=Path,
         metavar="DIR",
         help=f"default {RESULTS.name} beside the bench; with --quick {QUICK}",
     )
-    top.add_argument("--page", action="store_true",
-                     help="measure nothing: put kept tables into docs/performance.md")  # fmt: skip
+    top.add_argument(
+        "--page", action="store_true", help="measure nothing: put kept tables into docs/performance.md"
+    )
     return top
 
 
@@ -74,8 +87,10 @@ def checked(found: argparse.Namespace, top: argparse.ArgumentParser) -> Options:
 
     shapes, dtypes = found.shapes.split(","), found.dtypes.split(",")
     for asked, known, what in (
-        (found.parts, PARTS, "PART"), (shapes, SHAPES, "--shapes"), (dtypes, DTYPES, "--dtypes"),
-    ):  # fmt: skip
+        (found.parts, PARTS, "PART"),
+        (shapes, SHAPES, "--shapes"),
+        (dtypes, DTYPES, "--dtypes"),
+    ):
         if unknown := [one for one in asked if one not in known]:
             top.error(f"{what} {unknown[0]!r} is none of {', '.join(known)}")
     if found.rounds < 1 or found.seconds <= 0:
@@ -83,15 +98,21 @@ def checked(found: argparse.Namespace, top: argparse.ArgumentParser) -> Options:
     if shutil.which(found.peer_python) is None:
         top.error(f"--peer-python {found.peer_python}: no such program")
     for name, folder, file in (
-        ("--nanogpt", found.nanogpt, "model.py"), ("--nanodo", found.nanodo, "nanodo/train.py"),
-    ):  # fmt: skip
+        ("--nanogpt", found.nanogpt, "model.py"),
+        ("--nanodo", found.nanodo, "nanodo/train.py"),
+    ):
         if folder and not (folder / file).is_file():
             top.error(f"{name} {folder}: no {file} there; name a checkout's folder")
     return Options(
-        quick=found.quick, rounds=1 if found.quick else found.rounds,
-        seconds=0.05 if found.quick else found.seconds, shapes=tuple(shapes), dtypes=tuple(dtypes),
-        nanogpt=found.nanogpt, nanodo=found.nanodo, peer_python=found.peer_python,
-    )  # fmt: skip
+        quick=found.quick,
+        rounds=1 if found.quick else found.rounds,
+        seconds=0.05 if found.quick else found.seconds,
+        shapes=tuple(shapes),
+        dtypes=tuple(dtypes),
+        nanogpt=found.nanogpt,
+        nanodo=found.nanodo,
+        peer_python=found.peer_python,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -119,19 +140,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(part: str, options: Options) -> None:
     """Measure one part; its results so far are on disk after every race."""
-    from lab.cli import commit
+    from lab.commands.cli import commit
     from lab.launch import local
 
     if part not in ANYWHERE and not local.on_cpu():
-        raise RuntimeError("it measures processors, and jax would take an accelerator here; set "
-                           "JAX_PLATFORMS=cpu for it, or name the part many")  # fmt: skip
+        raise RuntimeError(
+            "it measures processors, and jax would take an accelerator here; set "
+            "JAX_PLATFORMS=cpu for it, or name the part many"
+        )
     path = options.results / f"{part}.json"
     head = {
-        "date": machine.now(), "commit": commit(), "quick": options.quick,
+        "date": machine.now(),
+        "commit": commit(),
+        "quick": options.quick,
         "machine": machine.describe(),
-        "versions": machine.versions(*PACKAGES), "rounds": options.rounds,
+        "versions": machine.versions(*PACKAGES),
+        "rounds": options.rounds,
         "seconds": options.seconds,
-    }  # fmt: skip
+    }
     for so_far in importlib.import_module(f"bench.{part}").measure(options):
         record = head | so_far | {"others": options.quiet.told()}
         part_of = path.with_suffix(".part")
@@ -139,8 +165,10 @@ def run(part: str, options: Options) -> None:
         part_of.replace(path)  # whole or not at all
     middle = record["others"]["others_median"]
     if middle is not None and middle > options.quiet.bound and not options.quick:
-        print(f"others used {100 * middle:.0f} % of the machine while this was timed (median): "
-              "measure again when it is quiet before you believe it")  # fmt: skip
+        print(
+            f"others used {100 * middle:.0f} % of the machine while this was timed (median): "
+            "measure again when it is quiet before you believe it"
+        )
     print(f"written: {path}", flush=True)
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fit, table, uncertainty
+from analysis.fitting import bootstrap, fit
 from analysis.laws import Chinchilla
-from analysis.table import Runs
+from analysis.tables import table
+from analysis.tables.table import Runs
 
 SMALL = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)  # about what laptop grids give
 COUNTS = (8, 7, 5, 4, 3, 2, 2)  # runs of each size in the lopsided design
@@ -68,8 +69,7 @@ def lopsided() -> Design:
         n += [size] * count
         d += list(size * np.geomspace(200 / (i + 1), 3000 / (i + 1) ** 2, count))
     size = len(n)
-    return Design(np.array(n), np.array(d), SMALL,
-                  lambda rng: 0.004 * rng.standard_t(4, size) / np.sqrt(2))  # fmt: skip
+    return Design(np.array(n), np.array(d), SMALL, lambda rng: 0.004 * rng.standard_t(4, size) / np.sqrt(2))
 
 
 def uneven() -> Design:
@@ -93,10 +93,7 @@ def curves() -> Design:
 
 
 DESIGNS = {f.__name__: f for f in (chinchilla, grid, lopsided, uneven, curves)}
-METHODS = {
-    "huber-log": ("pairs", "wild", "profile"),
-    "ls-log": ("pairs", "wild", "profile"),
-}
+METHODS = {"huber-log": ("pairs", "wild", "profile"), "ls-log": ("pairs", "wild", "profile")}
 
 
 def questions(law: Chinchilla, budget: float) -> np.ndarray:
@@ -119,11 +116,13 @@ def measure(design: Design, simulations: int, resamples: int) -> dict:
             found = fit.fit(Chinchilla, runs, objective=objective)
             for method in methods + (("cluster",) if design.run_id is not None else ()):
                 start = time.perf_counter()
-                with_ends = uncertainty.intervals(found, method, resamples, seed=number)
+                with_ends = bootstrap.intervals(found, method, resamples, seed=number)
                 low, high = with_ends.band(lambda law: questions(law, design.budget))
-                ahead = uncertainty.predict(with_ends, params=place[0], tokens=place[1])
-                held = [*((low <= truth) & (truth <= high)),
-                        bool(ahead.run_low[0] <= new[0] <= ahead.run_high[0])]  # fmt: skip
+                ahead = bootstrap.predict(with_ends, params=place[0], tokens=place[1])
+                held = [
+                    *((low <= truth) & (truth <= high)),
+                    bool(ahead.run_low[0] <= new[0] <= ahead.run_high[0]),
+                ]
                 width = [*(high - low), np.log(ahead.run_high[0] / ahead.run_low[0])]
                 row = (held, width, time.perf_counter() - start, found.status == "ok")
                 inside.setdefault((objective, method), []).append(row)
@@ -159,8 +158,7 @@ def main() -> None:
         found = measure(DESIGNS[name](), options.simulations, options.resamples)
         options.json.parent.mkdir(exist_ok=True)
         kept = json.loads(options.json.read_text()) if options.json.exists() else {}
-        kept[name] = {"simulations": options.simulations, "resamples": options.resamples,
-                      "methods": found}  # fmt: skip
+        kept[name] = {"simulations": options.simulations, "resamples": options.resamples, "methods": found}
         options.json.write_text(json.dumps(kept, indent=1) + "\n")
         print("\n".join(lines(name, kept[name])))
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from analysis.figures_style import METHOD_COLOURS, human, styled
+from analysis.figures.style import METHOD_COLOURS, human, styled
 
 BLUE, RED = METHOD_COLOURS[:2]
 
@@ -36,23 +36,29 @@ def growth(found: dict[str, Any], results: Path) -> Figure:
     for axes in between:
         for (shape, rows), colour in zip(packed.items(), METHOD_COLOURS, strict=False):
             axes.plot(*zip(*rows, strict=True), "o-", label=shape, color=colour)
-        axes.set(title="Runs packed on one device", xlabel="runs", xscale="log",
-                 ylabel="tokens / s of all, over those of one run")  # fmt: skip
+        axes.set(
+            title="Runs packed on one device",
+            xlabel="runs",
+            xscale="log",
+            ylabel="tokens / s of all, over those of one run",
+        )
         axes.set_ylim(0, 1.1 * max(1.0, *(speed for rows in packed.values() for _, speed in rows)))
         axes.legend()
         ticks(axes.xaxis, sorted({runs for rows in packed.values() for runs, _ in rows}))
     grids = found["grids"]
     runs, each = [one["runs"] for one in grids], [one["seconds_a_run"] for one in grids]
     right.plot(runs, each, "o-", color=BLUE)
-    right.set(title="lab run of runs of 4 updates", xlabel="runs in the grid",
-              ylabel="seconds a run, start included", xscale="log", yscale="log")  # fmt: skip
+    right.set(
+        title="lab run of runs of 4 updates",
+        xlabel="runs in the grid",
+        ylabel="seconds a run, start included",
+        xscale="log",
+        yscale="log",
+    )
     ticks(right.xaxis, runs)
     left.yaxis.set_major_formatter(lambda value, _: human(value))
     right.yaxis.set_minor_locator(NullLocator())
-    ticks(
-        right.yaxis,
-        [x for x in (0.1, 0.2, 0.5, 1, 2, 5, 10) if min(each) / 1.5 < x < max(each) * 1.5],
-    )
+    ticks(right.yaxis, [x for x in (0.1, 0.2, 0.5, 1, 2, 5, 10) if min(each) / 1.5 < x < max(each) * 1.5])
     return fig
 
 
@@ -79,11 +85,12 @@ def packs(results: Path) -> dict[str, list[tuple[int, float]]]:
         return {}
     found = {
         race["shape"]: sorted(
-            (one["runs"], one["over_one_device"]["median"]) for one in race["results"]
+            (one["runs"], one["over_one_device"]["median"])
+            for one in race["results"]
             if one["way"] == "pack" and one["devices"] == 1 and "over_one_device" in one
         )
         for race in json.loads(path.read_text())["races"]
-    }  # fmt: skip
+    }
     return {shape: rows for shape, rows in found.items() if rows}
 
 
@@ -98,7 +105,8 @@ def one_core_peak(results: Path) -> float | None:
     if not path.exists():
         return None
     rates = [
-        one["rate"] for one in json.loads(path.read_text())["results"]
+        one["rate"]
+        for one in json.loads(path.read_text())["results"]
         if one.get("dtype") == "float32" and one["processes"] == 1 and "rate" in one
-    ]  # fmt: skip
+    ]
     return max(rates, default=None)

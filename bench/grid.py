@@ -24,9 +24,7 @@ DTYPES = ("float32", "bfloat16")
 OURS = "this lab"
 
 
-def competitors(
-    shape: str, dtype: str, options: Options
-) -> tuple[list[Competitor], dict[str, str]]:
+def competitors(shape: str, dtype: str, options: Options) -> tuple[list[Competitor], dict[str, str]]:
     """Who races, and who is left out and why."""
     from lab.launch import local
 
@@ -64,11 +62,18 @@ def competitors(
         for mode in ("eager", "compile") if kind == "nanogpt" and not options.quick else ("eager",):
             told = task | more | {"mode": mode}
             racing += [
-                Competitor(f"{name} {mode}, {many}", kind, told | {"threads": len(cores)}, threads,
-                           together, options.peer_python),
-                Competitor(f"{name} {mode}, {single}", kind, told | {"threads": 1}, one, each,
-                           options.peer_python),
-            ]  # fmt: skip
+                Competitor(
+                    f"{name} {mode}, {many}",
+                    kind,
+                    told | {"threads": len(cores)},
+                    threads,
+                    together,
+                    options.peer_python,
+                ),
+                Competitor(
+                    f"{name} {mode}, {single}", kind, told | {"threads": 1}, one, each, options.peer_python
+                ),
+            ]
     return racing, left_out
 
 
@@ -78,15 +83,9 @@ def missing(python: str, package: str) -> str | None:
     if python == sys.executable:
         found = importlib.util.find_spec(package) is not None
     else:
-        asked = [
-            python,
-            "-c",
-            f"import importlib.util as u, sys; sys.exit(not u.find_spec({package!r}))",
-        ]
+        asked = [python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec({package!r}))"]
         found = subprocess.run(asked, env=os.environ, stderr=subprocess.DEVNULL).returncode == 0
-    return (
-        None if found else f"{package} is not installed for {Path(python).name} (the extra bench)"
-    )
+    return None if found else f"{package} is not installed for {Path(python).name} (the extra bench)"
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
@@ -101,15 +100,21 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
             found.append({"date": began} | judged(shape, dtype, crew))
             print("\n".join(lines(found[-1])), flush=True)
             yield {
-                "unit": "tokens a second of the whole machine", "left_out": left_out,
-                "peer_versions": peer_versions(options.peer_python), "races": found,
-            }  # fmt: skip
+                "unit": "tokens a second of the whole machine",
+                "left_out": left_out,
+                "peer_versions": peer_versions(options.peer_python),
+                "races": found,
+            }
 
 
 @cache
 def peer_versions(python: str) -> dict[str, str]:
-    asked = [python, "-c", "import json; from bench import machine; "
-             "print(json.dumps(machine.versions('torch', 'transformers', 'numpy')))"]  # fmt: skip
+    asked = [
+        python,
+        "-c",
+        "import json; from bench import machine; "
+        "print(json.dumps(machine.versions('torch', 'transformers', 'numpy')))",
+    ]
     answer = subprocess.run(asked, cwd=rounds.ROOT, capture_output=True, text=True)
     return json.loads(answer.stdout) if answer.returncode == 0 else {}
 
@@ -120,9 +125,7 @@ def judged(shape: str, dtype: str, crew: list[Running]) -> dict[str, Any]:
     for running, one in zip(peers, results[1:], strict=True):
         if not running.failed and not ours.failed:
             one["ours_over_it"] = rounds.ratio(ours, running)
-            one["ours_over_it_per_processor_second"] = rounds.ratio(
-                ours, running, "per_processor_second"
-            )
+            one["ours_over_it_per_processor_second"] = rounds.ratio(ours, running, "per_processor_second")
     return {"shape": shape, "dtype": dtype, "results": results, "best": best(results[1:])}
 
 
@@ -137,8 +140,10 @@ def best(peers: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 def lines(race: dict[str, Any]) -> list[str]:
     """One race as a table."""
-    out = [f"{race['shape'] + ' ' + race['dtype']:<34} {'tokens/s':>10} {'this lab is':>12} "
-           f"{'rounds':>13} {'per cpu s':>10} {'others':>7}"]  # fmt: skip
+    out = [
+        f"{race['shape'] + ' ' + race['dtype']:<34} {'tokens/s':>10} {'this lab is':>12} "
+        f"{'rounds':>13} {'per cpu s':>10} {'others':>7}"
+    ]
     for one in race["results"]:
         if "failed" in one:
             out.append(f"{one['name']:<34} failed: {one['failed']}")
@@ -148,8 +153,10 @@ def lines(race: dict[str, Any]) -> list[str]:
         ends = f"{times['low']:.2f}-{times['high']:.2f}" if times else ""
         shares = [turn["others"] for turn in one["turns"] if turn["others"] is not None]
         others = f"{100 * max(shares):.0f} %" if shares else "?"
-        out.append(f"{one['name']:<34} {one['rate']:>10,.0f} {said:>12} {ends:>13} "
-                   f"{one['per_processor_second']:>10,.0f} {others:>7}")  # fmt: skip
+        out.append(
+            f"{one['name']:<34} {one['rate']:>10,.0f} {said:>12} {ends:>13} "
+            f"{one['per_processor_second']:>10,.0f} {others:>7}"
+        )
     for one in race["best"].values():
         out.append(f"  beside {one['name']}: {one['ours_over_it']['median']:.2f} times as fast")
     return out

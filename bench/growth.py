@@ -16,11 +16,17 @@ from bench.peers import shapes
 from bench.peers.shapes import Shape
 from bench.rounds import Competitor
 
-SIZES = (Shape(1, 16, 1), Shape(2, 32, 1), Shape(2, 64, 2), Shape(3, 96, 3), Shape(5, 128, 4),
-         Shape(5, 192, 6), Shape(6, 256, 4), Shape(6, 384, 6))  # fmt: skip
-CONTEXTS = tuple(
-    Shape(5, 128, 4, context=L, batch=4096 // L) for L in (32, 64, 128, 256, 512, 1024)
+SIZES = (
+    Shape(1, 16, 1),
+    Shape(2, 32, 1),
+    Shape(2, 64, 2),
+    Shape(3, 96, 3),
+    Shape(5, 128, 4),
+    Shape(5, 192, 6),
+    Shape(6, 256, 4),
+    Shape(6, 384, 6),
 )
+CONTEXTS = tuple(Shape(5, 128, 4, context=L, batch=4096 // L) for L in (32, 64, 128, 256, 512, 1024))
 GRIDS = (1, 10, 100, 1000)  # runs
 STEPS = 4  # of a run of a grid
 
@@ -37,8 +43,10 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
         options.quiet.wait()
         found["grids"].append(grid(runs, options))
         last = found["grids"][-1]
-        print(f"{runs} runs of {STEPS} updates: {last['seconds']:.1f} s, "
-              f"{last['seconds_a_run']:.2f} s a run", flush=True)  # fmt: skip
+        print(
+            f"{runs} runs of {STEPS} updates: {last['seconds']:.1f} s, {last['seconds_a_run']:.2f} s a run",
+            flush=True,
+        )
         yield found
     from bench import figures
 
@@ -51,10 +59,15 @@ def speeds(which: tuple[Shape, ...], options: Options) -> list[dict[str, Any]]:
 
     core = machine.cores()[-1:]
     racing = [
-        Competitor(f"{shape.layers} x {shape.width}, context {shape.context}", "ours",
-                   {"shape": vars(shape), "dtype": "float32"}, local.environment(1), tuple(core))
+        Competitor(
+            f"{shape.layers} x {shape.width}, context {shape.context}",
+            "ours",
+            {"shape": vars(shape), "dtype": "float32"},
+            local.environment(1),
+            tuple(core),
+        )
         for shape in which
-    ]  # fmt: skip
+    ]
     crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
     return [rounds.result(one) for one in crew]
 

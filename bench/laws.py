@@ -25,9 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fit, published, synthetic, table, uncertainty
-from analysis.laws import Chinchilla
-from analysis.table import Runs
+from analysis.fitting import bootstrap, fit
+from analysis.laws import Chinchilla, published
+from analysis.tables import synthetic, table
+from analysis.tables.table import Runs
 from bench import machine
 from bench.options import Options
 
@@ -54,7 +55,7 @@ def ours(runs: Runs) -> Chinchilla:
 
 
 def ours_interval(runs: Runs, resamples: int) -> tuple[float, float]:
-    drawn = uncertainty.pairs(fit.fit(Chinchilla, runs), resamples)
+    drawn = bootstrap.pairs(fit.fit(Chinchilla, runs), resamples)
     a = drawn.law_draws().exponents()[0][:, 0]
     low, high = np.nanpercentile(a, [2.5, 97.5])
     return float(low), float(high)
@@ -65,10 +66,14 @@ def simple(runs: Runs, resamples: int = 1):
     import polars
     import simple_scaling_laws
 
-    frame = polars.DataFrame({
-        "training_run_id": [str(row) for row in runs.rows], "model_size__params": runs.params,
-        "dataset_size__tokens": runs.tokens, "test_loss__nats": runs.loss,
-    })  # fmt: skip
+    frame = polars.DataFrame(
+        {
+            "training_run_id": [str(row) for row in runs.rows],
+            "model_size__params": runs.params,
+            "dataset_size__tokens": runs.tokens,
+            "test_loss__nats": runs.loss,
+        }
+    )
     return simple_scaling_laws.fit(frame, law="separable-power", n_draws=resamples, seed=0)
 
 
@@ -114,25 +119,51 @@ def vpnls_fit(runs: Runs) -> Chinchilla:
     """As its README fits such points: units of 1e6 and 1e9, Huber in the loss, three digits."""
     from vpnls.api import fit_vpnls, huber
 
-    found = fit_vpnls(runs.params / 1e6, runs.tokens / 1e9, np.array(runs.loss), resolution=0.001,
-                      loss=huber(1e-3))  # fmt: skip
+    found = fit_vpnls(
+        runs.params / 1e6, runs.tokens / 1e9, np.array(runs.loss), resolution=0.001, loss=huber(1e-3)
+    )
     return Chinchilla(
-        E=found.E, A=found.A * 1e6**found.alpha, B=found.B * 1e9**found.beta,
-        alpha=found.alpha, beta=found.beta,
-    )  # fmt: skip
+        E=found.E,
+        A=found.A * 1e6**found.alpha,
+        B=found.B * 1e9**found.beta,
+        alpha=found.alpha,
+        beta=found.beta,
+    )
 
 
 TOOLS = (
-    Tool("this project", "", "defaults: huber-log, delta 1e-3; pairs bootstrap", "huber-log", ours,
-         ours_interval),
-    Tool("simple-scaling-laws", "simple-scaling-laws",
-         "separable-power; its only objective; wild cluster bootstrap; allocation_exponents", "ls",
-         simple_fit, simple_interval),
-    Tool("chinchilla", "chinchilla", "README's 3125 starts, BFGS on all cores, log_huber with "
-         "delta 1e-3", "huber-log", chinchilla_fit, once=True),
-    Tool("vpnls", "vpnls", "grid of 0.001 in both exponents, huber(1e-3), one process",
-         "Huber of the loss itself", vpnls_fit),
-)  # fmt: skip
+    Tool(
+        "this project",
+        "",
+        "defaults: huber-log, delta 1e-3; pairs bootstrap",
+        "huber-log",
+        ours,
+        ours_interval,
+    ),
+    Tool(
+        "simple-scaling-laws",
+        "simple-scaling-laws",
+        "separable-power; its only objective; wild cluster bootstrap; allocation_exponents",
+        "ls",
+        simple_fit,
+        simple_interval,
+    ),
+    Tool(
+        "chinchilla",
+        "chinchilla",
+        "README's 3125 starts, BFGS on all cores, log_huber with delta 1e-3",
+        "huber-log",
+        chinchilla_fit,
+        once=True,
+    ),
+    Tool(
+        "vpnls",
+        "vpnls",
+        "grid of 0.001 in both exponents, huber(1e-3), one process",
+        "Huber of the loss itself",
+        vpnls_fit,
+    ),
+)
 
 
 def points(path: str | None) -> Runs:
@@ -194,13 +225,18 @@ def judged(tool: Tool, mine: dict, runs: Runs, right: float) -> dict:
         own = fit.objective_of(law, runs, objective=tool.minimises)[0].value / best - 1
     reached = fit.objective_of(law, runs)[0].value
     return {
-        "settings": tool.settings, "minimises": tool.minimises, "parameters": asdict(law),
-        "a": float(law.exponents()[0]), "a_interval": mine.get("a_interval"),
-        "objective": reached, "above_right_minimum": reached / right - 1,
-        "above_best_of_own_objective": own, "repeats": len(mine["fit"]),
+        "settings": tool.settings,
+        "minimises": tool.minimises,
+        "parameters": asdict(law),
+        "a": float(law.exponents()[0]),
+        "a_interval": mine.get("a_interval"),
+        "objective": reached,
+        "above_right_minimum": reached / right - 1,
+        "above_best_of_own_objective": own,
+        "repeats": len(mine["fit"]),
         "fit_seconds": statistics.median(mine["fit"]),
         "interval_seconds": statistics.median(mine["interval"]) if mine["interval"] else None,
-    }  # fmt: skip
+    }
 
 
 HEADER = (
@@ -237,9 +273,11 @@ def compared(runs: Runs, without: list[str], repeats: int, resamples: int) -> di
     tools = [tool for tool in asked if tool.name not in missing]
     found = measured(tools, runs, repeats, resamples)
     known = published.OBJECTIVES["minimum"].value
-    right = known if abs(best - known) < 1e-9 else min(
-        [best] + [fit.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f]
-    )  # fmt: skip
+    right = (
+        known
+        if abs(best - known) < 1e-9
+        else min([best] + [fit.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f])
+    )
     results = {t.name: judged(t, found[t.name], runs, right) for t in tools}
     whose = "an independent refit" if right == known else "the lowest reached here"
     print(f"{len(runs)} points of {runs.source}; right minimum {right:.11f} ({whose})")
@@ -248,10 +286,14 @@ def compared(runs: Runs, without: list[str], repeats: int, resamples: int) -> di
         print(line(name, one))
     packages = ["numpy", "scipy", *(tool.package for tool in tools if tool.package)]
     return {
-        "versions": machine.versions(*packages), "points": len(runs),
-        "table": Path(runs.source).name, "resamples": resamples, "right_minimum": right,
-        "missing": missing, "tools": results,
-    }  # fmt: skip
+        "versions": machine.versions(*packages),
+        "points": len(runs),
+        "table": Path(runs.source).name,
+        "resamples": resamples,
+        "right_minimum": right,
+        "missing": missing,
+        "tools": results,
+    }
 
 
 def measure(options: Options) -> Iterator[dict]:
@@ -276,8 +318,9 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         top.error(f"--without {unknown.pop()}: choose from {', '.join(t.name for t in TOOLS[1:])}")
     try:
-        found = compared(points(options.table), options.without.split(","), options.repeats,
-                         options.resamples)  # fmt: skip
+        found = compared(
+            points(options.table), options.without.split(","), options.repeats, options.resamples
+        )
     except ValueError as error:
         print(f"bench.laws: {error}", file=sys.stderr)
         return 1

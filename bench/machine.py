@@ -9,16 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-MATTER = (
-    "avx2",
-    "fma",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_bf16",
-    "amx_tile",
-)
+MATTER = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_tile")
 LOOK_SECONDS = 1.0  # over which a waiting bench measures what others use
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 OWN_JIFFIES = (13, 14, 15, 16)  # fields of /proc/PID/stat: user and system, own and of the reaped
@@ -35,9 +26,7 @@ def describe() -> dict[str, Any]:
     """The machine: processor, flags that decide a product's speed, cores, memory."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    named = {
-        line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line
-    }
+    named = {line.split(":")[0].strip(): line.split(":")[1].strip() for line in lines if ":" in line}
     flags = set(named.get("flags", "").split())
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
@@ -145,8 +134,10 @@ class Quiet:
         """What the results say about it."""
         seen = sorted(self.seen)
         return {
-            "bound": self.bound, "waited_seconds": round(self.waited, 1),
+            "bound": self.bound,
+            "waited_seconds": round(self.waited, 1),
             "others_median": seen[len(seen) // 2] if seen else None,
             "others_max": seen[-1] if seen else None,
-            "turns_over_bound": sum(share > self.bound for share in seen), "turns": len(seen),
-        }  # fmt: skip
+            "turns_over_bound": sum(share > self.bound for share in seen),
+            "turns": len(seen),
+        }

@@ -42,14 +42,13 @@ def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[st
         threads = local.environment(1) | {"NPROC": str(most)}
         racing.append(Competitor(name, "spread", task | {"way": "jit"}, threads))
         name = f"{most} workers, one run each"
-        racing.append(Competitor(name, "spread", task | {"way": "jit"}, local.environment(1),
-                                 tuple(cores)))  # fmt: skip
+        racing.append(Competitor(name, "spread", task | {"way": "jit"}, local.environment(1), tuple(cores)))
     return racing, left_out
 
 
 def available() -> tuple[list[str], bool]:
     """The ways of several devices, and whether runs can be packed."""
-    from lab import parallel
+    from lab.train import parallel
 
     return [way for way in get_args(parallel.Way) if way != "jit"], hasattr(parallel, "pack_step")
 

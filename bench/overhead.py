@@ -41,13 +41,16 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
     shares = parts(told)
     stepping = tokens / rate
     found = {
-        "shape": name, "tokens_of_a_run": tokens, "runs": len(configs), "others": others,
+        "shape": name,
+        "tokens_of_a_run": tokens,
+        "runs": len(configs),
+        "others": others,
         "worker_seconds": statistics.median(one.moments["end"] for one in told),
         "shares_of_the_worker": shares,
         "step_alone_tokens_per_second": rate,
         "lab_run_seconds": seconds,
         "lab_run_outside_the_step": 1 - stepping / seconds,
-    }  # fmt: skip
+    }
     print("\n".join(lines(found)))
     yield found
 
@@ -66,8 +69,10 @@ def parts(told: list[workers.Told]) -> dict[str, float]:
 
 def lines(found: dict[str, Any]) -> list[str]:
     shares = sorted(found["shares_of_the_worker"].items(), key=lambda item: -item[1])
-    out = [f"a worker's {found['worker_seconds']:.1f} s on {found['shape']}, "
-           f"{found['tokens_of_a_run']:,} tokens:"]  # fmt: skip
+    out = [
+        f"a worker's {found['worker_seconds']:.1f} s on {found['shape']}, "
+        f"{found['tokens_of_a_run']:,} tokens:"
+    ]
     out += [f"  {name:<24} {100 * share:>6.2f} %" for name, share in shares]
     outside = f"{100 * found['lab_run_outside_the_step']:.1f} % of them outside the step"
     return [*out, f"lab run, start to end: {found['lab_run_seconds']:.1f} s, {outside}"]

@@ -57,20 +57,29 @@ def grid(found: dict[str, Any]) -> list[str]:
     """The fastest way of each peer, then all."""
     races = found["races"]
     families = list(dict.fromkeys(name for race in races for name in race["best"]))
-    out = [measured(found), "",
-           "How many times as fast this lab is as the fastest way of each:", "",
-           f"| shape | dtype | this lab, tokens/s | {' | '.join(families)} |",
-           "|---|---|---|" + "---|" * len(families)]  # fmt: skip
+    out = [
+        measured(found),
+        "",
+        "How many times as fast this lab is as the fastest way of each:",
+        "",
+        f"| shape | dtype | this lab, tokens/s | {' | '.join(families)} |",
+        "|---|---|---|" + "---|" * len(families),
+    ]
     for race in races:
         ours = race["results"][0]
         rate = f"{ours['rate']:,.0f}" if "rate" in ours else "failed"
         cells = [
             f"{race['best'][one]['ours_over_it']['median']:.2f}" if one in race["best"] else ""
             for one in families
-        ]  # fmt: skip
+        ]
         out.append(f"| {race['shape']} | {race['dtype']} | {rate} | {' | '.join(cells)} |")
-    out += ["", "All ways:", "", "| shape | dtype | who | tokens/s | this lab is | rounds | "
-            "per processor second |", "|---|---|---|---|---|---|---|"]  # fmt: skip
+    out += [
+        "",
+        "All ways:",
+        "",
+        "| shape | dtype | who | tokens/s | this lab is | rounds | per processor second |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for race in races:
         for one in race["results"]:
             head = f"| {race['shape']} | {race['dtype']} | {one['name']} | "
@@ -78,8 +87,10 @@ def grid(found: dict[str, Any]) -> list[str]:
                 out.append(f"{head}failed: {one['failed'].replace('|', '/')} | | | |")
             elif times := one.get("ours_over_it"):
                 each = one["ours_over_it_per_processor_second"]["median"]
-                out.append(f"{head}{one['rate']:,.0f} | {times['median']:.2f} × | "
-                           f"{times['low']:.2f}–{times['high']:.2f} | {each:.2f} × |")  # fmt: skip
+                out.append(
+                    f"{head}{one['rate']:,.0f} | {times['median']:.2f} × | "
+                    f"{times['low']:.2f}–{times['high']:.2f} | {each:.2f} × |"
+                )
             else:
                 out.append(f"{head}{one['rate']:,.0f} | | | |")
     out += [f"\nLeft out: {name} ({why})." for name, why in found["left_out"].items()]
@@ -93,69 +104,99 @@ def peak(found: dict[str, Any]) -> list[str]:
         said = f"failed: {one['failed']}" if "failed" in one else f"{one['rate'] / 1e9:,.1f} {unit}"
         out.append(f"| {one['name']} | {said} |")
     if found["utilisation"]:
-        out += [
-            "",
-            "| shape | dtype | our step, GFLOP/s | of the fastest product |",
-            "|---|---|---|---|",
-        ]
+        out += ["", "| shape | dtype | our step, GFLOP/s | of the fastest product |", "|---|---|---|---|"]
     for one in found["utilisation"]:
-        out.append(f"| {one['shape']} | {one['dtype']} | {one['flops_per_second'] / 1e9:,.1f} | "
-                   f"{100 * one['utilisation']:.0f} % |")  # fmt: skip
+        out.append(
+            f"| {one['shape']} | {one['dtype']} | {one['flops_per_second'] / 1e9:,.1f} | "
+            f"{100 * one['utilisation']:.0f} % |"
+        )
     return out
 
 
 def many(found: dict[str, Any]) -> list[str]:
-    out = [measured(found), "", "| shape | how | tokens/s | of one run on one device |",
-           "|---|---|---|---|"]  # fmt: skip
+    out = [measured(found), "", "| shape | how | tokens/s | of one run on one device |", "|---|---|---|---|"]
     for race in found["races"]:
         for one in race["results"]:
             times = one.get("over_one_device")
-            said = (f"{one['rate']:,.0f} | {times['median']:.2f} ×" if times else
-                    f"failed: {one.get('failed', '')} |")  # fmt: skip
+            said = (
+                f"{one['rate']:,.0f} | {times['median']:.2f} ×"
+                if times
+                else f"failed: {one.get('failed', '')} |"
+            )
             out.append(f"| {race['shape']} | {one['name']} | {said} |")
     return out
 
 
 def start(found: dict[str, Any]) -> list[str]:
     cold, warm = found["parts"]["cold"], found["parts"]["warm"]
-    return [measured(found), "", "| seconds | cold | warm |", "|---|---|---|",
-            *(f"| {name} | {cold[name]:.2f} | {warm[name]:.2f} |" for name in cold)]  # fmt: skip
+    return [
+        measured(found),
+        "",
+        "| seconds | cold | warm |",
+        "|---|---|---|",
+        *(f"| {name} | {cold[name]:.2f} | {warm[name]:.2f} |" for name in cold),
+    ]
 
 
 def overhead(found: dict[str, Any]) -> list[str]:
     shares = sorted(found["shares_of_the_worker"].items(), key=lambda item: -item[1])
     return [
-        measured(found), "", f"A worker's {found['worker_seconds']:.1f} s on {found['shape']}, "
-        f"{found['tokens_of_a_run']:,} tokens:", "", "| | share |", "|---|---|",
-        *(f"| {name} | {100 * share:.2f} % |" for name, share in shares), "",
+        measured(found),
+        "",
+        f"A worker's {found['worker_seconds']:.1f} s on {found['shape']}, "
+        f"{found['tokens_of_a_run']:,} tokens:",
+        "",
+        "| | share |",
+        "|---|---|",
+        *(f"| {name} | {100 * share:.2f} % |" for name, share in shares),
+        "",
         f"`lab run` of {found['runs']} such runs took {found['lab_run_seconds']:.1f} s from its "
         f"start to its end; {100 * found['lab_run_outside_the_step']:.1f} % of that is not steps.",
-    ]  # fmt: skip
+    ]
 
 
 def growth(found: dict[str, Any]) -> list[str]:
     figure = "![Tokens a second over size and context; seconds a run over the runs of a grid]"
-    out = [measured(found), "", f"{figure}(../bench/results/growth.png)", "",
-           "| runs of 4 updates | `lab run`, s | s a run |", "|---|---|---|"]  # fmt: skip
-    return out + [f"| {one['runs']:,} | {one['seconds']:.1f} | {one['seconds_a_run']:.2f} |"
-                  for one in found["grids"]]  # fmt: skip
+    out = [
+        measured(found),
+        "",
+        f"{figure}(../bench/results/growth.png)",
+        "",
+        "| runs of 4 updates | `lab run`, s | s a run |",
+        "|---|---|---|",
+    ]
+    return out + [
+        f"| {one['runs']:,} | {one['seconds']:.1f} | {one['seconds_a_run']:.2f} |" for one in found["grids"]
+    ]
 
 
 def recurrent(found: dict[str, Any]) -> list[str]:
-    out = [measured(found), "", "| shape | model | tokens a processor second | time a token, over "
-           "the Transformer's | rounds |", "|---|---|---|---|---|"]  # fmt: skip
+    out = [
+        measured(found),
+        "",
+        "| shape | model | tokens a processor second | time a token, over the Transformer's | rounds |",
+        "|---|---|---|---|---|",
+    ]
     for race in found["races"]:
         for one in race["results"]:
             head = f"| {race['shape']} | {one['name']} |"
             if times := one.get("transformer_over_it"):
-                out.append(f"{head} {one['per_processor_second']:,.0f} | {times['median']:.2f} × | "
-                           f"{times['low']:.2f}–{times['high']:.2f} |")  # fmt: skip
+                out.append(
+                    f"{head} {one['per_processor_second']:,.0f} | {times['median']:.2f} × | "
+                    f"{times['low']:.2f}–{times['high']:.2f} |"
+                )
             else:
                 out.append(f"{head} failed: {one.get('failed', '')} | | |")
     return out
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-    "grid": grid, "peak": peak, "many": many, "start": start, "overhead": overhead,
-    "growth": growth, "recurrent": recurrent, "roofline": lambda _: roofline.lines(),
-}  # fmt: skip
+    "grid": grid,
+    "peak": peak,
+    "many": many,
+    "start": start,
+    "overhead": overhead,
+    "growth": growth,
+    "recurrent": recurrent,
+    "roofline": lambda _: roofline.lines(),
+}

@@ -48,17 +48,21 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
     crew = rounds.race(racing, options.rounds, min(1.0, options.seconds), options.quiet)
     found = [rounds.result(one) for one in crew]
     for one in found:
-        said = (
-            one.get("failed") or f"{one['rate'] / 1e9:,.1f} G{'B' if 'bytes' in one else 'FLOP'}/s"
-        )
+        said = one.get("failed") or f"{one['rate'] / 1e9:,.1f} G{'B' if 'bytes' in one else 'FLOP'}/s"
         print(f"{one['name']:<28} {said:>16}")
     best = peaks(found)
     shares = utilisation(options, best)
     for share in shares:
-        print(f"{share['shape']} {share['dtype']}: {share['flops_per_second'] / 1e9:,.1f} GFLOP/s, "
-              f"{100 * share['utilisation']:.0f} % of the fastest product")  # fmt: skip
-    yield {"unit": "FLOPs (or, of copies, bytes) a second", "results": found, "peak": best,
-           "utilisation": shares}  # fmt: skip
+        print(
+            f"{share['shape']} {share['dtype']}: {share['flops_per_second'] / 1e9:,.1f} GFLOP/s, "
+            f"{100 * share['utilisation']:.0f} % of the fastest product"
+        )
+    yield {
+        "unit": "FLOPs (or, of copies, bytes) a second",
+        "results": found,
+        "peak": best,
+        "utilisation": shares,
+    }
 
 
 def peaks(found: list[dict[str, Any]]) -> dict[str, float]:
@@ -82,6 +86,12 @@ def utilisation(options: Options, best: dict[str, float]) -> list[dict[str, Any]
         if ours and race["dtype"] in best:
             flops = ours["flops_per_token"] * ours["rate"]
             top = max(best[race["dtype"]], best.get("float32", 0.0))
-            out.append({"shape": race["shape"], "dtype": race["dtype"], "flops_per_second": flops,
-                        "utilisation": flops / top})  # fmt: skip
+            out.append(
+                {
+                    "shape": race["shape"],
+                    "dtype": race["dtype"],
+                    "flops_per_second": flops,
+                    "utilisation": flops / top,
+                }
+            )
     return out

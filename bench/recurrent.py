@@ -15,11 +15,17 @@ LAYERS = 2  # of a recurrent model: its width makes up for it
 
 def matching(kind: str, shape: Shape) -> Shape:
     """The recurrent shape whose FLOPs a token are nearest to the Transformer's."""
-    from lab import counts
+    from lab.models import counts
 
     def flops(layers: int, width: int, kind: str) -> float:
-        own = Shape(layers, width, shape.heads if kind == "transformer" else 1, shape.vocab,
-                    shape.context, shape.batch)  # fmt: skip
+        own = Shape(
+            layers,
+            width,
+            shape.heads if kind == "transformer" else 1,
+            shape.vocab,
+            shape.context,
+            shape.batch,
+        )
         return counts.flops_exact(model_of(own, "float32", kind))
 
     wanted, layers = flops(shape.layers, shape.width, "transformer"), min(LAYERS, shape.layers)
@@ -35,11 +41,15 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
         shapes = {"transformer": SHAPES[name]}
         shapes |= {kind: matching(kind, SHAPES[name]) for kind in ("lstm", "gru")}
         racing = [
-            Competitor(f"{kind} {shape.layers} x {shape.width}", "ours",
-                       {"shape": vars(shape), "dtype": "float32", "kind": kind},
-                       local.environment(1), core)
+            Competitor(
+                f"{kind} {shape.layers} x {shape.width}",
+                "ours",
+                {"shape": vars(shape), "dtype": "float32", "kind": kind},
+                local.environment(1),
+                core,
+            )
             for kind, shape in shapes.items()
-        ]  # fmt: skip
+        ]
         crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
         results = [rounds.result(one) for one in crew]
         for running, one in zip(crew, results, strict=True):

@@ -66,9 +66,14 @@ def start(competitor: Competitor, folder: Path) -> Running:
         log = folder / f"{safe}-{number}.log"
         with log.open("w") as file:
             process = subprocess.Popen(
-                [competitor.python, "-m", "bench.child", competitor.kind], cwd=ROOT, env=env,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, text=True,
-            )  # fmt: skip
+                [competitor.python, "-m", "bench.child", competitor.kind],
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=file,
+                text=True,
+            )
         running.processes.append(process)
         running.logs.append(log)
         tell(process, dict(competitor.task) | {"core": core, "number": number})
@@ -115,11 +120,13 @@ def turn(running: Running, seconds: float, quiet: Quiet) -> None:
             return
         share = machine.others_share(before, machine.look())
         done = sum(one["units"] * one["size"] for one in found)
-        tries.append(Turn(
-            rate=sum(one["units"] * one["size"] / one["seconds"] for one in found),
-            per_processor_second=done / max(1e-9, sum(one["processor_seconds"] for one in found)),
-            others=share,
-        ))  # fmt: skip
+        tries.append(
+            Turn(
+                rate=sum(one["units"] * one["size"] / one["seconds"] for one in found),
+                per_processor_second=done / max(1e-9, sum(one["processor_seconds"] for one in found)),
+                others=share,
+            )
+        )
         running.more = found[0]["more"]
         if share is None or share <= quiet.bound or quiet.impatient():
             break
@@ -142,8 +149,10 @@ def race(
                 if ready := answers(running):
                     running.facts = ready[0]["facts"]
                     running.ready_seconds = max(one["ready_seconds"] for one in ready)
-                say(f"  {competitor.name}: {running.failed or 'ready'} "
-                    f"({running.ready_seconds:.1f} s)", flush=True)  # fmt: skip
+                say(
+                    f"  {competitor.name}: {running.failed or 'ready'} ({running.ready_seconds:.1f} s)",
+                    flush=True,
+                )
             for number in range(rounds):
                 quiet.wait()
                 order = crew[number % len(crew) :] + crew[: number % len(crew)]
@@ -167,9 +176,11 @@ def result(running: Running) -> dict[str, Any]:
     return told | {
         "rate": middle(running, "rate"),
         "per_processor_second": middle(running, "per_processor_second"),
-        "ready_seconds": running.ready_seconds, **running.facts, **running.more,
+        "ready_seconds": running.ready_seconds,
+        **running.facts,
+        **running.more,
         "turns": [asdict(one) for one in running.turns],
-    }  # fmt: skip
+    }
 
 
 def middle(running: Running, name: str) -> float:

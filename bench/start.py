@@ -38,20 +38,24 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
                 if others is not None:
                     options.quiet.seen.append(others)
         yield {
-            "unit": "seconds", "shape": "tiny" if options.quick else "S",
+            "unit": "seconds",
+            "shape": "tiny" if options.quick else "S",
             "parts": {kind: medians(rows) for kind, rows in found.items()},
             "totals": {kind: [row["total"] for row in rows] for kind, rows in found.items()},
-        }  # fmt: skip
+        }
     print("\n".join(lines(found)))
     imports = importing()
-    print("imports, seconds of their own: "
-          + ", ".join(f"{name} {seconds:.2f}" for name, seconds in imports.items()))  # fmt: skip
+    print(
+        "imports, seconds of their own: "
+        + ", ".join(f"{name} {seconds:.2f}" for name, seconds in imports.items())
+    )
     yield {
-        "unit": "seconds", "shape": "tiny" if options.quick else "S",
+        "unit": "seconds",
+        "shape": "tiny" if options.quick else "S",
         "parts": {kind: medians(rows) for kind, rows in found.items()},
         "totals": {kind: [row["total"] for row in rows] for kind, rows in found.items()},
         "imports": imports,
-    }  # fmt: skip
+    }
 
 
 def once(folder: Path, seed: int, options: Options) -> tuple[Told, float | None]:
@@ -98,7 +102,7 @@ def lines(found: dict[str, list[dict[str, float]]]) -> list[str]:
 
 def importing() -> dict[str, float]:
     """Seconds that a worker's imports take, by the package in which they are spent."""
-    asked = [sys.executable, "-X", "importtime", "-c", "import lab.launch.worker, lab.train"]
+    asked = [sys.executable, "-X", "importtime", "-c", "import lab.launch.worker, lab.train.run"]
     said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stderr
     found: dict[str, float] = defaultdict(float)
     for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", said):

@@ -17,15 +17,23 @@ from typing import Any
 
 BEGAN = time.time()  # before anything but the standard library is imported
 SHARES = {  # where the time of a run goes, by the function in which it is spent
-    "data": [("lab.data", "batches")],
-    "evaluation": [("lab.train", "Evaluator.loss")],
-    "checkpoints": [("lab.train", "Run.save"), ("lab.checkpoint", "Checkpoints.wait"),
-                    ("lab.checkpoint", "Checkpoints.close")],
-    "store": [("lab.store", "Store.add_to_curve"), ("lab.store", "Store.start_curve"),
-              ("lab.store", "Store.write_record"), ("lab.store", "Claim.held"),
-              ("lab.store", "Claim.release"), ("lab.store", "Store.claim")],
-    "step": [("lab.train", "Run.dispatch"), ("lab.train", "Run.read")],
-}  # fmt: skip
+    "data": [("lab.data.batches", "batches")],
+    "evaluation": [("lab.train.run", "Evaluator.loss")],
+    "checkpoints": [
+        ("lab.train.run", "Run.save"),
+        ("lab.train.checkpoint", "Checkpoints.wait"),
+        ("lab.train.checkpoint", "Checkpoints.close"),
+    ],
+    "store": [
+        ("lab.store.store", "Store.add_to_curve"),
+        ("lab.store.store", "Store.start_curve"),
+        ("lab.store.store", "Store.write_record"),
+        ("lab.store.store", "Claim.held"),
+        ("lab.store.store", "Claim.release"),
+        ("lab.store.store", "Store.claim"),
+    ],
+    "step": [("lab.train.run", "Run.dispatch"), ("lab.train.run", "Run.read")],
+}
 
 
 class Stopwatch:
@@ -61,10 +69,16 @@ class Stopwatch:
 
     def tell(self, path: Path) -> None:
         began = float(os.environ.get("BENCH_BEGAN", BEGAN))
-        path.write_text(json.dumps({
-            "moments": {name: at - began for name, at in self.moments.items()},
-            "inside": self.inside, "events": self.events,
-        }) + "\n")  # fmt: skip
+        path.write_text(
+            json.dumps(
+                {
+                    "moments": {name: at - began for name, at in self.moments.items()},
+                    "inside": self.inside,
+                    "events": self.events,
+                }
+            )
+            + "\n"
+        )
 
 
 def replaced(module: str, name: str, change: Callable[[Callable], Callable]) -> None:
@@ -90,7 +104,7 @@ def passing(watch: Stopwatch, before: str, after: str) -> Callable:
 
 
 def install(watch: Stopwatch) -> None:
-    """Once lab.train is imported: put the stopwatch into its functions."""
+    """Once lab.train.run is imported: put the stopwatch into its functions."""
     import jax
 
     def add(event: str, seconds: float, **_: Any) -> None:
@@ -101,10 +115,10 @@ def install(watch: Stopwatch) -> None:
     for share, functions in SHARES.items():
         for module, name in functions:
             replaced(module, name, lambda function, share=share: watch.timed(share, function))
-    replaced("lab.train", "Run.compile", lambda f: watch.timed("compile", f))
-    replaced("lab.train", "Trainer.train", lambda f: watch.timed("rest of the run", f))
-    replaced("lab.train", "Trainer.train", passing(watch, "claimed", "run over"))
-    replaced("lab.train", "Run.compile", passing(watch, "compile begins", "compiled"))
+    replaced("lab.train.run", "Run.compile", lambda f: watch.timed("compile", f))
+    replaced("lab.train.run", "Trainer.train", lambda f: watch.timed("rest of the run", f))
+    replaced("lab.train.run", "Trainer.train", passing(watch, "claimed", "run over"))
+    replaced("lab.train.run", "Run.compile", passing(watch, "compile begins", "compiled"))
 
     def first_step(function: Callable) -> Callable:
         def dispatch(run: Any) -> Any:
@@ -117,7 +131,7 @@ def install(watch: Stopwatch) -> None:
 
         return dispatch
 
-    replaced("lab.train", "Run.dispatch", first_step)
+    replaced("lab.train.run", "Run.dispatch", first_step)
 
 
 def main() -> int:
@@ -130,7 +144,7 @@ def main() -> int:
     def set_up_and_import(task: Any) -> None:
         set_up(task)  # imports jax
         watch.moment("jax imported")
-        import lab.train  # noqa: F401  flax, optax, orbax
+        import lab.train.run  # noqa: F401  flax, optax, orbax
 
         watch.moment("lab imported")
         install(watch)

@@ -32,12 +32,11 @@ def runs_of(
     shape: shapes.Shape, tokens: int, seeds: int, *, dtype: str = "float32", quick: bool = False
 ) -> list[Any]:
     """Configs of `seeds` runs of so many tokens, on real prepared text."""
-    from lab import corpora
     from lab.config import DataConfig
+    from lab.data import corpora
 
     corpus = corpora.prepare(QUICK_CORPUS if quick else CORPUS, quiet=True)
-    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train,
-                      max_epochs=1e9)  # fmt: skip
+    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=1e9)
     one = ours.config_of(shape, dtype)
     return [replace(one, data=data, tokens=tokens, seed=seed) for seed in range(seeds)]
 
@@ -51,24 +50,25 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
     from lab.config import to_json
     from lab.launch import local
     from lab.launch.attempt import Task
-    from lab.store import Store
+    from lab.store.store import Store
 
     Store(store).prepare()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         crew = []
         for number, core in enumerate(cores):
-            task = Task(
-                str(store),
-                [to_json(config) for config in configs],
-                None if core is None else [core],
-            )
+            task = Task(str(store), [to_json(config) for config in configs], None if core is None else [core])
             stamps, log = Path(folder, f"{number}.json"), Path(folder, f"{number}.log")
             env = local.environment(1) | {"BENCH_BEGAN": repr(time.time())}
             with log.open("w") as file:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "bench.traced", str(stamps)], cwd=ROOT, env=env,
-                    stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, text=True,
-                )  # fmt: skip
+                    [sys.executable, "-m", "bench.traced", str(stamps)],
+                    cwd=ROOT,
+                    env=env,
+                    stdin=subprocess.PIPE,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
             process.stdin.write(task.line())
             process.stdin.flush()
             crew.append((process, stamps, log))
@@ -101,8 +101,17 @@ def lab_run(configs: Sequence[Any], folder: Path) -> float:
         "    return [from_json(one) for one in json.loads(listed)]\n\n\n"
         "def report(store, out):\n    pass\n"
     )
-    command = [sys.executable, "-m", "lab", "run", str(experiment), "--store", str(folder / "runs"),
-               "--out", str(folder / "out")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "lab",
+        "run",
+        str(experiment),
+        "--store",
+        str(folder / "runs"),
+        "--out",
+        str(folder / "out"),
+    ]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ)
     seconds = time.perf_counter() - began

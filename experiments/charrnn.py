@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from analysis import table
+from analysis.tables import table
 from experiments import figures, tables
-from lab import contents, corpora, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.failures import trained_as
-from lab.files import StoreError
-from lab.store import Store
+from lab.data import corpora
+from lab.plan import grid
+from lab.store import contents
+from lab.store.failures import trained_as
+from lab.store.files import StoreError
+from lab.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,27 @@ class Size:
 SIZES = {
     "laptop": Size(
         (("lstm", 2, 128, 1), ("gru", 2, 148, 1), ("transformer", 2, 102, 3)),
-        seq_len=64, batch_tokens=2048, tokens=15_000_000, learning_rate=0.005,
+        seq_len=64,
+        batch_tokens=2048,
+        tokens=15_000_000,
+        learning_rate=0.005,
     ),
     "accelerator": Size(
         (("lstm", 3, 512, 1), ("gru", 3, 592, 1), ("transformer", 6, 288, 6)),
-        seq_len=128, batch_tokens=8192, tokens=50_000_000, learning_rate=0.002,
+        seq_len=128,
+        batch_tokens=8192,
+        tokens=50_000_000,
+        learning_rate=0.002,
     ),
     "smoke": Size(
         (("lstm", 1, 16, 1), ("gru", 1, 18, 1), ("transformer", 1, 12, 1)),
-        seq_len=16, batch_tokens=256, tokens=8_000, learning_rate=0.01,
+        seq_len=16,
+        batch_tokens=256,
+        tokens=8_000,
+        learning_rate=0.01,
         corpora=("python-stdlib",),
     ),
-}  # fmt: skip
+}
 PROMPT = "\n"
 SAMPLE_TOKENS = 500
 
@@ -64,20 +75,29 @@ def runs(size: str = "laptop") -> list[RunConfig]:
     of = SIZES[size]
     corpus = corpora.prepare_first(list(of.corpora), "chars")
     data = DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, tokenizer="chars", train_tokens=corpus.n_train,
+        sha256=corpus.sha256,
+        corpus=corpus.name,
+        tokenizer="chars",
+        train_tokens=corpus.n_train,
         max_epochs=12,
-    )  # fmt: skip
+    )
     return [
         RunConfig(
             model=ModelConfig(
-                kind=kind, n_layer=n_layer, d_model=width, n_head=n_head,
-                vocab_size=corpus.vocab_size, seq_len=of.seq_len,
+                kind=kind,
+                n_layer=n_layer,
+                d_model=width,
+                n_head=n_head,
+                vocab_size=corpus.vocab_size,
+                seq_len=of.seq_len,
             ),
-            optim=OptimConfig(learning_rate=of.learning_rate), data=data, tokens=of.tokens,
+            optim=OptimConfig(learning_rate=of.learning_rate),
+            data=data,
+            tokens=of.tokens,
             batch_tokens=of.batch_tokens,
         )
         for kind, n_layer, width, n_head in of.shapes
-    ]  # fmt: skip
+    ]
 
 
 def answer(path: Path) -> str:
@@ -91,11 +111,9 @@ def answer(path: Path) -> str:
     return "bits per byte: " + ", ".join(said)
 
 
-def report(
-    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
-) -> None:
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, positions.png (loss by position in the context), and a sample of each model."""
-    from lab import positions, sample, weights
+    from lab.trained import positions, sample, weights
 
     name = "charrnn" if size == "laptop" else f"charrnn-{size}"
     of, grid_of = SIZES[size], configs or partial(runs, size)
@@ -110,13 +128,13 @@ def report(
         cfg, corpus = config.model, run.corpus()
         found = positions.by_position(cfg, run.params, corpus)
         by_kind[cfg.name if cfg.recurrent else f"{cfg.kind} {cfg.name}"] = found
-        print(f"\n{grid.describe_model(cfg)}: "
-              f"{run.record['loss']:.4f} ± {run.record['loss_se']:.4f} nats/character, "
-              f"{run.record['bits_per_byte']:.4f} bits/byte; {by_doubling(found)}")  # fmt: skip
-        ids = sample.encode(corpus.tokenizer, PROMPT)
-        drawn = sample.sample(
-            cfg, run.params, ids, SAMPLE_TOKENS, spoken=sample.spoken(corpus.tokenizer)
+        print(
+            f"\n{grid.describe_model(cfg)}: "
+            f"{run.record['loss']:.4f} ± {run.record['loss_se']:.4f} nats/character, "
+            f"{run.record['bits_per_byte']:.4f} bits/byte; {by_doubling(found)}"
         )
+        ids = sample.encode(corpus.tokenizer, PROMPT)
+        drawn = sample.sample(cfg, run.params, ids, SAMPLE_TOKENS, spoken=sample.spoken(corpus.tokenizer))
         text = corpus.tokenizer.decode(list(drawn))
         print("\n".join(f"  | {line}" for line in text.split("\n")))
     if by_kind:

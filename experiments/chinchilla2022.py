@@ -26,12 +26,15 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import envelope, isoflop, table
-from analysis import frontier as frontiers
+from analysis.frontiers import envelope, isoflop
+from analysis.frontiers import frontier as frontiers
+from analysis.tables import table
 from experiments import figures, frontier, quickstart, tables
-from lab import corpora, counts, grid, tokens
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.data import corpora, tokens
+from lab.models import counts
+from lab.plan import grid
+from lab.store.store import Store
 
 HORIZONS = (1.25, 1.5, 2.0, 5.0)  # times the run's own length
 RATES = (0.5, 2.0)  # times the rule's
@@ -57,41 +60,90 @@ class Size:
 
 
 SMALL = (
-    (1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 40, 1), (2, 48, 2), (2, 64, 2), (3, 64, 2),
-    (3, 80, 2), (4, 96, 3), (4, 112, 4), (5, 128, 4), (6, 144, 4), (7, 160, 5),
-)  # fmt: skip
+    (1, 16, 1),
+    (1, 24, 1),
+    (2, 24, 1),
+    (2, 32, 1),
+    (2, 40, 1),
+    (2, 48, 2),
+    (2, 64, 2),
+    (3, 64, 2),
+    (3, 80, 2),
+    (4, 96, 3),
+    (4, 112, 4),
+    (5, 128, 4),
+    (6, 144, 4),
+    (7, 160, 5),
+)
 LARGE = (
-    (4, 128, 2), (4, 160, 2), (5, 192, 3), (6, 224, 4), (6, 288, 4), (8, 320, 5), (8, 384, 6),
-    (10, 448, 7), (11, 512, 8), (12, 640, 10), (14, 768, 12), (16, 896, 14),
-)  # fmt: skip
+    (4, 128, 2),
+    (4, 160, 2),
+    (5, 192, 3),
+    (6, 224, 4),
+    (6, 288, 4),
+    (8, 320, 5),
+    (8, 384, 6),
+    (10, 448, 7),
+    (11, 512, 8),
+    (12, 640, 10),
+    (14, 768, 12),
+    (16, 896, 14),
+)
 BUDGETS = (4.5e11, 9e11, 1.8e12, 3.6e12, 7.2e12)
 LAPTOP = Size(
-    shapes=SMALL, budgets=BUDGETS, first=(0, 1, 3, 4, 5), sizes=6, batch_tokens=1024, seq_len=128,
-    replicated=((0, 2), (0, 3)), stretched=((1, 3),), min_tokens=900_000, rated=((0, 2), (2, 3)),
-)  # fmt: skip
+    shapes=SMALL,
+    budgets=BUDGETS,
+    first=(0, 1, 3, 4, 5),
+    sizes=6,
+    batch_tokens=1024,
+    seq_len=128,
+    replicated=((0, 2), (0, 3)),
+    stretched=((1, 3),),
+    min_tokens=900_000,
+    rated=((0, 2), (2, 3)),
+)
 SMALLER = replace(LAPTOP, budgets=BUDGETS[:4], first=(0, 1, 3, 4), stretched=())
 SIZES = {
     "laptop": LAPTOP,
     "reviews": replace(SMALLER, corpora=("movie-reviews", "python-stdlib")),
     "bpe": replace(SMALLER, first=(0, 1, 2, 3), tokenizer="bpe-1024", min_tokens=500_000),
     "accelerator": Size(
-        LARGE, (1e15, 2e15, 4e15, 8e15, 1.6e16), (0, 1, 2, 3, 4), 6, 32_768, 512,
-        ((0, 2), (0, 3)), ((1, 3),), 10_000_000, dtype="bfloat16",
+        LARGE,
+        (1e15, 2e15, 4e15, 8e15, 1.6e16),
+        (0, 1, 2, 3, 4),
+        6,
+        32_768,
+        512,
+        ((0, 2), (0, 3)),
+        ((1, 3),),
+        10_000_000,
+        dtype="bfloat16",
     ),
     "smoke": Size(
         ((1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1), (1, 48, 1), (2, 48, 1), (2, 64, 2)),
-        (4e9, 8e9, 1.6e10), (0, 1, 2), 4, 256, 32, ((0, 1),), ((0, 2),), 0, ((0, 1),),
+        (4e9, 8e9, 1.6e10),
+        (0, 1, 2),
+        4,
+        256,
+        32,
+        ((0, 1),),
+        ((0, 2),),
+        0,
+        ((0, 1),),
         ("python-stdlib",),
     ),
-}  # fmt: skip
+}
 
 
 def text(size: Size) -> DataConfig:
     corpus = corpora.prepare_first(list(size.corpora), size.tokenizer)
     return DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, tokenizer=size.tokenizer,
-        train_tokens=corpus.n_train, max_epochs=4,
-    )  # fmt: skip
+        sha256=corpus.sha256,
+        corpus=corpus.name,
+        tokenizer=size.tokenizer,
+        train_tokens=corpus.n_train,
+        max_epochs=4,
+    )
 
 
 def models(size: Size) -> list[ModelConfig]:
@@ -112,9 +164,8 @@ def cells(size: Size) -> list[RunConfig]:
         for budget, start in zip(size.budgets, size.first, strict=True)
     }
     return grid.isoflop(
-        budgets, data=text(size), optim=optim, batch_tokens=size.batch_tokens,
-        min_tokens=size.min_tokens,
-    )  # fmt: skip
+        budgets, data=text(size), optim=optim, batch_tokens=size.batch_tokens, min_tokens=size.min_tokens
+    )
 
 
 def beside(cell: RunConfig, **optim: float) -> RunConfig:
@@ -127,9 +178,7 @@ def runs(size: str = "laptop") -> list[RunConfig]:
     all_cells = cells(grid_of)
     at = lambda places: [all_cells[i * grid_of.sizes + j] for i, j in places]  # noqa: E731
     repeated = [
-        replace(cell, seed=seed, data_seed=seed)
-        for cell in at(grid_of.replicated)
-        for seed in (1, 2)
+        replace(cell, seed=seed, data_seed=seed) for cell in at(grid_of.replicated) for seed in (1, 2)
     ]
     longer = [
         beside(cell, horizon_steps=round(times * cell.steps))
@@ -170,9 +219,7 @@ def named(size: str) -> str:
     return "chinchilla2022" if size == "laptop" else f"chinchilla2022-{size}"
 
 
-def report(
-    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
-) -> None:
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, the figures and page of the valleys and the law, envelope.png, horizon.png, and in
     words whether the three approaches agree."""
     name, grid_of = named(size), configs or partial(runs, size)
@@ -189,10 +236,12 @@ def report(
         return
     corpus = grid_runs.column("corpus")[0]
     frontier.write(
-        out, f"Compute-optimal Transformers on {corpus} ({size})", tables.baselines(path),
+        out,
+        f"Compute-optimal Transformers on {corpus} ({size})",
+        tables.baselines(path),
         where="budget > 0",
         command=f"python -m lab run experiments.chinchilla2022:{size}",
-    )  # fmt: skip
+    )
     three_approaches(grid_runs, out)
     if SIZES[size].tokenizer != "bytes" and tables.kept("chinchilla2022").exists():
         print(beside_bytes(grid_runs))
@@ -225,7 +274,7 @@ def first_approach(found: frontier.Found) -> tuple[envelope.Envelope, frontiers.
 
 def three_approaches(runs: table.Runs, out: Path) -> None:
     """Approach 1 beside the other two: envelope.png, and in words which of the three agree."""
-    from analysis import figures_envelope
+    from analysis.figures import envelope as figures_envelope
 
     found = frontier.analyse(runs)
     try:
@@ -234,8 +283,9 @@ def three_approaches(runs: table.Runs, out: Path) -> None:
         print(f"approach 1 (envelope of final points) has no answer: {error}")
         return
     figures_envelope.envelope(traced, first).savefig(out / "envelope.png")
-    print(f"{first.method:<29} N ~ C^{first.params_exponent}   D ~ C^{first.tokens_exponent}   "
-          f"[{first.status}]")  # fmt: skip
+    print(
+        f"{first.method:<29} N ~ C^{first.params_exponent}   D ~ C^{first.tokens_exponent}   [{first.status}]"
+    )
     for said in frontiers.agreement([first, found.valley, found.parametric]):
         print(said)
 
@@ -268,13 +318,14 @@ def longer_cosines(runs: table.Runs) -> Cosines:
     same &= cells & (used.column("seed") == 0)
     pairs = sorted(zip(times[longer | same], used.loss[longer | same], strict=True))
     base = [loss for time, loss in pairs if time < 1.001]
-    said = [f"cosine {time:.3g} × the run: {loss:.4f} nats"
-            + (f" ({100 * (loss / base[0] - 1):+.2f} %)" if base else "")
-            for time, loss in pairs]  # fmt: skip
+    said = [
+        f"cosine {time:.3g} × the run: {loss:.4f} nats"
+        + (f" ({100 * (loss / base[0] - 1):+.2f} %)" if base else "")
+        for time, loss in pairs
+    ]
     said.append(f"noise between seeds: {100 * noise:.2g} % ({source})")
     found_times, losses = zip(*pairs, strict=True)
-    return Cosines(tuple(map(float, found_times)), tuple(map(float, losses)), noise, source,
-                   tuple(said))  # fmt: skip
+    return Cosines(tuple(map(float, found_times)), tuple(map(float, losses)), noise, source, tuple(said))
 
 
 def rates_tried(runs: table.Runs) -> list[str]:
@@ -291,6 +342,8 @@ def rates_tried(runs: table.Runs) -> list[str]:
             continue
         best = at[np.argmin(losses)]
         tried = ", ".join(f"{r:.3g}: {y:.4f}" for r, y in sorted(zip(at, losses, strict=True)))
-        said.append(f"rates at N={n:,.0f}, D={d:,.0f}: {tried}; the rule's {rule[0]:.3g} is "
-                    f"{rule[0] / best:.2g} times the best of these")  # fmt: skip
+        said.append(
+            f"rates at N={n:,.0f}, D={d:,.0f}: {tried}; the rule's {rule[0]:.3g} is "
+            f"{rule[0] / best:.2g} times the best of these"
+        )
     return said or ["no cell is done at other rates yet"]

@@ -26,16 +26,27 @@ from pathlib import Path
 import numpy as np
 
 from experiments import chinchilla2022, figures_kaplan, kaplan2020, tables
-from lab import compress, contents, counts, grid, weights
 from lab.config import RunConfig
-from lab.corpora import Corpus
-from lab.failures import trained_as
-from lab.files import StoreError
-from lab.store import Store
+from lab.data.corpora import Corpus
+from lab.models import counts
+from lab.plan import grid
+from lab.store import contents
+from lab.store.failures import trained_as
+from lab.store.files import StoreError
+from lab.store.store import Store
+from lab.trained import compress, weights
 
 SIZES = {"laptop": 32_768, "smoke": 2048}  # bytes that are unpacked again
-COLUMNS = ("run_id", "params", "tokens", "text_bytes", "nats_per_byte", "predicted_bytes",
-           "packed_bytes", "model_bytes")  # fmt: skip
+COLUMNS = (
+    "run_id",
+    "params",
+    "tokens",
+    "text_bytes",
+    "nats_per_byte",
+    "predicted_bytes",
+    "packed_bytes",
+    "model_bytes",
+)
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
@@ -72,19 +83,17 @@ class Packed:
     @property
     def said(self) -> list[str]:
         best = min(self.others, key=self.others.get)
-        listed = ", ".join(
-            f"{name} {8 * n / self.text:.3f}" for name, n in sorted(self.others.items())
-        )
+        listed = ", ".join(f"{name} {8 * n / self.text:.3f}" for name, n in sorted(self.others.items()))
         ahead = self.params[self.packed < self.others[best]]
         pays = self.pays_from(best)
         cheapest = int(np.argmin(pays))
-        first = (
-            f"smaller than {best} from N={ahead[0]:,.0f}" if len(ahead) else f"none beats {best}"
-        )
+        first = f"smaller than {best} from N={ahead[0]:,.0f}" if len(ahead) else f"none beats {best}"
         paid = "no model's weights pay for themselves"
         if np.isfinite(pays[cheapest]):
-            paid = (f"weights pay for themselves soonest at N={self.params[cheapest]:,.0f}, from "
-                    f"{pays[cheapest] / 1e6:.2f} MB of such text")  # fmt: skip
+            paid = (
+                f"weights pay for themselves soonest at N={self.params[cheapest]:,.0f}, from "
+                f"{pays[cheapest] / 1e6:.2f} MB of such text"
+            )
         return [
             f"{self.text:,} bytes packed to {self.bits[0]:.3f} bits a byte at "
             f"N={self.params[0]:,.0f} and {self.bits[-1]:.3f} at {self.params[-1]:,.0f}; {listed}",
@@ -108,8 +117,16 @@ def pack(run: weights.Trained, corpus: Corpus, again: int) -> dict:
     size = len(compress.compress(run, corpus.tokenizer, text))
     nats, params = run.record["loss"], counts.count_params(cfg).params
     predicted = round(len(text) * nats / np.log(2) / 8)
-    values = (run.config.run_id, params, run.config.tokens, len(text), nats, predicted, size,
-              compress.weight_bytes(run))  # fmt: skip
+    values = (
+        run.config.run_id,
+        params,
+        run.config.tokens,
+        len(text),
+        nats,
+        predicted,
+        size,
+        compress.weight_bytes(run),
+    )
     at = {"finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     return dict(zip(COLUMNS, values, strict=True)) | compress.others(text) | at
 
@@ -133,11 +150,15 @@ def write(store: Store, size: str, path: Path, kept: Path) -> None:
         except StoreError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
-        print(f"{grid.describe_model(config.model)}: packed, and {SIZES[size]:,} bytes "
-              f"unpacked, in {time.monotonic() - began:.0f} s", flush=True)  # fmt: skip
+        print(
+            f"{grid.describe_model(config.model)}: packed, and {SIZES[size]:,} bytes "
+            f"unpacked, in {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
     if not known:
-        raise ValueError(f"{store.root} holds no finished run of this experiment with its weights, "
-                         f"and there is no {kept}")  # fmt: skip
+        raise ValueError(
+            f"{store.root} holds no finished run of this experiment with its weights, and there is no {kept}"
+        )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(next(iter(known.values()))), lineterminator="\n")
         writer.writeheader()
@@ -148,8 +169,14 @@ def packed_of(path: Path) -> Packed:
     lines = sorted(tables.lines_of(path), key=lambda line: int(line["params"]))
     column = lambda name: np.array([int(line[name]) for line in lines])  # noqa: E731
     others = {name: int(lines[0][name]) for name in lines[0] if name not in (*COLUMNS, "finished")}
-    return Packed(int(lines[0]["text_bytes"]), column("params"), column("predicted_bytes"),
-                  column("packed_bytes"), column("model_bytes"), others)  # fmt: skip
+    return Packed(
+        int(lines[0]["text_bytes"]),
+        column("params"),
+        column("predicted_bytes"),
+        column("packed_bytes"),
+        column("model_bytes"),
+        others,
+    )
 
 
 def answer(path: Path) -> str:

@@ -24,12 +24,15 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from analysis import table
+from analysis.tables import table
 from experiments import figures_kaplan, quickstart, tables
-from lab import corpora, counts, grid, positions, weights
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.files import StoreError
-from lab.store import Store
+from lab.data import corpora
+from lab.models import counts
+from lab.plan import grid
+from lab.store.files import StoreError
+from lab.store.store import Store
+from lab.trained import positions, weights
 
 SCORED = 2**16  # held-out tokens
 BLOCKS = 64  # of neighbouring tokens, taken as independent of each other
@@ -55,32 +58,48 @@ class Size:
 SIZES = {
     "laptop": Size(
         (((2, 48, 2), (1, 83)), ((3, 72, 2), (2, 108)), ((4, 96, 2), (2, 166))),
-        seq_len=256, batch_tokens=2048, tokens=5_000_000, rate_tokens=1_250_000, seeds=3,
+        seq_len=256,
+        batch_tokens=2048,
+        tokens=5_000_000,
+        rate_tokens=1_250_000,
+        seeds=3,
     ),
     "smoke": Size(
-        (((1, 16, 1), (1, 19)), ((1, 24, 1), (1, 29))), seq_len=32, batch_tokens=256,
-        tokens=40_000, rate_tokens=10_000, seeds=2, corpora=("markov:24-2-4-0-100000",),
+        (((1, 16, 1), (1, 19)), ((1, 24, 1), (1, 29))),
+        seq_len=32,
+        batch_tokens=256,
+        tokens=40_000,
+        rate_tokens=10_000,
+        seeds=2,
+        corpora=("markov:24-2-4-0-100000",),
         tokenizer="bytes",
     ),
-}  # fmt: skip
+}
 
 
 def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
     """`pairs`, a Transformer before its LSTM, then their seeds; and `rates`."""
     of = SIZES[size]
     corpus = corpora.prepare_first(list(of.corpora), of.tokenizer)
-    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, tokenizer=of.tokenizer,
-                      train_tokens=corpus.n_train)  # fmt: skip
+    data = DataConfig(
+        sha256=corpus.sha256, corpus=corpus.name, tokenizer=of.tokenizer, train_tokens=corpus.n_train
+    )
 
     def run(model: ModelConfig, tokens: int, factor: float = 1.0) -> RunConfig:
         rate = RATE * factor * quickstart.rule(counts.count_params(model).hidden)
-        return RunConfig(model=model, optim=OptimConfig(learning_rate=rate), data=data,
-                         tokens=tokens, batch_tokens=of.batch_tokens)  # fmt: skip
+        return RunConfig(
+            model=model,
+            optim=OptimConfig(learning_rate=rate),
+            data=data,
+            tokens=tokens,
+            batch_tokens=of.batch_tokens,
+        )
 
     models = [model for pair in of.pairs for model in shapes(pair, of, corpus.vocab_size)]
     whole = [run(model, of.tokens) for model in models]
-    again = [replace(config, seed=seed, data_seed=seed) for seed in range(1, of.seeds)
-             for config in whole[:2]]  # fmt: skip
+    again = [
+        replace(config, seed=seed, data_seed=seed) for seed in range(1, of.seeds) for config in whole[:2]
+    ]
     rates = [run(model, of.rate_tokens, factor) for model in models[:2] for factor in (1.0, *RATES)]
     return {"pairs": [*whole, *again], "rates": rates}
 
@@ -134,11 +153,17 @@ def uses(rows: table.Runs, blocks: Path) -> list[Use]:
             nats_BO = np.array(mine)
             gain_BO = nats_BO[:, :-1] - nats_BO[:, 1:]
             column = lambda name, i=i: rows.column(name)[i]  # noqa: E731
-            found.append(Use(
-                str(column("kind")), int(column("params_hidden")), int(column("seed")),
-                np.array([int(name[5:]) for name in seen]), nats_BO.mean(0), gain_BO,
-                interval(gain_BO)[1],
-            ))  # fmt: skip
+            found.append(
+                Use(
+                    str(column("kind")),
+                    int(column("params_hidden")),
+                    int(column("seed")),
+                    np.array([int(name[5:]) for name in seen]),
+                    nats_BO.mean(0),
+                    gain_BO,
+                    interval(gain_BO)[1],
+                )
+            )
     return found
 
 
@@ -158,8 +183,9 @@ def said(pair: tuple[Use, Use]) -> str:
     """Of a pair: what the late context brings each, and their difference on the same text."""
     gains = [late(one) for one in pair]
     (more, _), (less, around), _ = found = [interval(g) for g in (*gains, gains[0] - gains[1])]
-    one, other, apart = (f"{mean[0]:.4f} ({mean[0] - half[0]:.4f}, {mean[0] + half[0]:.4f})"
-                         for mean, half in found)  # fmt: skip
+    one, other, apart = (
+        f"{mean[0]:.4f} ({mean[0] - half[0]:.4f}, {mean[0] + half[0]:.4f})" for mean, half in found
+    )
     eighth, quarter, half, whole = pair[0].seen[-4:]
     share = "flat" if abs(less[0]) <= around[0] else f"{100 * less[0] / more[0]:.0f} % of that"
     return (
@@ -181,9 +207,10 @@ def told(path: Path, name: str, found: list[Use]) -> list[str]:
         f"{loss:.4f} nats/token"
         for kind, layers, width, hidden, seed, loss in zip(
             *(rows.column(key) for key in ("kind", "n_layer", "d_model", "params_hidden", "seed")),
-            rows.loss, strict=True,
+            rows.loss,
+            strict=True,
         )
-    ]  # fmt: skip
+    ]
     tried = table.read(path, where=f"experiment == '{name}:rates'").usable()
     for kind in ("transformer", "lstm"):
         own = tried.column("kind") == kind

@@ -20,11 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import table
+from analysis.tables import table
 from experiments import figures_trunk, quickstart, tables
-from lab import corpora, counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.data import corpora
+from lab.models import counts
+from lab.plan import grid
+from lab.store.store import Store
 
 LENGTHS = (1.0, 1.5, 2.0, 3.0)  # times the shortest
 COOLDOWN = 0.2  # of a run's updates
@@ -47,41 +49,40 @@ class Size:
 
 
 SIZES = {
-    "laptop": Size(
-        ((2, 32, 1), (2, 64, 2), (4, 96, 3)), (4_000_000, 2_500_000, 1_500_000), 1024, 128
-    ),
+    "laptop": Size(((2, 32, 1), (2, 64, 2), (4, 96, 3)), (4_000_000, 2_500_000, 1_500_000), 1024, 128),
     "accelerator": Size(
-        ((4, 128, 2), (8, 320, 5), (12, 640, 10)), (60_000_000,) * 3, 32_768, 512,
-        dtype="bfloat16",
+        ((4, 128, 2), (8, 320, 5), (12, 640, 10)), (60_000_000,) * 3, 32_768, 512, dtype="bfloat16"
     ),
-    "smoke": Size(
-        ((1, 16, 1), (1, 32, 1), (2, 48, 1)), (15_360,) * 3, 256, 32,
-        ("markov:24-2-4-0-50000",),
-    ),
-}  # fmt: skip
+    "smoke": Size(((1, 16, 1), (1, 32, 1), (2, 48, 1)), (15_360,) * 3, 256, 32, ("markov:24-2-4-0-50000",)),
+}
 
 
 def cosines(size: Size) -> list[RunConfig]:
     """The cells, each under a cosine of its own length; the quickstart's rate by size."""
     corpus = corpora.prepare_first(list(size.corpora))
-    data = DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4
-    )
+    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4)
     ladder = [
         ModelConfig(
-            n_layer=n_layer, d_model=width, n_head=n_head, vocab_size=256, seq_len=size.seq_len,
+            n_layer=n_layer,
+            d_model=width,
+            n_head=n_head,
+            vocab_size=256,
+            seq_len=size.seq_len,
             dtype=size.dtype,
         )
         for n_layer, width, n_head in size.shapes
-    ]  # fmt: skip
+    ]
     return [
         RunConfig(
-            model=model, optim=OptimConfig(learning_rate=peak(model), warmup_fraction=WARMUP),
-            data=data, tokens=round(times * tokens), batch_tokens=size.batch_tokens,
+            model=model,
+            optim=OptimConfig(learning_rate=peak(model), warmup_fraction=WARMUP),
+            data=data,
+            tokens=round(times * tokens),
+            batch_tokens=size.batch_tokens,
         )
         for model, tokens in zip(ladder, size.tokens, strict=True)
         for times in LENGTHS
-    ]  # fmt: skip
+    ]
 
 
 def peak(model: ModelConfig) -> float:
@@ -91,9 +92,12 @@ def peak(model: ModelConfig) -> float:
 def constant(cell: RunConfig, shortest: RunConfig, rate: float = RATE) -> RunConfig:
     """The cell under a constant rate with a cool-down."""
     optim = OptimConfig(
-        learning_rate=rate * cell.optim.learning_rate, schedule="constant",
-        warmup_steps=shortest.warmup_steps, cooldown_fraction=COOLDOWN, cooldown_shape="1-sqrt",
-    )  # fmt: skip
+        learning_rate=rate * cell.optim.learning_rate,
+        schedule="constant",
+        warmup_steps=shortest.warmup_steps,
+        cooldown_fraction=COOLDOWN,
+        cooldown_shape="1-sqrt",
+    )
     return replace(cell, optim=optim)
 
 
@@ -148,27 +152,38 @@ def compare(path: Path) -> Comparison:
     schedule, status = rows.column("schedule"), rows.column("status")
     done, cosine = rows.reasons == "", schedule == "cosine"
     peaks = dict(zip(rows.params[cosine], rows.column("learning_rate")[cosine], strict=True))
-    over = np.array([rate / peaks.get(n, np.nan) for n, rate in
-                     zip(rows.params, rows.column("learning_rate"), strict=True)])  # fmt: skip
+    over = np.array(
+        [
+            rate / peaks.get(n, np.nan)
+            for n, rate in zip(rows.params, rows.column("learning_rate"), strict=True)
+        ]
+    )
     own = ~cosine & np.isclose(over, RATE)
     trunk, branch = own & (status == "trunk"), own & (status != "trunk") & done
-    cells = {name: {cell(rows, i): i for i in np.flatnonzero(mask)}
-             for name, mask in (("cosine", cosine & done), ("branch", branch))}  # fmt: skip
+    cells = {
+        name: {cell(rows, i): i for i in np.flatnonzero(mask)}
+        for name, mask in (("cosine", cosine & done), ("branch", branch))
+    }
     both = [key for key in cells["cosine"] if key in cells["branch"]]
     if len(both) < 2:
-        raise ValueError(f"{path}: {len(both)} pairs of a cosine and a branch are done; two at "
-                         "least are needed")  # fmt: skip
+        raise ValueError(
+            f"{path}: {len(both)} pairs of a cosine and a branch are done; two at least are needed"
+        )
     a, b = ([cells[name][key] for key in both] for name in ("cosine", "branch"))
     first = both[0]
     tried = [i for i in np.flatnonzero(~cosine & done) if cell(rows, i) == first]
     spent = rows.column("flops_spent")
     return Comparison(
-        rows.params[a], rows.tokens[a], rows.loss[a], rows.loss[b],
+        rows.params[a],
+        rows.tokens[a],
+        rows.loss[a],
+        rows.loss[b],
         np.stack([rows.params, rows.tokens, rows.loss], 1)[trunk],
         (float(spent[trunk | branch].sum()), float(spent[cosine & done].sum())),
-        planned(rows.select(branch)), {float(over[i]): float(rows.loss[i]) for i in tried},
+        planned(rows.select(branch)),
+        {float(over[i]): float(rows.loss[i]) for i in tried},
         sum(len(found) for found in cells.values()) - 2 * len(both),
-    )  # fmt: skip
+    )
 
 
 def cell(rows: table.Runs, i: int) -> tuple[float, float]:
@@ -179,27 +194,31 @@ def planned(branches: table.Runs) -> float:
     """FLOPs of these branches and of one trunk for each size, each counted once."""
     cooled = branches.flops * COOLDOWN
     level = branches.flops - cooled
-    return float(cooled.sum() + sum(level[branches.params == n].max()
-                                    for n in np.unique(branches.params)))  # fmt: skip
+    return float(cooled.sum() + sum(level[branches.params == n].max() for n in np.unique(branches.params)))
 
 
 def told(found: Comparison) -> list[str]:
     """Every pair, and both bars, in words."""
     said = [
         f"N={n:,.0f}, D={d:,.0f}: cosine {a:.4f}, branch {b:.4f} nats/token ({100 * x:+.2f} %)"
-        for n, d, a, b, x in zip(found.params, found.tokens, found.cosine, found.branch,
-                                 found.differences, strict=True)
-    ]  # fmt: skip
+        for n, d, a, b, x in zip(
+            found.params, found.tokens, found.cosine, found.branch, found.differences, strict=True
+        )
+    ]
     said += bars(found)
     if not found.unpaired and abs(found.flops[0] / found.planned - 1) > 0.01:
-        said.append(f"NOT what these branches cost by themselves, {found.planned:.3g} FLOPs: part "
-                    "of the trunks was there before, or cells were trained alone")  # fmt: skip
+        said.append(
+            f"NOT what these branches cost by themselves, {found.planned:.3g} FLOPs: part "
+            "of the trunks was there before, or cells were trained alone"
+        )
     if len(found.rates) > 1:
         listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in sorted(found.rates.items()))
         said.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
     if found.unpaired:
-        said.append(f"{found.unpaired} cells have no other to be compared with: the FLOPs of the "
-                    "two ways are not of the same cells")  # fmt: skip
+        said.append(
+            f"{found.unpaired} cells have no other to be compared with: the FLOPs of the "
+            "two ways are not of the same cells"
+        )
     return said
 
 
@@ -219,9 +238,7 @@ def answer(path: Path) -> str:
     return "; ".join(bars(compare(path)))
 
 
-def report(
-    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
-) -> None:
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, curves.csv, cooldown.png, and both bars in words."""
     name = "cooldown" if size == "laptop" else f"cooldown-{size}"
     grid_of = configs or partial(runs, size)

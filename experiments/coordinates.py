@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import data, model, step
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.corpora import Corpus
+from lab.data import batches
+from lab.data.corpora import Corpus
+from lab.models import model
+from lab.train import step
 
 WIDTHS = (64, 128, 256, 512)
 D_HEAD = 16  # the same at every width: more heads, not wider ones
@@ -40,21 +42,37 @@ class Check:
 
 
 def check(
-    corpus: Corpus, parameterization: str, *, widths: Sequence[int] = WIDTHS, updates: int = 4,
-    seeds: int = 16, n_layer: int = 2, learning_rate: float = 0.003, optimizer: str = "adamw",
-) -> Check:  # fmt: skip
+    corpus: Corpus,
+    parameterization: str,
+    *,
+    widths: Sequence[int] = WIDTHS,
+    updates: int = 4,
+    seeds: int = 16,
+    n_layer: int = 2,
+    learning_rate: float = 0.003,
+    optimizer: str = "adamw",
+) -> Check:
     """Train each width for `updates` updates on the same batches at one base rate, and compare.
 
     The narrowest takes `seeds` seeds and others fewer in proportion, since wider layers vary less.
     """
-    optim = OptimConfig(learning_rate=learning_rate, optimizer=optimizer, clip=0.0,
-                        schedule="constant", warmup_fraction=0.0)  # fmt: skip
+    optim = OptimConfig(
+        learning_rate=learning_rate, optimizer=optimizer, clip=0.0, schedule="constant", warmup_fraction=0.0
+    )
     base = RunConfig(
-        model=ModelConfig(d_model=D_HEAD, n_layer=n_layer, n_head=1, vocab_size=corpus.vocab_size,
-                          seq_len=32, parameterization=parameterization),
-        tokens=updates * BATCH, batch_tokens=BATCH, optim=optim,
+        model=ModelConfig(
+            d_model=D_HEAD,
+            n_layer=n_layer,
+            n_head=1,
+            vocab_size=corpus.vocab_size,
+            seq_len=32,
+            parameterization=parameterization,
+        ),
+        tokens=updates * BATCH,
+        batch_tokens=BATCH,
+        optim=optim,
         data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
-    )  # fmt: skip
+    )
     scale: dict[str, list[float]] = {}
     moved: dict[str, list[float]] = {}
     for width in widths:
@@ -80,10 +98,8 @@ def one_width(
     """(scale, moved) by layer, for each seed."""
     cfg, shape = config.model, replace(config.shape, steps_per_dispatch=updates)
     hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
-    tokens_SBL = jnp.asarray(
-        data.batches(corpus.train, 0, 0, updates, config.batch_size, cfg.seq_len)
-    )
-    probe_BL = data.eval_windows(corpus.held_out, cfg.seq_len, BATCH)[0][:, :-1]
+    tokens_SBL = jnp.asarray(batches.batches(corpus.train, 0, 0, updates, config.batch_size, cfg.seq_len))
+    probe_BL = batches.eval_windows(corpus.held_out, cfg.seq_len, BATCH)[0][:, :-1]
     size = lambda x: jnp.sqrt(jnp.mean(jnp.square(x)))  # noqa: E731
 
     @jax.jit
@@ -100,9 +116,7 @@ def one_width(
     return [jax.device_get(measured(jax.random.key(seed))) for seed in range(seeds)]
 
 
-def activations(
-    cfg: ModelConfig, params: model.Params, tokens_BL: np.ndarray
-) -> dict[str, jax.Array]:
+def activations(cfg: ModelConfig, params: model.Params, tokens_BL: np.ndarray) -> dict[str, jax.Array]:
     """The embedding, what each block's two halves add, the stream at the end, and the logits."""
     found: dict[str, jax.Array] = {}
     count = {"attention": 0, "ffn": 0}
@@ -125,10 +139,8 @@ def activations(
 
     with (
         mock.patch.object(model.Block, "__call__", around),
-        mock.patch.object(model.Attention, "__call__",
-                          listened("attention", model.Attention.__call__)),
-        mock.patch.object(model.FeedForward, "__call__",
-                          listened("ffn", model.FeedForward.__call__)),
-    ):  # fmt: skip
+        mock.patch.object(model.Attention, "__call__", listened("attention", model.Attention.__call__)),
+        mock.patch.object(model.FeedForward, "__call__", listened("ffn", model.FeedForward.__call__)),
+    ):
         found["logits"] = model.apply(cfg, params, jnp.asarray(tokens_BL))
     return found

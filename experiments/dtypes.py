@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import isoflop, table
+from analysis.frontiers import isoflop
+from analysis.tables import table
 from experiments import figures, quickstart, tables
-from lab import contents, export
 from lab.config import RunConfig
-from lab.store import Store
+from lab.store import contents, export
+from lab.store.store import Store
 
 
 def runs() -> list[RunConfig]:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from analysis.figures import (
+from analysis.figures.figures import (
     FAINT,
     INK,
     METHOD_COLOURS,
@@ -17,7 +17,7 @@ from analysis.figures import (
     sheet,
     styled,
 )
-from analysis.figures_style import badge
+from analysis.figures.style import badge
 from experiments.figures import POINT
 
 DASHES = ("-", (0, (4, 2)), (0, (1, 1)))
@@ -28,13 +28,15 @@ def cooldown(found: Any, bars: tuple[float, float]):
     """Final losses by tokens, the constant rate's before it cools down among them; and how much
     more each branch lost than its cosine."""
     mean, error = found.mean
-    text = ("Left: final loss, a colour a size. Circles: a cosine of each length. Diamonds: "
-            "branches of one trunk. Lines: the trunk at its constant rate, and (dashed) each "
-            "branch's cool-down. Right: the branch's loss over the cosine's; grey band: "
-            f"± {100 * bars[1]:.1f} %; line: mean {100 * mean:+.2f} % (standard error "
-            f"{100 * error:.2f} % over {len(found.cosine)} pairs). Trunks and branches train "
-            f"{found.flops[0]:.3g} FLOPs, {100 * found.share:.1f} % of the cosines' "
-            f"{found.flops[1]:.3g} (bar: {100 * bars[0]:.0f} %).")  # fmt: skip
+    text = (
+        "Left: final loss, a colour a size. Circles: a cosine of each length. Diamonds: "
+        "branches of one trunk. Lines: the trunk at its constant rate, and (dashed) each "
+        "branch's cool-down. Right: the branch's loss over the cosine's; grey band: "
+        f"± {100 * bars[1]:.1f} %; line: mean {100 * mean:+.2f} % (standard error "
+        f"{100 * error:.2f} % over {len(found.cosine)} pairs). Trunks and branches train "
+        f"{found.flops[0]:.3g} FLOPs, {100 * found.share:.1f} % of the cosines' "
+        f"{found.flops[1]:.3g} (bar: {100 * bars[0]:.0f} %)."
+    )
     fig, (left, right), foot = sheet(9.2, 4.0, text, columns=2)
     sizes = np.unique(found.params)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
@@ -47,17 +49,20 @@ def cooldown(found: Any, bars: tuple[float, float]):
             order = np.argsort(tokens)
             (start, before), end, after = trunk[:, 1:].T, tokens[order], found.branch[here][order]
             left.plot([start, end], [before, after], color=colour, lw=0.9, ls=(0, (2, 2)), zorder=1)
-        left.plot(tokens, found.cosine[here], ls="", color=colour, marker="o", ms=7, mfc="none",
-                  mew=1.3)  # fmt: skip
+        left.plot(tokens, found.cosine[here], ls="", color=colour, marker="o", ms=7, mfc="none", mew=1.3)
         left.plot(tokens, found.branch[here], ls="", color=colour, marker="D", ms=4, mew=0)
-        right.plot(tokens / tokens.min(), 100 * found.differences[here], color=colour, lw=1.1,
-                   label=label, **POINT)  # fmt: skip
+        right.plot(
+            tokens / tokens.min(), 100 * found.differences[here], color=colour, lw=1.1, label=label, **POINT
+        )
     left.set(xscale="log", xlabel="tokens", ylabel="loss (nats/token)", title="Final losses")
     count_axis(left.xaxis, *left.get_xlim())
     right.axhspan(-100 * bars[1], 100 * bars[1], color=FAINT, alpha=0.2, lw=0, zorder=0)
     right.axhline(100 * mean, color=INK, lw=1.1, ls=(0, (5, 3)), zorder=1)
-    right.set(xlabel="length over the shortest", ylabel="branch over cosine, less one (%)",
-              title="What a shared trunk costs in loss")  # fmt: skip
+    right.set(
+        xlabel="length over the shortest",
+        ylabel="branch over cosine, less one (%)",
+        title="What a shared trunk costs in loss",
+    )
     right.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     if found.unpaired:
@@ -70,27 +75,43 @@ def repeats(found: Any, published: float):
     """The loss of repeated text over that of as much new text; and what so many epochs are worth
     by the fitted law, with the interval of R_D*."""
     law, (low, high) = found.worn.law, found.worn.interval("R_D")
-    text = ("Left: final loss over that of as many new tokens, less one; a colour a size. Right: "
-            "D'/U, what the epochs are worth in passes over new text, at the fitted R_D* = "
-            f"{law.R_D:.3g} and over its 95 % interval ({low:.3g}, {high:.3g}) "
-            f"[{found.worn.status}]; dotted: each token worth a new one; dashed: R_D* = "
-            f"{published:.3g}, published on C4.")  # fmt: skip
+    text = (
+        "Left: final loss over that of as many new tokens, less one; a colour a size. Right: "
+        "D'/U, what the epochs are worth in passes over new text, at the fitted R_D* = "
+        f"{law.R_D:.3g} and over its 95 % interval ({low:.3g}, {high:.3g}) "
+        f"[{found.worn.status}]; dotted: each token worth a new one; dashed: R_D* = "
+        f"{published:.3g}, published on C4."
+    )
     fig, (left, right), foot = sheet(9.2, 4.0, text, columns=2)
     sizes, texts = np.unique(found.params), np.unique(found.unique)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
         for unique, dash in zip(texts, DASHES, strict=False):
             here = (found.params == params) & (found.unique == unique)
             order = np.argsort(found.epochs[here])
-            left.plot(found.epochs[here][order], 100 * found.beyond[here][order], color=colour,
-                      lw=1.1, ls=dash, **POINT)  # fmt: skip
-    handles = [Line2D([], [], color=colour, lw=1.1, **POINT, label=human(float(f"{n:.3g}")))
-               for n, colour in zip(sizes, sequence(len(sizes)), strict=True)]  # fmt: skip
-    handles += [Line2D([], [], color=INK, lw=1.1, ls=dash, label=f"U = {human(float(f'{u:.3g}'))}")
-                for u, dash in zip(texts, DASHES, strict=False)]  # fmt: skip
+            left.plot(
+                found.epochs[here][order],
+                100 * found.beyond[here][order],
+                color=colour,
+                lw=1.1,
+                ls=dash,
+                **POINT,
+            )
+    handles = [
+        Line2D([], [], color=colour, lw=1.1, **POINT, label=human(float(f"{n:.3g}")))
+        for n, colour in zip(sizes, sequence(len(sizes)), strict=True)
+    ]
+    handles += [
+        Line2D([], [], color=INK, lw=1.1, ls=dash, label=f"U = {human(float(f'{u:.3g}'))}")
+        for u, dash in zip(texts, DASHES, strict=False)
+    ]
     left.axhline(0, color=FAINT, lw=0.9, zorder=0)
     left.legend(handles=handles, title="N", loc="upper left")
-    left.set(xscale="log", xlabel="epochs", ylabel="loss over that of new text, less one (%)",
-             title="What repeating costs")  # fmt: skip
+    left.set(
+        xscale="log",
+        xlabel="epochs",
+        ylabel="loss over that of new text, less one (%)",
+        title="What repeating costs",
+    )
     epochs = np.geomspace(1, found.epochs.max(), 80)
     gain = lambda fold: 1 + fold * -np.expm1(-(epochs - 1) / fold)  # noqa: E731
     ends = [gain(max(low, 1e-3)), gain(high) if np.isfinite(high) else epochs]
@@ -98,8 +119,13 @@ def repeats(found: Any, published: float):
     right.plot(epochs, gain(law.R_D), color=METHOD_COLOURS[1], lw=1.4)
     right.plot(epochs, gain(published), color=INK, lw=1.1, ls=(0, (5, 3)))
     right.plot(epochs, epochs, color=FAINT, lw=1.1, ls=(0, (1, 2)))
-    right.set(xscale="log", yscale="log", xlabel="epochs", ylabel="worth in epochs of new text",
-              title="What a repeated token is worth")  # fmt: skip
+    right.set(
+        xscale="log",
+        yscale="log",
+        xlabel="epochs",
+        ylabel="worth in epochs of new text",
+        title="What a repeated token is worth",
+    )
     ticks = [2**i for i in range(int(np.log2(found.epochs.max())) + 1)]
     for axis in (left.xaxis, right.xaxis, right.yaxis):
         axis.set_ticks(ticks, labels=[f"{tick}" for tick in ticks])

@@ -7,9 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import audit, cost, figures, fit, isoflop, report, table, uncertainty
-from analysis import frontier as frontiers
+from analysis import report
+from analysis.audit import audit
+from analysis.figures import figures
+from analysis.fitting import bootstrap, fit
+from analysis.frontiers import costs, isoflop
+from analysis.frontiers import frontier as frontiers
 from analysis.laws import Chinchilla
+from analysis.tables import table
 
 INTRO = (
     "Each point of the valleys below is one Transformer trained from scratch. At every budget of "
@@ -23,7 +28,7 @@ class Found:
     """What a grid says: its valleys' frontier (approach 2) and its law's (approach 3)."""
 
     runs: table.Runs
-    price: cost.Cost
+    price: costs.Cost
     iso: isoflop.Isoflop
     fitted: fit.Fit
     valley: frontiers.Frontier
@@ -31,9 +36,9 @@ class Found:
 
 
 def analyse(runs: table.Runs) -> Found:
-    price = cost.of(runs)
+    price = costs.of(runs)
     iso = isoflop.optima(runs)
-    fitted = uncertainty.intervals(fit.fit(Chinchilla, runs))
+    fitted = bootstrap.intervals(fit.fit(Chinchilla, runs))
     valley, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
     return Found(runs, price, iso, fitted, valley, law)
 
@@ -55,21 +60,17 @@ def brief(found: Found, others: Sequence[frontiers.Frontier] = ()) -> str:
     """`answer` in one sentence; `others` are frontiers by other methods."""
     fronts = [found.valley, found.parametric, *others]
     exponents = ", ".join(
-        f"{front.params_exponent} by {front.method}"
-        + (f" [{front.status}]" if front.status != "ok" else "")
+        f"{front.params_exponent} by {front.method}" + (f" [{front.status}]" if front.status != "ok" else "")
         for front in fronts
     )
-    verdict = (
-        frontiers.agreement(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
-    )
+    verdict = frontiers.agreement(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
     noise = f"noise between seeds {100 * found.iso.sigma:.2g} %"
     return f"{len(found.runs.usable())} runs; N ~ C^a, a = {exponents}; {verdict}; {noise}"
 
 
 def write(
-    out: Path, title: str, lines: dict[str, float], where: str | None = None,
-    command: str = "make run",
-) -> None:  # fmt: skip
+    out: Path, title: str, lines: dict[str, float], where: str | None = None, command: str = "make run"
+) -> None:
     """Read `out`/runs.csv; write isoflop.png, frontier.png, law.png and report.html beside it.
 
     `lines` are losses (nats per token) of other predictors on the same held-out text, drawn with
@@ -87,10 +88,17 @@ def write(
         figure.savefig(out / f"{name}.png")
     notes = checks(found.runs, lines)
     page = report.page(
-        found.runs, title=title, intro=INTRO, fit=found.fitted, isoflop=found.iso,
-        frontiers=fronts, notes=notes, references=lines, command=command,
+        found.runs,
+        title=title,
+        intro=INTRO,
+        fit=found.fitted,
+        isoflop=found.iso,
+        frontiers=fronts,
+        notes=notes,
+        references=lines,
+        command=command,
         audit=audit.audit(found.runs, fitted=found.fitted, iso=found.iso),
-    )  # fmt: skip
+    )
     (out / "report.html").write_text(page, encoding="utf-8")
     print("\n".join(["", title, *answer(found), *notes, f"page and figures in {out}"]))
 

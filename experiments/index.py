@@ -27,7 +27,7 @@ from experiments import (
     tables,
     transfer,
 )
-from lab.files import replace_file
+from lab.store.files import replace_file
 
 PAGE = Path(__file__).parent / "README.md"
 ANSWERS: dict[str, Callable[[Path], str]] = {  # name of the table -> what it answers

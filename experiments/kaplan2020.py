@@ -24,13 +24,16 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fit, isoflop, table, uncertainty
+from analysis.fitting import bootstrap, fit
+from analysis.frontiers import isoflop
 from analysis.laws import PowerLaw
+from analysis.tables import table
 from experiments import chinchilla2022, kaplan_curves, quickstart, tables
 from experiments import figures_kaplan as figures
-from lab import counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.models import counts
+from lab.plan import grid
+from lab.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,38 @@ SIZES = {
     "laptop": Size(
         "laptop",
         ((1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 48, 2), (2, 64, 2), (3, 80, 2)),
-        5_000_000, (300_000, 600_000, 1_250_000, 2_500_000),
-        ((2, 64, 2), (2, 64, 1), (2, 64, 4), (2, 64, 8), (1, 92, 2), (3, 52, 2), (4, 44, 2),
-         (6, 36, 2), (8, 32, 2)),
-        2_000_000, 4, (256, 512, 1024, 2048, 4096, 8192, 16_384), (2, 40, 1), 4_000_000,
+        5_000_000,
+        (300_000, 600_000, 1_250_000, 2_500_000),
+        (
+            (2, 64, 2),
+            (2, 64, 1),
+            (2, 64, 4),
+            (2, 64, 8),
+            (1, 92, 2),
+            (3, 52, 2),
+            (4, 44, 2),
+            (6, 36, 2),
+            (8, 32, 2),
+        ),
+        2_000_000,
+        4,
+        (256, 512, 1024, 2048, 4096, 8192, 16_384),
+        (2, 40, 1),
+        4_000_000,
     ),
     "smoke": Size(
-        "smoke", ((1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1)), 60_000,
-        (10_000, 20_000, 30_000, 40_000), ((1, 32, 1), (1, 32, 2), (2, 24, 1)), 30_000, 2,
-        (128, 256, 512, 1024), (1, 16, 1), 60_000,
+        "smoke",
+        ((1, 8, 1), (1, 16, 1), (1, 24, 1), (1, 32, 1)),
+        60_000,
+        (10_000, 20_000, 30_000, 40_000),
+        ((1, 32, 1), (1, 32, 2), (2, 24, 1)),
+        30_000,
+        2,
+        (128, 256, 512, 1024),
+        (1, 16, 1),
+        60_000,
     ),
-}  # fmt: skip
+}
 
 
 PARTS = ("sizes", "lengths", "shapes", "batches")
@@ -82,29 +106,28 @@ def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
             *(run(shape, of.shape_tokens) for shape in of.shapes),
             *(replace(run(of.shapes[0], of.shape_tokens), **seed) for seed in seeds),
         ],
-        "batches": [
-            run(of.batch_model, of.batch_tokens, batch_tokens=batch) for batch in of.batches
-        ],
+        "batches": [run(of.batch_model, of.batch_tokens, batch_tokens=batch) for batch in of.batches],
     }
 
 
 def trained(
-    shared: chinchilla2022.Size, data: DataConfig, shape: tuple[int, int, int], tokens: int,
+    shared: chinchilla2022.Size,
+    data: DataConfig,
+    shape: tuple[int, int, int],
+    tokens: int,
     batch_tokens: int = 0,
-) -> RunConfig:  # fmt: skip
+) -> RunConfig:
     """A run under a cosine of its own length, or, with a batch of its own, at a constant rate."""
     layers, width, heads = shape
-    model = ModelConfig(n_layer=layers, d_model=width, n_head=heads, vocab_size=256,
-                        seq_len=shared.seq_len)  # fmt: skip
+    model = ModelConfig(n_layer=layers, d_model=width, n_head=heads, vocab_size=256, seq_len=shared.seq_len)
     rate = quickstart.rule(counts.count_params(model).params)
     optim = OptimConfig(learning_rate=rate)
     if batch_tokens:
         rate *= (batch_tokens / shared.batch_tokens) ** 0.5
         optim = OptimConfig(learning_rate=rate, schedule="constant")
     return RunConfig(
-        model=model, optim=optim, data=data, tokens=tokens,
-        batch_tokens=batch_tokens or shared.batch_tokens,
-    )  # fmt: skip
+        model=model, optim=optim, data=data, tokens=tokens, batch_tokens=batch_tokens or shared.batch_tokens
+    )
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
@@ -135,7 +158,7 @@ class Power:
 def power(name: str, at: np.ndarray, loss: np.ndarray) -> Power:
     points = table.of(f"loss by {name}", x=np.asarray(at, float), y=np.asarray(loss, float))
     laws = (
-        uncertainty.intervals(
+        bootstrap.intervals(
             fit.fit(PowerLaw, points, inputs=("x",), output="y", fixed=fixed, objective="ls-log")
         )
         for fixed in ({"E": 0.0}, None)
@@ -162,8 +185,11 @@ class Shapes:
             for name, gap, hidden in zip(self.names, self.gap, self.hidden, strict=True)
         ]
         spread = 100 * (self.gap.max() - self.gap.min())
-        return [*lines, f"shapes spread over {spread:.1f} % of loss; seeds of one shape have a "
-                f"standard deviation of {100 * self.noise:.2f} % ({self.seeds} runs)"]  # fmt: skip
+        return [
+            *lines,
+            f"shapes spread over {spread:.1f} % of loss; seeds of one shape have a "
+            f"standard deviation of {100 * self.noise:.2f} % ({self.seeds} runs)",
+        ]
 
 
 def shapes(rows: table.Runs) -> Shapes:
@@ -177,28 +203,31 @@ def shapes(rows: table.Runs) -> Shapes:
     layers, width, heads = kinds[at].T
     names = tuple(f"{a:.0f} x {b:.0f}, {c:.0f} head{'s' if c > 1 else ''}" for a, b, c in kinds[at])
     noise = float(log_loss[same].std(ddof=1)) if same.sum() > 1 else float("nan")
-    return Shapes(names, width / layers, heads, gap, column("params_hidden")[at], noise,
-                  int(same.sum()))  # fmt: skip
+    return Shapes(names, width / layers, heads, gap, column("params_hidden")[at], noise, int(same.sum()))
 
 
 def answer(path: Path) -> str:
     curves = table.read(tables.kept("kaplan2020-curves"))
     rows = {part: part_of(path, "kaplan2020", part) for part in PARTS}
     laws = powers(rows, tables.kept(chinchilla2022.named("laptop")))
-    return "; ".join([
-        *(law.said for law in laws),
-        kaplan_curves.said_of(kaplan_curves.along_curves(rows["sizes"], curves)),
-        kaplan_curves.efficiency(rows["sizes"], curves).said[-1],
-        shapes(rows["shapes"]).said[-1],
-        kaplan_curves.growth(kaplan_curves.batches(rows["batches"], curves)),
-        kaplan_curves.noise_of(tables.kept("kaplan2020-noise")).said,
-    ])  # fmt: skip
+    return "; ".join(
+        [
+            *(law.said for law in laws),
+            kaplan_curves.said_of(kaplan_curves.along_curves(rows["sizes"], curves)),
+            kaplan_curves.efficiency(rows["sizes"], curves).said[-1],
+            shapes(rows["shapes"]).said[-1],
+            kaplan_curves.growth(kaplan_curves.batches(rows["batches"], curves)),
+            kaplan_curves.noise_of(tables.kept("kaplan2020-noise")).said,
+        ]
+    )
 
 
 def powers(rows: dict[str, table.Runs], cells: Path) -> list[Power]:
     """L(N) and L(D), and L(C) where chinchilla2022's table is there."""
-    laws = [power("N", rows["sizes"].params, rows["sizes"].loss),
-            power("D", rows["lengths"].tokens, rows["lengths"].loss)]  # fmt: skip
+    laws = [
+        power("N", rows["sizes"].params, rows["sizes"].loss),
+        power("D", rows["lengths"].tokens, rows["lengths"].loss),
+    ]
     return [*laws, along_the_frontier(cells)] if cells.exists() else laws
 
 

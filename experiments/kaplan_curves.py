@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fit, table, uncertainty
-from analysis.curves import akima
+from analysis.fitting import bootstrap, fit
+from analysis.frontiers.minima import akima
 from analysis.laws import BatchSteps, KaplanSteps
+from analysis.tables import table
 from experiments import tables
-from lab import counts, noise, weights
-from lab.files import StoreError
-from lab.store import Store
+from lab.models import counts
+from lab.store.files import StoreError
+from lab.store.store import Store
+from lab.trained import noise, weights
 
 
 def tokens_to(curves: table.Runs, run_id: str, level: float) -> float:
@@ -61,8 +63,18 @@ def efficiency(rows: table.Runs, curves: table.Runs) -> Efficiency:
 
 LEVELS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3)  # times the least loss that every batch's run reached
 EARLY = 0.1  # of its tokens: a curve's first tenth is still warming up
-NOISE = ("run_id", "part", "params", "tokens", "batch_tokens", "loss", "noise_scale", "noise_low",
-         "noise_high", "noise_tokens")  # fmt: skip
+NOISE = (
+    "run_id",
+    "part",
+    "params",
+    "tokens",
+    "batch_tokens",
+    "loss",
+    "noise_scale",
+    "noise_low",
+    "noise_high",
+    "noise_tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.R
     batch, steps = batch[there], (tokens / batch)[there]
     points = table.of(f"updates to {level:.3f}", batch_tokens=batch, steps=steps)
     fitted = fit.fit(BatchSteps, points, objective="ls-log")
-    return Batches(level, batch, steps, uncertainty.intervals(fitted))
+    return Batches(level, batch, steps, bootstrap.intervals(fitted))
 
 
 def along_curves(rows: table.Runs, curves: table.Runs) -> fit.Fit:
@@ -128,16 +140,20 @@ def along_curves(rows: table.Runs, curves: table.Runs) -> fit.Fit:
     params = dict(zip(rows.column("run_id"), rows.params, strict=True))
     length = dict(zip(rows.column("run_id"), rows.tokens, strict=True))
     names = curves.column("run_id")
-    late = np.array([
-        name in length and tokens >= EARLY * length[name]
-        for name, tokens in zip(names, curves.tokens, strict=True)
-    ])  # fmt: skip
+    late = np.array(
+        [
+            name in length and tokens >= EARLY * length[name]
+            for name, tokens in zip(names, curves.tokens, strict=True)
+        ]
+    )
     points = table.of(
-        "learning curves", run_id=names[late], loss=curves.loss[late],
+        "learning curves",
+        run_id=names[late],
+        loss=curves.loss[late],
         params=np.array([params[name] for name in names[late]]),
         steps=curves.column("step")[late].astype(float),
-    )  # fmt: skip
-    return uncertainty.intervals(fit.fit(KaplanSteps, points))
+    )
+    return bootstrap.intervals(fit.fit(KaplanSteps, points))
 
 
 def said_of(found: fit.Fit) -> str:
@@ -177,8 +193,7 @@ def measured(store: Store, rows: dict[str, table.Runs], path: Path, kept: Path) 
     """Noise scales of a table's runs, by part, but for the shapes', into `path`. What stands there,
     or in the `kept` table, is not measured again; a run without weights is left out, and said."""
     known = {line["run_id"]: line for each in (kept, path) for line in tables.lines_of(each)}
-    part_of = {run_id: part for part in rows if part != "shapes"
-               for run_id in rows[part].column("run_id")}  # fmt: skip
+    part_of = {run_id: part for part in rows if part != "shapes" for run_id in rows[part].column("run_id")}
     for run_id, part in part_of.items():
         if run_id not in known:
             known[run_id] = of_run(store, run_id, part)
@@ -206,6 +221,9 @@ def noise_of(path: Path) -> Noise:
     lines = sorted(tables.lines_of(path), key=lambda line: float(line["loss"]))
     column = lambda name: np.array([float(line[name]) for line in lines])  # noqa: E731
     return Noise(
-        np.array([line["part"] for line in lines]), column("loss"), column("noise_scale"),
-        column("noise_low"), column("noise_high"),
-    )  # fmt: skip
+        np.array([line["part"] for line in lines]),
+        column("loss"),
+        column("noise_scale"),
+        column("noise_low"),
+        column("noise_high"),
+    )

@@ -30,18 +30,19 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fit, table, uncertainty
+from analysis.fitting import bootstrap, fit
 from analysis.laws import Chinchilla
+from analysis.tables import table
 from experiments import figures, tables
-from lab import corpora, counts, grid
 from lab.config import DataConfig, OptimConfig, RunConfig
-from lab.languages import parse_language
-from lab.store import Store
+from lab.data import corpora
+from lab.data.languages import parse_language
+from lab.models import counts
+from lab.plan import grid
+from lab.store.store import Store
 
 ESTIMATORS = tuple(  # (objective, kind of interval); the first is what `analysis fit` does alone
-    (objective, kind)
-    for objective in ("huber-log", "ls-log")
-    for kind in ("profile", "pairs", "wild")
+    (objective, kind) for objective in ("huber-log", "ls-log") for kind in ("profile", "pairs", "wild")
 )
 RESAMPLES = 400
 
@@ -62,19 +63,28 @@ SIZES = {
     "laptop": Size(
         ("markov:12-2-3-{seed}-2000000", "grammar:12-3-2-3-{seed}-2000000"),
         ((2, 16, 1), (2, 24, 1), (2, 32, 2), (2, 48, 3)),
-        (250_000, 500_000, 1_000_000, 2_000_000), 512, 64, 10,
+        (250_000, 500_000, 1_000_000, 2_000_000),
+        512,
+        64,
+        10,
     ),
     "accelerator": Size(
         ("markov:44-2-12-{seed}-32000000", "grammar:64-16-2-6-{seed}-32000000"),
         ((4, 64, 2), (4, 128, 2), (6, 256, 4), (8, 384, 6)),
-        (4_000_000, 8_000_000, 16_000_000, 32_000_000), 8192, 128, 10,
+        (4_000_000, 8_000_000, 16_000_000, 32_000_000),
+        8192,
+        128,
+        10,
     ),
     "smoke": Size(
         ("markov:8-2-3-{seed}-50000", "grammar:8-3-2-3-{seed}-50000"),
         ((1, 8, 1), (1, 16, 1), (1, 32, 1)),
-        (10_000, 20_000, 40_000), 256, 16, 2,
+        (10_000, 20_000, 40_000),
+        256,
+        16,
+        2,
     ),
-}  # fmt: skip
+}
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
@@ -93,12 +103,17 @@ def of_language(size: Size, name: str, seed: int) -> list[RunConfig]:
     ladder = grid.ladder(size.shapes, vocab_size=corpus.vocab_size, seq_len=size.seq_len)
     return [
         RunConfig(
-            model=model, optim=OptimConfig(learning_rate=rate(counts.count_params(model).params)),
-            data=data, tokens=tokens, batch_tokens=size.batch_tokens, seed=seed, data_seed=seed,
+            model=model,
+            optim=OptimConfig(learning_rate=rate(counts.count_params(model).params)),
+            data=data,
+            tokens=tokens,
+            batch_tokens=size.batch_tokens,
+            seed=seed,
+            data_seed=seed,
         )
         for model in ladder
         for tokens in size.tokens
-    ]  # fmt: skip
+    ]
 
 
 def rate(params: int) -> float:
@@ -173,7 +188,7 @@ def answer(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> 
     for objective in dict.fromkeys(objective for objective, _ in estimators):
         fitted = fit.fit(Chinchilla, runs, objective=objective)
         for kind in (kind for own, kind in estimators if own == objective):
-            judged = uncertainty.intervals(fitted, kind, RESAMPLES)
+            judged = bootstrap.intervals(fitted, kind, RESAMPLES)
             first = first or judged
             ends = judged.interval("E")
             estimates[objective, kind] = Estimate(judged.law.E, *ends, judged.status)
@@ -224,9 +239,7 @@ def answer_of(path: Path) -> str:
     return "; ".join([*coverage(answers), told])
 
 
-def report(
-    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
-) -> None:
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, known_entropy.png, floors.png, a sentence a language and one an estimator."""
     name = "known_entropy" if size == "laptop" else f"known_entropy-{size}"
     path = tables.table_of(name, store, configs or partial(runs, size), out, changed=bool(configs))

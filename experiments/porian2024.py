@@ -28,14 +28,17 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import cost, fit, isoflop, table, uncertainty
-from analysis import frontier as frontiers
-from analysis.curves import akima
+from analysis.fitting import bootstrap, fit
+from analysis.frontiers import costs, isoflop
+from analysis.frontiers import frontier as frontiers
+from analysis.frontiers.minima import akima
 from analysis.laws import Chinchilla
+from analysis.tables import table
 from experiments import chinchilla2022, figures, tables
-from lab import contents, counts, export
 from lab.config import RunConfig
-from lab.store import Store
+from lab.models import counts
+from lab.store import contents, export
+from lab.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,12 @@ def runs(size: str = "laptop") -> list[RunConfig]:
     horizon = max(cell.steps for cell in long)
     sets = [(of.warmups[0], seed, long) for seed in range(of.seeds)] + [(of.warmups[1], 0, short)]
     return [
-        replace(chinchilla2022.beside(cell, horizon_steps=horizon, warmup_steps=warmup),
-                seed=seed, data_seed=seed)
+        replace(
+            chinchilla2022.beside(cell, horizon_steps=horizon, warmup_steps=warmup), seed=seed, data_seed=seed
+        )
         for warmup, seed, models in sets
         for cell in models
-    ]  # fmt: skip
+    ]
 
 
 def length(cell: RunConfig, size: Size) -> int:
@@ -95,9 +99,7 @@ class Step:
     law: frontiers.Frontier
 
 
-def along(
-    rows: table.Runs, curves: table.Runs, budgets: np.ndarray, kaplan: bool
-) -> dict[str, np.ndarray]:
+def along(rows: table.Runs, curves: table.Runs, budgets: np.ndarray, kaplan: bool) -> dict[str, np.ndarray]:
     """The columns of a table of points at each budget, read off every curve that reaches there:
     log loss interpolated over log tokens."""
     names = "run_id params tokens flops loss budget seed".split()
@@ -116,19 +118,19 @@ def along(
         at, spent = np.minimum(at[reach], tokens.max()), budgets[reach]
         read = np.exp(akima(np.log(tokens), np.log(loss), np.log(at)))
         for name, values in zip(
-            names, ([run_id] * len(at), [counted] * len(at), at, at * per_token, read, spent,
-                    [seed] * len(at)), strict=True,
-        ):  # fmt: skip
+            names,
+            ([run_id] * len(at), [counted] * len(at), at, at * per_token, read, spent, [seed] * len(at)),
+            strict=True,
+        ):
             found[name].extend(values)
     return {name: np.array(values) for name, values in found.items()}
 
 
 def measured(name: str, points: table.Runs, noise: tuple[float, int, str] | None = None) -> Step:
-    price = cost.of(points)
+    price = costs.of(points)
     valleys = isoflop.optima(points, known=noise)
-    fitted = uncertainty.intervals(fit.fit(Chinchilla, points))
-    return Step(name, points, frontiers.from_isoflop(valleys, price),
-                frontiers.from_fit(fitted, price))  # fmt: skip
+    fitted = bootstrap.intervals(fit.fit(Chinchilla, points))
+    return Step(name, points, frontiers.from_isoflop(valleys, price), frontiers.from_fit(fitted, price))
 
 
 def walk(rows: table.Runs, curves: table.Runs, cells: table.Runs, size: Size) -> list[Step]:
@@ -174,8 +176,10 @@ def answer(path: Path) -> str:
     curves = table.read(tables.kept("porian2024-curves"))
     cells = table.read(tables.kept(chinchilla2022.named(of.cells)), where="budget > 0")
     steps = walk(table.read(path), curves, cells, of)
-    listed = "; ".join(f"{step.name} {step.law.params_exponent} by the law, "
-                       f"{step.valley.params_exponent} by valleys" for step in steps)  # fmt: skip
+    listed = "; ".join(
+        f"{step.name} {step.law.params_exponent} by the law, {step.valley.params_exponent} by valleys"
+        for step in steps
+    )
     return f"a in N ~ C^a: {listed}. {told(steps)[-1]}"
 
 

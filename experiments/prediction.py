@@ -27,21 +27,25 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from analysis import audit, cost, fit, table, uncertainty
+from analysis.audit import audit
+from analysis.fitting import bootstrap, fit
+from analysis.frontiers import costs
 from analysis.laws import Chinchilla
+from analysis.tables import table
 from experiments import chinchilla2022, sealed, tables
 from experiments.sealed import SealError
-from lab import cli, counts, export
+from lab.commands import cli
 from lab.config import RunConfig, from_json, to_json
-from lab.store import Store
+from lab.models import counts
+from lab.store import export
+from lab.store.store import Store
 
 HERE = Path(__file__).parent
 FILE = HERE / "predictions.csv"
 BEYOND = 4.0  # times the table's largest budget
 FILTER = "budget > 0"  # the isoFLOP cells, without runs that ask something else
 OPTIONS = {"objective": "huber-log", "delta": 1e-3, "intervals": "auto", "where": FILTER}
-REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low",
-            "high")  # fmt: skip
+REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low", "high")
 
 File = Annotated[Path, tyro.conf.arg(metavar="CSV", help="the predictions")]
 Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
@@ -53,7 +57,7 @@ class Forecast:
 
     config: RunConfig
     fitted: fit.Fit
-    price: cost.Cost
+    price: costs.Cost
     budget: float
     predicted: float
     low: float  # 95 % for one new run: the law's own doubt and the scatter of single runs
@@ -68,8 +72,8 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
         raise SealError(f"--beyond {beyond:g}: a prediction is for more than the table's compute")
     runs = table.read(path, where=FILTER)
     fitted = fit.fit(Chinchilla, runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"])
-    fitted = uncertainty.intervals(fitted, OPTIONS["intervals"])
-    price = cost.of(runs)
+    fitted = bootstrap.intervals(fitted, OPTIONS["intervals"])
+    price = costs.of(runs)
     budget = beyond * float(np.max(runs.usable().budget))
     best, _ = fitted.law.optimum(budget, price.k, price.p)
     config = chinchilla2022.nearest(float(best), budget, size)
@@ -84,7 +88,7 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
         raise SealError(f"run {config.run_id} stands in {path}: its loss is known")
     tokens = config.steps * config.batch_tokens
     params = counts.count_params(config.model).params
-    said = uncertainty.predict(fitted, params=params, tokens=tokens)
+    said = bootstrap.predict(fitted, params=params, tokens=tokens)
     ends = (float(end[0]) for end in (said.value, said.run_low, said.run_high))
     found = audit.audit(runs, fitted=fitted, resamples=0)
     held = next(one for one in found.findings if one.code == "hold-out")
@@ -92,11 +96,14 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
 
 
 def seal(
-    *, table: Path | None = None,
+    *,
+    table: Path | None = None,
     size: Literal["laptop", "reviews", "bpe", "accelerator", "smoke"] = "laptop",
-    beyond: float = BEYOND, store: Folder = Path("runs"), file: File = FILE,
+    beyond: float = BEYOND,
+    store: Folder = Path("runs"),
+    file: File = FILE,
     unless_sealed: bool = False,
-) -> int:  # fmt: skip
+) -> int:
     """Write down what the law of a table says of a run that nobody has begun.
 
     Args:
@@ -122,18 +129,33 @@ def seal(
     kept.parent.mkdir(parents=True, exist_ok=True)
     if not kept.exists():
         shutil.copyfile(table, kept)
-    row = sealed.append(file, {
-        "kind": "sealed", "experiment": name, "run_id": config.run_id,
-        "table": f"predictions/{kept.name}", "table_sha256": sha, "table_rows": len(fitted.runs),
-        "law": type(fitted.law).__name__,
-        "options": OPTIONS | {"intervals": fitted.intervals, "hold_out": made.audited},
-        "fit": asdict(fitted.law), "status": fitted.status, "cost": str(made.price),
-        "data_sha256": config.data.sha256, "commit": cli.commit(), "beyond": beyond,
-        "budget": made.budget, "params": counts.count_params(config.model).params,
-        "tokens": config.steps * config.batch_tokens, "flops": counts.run_flops(config),
-        "predicted": made.predicted, "low": made.low, "high": made.high,
-        "config": to_json(config),
-    })  # fmt: skip
+    row = sealed.append(
+        file,
+        {
+            "kind": "sealed",
+            "experiment": name,
+            "run_id": config.run_id,
+            "table": f"predictions/{kept.name}",
+            "table_sha256": sha,
+            "table_rows": len(fitted.runs),
+            "law": type(fitted.law).__name__,
+            "options": OPTIONS | {"intervals": fitted.intervals, "hold_out": made.audited},
+            "fit": asdict(fitted.law),
+            "status": fitted.status,
+            "cost": str(made.price),
+            "data_sha256": config.data.sha256,
+            "commit": cli.commit(),
+            "beyond": beyond,
+            "budget": made.budget,
+            "params": counts.count_params(config.model).params,
+            "tokens": config.steps * config.batch_tokens,
+            "flops": counts.run_flops(config),
+            "predicted": made.predicted,
+            "low": made.low,
+            "high": made.high,
+            "config": to_json(config),
+        },
+    )
     print(f"sealed as row {row['number']} of {file}\n{told(row, None)}")
     if fitted.status != "ok":
         print(f"the fit says {fitted.status}: {fitted.message}; that stands in the row")
@@ -164,8 +186,7 @@ def check_clock(text: str, path: Path) -> None:
         last = max((line[at] for line in lines if len(line) == len(header)), default="")
         now = sealed.written(datetime.now().timestamp())
         if last > now:
-            raise SealError(f"{path} holds a run finished at {last}, and the clock says {now}: "
-                            "set the clock")  # fmt: skip
+            raise SealError(f"{path} holds a run finished at {last}, and the clock says {now}: set the clock")
 
 
 def score(*, store: Folder = Path("runs"), file: File = FILE) -> int:
@@ -183,12 +204,19 @@ def score(*, store: Folder = Path("runs"), file: File = FILE) -> int:
             continue
         check_after(row, record)
         new = {name: row[name] for name in REPEATED}
-        new |= {"kind": "scored", "status": status, "record_sha256": record.get("sha256", ""),
-                "commit": record.get("commit", "")}  # fmt: skip
+        new |= {
+            "kind": "scored",
+            "status": status,
+            "record_sha256": record.get("sha256", ""),
+            "commit": record.get("commit", ""),
+        }
         if status == "done":
             loss, low, high = record["loss"], float(row["low"]), float(row["high"])
-            new |= {"measured": loss, "error": loss / float(row["predicted"]) - 1,
-                    "inside": "yes" if low <= loss <= high else "no"}  # fmt: skip
+            new |= {
+                "measured": loss,
+                "error": loss / float(row["predicted"]) - 1,
+                "inside": "yes" if low <= loss <= high else "no",
+            }
         print(told(row, sealed.append(file, new)))
     return 0
 
@@ -212,8 +240,7 @@ def check_table(row: sealed.Row, file: Path) -> None:
     """The table that was sealed is still there as it was."""
     path = file.parent / row["table"]
     if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != row["table_sha256"]:
-        raise SealError(f"{path}: not the table that row {row['number']} was sealed with; "
-                        f"{sealed.TAKE_BACK}")  # fmt: skip
+        raise SealError(f"{path}: not the table that row {row['number']} was sealed with; {sealed.TAKE_BACK}")
 
 
 def told(row: sealed.Row, result: sealed.Row | None) -> str:
@@ -227,8 +254,10 @@ def told(row: sealed.Row, result: sealed.Row | None) -> str:
     if result["status"] != "done":
         return f"{said}; the run {result['status']}"
     side = "inside" if result["inside"] == "yes" else "OUTSIDE"
-    return (f"{said}, measured {float(result['measured']):.4f}: {side} the interval, "
-            f"{100 * float(result['error']):+.2f} %")  # fmt: skip
+    return (
+        f"{said}, measured {float(result['measured']):.4f}: {side} the interval, "
+        f"{100 * float(result['error']):+.2f} %"
+    )
 
 
 def check(*, file: File = FILE) -> int:
@@ -253,9 +282,7 @@ def runs(file: Path = FILE) -> list[RunConfig]:
     """The runs that predictions were sealed for."""
     rows = sealed.sealed_rows(sealed.read(file))
     if not rows:
-        raise ValueError(
-            f"no prediction is sealed in {file}: `python -m experiments.prediction seal` first"
-        )
+        raise ValueError(f"no prediction is sealed in {file}: `python -m experiments.prediction seal` first")
     configs = [from_json(json.loads(row["config"]), where=f"{file}") for row in rows]
     for row, config in zip(rows, configs, strict=True):
         if config.run_id != row["run_id"]:

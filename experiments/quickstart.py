@@ -12,17 +12,27 @@ cells measure the noise between runs. The learning rate follows `rule` (experime
 from dataclasses import replace
 from pathlib import Path
 
-from analysis import table
+from analysis.tables import table
 from experiments import frontier, tables
-from lab import corpora, counts, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.data import corpora
+from lab.models import counts
+from lab.plan import grid
+from lab.store.store import Store
 
 CORPORA = ("shakespeare", "python-stdlib")
 SHAPES = [  # (layers, width, heads), each about 1.5 times the one before in parameters
-    (1, 16, 1), (1, 24, 1), (2, 24, 1), (2, 32, 1), (2, 40, 1), (2, 48, 2), (2, 64, 2), (3, 64, 2),
-    (3, 80, 2), (4, 96, 3),
-]  # fmt: skip
+    (1, 16, 1),
+    (1, 24, 1),
+    (2, 24, 1),
+    (2, 32, 1),
+    (2, 40, 1),
+    (2, 48, 2),
+    (2, 64, 2),
+    (3, 64, 2),
+    (3, 80, 2),
+    (4, 96, 3),
+]
 BUDGETS = [4.5e11, 9e11, 1.8e12, 3.6e12]  # training FLOPs
 FIRST = [0, 1, 3, 4]  # the smallest size of each budget; above, one that sees 1M tokens at least
 SIZES = 6  # a budget
@@ -35,9 +45,12 @@ def text(max_epochs: float = 4.0) -> DataConfig:
     """Shakespeare as bytes, or Python's own sources where it can't be had."""
     corpus = corpora.prepare_first(CORPORA)
     return DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, tokenizer="bytes", train_tokens=corpus.n_train,
+        sha256=corpus.sha256,
+        corpus=corpus.name,
+        tokenizer="bytes",
+        train_tokens=corpus.n_train,
         max_epochs=max_epochs,
-    )  # fmt: skip
+    )
 
 
 def models() -> list[ModelConfig]:
@@ -56,9 +69,7 @@ def optim(model: ModelConfig, tokens: int) -> OptimConfig:
 def runs() -> list[RunConfig]:
     sizes = models()
     budgets = {c: sizes[i : i + SIZES] for c, i in zip(BUDGETS, FIRST, strict=True)}
-    cells = grid.isoflop(
-        budgets, data=text(), optim=optim, batch_tokens=BATCH_TOKENS, min_tokens=MIN_TOKENS
-    )
+    cells = grid.isoflop(budgets, data=text(), optim=optim, batch_tokens=BATCH_TOKENS, min_tokens=MIN_TOKENS)
     repeated = [cells[budget * SIZES + size] for budget, size in REPLICATED]
     return cells + [replace(c, seed=seed, data_seed=seed) for c in repeated for seed in (1, 2)]
 
@@ -69,8 +80,6 @@ def answer(path: Path) -> str:
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
     """runs.csv, three figures and report.html into `out`, and the answer on the screen."""
-    path = tables.table_of(
-        "quickstart", store, configs or runs, out, CORPORA, changed=bool(configs)
-    )
+    path = tables.table_of("quickstart", store, configs or runs, out, CORPORA, changed=bool(configs))
     corpus = table.read(path).column("corpus")[0]
     frontier.write(out, f"Compute-optimal Transformers on {corpus}", tables.baselines(path))

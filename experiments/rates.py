@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments import quickstart, tables
-from lab import grid
 from lab.config import RunConfig
-from lab.store import Store
+from lab.plan import grid
+from lab.store.store import Store
 
 RATES = (0.002, 0.004, 0.008, 0.016, 0.032)
 
@@ -24,9 +24,8 @@ def runs() -> list[RunConfig]:
     last = quickstart.FIRST[-1]
     ends = {budgets[0]: [sizes[0], sizes[n - 1]], budgets[-1]: [sizes[last], sizes[last + n - 1]]}
     corners = grid.isoflop(
-        ends,
-        data=quickstart.text(), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS,
-    )  # fmt: skip
+        ends, data=quickstart.text(), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS
+    )
     return [
         replace(corner, optim=replace(corner.optim, learning_rate=value))
         for corner in corners
@@ -49,17 +48,18 @@ def answer(path: Path) -> str:
     said = []
     for (budget, params), (rule, losses) in sorted(corners(path).items()):
         best = min(losses, key=losses.get)
-        said.append(f"N={params:,} at {budget:.2g} FLOPs: best {best:g}, rule {rule:.3g} "
-                    f"({rule / best:.2f} ×)")  # fmt: skip
+        said.append(
+            f"N={params:,} at {budget:.2g} FLOPs: best {best:g}, rule {rule:.3g} ({rule / best:.2f} ×)"
+        )
     return "; ".join(said)
 
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
-    path = tables.table_of(
-        "rates", store, configs or runs, out, quickstart.CORPORA, changed=bool(configs)
-    )
+    path = tables.table_of("rates", store, configs or runs, out, quickstart.CORPORA, changed=bool(configs))
     for (budget, params), (rule, losses) in sorted(corners(path).items()):
         best = min(losses, key=losses.get)
         listed = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in sorted(losses.items()))
-        print(f"C={budget:.2g}, N={params:,}: best rate {best:g}, the rule gives {rule:.3g} "
-              f"({rule / best:.2f} times); losses {listed}")  # fmt: skip
+        print(
+            f"C={budget:.2g}, N={params:,}: best rate {best:g}, the rule gives {rule:.3g} "
+            f"({rule / best:.2f} times); losses {listed}"
+        )

@@ -23,13 +23,15 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fit, table, uncertainty
-from analysis.fit import Fit
+from analysis.fitting import bootstrap, fit
+from analysis.fitting.fit import Fit
 from analysis.laws import DataConstrained
+from analysis.tables import table
 from experiments import cooldown, figures_trunk, tables
-from lab import corpora, grid
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.data import corpora
+from lab.plan import grid
+from lab.store.store import Store
 
 PUBLISHED = 15.387756  # R_D* on C4, see docs/laws.md
 
@@ -49,18 +51,20 @@ class Size:
 
 
 SIZES = {
-    "laptop": Size(
-        ((1, 16, 1), (2, 24, 1), (2, 32, 1), (2, 64, 2)), (2**18, 2**20), 2**24, 1024, 128, 32
-    ),
+    "laptop": Size(((1, 16, 1), (2, 24, 1), (2, 32, 1), (2, 64, 2)), (2**18, 2**20), 2**24, 1024, 128, 32),
     "accelerator": Size(
-        ((4, 128, 2), (6, 224, 4), (8, 320, 5), (10, 448, 7)), (2**20, 2**22), 2**26, 8192, 512, 16,
+        ((4, 128, 2), (6, 224, 4), (8, 320, 5), (10, 448, 7)),
+        (2**20, 2**22),
+        2**26,
+        8192,
+        512,
+        16,
         dtype="bfloat16",
     ),
     "smoke": Size(
-        ((1, 8, 1), (1, 16, 1), (1, 24, 1)), (2**12, 2**14), 2**16, 256, 32, 4,
-        ("markov:24-2-4-0-100000",),
+        ((1, 8, 1), (1, 16, 1), (1, 24, 1)), (2**12, 2**14), 2**16, 256, 32, 4, ("markov:24-2-4-0-100000",)
     ),
-}  # fmt: skip
+}
 
 
 def lengths(size: Size, first: int) -> list[int]:
@@ -70,21 +74,14 @@ def lengths(size: Size, first: int) -> list[int]:
 def runs(size: str = "laptop") -> list[RunConfig]:
     of = SIZES[size]
     corpus = corpora.prepare_first(list(of.corpora))
-    new = DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=1
-    )
-    repeated = [
-        replace(new, unique_tokens=unique, max_epochs=of.most / unique) for unique in of.unique
-    ]
+    new = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=1)
+    repeated = [replace(new, unique_tokens=unique, max_epochs=of.most / unique) for unique in of.unique]
     cells = [
-        RunConfig(
-            model=model, optim=optim(of, model), data=data, tokens=tokens,
-            batch_tokens=of.batch_tokens,
-        )
+        RunConfig(model=model, optim=optim(of, model), data=data, tokens=tokens, batch_tokens=of.batch_tokens)
         for model in models(of)
         for data in (new, *repeated)
         for tokens in lengths(of, data.unique_tokens or of.unique[0])
-    ]  # fmt: skip
+    ]
     return grid.branched(cells)
 
 
@@ -94,10 +91,12 @@ def models(size: Size) -> list[ModelConfig]:
 
 def optim(size: Size, model: ModelConfig) -> OptimConfig:
     return OptimConfig(
-        learning_rate=cooldown.RATE * cooldown.peak(model), schedule="constant",
-        warmup_steps=size.warmup_steps, cooldown_fraction=cooldown.COOLDOWN,
+        learning_rate=cooldown.RATE * cooldown.peak(model),
+        schedule="constant",
+        warmup_steps=size.warmup_steps,
+        cooldown_fraction=cooldown.COOLDOWN,
         cooldown_shape="1-sqrt",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def measure(path: Path) -> Worth:
     epochs = rows.column("epochs")
     new = epochs <= 1 + 1e-9
     rising = beyond_the_least(rows)
-    worn = uncertainty.intervals(fit.fit(DataConstrained, rows.select(~rising)))
+    worn = bootstrap.intervals(fit.fit(DataConstrained, rows.select(~rising)))
     fresh = {
         (n, d): loss
         for n, d, u, loss in zip(
@@ -134,9 +133,13 @@ def measure(path: Path) -> Worth:
     again = np.flatnonzero(~new)
     beyond = [rows.loss[i] / fresh.get((rows.params[i], rows.tokens[i]), np.nan) - 1 for i in again]
     return Worth(
-        rows.params[again], rows.column("unique_tokens")[again], epochs[again], np.array(beyond),
-        worn, int((rising & ~new).sum()),
-    )  # fmt: skip
+        rows.params[again],
+        rows.column("unique_tokens")[again],
+        epochs[again],
+        np.array(beyond),
+        worn,
+        int((rising & ~new).sum()),
+    )
 
 
 def beyond_the_least(rows: table.Runs) -> np.ndarray:
@@ -166,8 +169,10 @@ def told(found: Worth) -> list[str]:
         here = (found.epochs == n) & np.isfinite(found.beyond)
         if here.any():
             more = 100 * found.beyond[here]
-            said.append(f"{n:.3g} epochs: loss {more.mean():+.2f} % over as many new tokens "
-                        f"({more.min():+.2f} to {more.max():+.2f}, {here.sum()} runs)")  # fmt: skip
+            said.append(
+                f"{n:.3g} epochs: loss {more.mean():+.2f} % over as many new tokens "
+                f"({more.min():+.2f} to {more.max():+.2f}, {here.sum()} runs)"
+            )
     constants = ", ".join(f"{name} {value:.4g}" for name, value in found.worn.parameters.items())
     said.append(
         f"law of {len(found.worn.runs)} runs: {constants}; rmse "
@@ -176,8 +181,7 @@ def told(found: Worth) -> list[str]:
     if found.rising:
         said.append(f"{found.rising} runs are left out: their loss rises with more epochs")
     said += [identified(name, found.worn) for name in ("R_D", "R_N")]
-    said.append(f"intervals are 95 % by profile over all seven; published on C4: R_D* = "
-                f"{PUBLISHED:.3g}")  # fmt: skip
+    said.append(f"intervals are 95 % by profile over all seven; published on C4: R_D* = {PUBLISHED:.3g}")
     return said
 
 
@@ -188,9 +192,7 @@ def answer(path: Path) -> str:
     return four * bool(near.any()) + identified("R_D", found.worn)
 
 
-def report(
-    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
-) -> None:
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, curves.csv, repeats.png, and what they say."""
     name = "repeats" if size == "laptop" else f"repeats-{size}"
     grid_of = configs or partial(runs, size)

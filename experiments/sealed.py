@@ -14,16 +14,42 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab.files import replace_file
-from lab.store import Store
+from lab.store.files import replace_file
+from lab.store.store import Store
 
 START = "0" * 64  # what the first row follows
 COLUMNS = (
-    "number", "kind", "time", "experiment", "run_id", "table", "table_sha256", "table_rows", "law",
-    "options", "fit", "status", "cost", "data_sha256", "commit", "beyond", "budget", "params",
-    "tokens", "flops", "predicted", "low", "high", "config", "measured", "error", "inside",
-    "record_sha256", "previous", "sha256",
-)  # fmt: skip
+    "number",
+    "kind",
+    "time",
+    "experiment",
+    "run_id",
+    "table",
+    "table_sha256",
+    "table_rows",
+    "law",
+    "options",
+    "fit",
+    "status",
+    "cost",
+    "data_sha256",
+    "commit",
+    "beyond",
+    "budget",
+    "params",
+    "tokens",
+    "flops",
+    "predicted",
+    "low",
+    "high",
+    "config",
+    "measured",
+    "error",
+    "inside",
+    "record_sha256",
+    "previous",
+    "sha256",
+)
 Row = dict[str, str]
 
 
@@ -57,11 +83,12 @@ def read(path: Path) -> list[Row]:
         row = dict(zip(COLUMNS, cells, strict=False))
         where = f"{path}, row {number}"
         if len(cells) != len(COLUMNS) or seal_of(row) != row["sha256"]:
-            raise SealError(f"{where}: its cells do not match its checksum: it was edited; "
-                            f"{TAKE_BACK}")  # fmt: skip
+            raise SealError(f"{where}: its cells do not match its checksum: it was edited; {TAKE_BACK}")
         if row["previous"] != previous or row["number"] != str(number):
-            raise SealError(f"{where}: it does not follow the row before it: a row was removed, "
-                            f"added or moved; {TAKE_BACK}")  # fmt: skip
+            raise SealError(
+                f"{where}: it does not follow the row before it: a row was removed, "
+                f"added or moved; {TAKE_BACK}"
+            )
         if row["time"] < then:
             raise SealError(f"{where}: its time {row['time']} is before {then} of the row above")
         rows.append(row)
@@ -86,8 +113,7 @@ def append(path: Path, new: Mapping[str, object], now: float | None = None) -> R
             f"{rows[-1]['time']}: set the clock, a prediction's time is its worth"
         )
     row = dict.fromkeys(COLUMNS, "") | {name: cell(value) for name, value in new.items()}
-    row |= {"number": str(len(rows) + 1), "time": stamp,
-            "previous": rows[-1]["sha256"] if rows else START}  # fmt: skip
+    row |= {"number": str(len(rows) + 1), "time": stamp, "previous": rows[-1]["sha256"] if rows else START}
     row["sha256"] = seal_of(row)
     path.parent.mkdir(parents=True, exist_ok=True)
     old = path.read_bytes().decode("utf-8") if rows else line(COLUMNS)

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from analysis import table
-from lab import contents, export, lineage
+from analysis.tables import table
 from lab.config import RunConfig
-from lab.corpora import Corpus, CorpusError, open_corpus
-from lab.grid import unique
-from lab.store import Store
+from lab.data.corpora import Corpus, CorpusError, open_corpus
+from lab.plan.grid import unique
+from lab.store import contents, export, lineage
+from lab.store.store import Store
 
 Grid = Sequence[RunConfig] | Mapping[str, Sequence[RunConfig]]
 RESULTS = Path(__file__).parent / "results"
@@ -34,9 +34,13 @@ def lines_of(path: Path) -> list[dict[str, str]]:
 
 
 def table_of(
-    name: str, store: Store, runs: Callable[[], Grid] | Grid, out: Path,
-    corpora: Sequence[str] = (), changed: bool = False,
-) -> Path:  # fmt: skip
+    name: str,
+    store: Store,
+    runs: Callable[[], Grid] | Grid,
+    out: Path,
+    corpora: Sequence[str] = (),
+    changed: bool = False,
+) -> Path:
     """`out`/runs.csv and curves.csv: the finished runs of the store, or, where there are none,
     experiments/results/NAME.csv (and NAME-curves.csv where an experiment keeps its curves). It says
     which, and how many of the grid are missing. Of an experiment of several parts, given by name, a
@@ -73,8 +77,7 @@ def table_of(
         shutil.copyfile(committed, path)
         if kept(f"{name}-curves").exists():
             shutil.copyfile(kept(f"{name}-curves"), out / "curves.csv")
-        print(f"{name}: the store {store.root} holds none of its runs; from {committed}, "
-              "as committed")  # fmt: skip
+        print(f"{name}: the store {store.root} holds none of its runs; from {committed}, as committed")
     else:
         raise ValueError(
             f"{name}: the store {store.root} holds none of its runs"
@@ -89,9 +92,7 @@ def corpus_of(path: Path) -> Corpus | None:
     """The prepared corpus that a table's runs learned from, exactly that one; None, and said on
     stderr, where it is not here: a table is drawn without."""
     runs = table.read(path)
-    name, tokenizer, sha256 = (
-        str(runs.column(key)[0]) for key in ("corpus", "tokenizer", "data_sha256")
-    )
+    name, tokenizer, sha256 = (str(runs.column(key)[0]) for key in ("corpus", "tokenizer", "data_sha256"))
     try:
         return open_corpus(name, tokenizer, sha256)
     except CorpusError as error:

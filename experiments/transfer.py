@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import table
+from analysis.tables import table
 from experiments import coordinates, figures, tables
-from lab import corpora
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.corpora import Corpus
-from lab.store import Store
+from lab.data import corpora
+from lab.data.corpora import Corpus
+from lab.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -58,39 +58,58 @@ def doubling(first: float, count: int) -> tuple[float, ...]:
 SIZES = {
     "laptop": Size(
         rates={
-            "standard": {64: doubling(0.002, 5), 128: doubling(0.001, 6), 256: doubling(0.0005, 6),
-                         512: doubling(0.0005, 5)},
+            "standard": {
+                64: doubling(0.002, 5),
+                128: doubling(0.001, 6),
+                256: doubling(0.0005, 6),
+                512: doubling(0.0005, 5),
+            },
             "mup": dict.fromkeys(WIDTHS, doubling(0.002, 5)),
         },
-        tokens=131_072, batch_tokens=512, seq_len=64,
-        shapes=((2, 32, 2), (2, 64, 4)), lengths=(500_000, 1_500_000),
-        batches=(512, 2048, 8192), batch_rates=doubling(0.004, 4),
-        corpora=("shakespeare", "python-stdlib"), updates=4,
+        tokens=131_072,
+        batch_tokens=512,
+        seq_len=64,
+        shapes=((2, 32, 2), (2, 64, 4)),
+        lengths=(500_000, 1_500_000),
+        batches=(512, 2048, 8192),
+        batch_rates=doubling(0.004, 4),
+        corpora=("shakespeare", "python-stdlib"),
+        updates=4,
     ),
     "accelerator": Size(
         rates={
             "standard": dict.fromkeys(WIDTHS, doubling(0.00025, 7)),
             "mup": dict.fromkeys(WIDTHS, doubling(0.001, 6)),
         },
-        tokens=30_000_000, batch_tokens=8192, seq_len=128,
-        shapes=((2, 64, 4), (4, 128, 8)), lengths=(30_000_000, 100_000_000),
-        batches=(4096, 16_384, 65_536), batch_rates=doubling(0.001, 5),
-        corpora=("linux-6.1", "python-stdlib"), updates=8,
+        tokens=30_000_000,
+        batch_tokens=8192,
+        seq_len=128,
+        shapes=((2, 64, 4), (4, 128, 8)),
+        lengths=(30_000_000, 100_000_000),
+        batches=(4096, 16_384, 65_536),
+        batch_rates=doubling(0.001, 5),
+        corpora=("linux-6.1", "python-stdlib"),
+        updates=8,
     ),
     "smoke": Size(
         rates=dict.fromkeys(("standard", "mup"), dict.fromkeys((64, 128), doubling(0.004, 3))),
-        tokens=8_000, batch_tokens=256, seq_len=16, shapes=((1, 16, 1),), lengths=(8_000,),
-        batches=(128, 256), batch_rates=doubling(0.004, 3), corpora=("python-stdlib",), updates=2,
+        tokens=8_000,
+        batch_tokens=256,
+        seq_len=16,
+        shapes=((1, 16, 1),),
+        lengths=(8_000,),
+        batches=(128, 256),
+        batch_rates=doubling(0.004, 3),
+        corpora=("python-stdlib",),
+        updates=2,
     ),
-}  # fmt: skip
+}
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
     of = SIZES[size]
     corpus = corpora.prepare_first(list(of.corpora))
-    data = DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4
-    )
+    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4)
     return across_widths(of, data) + across_batches(of, data)
 
 
@@ -100,16 +119,22 @@ def across_widths(size: Size, data: DataConfig) -> list[RunConfig]:
     return [
         RunConfig(
             model=ModelConfig(
-                d_model=width, n_layer=2, n_head=width // coordinates.D_HEAD, vocab_size=256,
-                seq_len=size.seq_len, parameterization=kind,
+                d_model=width,
+                n_layer=2,
+                n_head=width // coordinates.D_HEAD,
+                vocab_size=256,
+                seq_len=size.seq_len,
+                parameterization=kind,
             ),
-            optim=OptimConfig(learning_rate=rate, clip=0.0), data=data, tokens=size.tokens,
+            optim=OptimConfig(learning_rate=rate, clip=0.0),
+            data=data,
+            tokens=size.tokens,
             batch_tokens=size.batch_tokens,
         )
         for kind, by_width in size.rates.items()
         for width, rates in by_width.items()
         for rate in rates
-    ]  # fmt: skip
+    ]
 
 
 def across_batches(size: Size, data: DataConfig) -> list[RunConfig]:
@@ -118,13 +143,16 @@ def across_batches(size: Size, data: DataConfig) -> list[RunConfig]:
             model=ModelConfig(
                 d_model=width, n_layer=n_layer, n_head=n_head, vocab_size=256, seq_len=size.seq_len
             ),
-            optim=OptimConfig(learning_rate=rate), data=data, tokens=tokens, batch_tokens=batch,
+            optim=OptimConfig(learning_rate=rate),
+            data=data,
+            tokens=tokens,
+            batch_tokens=batch,
         )
         for n_layer, width, n_head in size.shapes
         for tokens in size.lengths
         for batch in size.batches
         for rate in size.batch_rates
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True)
@@ -163,9 +191,7 @@ def settings(path: Path, size: Size) -> tuple[dict[Key, Best], dict[Key, Best]]:
     rows = table.read(path)
     names = "parameterization d_model params tokens batch_tokens learning_rate clip".split()
     columns = [rows.columns[name] for name in names]
-    for kind, width, params, tokens, batch, rate, clip, loss in zip(
-        *columns, rows.loss, strict=True
-    ):
+    for kind, width, params, tokens, batch, rate, clip, loss in zip(*columns, rows.loss, strict=True):
         wide = clip == 0
         length = float(f"{tokens:.2g}")  # whole updates of another batch end a little elsewhere
         key = (str(kind), width, 0.0, 0.0) if wide else ("batch", params, length, batch)
@@ -178,15 +204,19 @@ def settings(path: Path, size: Size) -> tuple[dict[Key, Best], dict[Key, Best]]:
 def drift(widths: dict[Key, Best], kind: str) -> str:
     """How far the best rate moves from the narrowest width to the widest, in words."""
     mine = sorted((key[1], value) for key, value in widths.items() if key[0] == kind)
-    listed = ", ".join(f"{width:.0f}: {value.rate:.3g}" + (" (edge)" if value.status == "edge" else
-                       "") for width, value in mine)  # fmt: skip
+    listed = ", ".join(
+        f"{width:.0f}: {value.rate:.3g}" + (" (edge)" if value.status == "edge" else "")
+        for width, value in mine
+    )
     first, last = mine[0][1], mine[-1][1]
     times = first.rate / last.rate
     exponent = -np.log(times) / np.log(mine[-1][0] / mine[0][0]) if len(mine) > 1 else np.nan
-    ends = ("; NOT bracketed: a best rate at an end of those tried is only a bound"
-            if any(value.status != "ok" for _, value in mine) else "")  # fmt: skip
-    return (f"{kind}: best rate by width {listed}; it falls {times:.3g} times, as "
-            f"width^{exponent:.2f}{ends}")  # fmt: skip
+    ends = (
+        "; NOT bracketed: a best rate at an end of those tried is only a bound"
+        if any(value.status != "ok" for _, value in mine)
+        else ""
+    )
+    return f"{kind}: best rate by width {listed}; it falls {times:.3g} times, as width^{exponent:.2f}{ends}"
 
 
 def answer(path: Path) -> str:
@@ -205,9 +235,7 @@ def answer(path: Path) -> str:
     )
 
 
-def report(
-    store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None
-) -> None:
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, widths.png, batches.png, coordinates.png, and what they say."""
     of, name = SIZES[size], "transfer" if size == "laptop" else f"transfer-{size}"
     grid_of = configs or partial(runs, size)
@@ -218,8 +246,10 @@ def report(
             print(drift(widths, kind))
     figures.widths(widths).savefig(out / "widths.png")
     for (_, params, tokens, batch), value in sorted(batches.items()):
-        print(f"N={params:,.0f}, D={tokens:,.0f}, batch {batch:,.0f}: best rate {value.rate:.3g} "
-              f"[{value.status}], loss {np.nanmin(value.losses, initial=np.inf):.4f}")  # fmt: skip
+        print(
+            f"N={params:,.0f}, D={tokens:,.0f}, batch {batch:,.0f}: best rate {value.rate:.3g} "
+            f"[{value.status}], loss {np.nanmin(value.losses, initial=np.inf):.4f}"
+        )
     if batches:
         figures.batches(batches).savefig(out / "batches.png")
     if not (corpus := tables.corpus_of(path)):
@@ -230,8 +260,10 @@ def report(
         spread = found.spread()
         logits = spread.pop("logits")
         worst = max(spread, key=spread.get)
-        print(f"{kind}: between widths, after {found.updates} updates, activations differ by at "
-              f"most {spread[worst]:.3g} times ({worst}), logits by {logits:.3g}")  # fmt: skip
+        print(
+            f"{kind}: between widths, after {found.updates} updates, activations differ by at "
+            f"most {spread[worst]:.3g} times ({worst}), logits by {logits:.3g}"
+        )
     figures.coordinates(checks).savefig(out / "coordinates.png")
     print(f"figures in {out}")
 

@@ -1,1 +1,6 @@
 """Trains grids of small language models and keeps every run. Knows nothing of fitting."""
+
+from lab.data import corpora
+from lab.plan import grid
+
+__all__ = ["corpora", "grid"]

@@ -60,9 +60,7 @@ def counts_of(kind: type) -> list[str]:
 def check_positive(config: Any, *names: str) -> None:
     for name in names:
         if not getattr(config, name) > 0:
-            raise ValueError(
-                f"{type(config).__name__}.{name}={getattr(config, name)} must be above 0"
-            )
+            raise ValueError(f"{type(config).__name__}.{name}={getattr(config, name)} must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,9 +293,14 @@ class RunConfig:
         length may differ. A dispatch is about 1e11 FLOPs, 1 to 64 updates."""
         optim = self.optim
         static = OptimConfig(
-            learning_rate=1.0, optimizer=optim.optimizer, schedule=optim.schedule, clip=optim.clip,
-            beta1=optim.beta1, beta2=optim.beta2, eps=optim.eps,
-        )  # fmt: skip
+            learning_rate=1.0,
+            optimizer=optim.optimizer,
+            schedule=optim.schedule,
+            clip=optim.clip,
+            beta1=optim.beta1,
+            beta2=optim.beta2,
+            eps=optim.eps,
+        )
         flops = 72 * self.model.n_layer * self.model.d_model**2 * self.batch_tokens
         steps = max(1, min(64, round(1e11 / flops)))
         return Shape(self.model, static, self.batch_size, self.micro_batch, steps)
@@ -306,9 +309,7 @@ class RunConfig:
     def run_id(self) -> str:
         """First 12 hex digits of the SHA-256 of what decides the run's numbers."""
         numerics = NUMERICS + NUMERICS_OF.get(self.model.parameterization, 0)
-        text = json.dumps(
-            {"numerics": numerics, **essence(self)}, sort_keys=True, separators=(",", ":")
-        )
+        text = json.dumps({"numerics": numerics, **essence(self)}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -339,9 +340,7 @@ def from_json(found: dict[str, Any], kind: type = RunConfig, where: str = "confi
         raise ValueError(f"{where}: expected an object of fields, found {found!r}")
     hints, known = hints_of(kind), {item.name: item for item in fields(kind)}
     if unknown := sorted(set(found) - set(known)):
-        raise ValueError(
-            f"{where}: unknown field {unknown[0]!r}; {kind.__name__} has {', '.join(known)}"
-        )
+        raise ValueError(f"{where}: unknown field {unknown[0]!r}; {kind.__name__} has {', '.join(known)}")
     values = {}
     for name, item in known.items():
         if name not in found:

@@ -12,15 +12,17 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="session")
 def config():
     """A run of seconds on a synthetic language: 1 x 16, 40 updates of 8 sequences of 16."""
-    from lab import corpora
     from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+    from lab.data import corpora
 
     corpus = corpora.prepare("markov:8-1-3-0", quiet=True)
     return RunConfig(
         model=ModelConfig(d_model=16, n_layer=1, n_head=2, vocab_size=8, seq_len=16),
-        optim=OptimConfig(learning_rate=0.01), tokens=40 * 128, batch_tokens=128,
+        optim=OptimConfig(learning_rate=0.01),
+        tokens=40 * 128,
+        batch_tokens=128,
         data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -30,9 +32,13 @@ def lab_command(tmp_path):
     def run(*arguments, code=0, **environment):
         env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()} | environment
         done = subprocess.run(
-            [sys.executable, "-m", "lab", *map(str, arguments)], cwd=tmp_path, env=env,
-            capture_output=True, text=True, timeout=500,
-        )  # fmt: skip
+            [sys.executable, "-m", "lab", *map(str, arguments)],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=500,
+        )
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -65,6 +71,6 @@ def data_folder() -> str:
 
 def change(config, **fields):
     """`config` with fields replaced; those of a part are written part__field."""
-    from lab.grid import with_fields
+    from lab.plan.grid import with_fields
 
     return with_fields(config, fields)

@@ -43,8 +43,7 @@ def main() -> None:
             print("disk full at every write: SKIPPED, there is no C compiler")
             return
         (folder / "stores").mkdir()
-        told = {"LD_PRELOAD": str(library), "FAULT_ROOT": str(folder / "stores"),
-                "FAULT_KIND": "count"}  # fmt: skip
+        told = {"LD_PRELOAD": str(library), "FAULT_ROOT": str(folder / "stores"), "FAULT_KIND": "count"}
         told.setdefault("LAB_DATA", os.environ.get("LAB_DATA", str(HERE.parent / "data")))
         said = folder / "said.txt"  # the checkpoint library tells each refusal at length
         with said.open("w") as file:
@@ -58,11 +57,11 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     import jax
     import tiny
 
-    from lab import store as store_module
     from lab.config import to_json
-    from lab.failures import kind_of
-    from lab.grid import with_fields
     from lab.launch import worker
+    from lab.plan.grid import with_fields
+    from lab.store import store as store_module
+    from lab.store.failures import kind_of
 
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
     shim.fault_count.restype = ctypes.c_long
@@ -87,10 +86,7 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
             return kind_of(error)
 
     def left(root: Path) -> tuple[dict, list[str]]:
-        store, names = (
-            store_module.Store(root),
-            ("status", "steps", "loss", "loss_se", "bits_per_byte"),
-        )
+        store, names = (store_module.Store(root), ("status", "steps", "loss", "loss_se", "bits_per_byte"))
         record = store.record(config.run_id) or {}
         lines = (root / config.run_id / "curve.csv").read_text().splitlines()
         return {name: record.get(name) for name in names}, [x.rpartition(",")[0] for x in lines]
@@ -120,10 +116,12 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
         if needed < at:
             break
         at += wanted.stride
-    print(f"disk full at {sum(ends.values()) - 1} of a run's {writes} writes in turn: "
-          f"{ends['disk full']} times the worker stopped, called it a full disk and failed no run, "
-          f"{ends['done']} times it was not hindered; each time it ended the same with space again "
-          f"({time.monotonic() - began:.0f} s, jax {jax.__version__})")  # fmt: skip
+    print(
+        f"disk full at {sum(ends.values()) - 1} of a run's {writes} writes in turn: "
+        f"{ends['disk full']} times the worker stopped, called it a full disk and failed no run, "
+        f"{ends['done']} times it was not hindered; each time it ended the same with space again "
+        f"({time.monotonic() - began:.0f} s, jax {jax.__version__})"
+    )
 
 
 if __name__ == "__main__":

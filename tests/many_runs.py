@@ -22,29 +22,49 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tiny
 
-from lab import grid
 from lab.config import RunConfig, to_json
-from lab.files import sealed
-from lab.records import SCHEMA
+from lab.plan import grid
+from lab.store.files import sealed
+from lab.store.records import SCHEMA
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 3.0
-CLAIM = {"host": "elsewhere/0/pid:[1]", "pid": 1, "started": "1", "nonce": "0" * 32, "beat": 900,
-         "step": 20, "steps": 40, "train_loss": 1.5, "loss": 1.5,
-         "tokens_per_second": 1e5}  # fmt: skip
-MEASURED = {
-    "status": "done", "steps": 40, "loss": 1.5, "loss_se": 0.01, "bits_per_byte": 2.1,
-    "curve_sha256": "0" * 64, "seconds": 9.1, "compile_seconds": 1.0, "io_seconds": 0.1,
-    "device": "cpu", "devices": 1, "way": "jit", "micro_batch": 8, "held_out_tokens": 9999,
-    "tokens_per_second": 1e5, "flops_utilization": 0.4, "host": "elsewhere", "python": "3.11.7",
-    "jax": "0.10.0", "commit": "0" * 40, "finished": "2026-11-22T12:00:00Z",
-}  # fmt: skip
-FAILURE = {
-    "kind": "error",
-    "error": "ValueError: x",
-    "when": "2026-11-22T12:00:00Z",
-    "log": "x" * 2000,
+CLAIM = {
+    "host": "elsewhere/0/pid:[1]",
+    "pid": 1,
+    "started": "1",
+    "nonce": "0" * 32,
+    "beat": 900,
+    "step": 20,
+    "steps": 40,
+    "train_loss": 1.5,
+    "loss": 1.5,
+    "tokens_per_second": 1e5,
 }
+MEASURED = {
+    "status": "done",
+    "steps": 40,
+    "loss": 1.5,
+    "loss_se": 0.01,
+    "bits_per_byte": 2.1,
+    "curve_sha256": "0" * 64,
+    "seconds": 9.1,
+    "compile_seconds": 1.0,
+    "io_seconds": 0.1,
+    "device": "cpu",
+    "devices": 1,
+    "way": "jit",
+    "micro_batch": 8,
+    "held_out_tokens": 9999,
+    "tokens_per_second": 1e5,
+    "flops_utilization": 0.4,
+    "host": "elsewhere",
+    "python": "3.11.7",
+    "jax": "0.10.0",
+    "commit": "0" * 40,
+    "finished": "2026-11-22T12:00:00Z",
+}
+FAILURE = {"kind": "error", "error": "ValueError: x", "when": "2026-11-22T12:00:00Z", "log": "x" * 2000}
 EXPERIMENT = """
 import json
 from lab import config, grid
@@ -55,7 +75,7 @@ def runs():
 # the command itself, and then the most memory it had and what it had imported
 COMMAND = """
 import re, sys
-from lab.cli import main
+from lab.commands.cli import main
 code = main()
 peak = re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]
 print(peak, *sys.modules, file=sys.stderr)
@@ -116,13 +136,15 @@ def main() -> None:
         right = fill(store, grid.product(base, seed=range(wanted.runs)))
         found = [status(experiment, store) for _ in range(wanted.times)]
         for *_, modules, said in found:
-            assert "lab.view" in modules and not {"jax", "flax", "orbax", "optax"} & modules
+            assert "lab.commands.view" in modules and not {"jax", "flax", "orbax", "optax"} & modules
             for what, n in right.items():
                 assert [what, str(n)] in [line.split()[:2] for line in said.splitlines()], said
         wall, cpu, memory = (min(one[i] for one in found) for i in range(3))
-        print(f"lab status on {wanted.runs} runs ({dict(right)}): {wall:.2f} s, {cpu:.2f} s of "
-              f"processor time, {memory:.0f} MB, the least of {wanted.times}; jax is not imported, "
-              "every run was counted as what it is")  # fmt: skip
+        print(
+            f"lab status on {wanted.runs} runs ({dict(right)}): {wall:.2f} s, {cpu:.2f} s of "
+            f"processor time, {memory:.0f} MB, the least of {wanted.times}; jax is not imported, "
+            "every run was counted as what it is"
+        )
         assert wall < SECONDS, f"over {SECONDS} s"
 
 

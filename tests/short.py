@@ -5,7 +5,7 @@ import os
 
 import tiny
 
-from lab.grid import product, with_fields
+from lab.plan.grid import product, with_fields
 
 
 def runs():

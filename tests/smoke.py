@@ -7,10 +7,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 if __name__ == "__main__":
-    from analysis import table
-    from analysis.fit import fit
+    from analysis.fitting.fit import fit
     from analysis.laws import PowerLaw
-    from lab import cli
+    from analysis.tables import table
+    from lab.commands import cli
 
     with tempfile.TemporaryDirectory() as folder:
         experiment, out = Path(__file__).parent / "tiny.py", Path(folder) / "runs.csv"

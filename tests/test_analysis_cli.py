@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import synthetic
 from analysis.__main__ import main
 from analysis.laws import LAWS, Chinchilla
+from analysis.tables import synthetic
 from tests.test_laws import SUBJECTS
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
@@ -40,15 +40,21 @@ def loads(path: Path):
 def test_fit_writes_its_keys_and_says_its_conventions(runs_csv, tmp_path, capsys):
     out, figure = tmp_path / "fit.json", tmp_path / "law.png"
     where = "group == 'one'"
-    code = run(
-        "fit", runs_csv, "--where", where, "--bootstrap", 20, "--json", out, "--figure", figure
-    )
+    code = run("fit", runs_csv, "--where", where, "--bootstrap", 20, "--json", out, "--figure", figure)
     assert code == 0 and figure.read_bytes()[:4] == b"\x89PNG"
     found = loads(out)
     assert list(found) == [
-        "law", "parameters", "objective", "runs", "dropped", "starts_agreeing", "status", "message",
-        "intervals", "cautions",
-    ]  # fmt: skip
+        "law",
+        "parameters",
+        "objective",
+        "runs",
+        "dropped",
+        "starts_agreeing",
+        "status",
+        "message",
+        "intervals",
+        "cautions",
+    ]
     assert list(found["parameters"]) == ["E", "A", "B", "alpha", "beta"]
     for value in found["parameters"].values():
         assert value["low"] < value["high"]
@@ -68,8 +74,18 @@ def test_without_bootstrap_the_ends_are_null(runs_csv, tmp_path):
     assert found[0]["parameters"] == found[1]["parameters"]
 
 
-KEYS = ["method", "convention", "cost", "params_exponent", "tokens_exponent", "points", "status",
-        "message", "bias_check", "cautions"]  # fmt: skip
+KEYS = [
+    "method",
+    "convention",
+    "cost",
+    "params_exponent",
+    "tokens_exponent",
+    "points",
+    "status",
+    "message",
+    "bias_check",
+    "cautions",
+]
 
 
 def test_isoflop_writes_its_keys(runs_csv, tmp_path):
@@ -110,14 +126,12 @@ def test_report_is_one_file(runs_csv, tmp_path):
 def test_a_power_law_of_any_two_columns(tmp_path):
     x = np.geomspace(1e3, 1e9, 12)
     path, out = tmp_path / "xy.csv", tmp_path / "xy.json"
-    path.write_text("c,n\n" + "".join(f"{a!r},{b!r}\n" for a, b in zip(
-        x.tolist(), (0.3 * x**0.5).tolist(), strict=True)))  # fmt: skip
-    assert run("fit", path, "--law", "power", "--x", "c", "--y", "n", "--fix", "E=0",
-               "--json", out) == 0  # fmt: skip
-    found = loads(out)["parameters"]
-    assert found["A"]["value"] == pytest.approx(0.3) and found["alpha"]["value"] == pytest.approx(
-        -0.5
+    path.write_text(
+        "c,n\n" + "".join(f"{a!r},{b!r}\n" for a, b in zip(x.tolist(), (0.3 * x**0.5).tolist(), strict=True))
     )
+    assert run("fit", path, "--law", "power", "--x", "c", "--y", "n", "--fix", "E=0", "--json", out) == 0
+    found = loads(out)["parameters"]
+    assert found["A"]["value"] == pytest.approx(0.3) and found["alpha"]["value"] == pytest.approx(-0.5)
 
 
 def written(path: Path, **columns) -> Path:
@@ -179,9 +193,15 @@ def test_refusals_are_one_line_and_status_1(runs_csv, tmp_path, capsys, argument
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["fit"], ["fit", "x", "--law", "nope"], ["fit", "x", "--delta", "-1"],
-                  ["isoflop", "x", "--budgets", "1e18,zero"]],
-)  # fmt: skip
+    "arguments",
+    [
+        [],
+        ["fit"],
+        ["fit", "x", "--law", "nope"],
+        ["fit", "x", "--delta", "-1"],
+        ["isoflop", "x", "--budgets", "1e18,zero"],
+    ],
+)
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         run(*arguments)
@@ -193,10 +213,7 @@ def test_published_points_through_the_command(tmp_path):
     if not folder:
         pytest.skip("SCALING_DATA names no folder of published tables")
     out = tmp_path / "fit.json"
-    assert (
-        run("fit", Path(folder) / "chinchilla_fig4.csv", "--where", "outlier==0", "--json", out)
-        == 0
-    )
+    assert run("fit", Path(folder) / "chinchilla_fig4.csv", "--where", "outlier==0", "--json", out) == 0
     assert loads(out)["objective"]["value"] == pytest.approx(0.00101827402, abs=1e-9)
     table = Path(folder) / "porian_rw_isoflops.csv"
     assert run("isoflop", table, "--by", "experiment", "--json", out) == 0

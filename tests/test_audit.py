@@ -10,22 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import (
-    audit,
-    audit_fit,
-    audit_forecast,
-    audit_local,
-    audit_table,
-    isoflop,
-    synthetic,
-    table,
-    uncertainty,
-)
-from analysis import cost as costs
 from analysis.__main__ import main
-from analysis.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
-from analysis.fit import fit
+from analysis.audit import audit, forecast, neighbourhood
+from analysis.audit import fit as audit_fit
+from analysis.audit import table as audit_table
+from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
+from analysis.fitting import bootstrap
+from analysis.fitting.fit import fit
+from analysis.frontiers import costs, isoflop
 from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 BUDGETS = np.geomspace(1e18, 1e21, 7)
@@ -74,8 +68,7 @@ def scaled(columns: dict, rows, factor) -> dict:
 
 def ray(columns):
     tokens = 20 * columns["params"]
-    return {"params": columns["params"], "tokens": tokens,
-            "loss": TRUTH.loss(columns["params"], tokens)}  # fmt: skip
+    return {"params": columns["params"], "tokens": tokens, "loss": TRUTH.loss(columns["params"], tokens)}
 
 
 def one_budget(columns):
@@ -83,8 +76,11 @@ def one_budget(columns):
 
 
 def one_size(columns):
-    return {"params": np.full(8, 1e8), "tokens": np.geomspace(1e9, 1e11, 8),
-            "loss": TRUTH.loss(1e8, np.geomspace(1e9, 1e11, 8))}  # fmt: skip
+    return {
+        "params": np.full(8, 1e8),
+        "tokens": np.geomspace(1e9, 1e11, 8),
+        "loss": TRUTH.loss(1e8, np.geomspace(1e9, 1e11, 8)),
+    }
 
 
 def three_sizes(columns):
@@ -123,22 +119,45 @@ PLANTED = {
         lambda c: {**c, "status": np.where(at_random(c, 0.2), "diverged", "done").astype(object)},
         {"edge"},
     ),
-    "units": (lambda c: {n: v / 1e9 if n == "params" else v for n, v in c.items() if n != "flops"
-                         and n != "budget"}, set()),
-    "conventions": (lambda c: {**c, "flops": c["flops"] * np.where(np.arange(66) == 9, 100, 1)},
-                    {"hold-out", "approaches"}),
-    "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02),
-                 {"influence", "objectives"}),
-    "outliers": (lambda c: scaled(c, at_random(c, 0.15), 1 / np.log(2)),
-                 {"objectives", "edge", "approaches", "noise", "hold-out"}),
-    "objectives": (lambda c: scaled(c, np.argsort(np.argsort(c["params"])) < 3, 1.3),
-                   {"outliers", "edge", "approaches", "hold-out"}),
-    "noise": (lambda c: scaled(c, np.ones(66, bool),
-                               np.exp(0.03 * np.sin(2.5 * np.log(c["params"] * c["tokens"])
-                                                    + np.log(c["params"] / c["tokens"])))),
-              {"objectives", "hold-out", "influence", "edge", "approaches", "flat-profile",
-               "outliers", "floor-against-exponent"}),
-}  # fmt: skip
+    "units": (
+        lambda c: {
+            n: v / 1e9 if n == "params" else v for n, v in c.items() if n != "flops" and n != "budget"
+        },
+        set(),
+    ),
+    "conventions": (
+        lambda c: {**c, "flops": c["flops"] * np.where(np.arange(66) == 9, 100, 1)},
+        {"hold-out", "approaches"},
+    ),
+    "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02), {"influence", "objectives"}),
+    "outliers": (
+        lambda c: scaled(c, at_random(c, 0.15), 1 / np.log(2)),
+        {"objectives", "edge", "approaches", "noise", "hold-out"},
+    ),
+    "objectives": (
+        lambda c: scaled(c, np.argsort(np.argsort(c["params"])) < 3, 1.3),
+        {"outliers", "edge", "approaches", "hold-out"},
+    ),
+    "noise": (
+        lambda c: scaled(
+            c,
+            np.ones(66, bool),
+            np.exp(
+                0.03 * np.sin(2.5 * np.log(c["params"] * c["tokens"]) + np.log(c["params"] / c["tokens"]))
+            ),
+        ),
+        {
+            "objectives",
+            "hold-out",
+            "influence",
+            "edge",
+            "approaches",
+            "flat-profile",
+            "outliers",
+            "floor-against-exponent",
+        },
+    ),
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -188,16 +207,14 @@ def test_frontiers_of_different_tables_disagree():
     runs = table.of(**grid())
     other = replace(TRUTH, alpha=0.6, A=4e4)
     iso = isoflop.optima(synthetic.isoflop(other, BUDGETS, sizes=9, span=30.0, noise=1e-4))
-    fitted = uncertainty.pairs(fit(Chinchilla, runs), 60)
+    fitted = bootstrap.pairs(fit(Chinchilla, runs), 60)
     found = audit.approaches(iso, fitted, costs.of(runs))
     assert found.severity == "warn" and "DISAGREE" in found.message
     own = audit.approaches(isoflop.optima(runs), fitted, costs.of(runs))
     assert own.severity in ("ok", "note")
 
 
-@pytest.mark.parametrize(
-    ("at", "expected"), [(1e20, "ok"), (3e21, "note"), (1e23, "warn"), (1e26, "refuse")]
-)
+@pytest.mark.parametrize(("at", "expected"), [(1e20, "ok"), (3e21, "note"), (1e23, "warn"), (1e26, "refuse")])
 def test_extrapolation_is_judged_by_its_factor(at, expected):
     found = looked(grid(), at=[at])
     assert severity(found)["extrapolation"] == expected
@@ -225,7 +242,7 @@ def test_a_profile_is_the_objective_with_the_parameter_held(objective):
     """Its rise, in one unit along each curve and for all three parameters."""
     runs = table.of(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective=objective)
-    _, found = audit_fit.profiles(audit_local.local(fitted), 1.0)
+    _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
     assert list(found) == ["alpha", "beta", "E"]
     units = []
     for name, one in found.items():
@@ -240,8 +257,8 @@ def test_a_profile_is_the_objective_with_the_parameter_held(objective):
 
 def test_the_ends_are_those_of_the_fits_own_profile_intervals():
     fitted = fit(Chinchilla, table.of(**grid(replicates=0)))
-    _, found = audit_fit.profiles(audit_local.local(fitted), 1.0)
-    with_ends = uncertainty.intervals(fitted, "profile")
+    _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
+    with_ends = bootstrap.intervals(fitted, "profile")
     for name, one in found.items():
         assert (one.low, one.high) == pytest.approx(with_ends.interval(name), rel=1e-6)
 
@@ -250,8 +267,8 @@ def test_the_ends_are_those_of_the_fits_own_profile_intervals():
 def test_a_floor_held_a_standard_error_off_moves_the_others_as_a_refit_does(objective):
     runs = table.of(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective=objective)
-    near = audit_local.local(fitted)
-    for side, law in zip((-1, 1), audit_local.moved(near, "E"), strict=True):
+    near = neighbourhood.local(fitted)
+    for side, law in zip((-1, 1), neighbourhood.moved(near, "E"), strict=True):
         floor = fitted.law.E * np.exp(side * near.error("E"))
         held = fit(Chinchilla, runs, objective=objective, fixed={"E": floor}).parameters
         assert law == pytest.approx(held, rel=5e-3)
@@ -263,7 +280,7 @@ def test_the_standard_errors_of_squares_are_those_of_regression():
 
     runs = table.of(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective="ls")
-    near = audit_local.local(fitted)
+    near = neighbourhood.local(fitted)
     start = list(fitted.parameters.values())
 
     def loss(logs, *values):
@@ -284,13 +301,13 @@ def test_the_noise_about_a_robust_fit_is_that_of_the_runs():
     for seed in range(30):
         sizes, lengths = np.geomspace(1e7, 1e10, 5), np.geomspace(1e9, 1e12, 5)
         runs = synthetic.factorial(TRUTH, sizes, lengths, noise=NOISE, seed=seed)
-        found.append(audit_local.local(fit(Chinchilla, runs)).noise)
+        found.append(neighbourhood.local(fit(Chinchilla, runs)).noise)
     assert np.mean(found) == pytest.approx(NOISE, rel=0.1)
 
 
 def test_forecasts_train_on_smaller_compute_alone():
     runs = table.of(**grid())
-    found = audit_forecast.steps(runs, "huber-log", 1e-3)
+    found = forecast.steps(runs, "huber-log", 1e-3)
     assert [round(s.flops / 1e17) for s in found] == [round(b / 1e17) for b in BUDGETS[2:]]
     for step in found:
         below = runs.select(runs.flops < 0.99 * step.runs.flops.min())
@@ -299,7 +316,7 @@ def test_forecasts_train_on_smaller_compute_alone():
         np.testing.assert_allclose(step.predicted, law.loss(step.runs.params, step.runs.tokens))
         assert step.bias == pytest.approx(np.median(np.log(step.predicted / step.observed)))
         assert step.factor == pytest.approx(np.sqrt(10), rel=1e-3)
-    last = audit_forecast.steps(runs, "huber-log", 1e-3, "largest")
+    last = forecast.steps(runs, "huber-log", 1e-3, "largest")
     assert len(last) == 1 and last[0].flops == found[-1].flops
 
 
@@ -307,16 +324,15 @@ def test_a_known_bias_of_the_largest_scale_comes_back():
     columns = scaled(grid(), grid()["budget"] == BUDGETS[-1], 1.02)
     found = looked(columns, hold_out="largest")
     told = next(f for f in found.findings if f.code == "hold-out")
-    assert (
-        told.figures["bias"] == pytest.approx(-np.log(1.02), abs=4e-3) and "too low" in told.message
-    )
+    assert told.figures["bias"] == pytest.approx(-np.log(1.02), abs=4e-3) and "too low" in told.message
 
 
 def test_replicates_are_rows_equal_but_for_their_seed():
     runs = table.of(**grid())
     sigma, freedom, cells = audit_table.replicates(runs)
-    middle = runs.select((runs.budget == BUDGETS[3]) & (runs.params == np.median(runs.params[
-        runs.budget == BUDGETS[3]])))  # fmt: skip
+    middle = runs.select(
+        (runs.budget == BUDGETS[3]) & (runs.params == np.median(runs.params[runs.budget == BUDGETS[3]]))
+    )
     assert (freedom, cells) == (3, 1) and len(middle) == 4
     assert sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
     assert np.isnan(audit_table.replicates(table.of(**ray(grid())))[0])
@@ -384,8 +400,7 @@ def test_groups_are_audited_alone_and_one_refusal_is_the_status(tmp_path, capsys
     path, out = write(tmp_path / "t.csv", columns), tmp_path / "a.json"
     assert run("audit", path, "--by", "kind", "--bootstrap", 0, "--json", out) == 1
     found = json.loads(out.read_text())
-    assert [(each["group"], each["verdict"]) for each in found] == [("good", "ok"),
-                                                                    ("bad", "refuse")]  # fmt: skip
+    assert [(each["group"], each["verdict"]) for each in found] == [("good", "ok"), ("bad", "refuse")]
     capsys.readouterr()
 
 

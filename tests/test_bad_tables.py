@@ -12,13 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis import synthetic
 from analysis.__main__ import main
 from analysis.laws import Chinchilla
+from analysis.tables import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
-SLOW = settings(deadline=None, max_examples=60, derandomize=True,
-                suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+SLOW = settings(
+    deadline=None,
+    max_examples=60,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 FAST = {"fit": [], "isoflop": [], "frontier": ["--bootstrap", "5"]}
 
 
@@ -37,11 +41,7 @@ TEXT = "\n".join(",".join(row) for row in GOOD) + "\n"
 def run(path: Path, command: str, *further: str) -> tuple[int, str, str]:
     """Exit status and what was printed; any warning is an error."""
     out, err = io.StringIO(), io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
+    with warnings.catch_warnings(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=ResourceWarning)
         try:
@@ -63,31 +63,67 @@ def decent(path: Path, command: str, *further: str) -> tuple[int, str]:
     return code, out + err
 
 
-ODD = ["", "nan", "NaN", "inf", "-inf", "0", "-3", "1e400", "-1e400", "1e-320", "1e308", "text",
-       "1_000", "1,000", "3,14", "1.4B", "10^19", "10^999", "n/a", "-", "☃", "0x10", "1e", "''",
-       '"', '"a', "#", "a" * 5000, "1e18 FLOPs", "True", "[1]", "{}", "\x0b", "٣"]  # fmt: skip
+ODD = [
+    "",
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "0",
+    "-3",
+    "1e400",
+    "-1e400",
+    "1e-320",
+    "1e308",
+    "text",
+    "1_000",
+    "1,000",
+    "3,14",
+    "1.4B",
+    "10^19",
+    "10^999",
+    "n/a",
+    "-",
+    "☃",
+    "0x10",
+    "1e",
+    "''",
+    '"',
+    '"a',
+    "#",
+    "a" * 5000,
+    "1e18 FLOPs",
+    "True",
+    "[1]",
+    "{}",
+    "\x0b",
+    "٣",
+]
 
 
 @pytest.mark.parametrize("command", FAST)
-@given(changes=st.lists(
-    st.tuples(st.integers(0, 16), st.integers(0, 4), st.sampled_from(ODD) | st.text(max_size=8)),
-    max_size=6,
-))  # fmt: skip
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(0, 16), st.integers(0, 4), st.sampled_from(ODD) | st.text(max_size=8)),
+        max_size=6,
+    )
+)
 @SLOW
 def test_changed_cells(command, changes, tmp_path):
     rows = [list(row) for row in GOOD]
     for row, column, text in changes:
         rows[row][column] = text
     path = tmp_path / "t.csv"
-    path.write_text("\n".join(",".join(row) for row in rows) + "\n", encoding="utf-8",
-                    errors="replace", newline="")  # fmt: skip
+    path.write_text(
+        "\n".join(",".join(row) for row in rows) + "\n", encoding="utf-8", errors="replace", newline=""
+    )
     decent(path, command)
 
 
 @pytest.mark.parametrize("command", FAST)
-@given(cuts=st.lists(
-    st.tuples(st.integers(0, len(TEXT)), st.integers(0, 40), st.binary(max_size=6)), max_size=4,
-))  # fmt: skip
+@given(
+    cuts=st.lists(st.tuples(st.integers(0, len(TEXT)), st.integers(0, 40), st.binary(max_size=6)), max_size=4)
+)
 @SLOW
 def test_changed_bytes(command, cuts, tmp_path):
     data = TEXT.encode()
@@ -98,10 +134,12 @@ def test_changed_bytes(command, cuts, tmp_path):
     decent(path, command)
 
 
-@given(changes=st.lists(
-    st.tuples(st.integers(1, 16), st.integers(0, 4), st.sampled_from(["", "1e90", "5", "inf"])),
-    max_size=40,
-))  # fmt: skip
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(1, 16), st.integers(0, 4), st.sampled_from(["", "1e90", "5", "inf"])),
+        max_size=40,
+    )
+)
 @settings(SLOW, max_examples=4)
 def test_pages_of_changed_tables(changes, tmp_path):
     rows = [list(row) for row in GOOD]
@@ -112,8 +150,9 @@ def test_pages_of_changed_tables(changes, tmp_path):
     decent(path, "report", "-o", str(tmp_path / "r.html"), "--bootstrap", "0")
 
 
-@given(picked=st.lists(st.integers(1, 16), max_size=24), column=st.sampled_from(range(5)),
-       constant=st.booleans())  # fmt: skip
+@given(
+    picked=st.lists(st.integers(1, 16), max_size=24), column=st.sampled_from(range(5)), constant=st.booleans()
+)
 @SLOW
 def test_rows_picked_at_random_and_a_constant_column(picked, column, constant, tmp_path):
     rows = [GOOD[0], *([*GOOD[i]] for i in picked)]
@@ -135,12 +174,16 @@ def test_any_text_is_refused_or_read(text, tmp_path):
         decent(path, "fit")
 
 
-@given(records=st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["params", "tokens", "loss", "x"]), inner, max_size=4),
-    max_leaves=20,
-))  # fmt: skip
+@given(
+    records=st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.sampled_from(["params", "tokens", "loss", "x"]), inner, max_size=4)
+        ),
+        max_leaves=20,
+    )
+)
 @SLOW
 def test_any_json_is_refused_or_read(records, tmp_path):
     import json
@@ -175,8 +218,7 @@ def packed(text: str) -> bytes:
         (b"params,tokens,loss\n1e6,1e8,3\n2e6,-1e8,3\n", ["row 2", "column tokens", "-1e+08"]),
         (b"params,tokens,loss\n1e6,inf,3\n2e6,1e8,3\n", ["row 1", "column tokens", "inf"]),
         (b"params,tokens,loss\n1e6,1e8,3\n2e6,1e8,big\n", ["row 2", "column loss", "'big'"]),
-        (b"params;tokens;loss\n1e6;1e8;2,345\n2e6;1e8;2,346\n",
-         ["column loss", "decimal or a thousand"]),
+        (b"params;tokens;loss\n1e6;1e8;2,345\n2e6;1e8;2,346\n", ["column loss", "decimal or a thousand"]),
         (b"params,tokens,c4/loss,wiki/loss\n1e6,1e8,3,3\n", ["--loss", "c4/loss", "wiki/loss"]),
         (b"params,tokens,loss\n1e6,1e8,3\n", ["one row"]),
         (b"params,tokens,loss\n" + b"1e6,1e8,\n" * 12, ["loss is empty"]),
@@ -184,7 +226,7 @@ def packed(text: str) -> bytes:
         (b'[{"params": 1}, 2]', ["row 2", "not a JSON object"]),
         (b"[" * 100_000, ["JSON"]),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(command, data, words, tmp_path):
     path = tmp_path / "t.csv"
     path.write_bytes(data)
@@ -231,8 +273,9 @@ def test_an_unidentified_fit_says_which_parameters_are_open(tmp_path):
     params = np.geomspace(1e6, 1e9, 12)
     loss = TRUTH.loss(params, 20 * params)
     path = tmp_path / "t.csv"
-    path.write_text("params,tokens,loss\n" + "".join(
-        f"{n},{20 * n},{y}\n" for n, y in zip(params, loss, strict=True)))  # fmt: skip
+    path.write_text(
+        "params,tokens,loss\n" + "".join(f"{n},{20 * n},{y}\n" for n, y in zip(params, loss, strict=True))
+    )
     _, said = decent(path, "fit")
     line = next(line for line in said.splitlines() if "not determined by these runs" in line)
     assert line.endswith(": A, B, alpha, beta")

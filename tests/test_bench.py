@@ -11,7 +11,7 @@ from bench import grid, machine, page, roofline, rounds
 from bench.machine import Quiet, Use
 from bench.peers import ours, shapes
 from bench.rounds import Competitor, Running, Turn
-from lab import counts
+from lab.models import counts
 
 
 def asleep(**changed) -> Competitor:
@@ -121,16 +121,26 @@ def test_the_page_takes_its_tables_from_the_results_and_keeps_its_words(tmp_path
         "ours_over_it_per_processor_second": three | {"median": 2.0},
     }
     broken = {"name": "NanoDO, 1 x 2", "failed": "no such | thing"}
-    race = {"shape": "S", "dtype": "float32", "results": [ours, peer, broken],
-            "best": grid.best([peer, broken])}  # fmt: skip
-    (tmp_path / "grid.json").write_text(json.dumps({
-        "date": "2026-01-01T00:00:00+00:00", "machine": machine.describe(), "versions": {},
-        "others": Quiet().told(), "races": [race], "left_out": {},
-    }))  # fmt: skip
-    written = tmp_path / "page.md"
-    written.write_text(
-        "before\n<!-- grid -->\nold\n<!-- end -->\n<!-- peak -->\nkept\n<!-- end -->\n"
+    race = {
+        "shape": "S",
+        "dtype": "float32",
+        "results": [ours, peer, broken],
+        "best": grid.best([peer, broken]),
+    }
+    (tmp_path / "grid.json").write_text(
+        json.dumps(
+            {
+                "date": "2026-01-01T00:00:00+00:00",
+                "machine": machine.describe(),
+                "versions": {},
+                "others": Quiet().told(),
+                "races": [race],
+                "left_out": {},
+            }
+        )
     )
+    written = tmp_path / "page.md"
+    written.write_text("before\n<!-- grid -->\nold\n<!-- end -->\n<!-- peak -->\nkept\n<!-- end -->\n")
     assert page.write(tmp_path, written) == ["peak"]
     text = written.read_text()
     assert text.startswith("before\n<!-- grid -->\n") and "old" not in text and "kept" in text
@@ -149,7 +159,7 @@ def test_the_readme_and_the_page_state_what_was_measured():
             for line in readme.splitlines()
             if line.startswith(tuple(f"| {name}," for name in names.values()))
         )
-    }  # fmt: skip
+    }
     races = json.loads((bench.RESULTS / "grid.json").read_text())["races"]
     assert len(stated) == len(races)
     for race in races:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import cli, grid
-from lab.store import Store
+from lab.commands import cli
+from lab.plan import grid
+from lab.store.store import Store
 from tests.conftest import ROOT, data_folder
 
 TINY = ROOT / "tests" / "tiny.py"
@@ -83,16 +84,37 @@ def test_a_corpus_that_is_not_there_fails_its_run_and_says_how_to_get_it(lab_com
 def test_an_export_can_be_fitted_and_bench_writes_its_keys(lab_command, tmp_path):
     lab_command("export", TINY, "-o", "runs.jsonl")
     assert (tmp_path / "runs.jsonl").read_text() == ""
-    lab_command("bench", "--d-model", 16, "--layers", 1, "--heads", 2, "--batch", 2,
-                "--seq-len", 16, "--json", "out.json")  # fmt: skip
+    lab_command(
+        "bench",
+        "--d-model",
+        16,
+        "--layers",
+        1,
+        "--heads",
+        2,
+        "--batch",
+        2,
+        "--seq-len",
+        16,
+        "--json",
+        "out.json",
+    )
     found = json.loads((tmp_path / "out.json").read_text())
     keys = "tokens_per_second ms_per_step flops_per_second compile_seconds config device".split()
     assert set(keys) == set(found) and set(found["ms_per_step"]) == {"median", "p10", "p90"}
 
 
 def test_every_set_counts_and_they_are_checked_together(lab_command):
-    said = lab_command("plan", TINY, "--set", "model.d_model=12", "--set", "model.n_head=3",
-                       "--set", "optim.learning_rate=0.5").stdout  # fmt: skip
+    said = lab_command(
+        "plan",
+        TINY,
+        "--set",
+        "model.d_model=12",
+        "--set",
+        "model.n_head=3",
+        "--set",
+        "optim.learning_rate=0.5",
+    ).stdout
     assert "1 x 12" in said and " 0.5 " in said and "1 x 16" not in said
 
 
@@ -182,8 +204,7 @@ def test_an_error_in_a_report_is_told_with_its_place(said, tmp_path):
 
 
 def test_plan_and_status_tell_the_same_time_left_compiling_included(said):
-    times = [re.search(r"about (\w+)", said(word, TINY, "--workers", 1))[1]
-             for word in ("plan", "status")]  # fmt: skip
+    times = [re.search(r"about (\w+)", said(word, TINY, "--workers", 1))[1] for word in ("plan", "status")]
     assert times == [f"0m{2 * grid.COMPILE_SECONDS:02d}s"] * 2
 
 

@@ -9,16 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab import cli, compress, data, model, weights
-from lab.coder import Decoder, Encoder
-from lab.store import Store
-from lab.tokens import Bpe, Bytes, Chars, Symbols
+from lab.commands import cli
+from lab.data import batches
+from lab.data.tokens import Bpe, Bytes, Chars, Symbols
+from lab.models import model
+from lab.store.store import Store
+from lab.trained import compress, weights
+from lab.trained.coder import Decoder, Encoder
 from tests.test_recurrent import build
 from tests.trained import TEXT, finished, on_sheep
 
 frequencies = st.lists(st.integers(1, 3) | st.integers(1, 1 << 24), min_size=1, max_size=9)
-coded = st.lists(frequencies.flatmap(lambda f: st.tuples(st.just(f), st.integers(0, len(f) - 1))),
-                 max_size=60)  # fmt: skip
+coded = st.lists(
+    frequencies.flatmap(lambda f: st.tuples(st.just(f), st.integers(0, len(f) - 1))), max_size=60
+)
 
 
 @given(coded)
@@ -30,22 +34,14 @@ def test_an_arithmetic_code_gives_back_its_symbols_and_costs_their_bits(symbols)
         bits += math.log2(sum(f) / f[symbol])
     packed = encoder.finished()
     decoder = Decoder(packed)
-    assert [decoder.take([0, *np.cumsum(f).tolist()]) for f, _ in symbols] == [
-        s for _, s in symbols
-    ]
+    assert [decoder.take([0, *np.cumsum(f).tolist()]) for f, _ in symbols] == [s for _, s in symbols]
     assert 8 * len(packed) <= bits + 16 + len(symbols) * 2**-23
 
 
 def test_a_carry_runs_through_bytes_of_ones():
     """The last symbol of nearly everything, again and again, then the very last of all."""
     encoder, total = Encoder(), (1 << 32) - 1
-    symbols = [
-        (total - 1, 1),
-        *[(0, total - 1)] * 3,
-        *[(total - 2, 2)] * 20,
-        (0, 1),
-        (total - 1, 1),
-    ]
+    symbols = [(total - 1, 1), *[(0, total - 1)] * 3, *[(total - 2, 2)] * 20, (0, 1), (total - 1, 1)]
     for start, f in symbols:
         encoder.add(start, f, total)
     decoder = Decoder(encoder.finished())
@@ -115,7 +111,7 @@ def sheep(tmp_path_factory):
 def test_held_out_text_has_the_size_that_its_loss_foretells(sheep):
     _, run, corpus = sheep
     cfg, ids = run.config.model, np.asarray(corpus.held_out)
-    windows, mask = data.eval_windows(ids, cfg.seq_len)
+    windows, mask = batches.eval_windows(ids, cfg.seq_len)
     nats = float((np.asarray(model.nats(cfg, run.params, jnp.asarray(windows))) * mask).sum())
     assert nats / mask.sum() == pytest.approx(run.record["loss"], rel=1e-5)
     foretold = nats / math.log(2) / 8

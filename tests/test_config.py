@@ -9,15 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab import config
-from lab.config import (
-    DataConfig,
-    ModelConfig,
-    OptimConfig,
-    RunConfig,
-    from_json,
-    to_json,
-)
-from lab.settings import override
+from lab.commands.settings import override
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, from_json, to_json
 
 SHA = "ab" * 32
 MODEL = {"d_model": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "seq_len": 64}
@@ -51,9 +44,7 @@ def test_runs_whose_results_changed_alone_have_ids_of_their_own(monkeypatch):
 
 
 def test_labels_do_not_change_the_run_id():
-    labelled = a_run(
-        data=DataConfig(sha256=SHA, corpus="text:/elsewhere", train_tokens=20_000), budget=1e12
-    )
+    labelled = a_run(data=DataConfig(sha256=SHA, corpus="text:/elsewhere", train_tokens=20_000), budget=1e12)
     assert labelled.run_id == a_run().run_id
 
 
@@ -75,15 +66,25 @@ def test_whatever_changes_numbers_changes_the_run_id(other):
 
 
 @given(
-    heads=st.integers(1, 8), width=st.integers(1, 16), layers=st.integers(1, 9),
-    rate=st.floats(1e-6, 1.0), seed=st.integers(0, 2**31), tokens=st.integers(1, 10**12),
-    activation=st.sampled_from(["gelu", "swiglu"]), tied=st.booleans(),
-)  # fmt: skip
+    heads=st.integers(1, 8),
+    width=st.integers(1, 16),
+    layers=st.integers(1, 9),
+    rate=st.floats(1e-6, 1.0),
+    seed=st.integers(0, 2**31),
+    tokens=st.integers(1, 10**12),
+    activation=st.sampled_from(["gelu", "swiglu"]),
+    tied=st.booleans(),
+)
 def test_json_gives_back_the_same_run(heads, width, layers, rate, seed, tokens, activation, tied):
     model = ModelConfig(
-        d_model=2 * heads * width, n_head=heads, n_layer=layers, vocab_size=11, seq_len=64,
-        activation=activation, tied=tied,
-    )  # fmt: skip
+        d_model=2 * heads * width,
+        n_head=heads,
+        n_layer=layers,
+        vocab_size=11,
+        seq_len=64,
+        activation=activation,
+        tied=tied,
+    )
     run = a_run(model=model, optim=OptimConfig(learning_rate=rate), seed=seed, tokens=tokens)
     again = from_json(json.loads(json.dumps(to_json(run))))
     assert again == run and again.run_id == run.run_id
@@ -141,8 +142,10 @@ def test_runs_of_one_shape_differ_in_rate_decay_horizon_length_and_seed_alone():
     base = a_run()
     same = a_run(
         optim=OptimConfig(learning_rate=0.3, weight_decay=0.0, warmup_steps=9, horizon_steps=99),
-        seed=5, data_seed=6, tokens=50_000,
-    )  # fmt: skip
+        seed=5,
+        data_seed=6,
+        tokens=50_000,
+    )
     assert same.shape == base.shape
     for optim in ({"clip": 0.5}, {"schedule": "linear"}, {"beta2": 0.9}):
         assert a_run(optim=OptimConfig(learning_rate=0.01, **optim)).shape != base.shape

@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from analysis import table
+from analysis.tables import table
 from experiments import compression, context, figures_kaplan
-from lab import corpora, counts, export, model, positions
 from lab.config import ModelConfig
+from lab.data import corpora
+from lab.models import counts, model
+from lab.store import export
+from lab.trained import positions
 
 SEEN = positions.octaves(256)
 
@@ -112,10 +115,13 @@ def test_an_lstm_that_goes_on_gaining_is_not_called_flat(parts, tmp_path):
 
 def test_weights_pay_for_themselves_from_the_length_where_both_sizes_meet(tmp_path):
     found = compression.Packed(
-        text=1000, params=np.array([10, 1000]), predicted=np.array([400, 250]),
-        packed=np.array([402, 252]), model=np.array([40, 4000]),
+        text=1000,
+        params=np.array([10, 1000]),
+        predicted=np.array([400, 250]),
+        packed=np.array([402, 252]),
+        model=np.array([40, 4000]),
         others={"gzip -9": 450, "xz -9e": 352},
-    )  # fmt: skip
+    )
     pays = found.pays_from("xz -9e")
     assert np.isinf(pays[0]) and pays[1] == pytest.approx(4000 / 0.1)
     assert found.model[1] + pays[1] * 0.252 == pytest.approx(pays[1] * 0.352)

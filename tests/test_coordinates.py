@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from experiments import coordinates
-from lab import corpora, model
 from lab.config import ModelConfig
-from lab.parameterization import ADAM, MUP, SGD, STANDARD
+from lab.data import corpora
+from lab.models import model
+from lab.models.parameterization import ADAM, MUP, SGD, STANDARD
 
 # Yang et al. 2022, table 8, as powers of width: (initial variance, Adam's rate, SGD's rate), with
 # the readout's multiplier 1/width. An embedding is their "input", a norm's vector their "bias".
@@ -36,8 +37,9 @@ def test_standard_rates_do_not_know_the_width_and_every_matrix_starts_at_its_fan
 
 def test_the_model_s_weights_start_where_the_table_says():
     for width in (64, 256):
-        cfg = ModelConfig(d_model=width, n_layer=1, n_head=4, vocab_size=11, seq_len=8,
-                          parameterization="mup")  # fmt: skip
+        cfg = ModelConfig(
+            d_model=width, n_layer=1, n_head=4, vocab_size=11, seq_len=8, parameterization="mup"
+        )
         std = {weight.path[-1]: weight.std for weight in model.describe(cfg)}
         assert std["embed_VD"] == std["readout_DV"] == pytest.approx(1 / 8)
         assert std["w_up_DF"] == pytest.approx(width**-0.5)

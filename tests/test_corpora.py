@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import corpora, downloads
-from lab.corpora import CorpusError, Unavailable, open_corpus, prepare
-from lab.data import batches, eval_windows, n_windows
-from lab.downloads import REVIEWS, review
-from lab.texts import choose_held_out
+from lab.data import corpora, downloads
+from lab.data.batches import batches, eval_windows, n_windows
+from lab.data.corpora import CorpusError, Unavailable, open_corpus, prepare
+from lab.data.downloads import REVIEWS, review
+from lab.data.texts import choose_held_out
 
 ROOT = Path(__file__).parents[1]
 
@@ -184,9 +184,13 @@ def worker(folder, data, before=""):
     code = f"from lab import corpora\n{before}\ncorpus = corpora.prepare('text:{folder}', "
     code += f"directory={str(data)!r})\ncorpus.verify()\nprint(corpus.sha256)"
     return subprocess.Popen(
-        [sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
 
 
 def test_processes_preparing_at_once_agree(folder, tmp_path):
@@ -408,12 +412,14 @@ def test_an_archive_with_another_checksum_is_not_used(monkeypatch, tmp_path):
 
 def tarball(path, version="6.1.7", extra=()):
     """A small stand-in for the kernel's tarball, laid out as Debian's or the kernel's own."""
-    files = {"Makefile": "VERSION = {}\nPATCHLEVEL = {}\nSUBLEVEL = {}\n".format(
-        *version.split("."))}  # fmt: skip
-    files |= {f"mm/part{i:03d}.c": f"/* {i} */\nint f{i}(void) {{ return {i * i}; }}\n" * 9
-              for i in range(120)}  # fmt: skip
-    files |= {f"{folder}/no.c": "int not_wanted;\n" * 50 for folder in
-              ("drivers/net", "arch/x86", "sound", "fs/nls")}  # fmt: skip
+    files = {"Makefile": "VERSION = {}\nPATCHLEVEL = {}\nSUBLEVEL = {}\n".format(*version.split("."))}
+    files |= {
+        f"mm/part{i:03d}.c": f"/* {i} */\nint f{i}(void) {{ return {i * i}; }}\n" * 9 for i in range(120)
+    }
+    files |= {
+        f"{folder}/no.c": "int not_wanted;\n" * 50
+        for folder in ("drivers/net", "arch/x86", "sound", "fs/nls")
+    }
     files |= {"mm/copy.c": files["mm/part000.c"], "mm/notes.txt": "not_wanted\n", **dict(extra)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:xz") as archive:
@@ -431,9 +437,7 @@ def test_of_the_kernel_only_the_core_s_own_c_is_kept(tmp_path, capsys):
     corpus.verify()
     names = [document.name for side in corpus.documents.values() for document in side]
     assert len(names) == 120 and all(name.startswith("mm/") for name in names)
-    assert not {d.name for d in corpus.documents["train"]} & {
-        d.name for d in corpus.documents["held_out"]
-    }
+    assert not {d.name for d in corpus.documents["train"]} & {d.name for d in corpus.documents["held_out"]}
     assert "not_wanted" not in corpus.tokenizer.decode(corpus.train)
     assert "6.1.7" in corpus.meta["source"]
     assert corpus.meta["source_sha256"] == hashlib.sha256(kept.read_bytes()).hexdigest()
@@ -445,10 +449,7 @@ def test_of_the_kernel_only_the_core_s_own_c_is_kept(tmp_path, capsys):
     [
         (lambda path: tarball(path, version="5.10.2"), r"holds 5\.10\.2 .*6\.1 was asked for"),
         (lambda path: path.write_bytes(b"no tarball"), "can't be read"),
-        (
-            lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
-            "can't be read",
-        ),
+        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "can't be read"),
     ],
 )
 def test_a_wrong_or_cut_tarball_is_refused_by_name(tmp_path, make, message):
@@ -465,9 +466,7 @@ def test_where_there_is_no_apt_it_says_where_to_put_the_tarball(tmp_path, monkey
         raise FileNotFoundError(2, "No such file or directory", command[0])
 
     monkeypatch.setattr(subprocess, "run", missing)
-    with pytest.raises(
-        Unavailable, match=r"apt-get.*Put linux-source-6\.1\.tar\.xz .* at .*archives"
-    ):
+    with pytest.raises(Unavailable, match=r"apt-get.*Put linux-source-6\.1\.tar\.xz .* at .*archives"):
         prepare("linux-6.1", directory=tmp_path, quiet=True)
 
     def failing(command, **_):
@@ -484,10 +483,7 @@ def test_where_there_is_no_apt_it_says_where_to_put_the_tarball(tmp_path, monkey
 
 
 def test_a_review_s_marks_become_text():
-    assert (
-        review("One.<br /><br />Two \x96 it\x92s <br />three\x85")
-        == "One.\n\nTwo – it’s\n\nthree…\n\n"
-    )
+    assert review("One.<br /><br />Two \x96 it\x92s <br />three\x85") == "One.\n\nTwo – it’s\n\nthree…\n\n"
 
 
 def test_reviews_of_one_site_are_kept_and_split_whole(tmp_path, monkeypatch):

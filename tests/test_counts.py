@@ -8,21 +8,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
-from lab import counts, model
 from lab.config import ModelConfig
+from lab.models import counts, model
 
 transformers = st.builds(
     lambda heads, half, **rest: ModelConfig(d_model=2 * half * heads, n_head=heads, **rest),
-    heads=st.integers(1, 3), half=st.integers(1, 8), n_layer=st.integers(1, 3),
-    vocab_size=st.integers(2, 70), seq_len=st.integers(1, 16), d_ff=st.sampled_from([0, 24]),
-    norm=st.sampled_from(["rmsnorm", "layernorm"]), position=st.sampled_from(["rope", "learned"]),
-    activation=st.sampled_from(["gelu", "swiglu"]), tied=st.booleans(),
-)  # fmt: skip
+    heads=st.integers(1, 3),
+    half=st.integers(1, 8),
+    n_layer=st.integers(1, 3),
+    vocab_size=st.integers(2, 70),
+    seq_len=st.integers(1, 16),
+    d_ff=st.sampled_from([0, 24]),
+    norm=st.sampled_from(["rmsnorm", "layernorm"]),
+    position=st.sampled_from(["rope", "learned"]),
+    activation=st.sampled_from(["gelu", "swiglu"]),
+    tied=st.booleans(),
+)
 recurrent = st.builds(
-    ModelConfig, kind=st.sampled_from(["lstm", "gru"]), d_model=st.integers(1, 24),
-    n_head=st.just(1), n_layer=st.integers(1, 3), vocab_size=st.integers(2, 70),
-    seq_len=st.integers(1, 16), tied=st.booleans(),
-)  # fmt: skip
+    ModelConfig,
+    kind=st.sampled_from(["lstm", "gru"]),
+    d_model=st.integers(1, 24),
+    n_head=st.just(1),
+    n_layer=st.integers(1, 3),
+    vocab_size=st.integers(2, 70),
+    seq_len=st.integers(1, 16),
+    tied=st.booleans(),
+)
 shapes = transformers | recurrent
 
 
@@ -79,9 +90,7 @@ def test_a_recurrent_step_multiplies_twice_as_much_backward_as_forward(cfg):
 
 
 def test_the_compiler_counts_the_same_where_matrices_dominate():
-    cfg = ModelConfig(
-        d_model=256, n_layer=2, n_head=4, vocab_size=512, seq_len=64, activation="gelu"
-    )
+    cfg = ModelConfig(d_model=256, n_layer=2, n_head=4, vocab_size=512, seq_len=64, activation="gelu")
     params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
     tokens = jax.ShapeDtypeStruct((2, 64), jnp.int32)
 
@@ -104,9 +113,7 @@ def test_conventions_differ_where_they_say():
 
 
 def test_a_recurrent_model_has_no_attention_in_any_convention():
-    cfg = ModelConfig(
-        kind="lstm", d_model=512, n_layer=3, n_head=1, vocab_size=65, seq_len=50, tied=False
-    )
+    cfg = ModelConfig(kind="lstm", d_model=512, n_layer=3, n_head=1, vocab_size=65, seq_len=50, tied=False)
     hidden = 3 * 8 * 512 * 512  # four gates, each a matrix on the input and one on the state
     assert counts.count_params(cfg).hidden == hidden + 3 * 4 * 512
     for causal in (True, False):
@@ -117,8 +124,6 @@ def test_a_recurrent_model_has_no_attention_in_any_convention():
 
 def test_hoffmann_count_gives_the_papers_ratios_to_6nd():
     # Table A4's first row, embedding and logits left out as its ratios imply: 10 x 640, 1.03
-    cfg = ModelConfig(
-        d_model=640, n_layer=10, n_head=10, vocab_size=32_000, seq_len=2048, activation="gelu"
-    )
+    cfg = ModelConfig(d_model=640, n_layer=10, n_head=10, vocab_size=32_000, seq_len=2048, activation="gelu")
     without_ends = counts.flops_hoffmann(cfg) - 3 * 4 * 32_000 * 640
     assert without_ends / (6 * 73e6) == pytest.approx(1.03, abs=0.02)

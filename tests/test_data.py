@@ -5,14 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data import (
-    batch,
-    batches,
-    eval_windows,
-    n_windows,
-    permute,
-    windows_of,
-)
+from lab.data.batches import batch, batches, eval_windows, n_windows, permute, windows_of
 
 SEEDS = st.integers(0, 2**63)
 

@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import cost, decide, decisions, synthetic, table, uncertainty
 from analysis.__main__ import main
-from analysis.answer import band, priced
-from analysis.cost import SIX, Cost
-from analysis.fit import fit
+from analysis.decisions import plans as decide
+from analysis.decisions import questions
+from analysis.decisions.answer import band, priced
+from analysis.fitting import bootstrap
+from analysis.fitting.fit import fit
+from analysis.frontiers import costs as cost
+from analysis.frontiers.costs import SIX, Cost
 from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 # Hoffmann's constants to three digits, as quoted with their example; known at second hand
@@ -164,8 +168,7 @@ def test_data_that_suffices_is_no_limit_and_less_of_it_costs_more(price):
         unique = plan.tokens / 2
         tried = about(plan.params, 100.0)
         best = decide.capped(TRUTH, price, 1e22, unique)
-        grid = decide.capped_loss(TRUTH, price, tried, price.tokens(tried, 1e22), unique,
-                                  decide.DECAY)  # fmt: skip
+        grid = decide.capped_loss(TRUTH, price, tried, price.tokens(tried, 1e22), unique, decide.DECAY)
         assert best.loss <= grid.min() * (1 + 1e-9)
 
 
@@ -217,11 +220,11 @@ def fitted():
     runs = synthetic.isoflop(TRUTH, [1e19, 1e20, 1e21], sizes=9, noise=0.003, replicates=2)
     columns = {name: column for name, column in runs.columns.items() if name != "epochs"}
     runs = replace(runs, columns=columns)
-    return uncertainty.pairs(fit(Chinchilla, runs), 200)
+    return bootstrap.pairs(fit(Chinchilla, runs), 200)
 
 
 def test_an_answer_holds_the_truth_and_its_alternatives_cost_more(fitted):
-    found = decisions.budget(fitted, SIX, 1e21)
+    found = questions.budget(fitted, SIX, 1e21)
     truth = decide.optimum(TRUTH, SIX, 1e21)
     for name, value in (("params", truth.params), ("tokens", truth.tokens), ("loss", truth.loss)):
         one = found.plan[name]
@@ -240,9 +243,8 @@ def test_intervals_of_an_optimum_mostly_hold_the_truth_at_the_quickstarts_number
     law, held = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36), []
     truth = decide.optimum(law, SIX, 3e13)
     for seed in range(12):
-        runs = synthetic.isoflop(law, [4.5e11, 9e11, 1.8e12, 3.6e12], sizes=7, noise=0.005,
-                                 seed=seed)  # fmt: skip
-        found = decisions.budget(uncertainty.pairs(fit(Chinchilla, runs), 100), SIX, 3e13).plan
+        runs = synthetic.isoflop(law, [4.5e11, 9e11, 1.8e12, 3.6e12], sizes=7, noise=0.005, seed=seed)
+        found = questions.budget(bootstrap.pairs(fit(Chinchilla, runs), 100), SIX, 3e13).plan
         held.append(found["params"].low <= truth.params <= found["params"].high)
     assert sum(held) >= 9  # P(< 9 of 12 | 95 %) < 3e-3
 
@@ -250,7 +252,7 @@ def test_intervals_of_an_optimum_mostly_hold_the_truth_at_the_quickstarts_number
 def test_draws_out_of_reach_are_counted_and_make_the_end_infinite(fitted):
     floors = np.sort(fitted.draws[:, 0])
     middle = float(max(floors[100], fitted.law.E) + 1e-4)
-    found = decisions.target(fitted, SIX, middle)
+    found = questions.target(fitted, SIX, middle)
     lost = int((floors >= middle).sum())
     assert found.unreachable_draws == lost > 5
     assert f"{lost} of 200 draws" in found.message
@@ -258,55 +260,53 @@ def test_draws_out_of_reach_are_counted_and_make_the_end_infinite(fitted):
         assert np.isinf(found.plan[name].high) and np.isfinite(found.plan[name].low)
     assert np.isinf(dict(found.alternatives)["smallest, with endless tokens"]["params"].high)
     with pytest.raises(ValueError, match=r"floor E = 1\.\d+ \(95 %"):
-        decisions.target(fitted, SIX, float(fitted.law.E))
+        questions.target(fitted, SIX, float(fitted.law.E))
 
 
 def test_draws_without_an_optimum_are_said(fitted):
     draws = fitted.draws.copy()
     draws[:3, 3], draws[3] = -0.1, np.nan
-    found = decisions.budget(replace(fitted, draws=draws), SIX, 1e21)
+    found = questions.budget(replace(fitted, draws=draws), SIX, 1e21)
     assert found.draws == 196
     assert "3 of 200 draws have an exponent" in found.message and "1 of 200 resa" in found.message
     assert dict(found.alternatives)["size × 1"]["wasted_compute"].high < 0.5
-    goal = decisions.target(replace(fitted, draws=draws), SIX, 2.4)
+    goal = questions.target(replace(fitted, draws=draws), SIX, 2.4)
     assert goal.unreachable_draws == 0 and np.isfinite(goal.plan["params"].high)
-    nothing = decisions.target(replace(fitted, draws=None), SIX, 2.4)
+    nothing = questions.target(replace(fitted, draws=None), SIX, 2.4)
     assert nothing.unreachable_draws == 0 and np.isnan(nothing.plan["params"].high)
-    plain = decisions.budget(replace(fitted, draws=None), SIX, 1e21)
+    plain = questions.budget(replace(fitted, draws=None), SIX, 1e21)
     assert np.isnan(dict(plain.alternatives)["size × 2"]["wasted_compute"].high)
     assert np.isnan(plain.plan["params"].low) and plain.notes == []
 
 
 def test_far_extrapolation_and_untested_ratios_are_said(fitted):
-    assert "noise, not a bend in the law" in decisions.budget(fitted, SIX, 1e23).message
-    assert "bend" not in decisions.budget(fitted, SIX, 5e21).message
-    assert "5 × the table's largest run" in decisions.budget(fitted, SIX, 5e21).message
-    assert "untested" in decisions.budget(fitted, SIX, 1e21, serve=1e16).message
+    assert "noise, not a bend in the law" in questions.budget(fitted, SIX, 1e23).message
+    assert "bend" not in questions.budget(fitted, SIX, 5e21).message
+    assert "5 × the table's largest run" in questions.budget(fitted, SIX, 5e21).message
+    assert "untested" in questions.budget(fitted, SIX, 1e21, serve=1e16).message
 
 
 def test_a_table_that_repeats_data_is_said(fitted):
     epochs = np.where(fitted.runs.params > np.median(fitted.runs.params), 3.0, 0.5)
     runs = replace(fitted.runs, columns={**fitted.runs.columns, "epochs": epochs})
-    found = decisions.budget(replace(fitted, runs=runs), SIX, 1e21)
+    found = questions.budget(replace(fitted, runs=runs), SIX, 1e21)
     assert f"{(epochs > 1).sum()} of {len(runs)} runs saw tokens more than once" in found.message
 
 
 def test_a_planned_run_is_compared_with_the_best(fitted):
-    best = decisions.budget(fitted, SIX, 1e20).plan
-    good = decisions.run(fitted, SIX, best["params"].value, best["tokens"].value)
-    poor = decisions.run(fitted, SIX, 4 * best["params"].value, best["tokens"].value / 4)
+    best = questions.budget(fitted, SIX, 1e20).plan
+    good = questions.run(fitted, SIX, best["params"].value, best["tokens"].value)
+    poor = questions.run(fitted, SIX, 4 * best["params"].value, best["tokens"].value / 4)
     assert good.plan["wasted_compute"].value == pytest.approx(0, abs=1e-9)
     assert poor.plan["wasted_compute"].value > 0.1
     law, single = good.plan["loss"], good.plan["run_loss"]
     assert single.low < law.low < law.value < law.high < single.high
     assert single.value == law.value
-    assert poor.plan["loss"].value - good.plan["loss"].value == pytest.approx(
-        poor.plan["extra_loss"].value
-    )
+    assert poor.plan["loss"].value - good.plan["loss"].value == pytest.approx(poor.plan["extra_loss"].value)
 
 
 def test_prices_follow_compute(fitted):
-    found = priced(decisions.budget(fitted, SIX, 3.6e21, serve=1e10), 1e15, 2.0)
+    found = priced(questions.budget(fitted, SIX, 3.6e21, serve=1e10), 1e15, 2.0)
     assert found.plan["device_hours"].value == pytest.approx(1000)
     assert found.plan["money"].value == pytest.approx(2000)
 
@@ -389,9 +389,15 @@ def test_refusals_are_one_line_and_status_1(csv, capsys, arguments, words):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--budget", "1e22", "--target-loss", "2"], ["--budget", "-1"],
-                  ["--budget", "1e22", "--serve", "0"], ["--target-loss", "2", "--overhead", "1"]],
-)  # fmt: skip
+    "arguments",
+    [
+        [],
+        ["--budget", "1e22", "--target-loss", "2"],
+        ["--budget", "-1"],
+        ["--budget", "1e22", "--serve", "0"],
+        ["--target-loss", "2", "--overhead", "1"],
+    ],
+)
 def test_wrong_usage_is_status_2(csv, arguments):
     with pytest.raises(SystemExit) as caught:
         run(csv, *arguments)
@@ -420,6 +426,6 @@ def test_published_points_give_the_published_allocation():
         pytest.skip("SCALING_DATA names no folder of published tables")
     runs = table.read(Path(folder) / "chinchilla_fig4.csv", where="outlier == 0")
     # the paper's constants are those of least absolute deviations
-    found = decisions.budget(fit(Chinchilla, runs, objective="l1-log"), cost.of(runs), 5.76e23)
+    found = questions.budget(fit(Chinchilla, runs, objective="l1-log"), cost.of(runs), 5.76e23)
     assert found.plan["params"].value == pytest.approx(72.3e9, rel=0.01)
     assert found.plan["tokens_per_param"].value == pytest.approx(18.4, rel=0.01)

@@ -50,8 +50,9 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     shrink = tmp_path / "experiments" / "quickstart.py"
     code = shrink.read_text()
     for name, value in SHRUNK.items():
-        code, n = re.subn(rf"^{name} = (\[[^\n\]]*\n.*?^\]|[^\n]*)", f"{name} = {value}", code,
-                          flags=re.M | re.S)  # fmt: skip
+        code, n = re.subn(
+            rf"^{name} = (\[[^\n\]]*\n.*?^\]|[^\n]*)", f"{name} = {value}", code, flags=re.M | re.S
+        )
         assert n == 1, name
     shrink.write_text(code)
     listed = commands()
@@ -61,8 +62,9 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     for command in listed:
         if command[2] == "analysis":  # three tiny budgets have no valley: the real grid's table
             shutil.copy(ROOT / "experiments" / "results" / "quickstart.csv", tmp_path / "runs.csv")
-        done = subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, env=env, text=True,
-                              capture_output=True, timeout=500)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, *command[1:]], cwd=tmp_path, env=env, text=True, capture_output=True, timeout=500
+        )
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr}"
     out = tmp_path / "out" / "quickstart"
     for name in ("runs.csv", "isoflop.png", "frontier.png", "law.png", "report.html"):

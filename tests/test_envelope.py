@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import cost, envelope, frontier, isoflop, synthetic, table
 from analysis.__main__ import main
+from analysis.frontiers import costs, envelope, frontier, isoflop
 from analysis.laws import Chinchilla
-from analysis.table import of
+from analysis.tables import synthetic, table
+from analysis.tables.table import of
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 STEEP = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.5, beta=0.25)
@@ -29,7 +30,7 @@ def traced(law=TRUTH, ends=(HIGH,), sizes=14, points="all", smooth=0.1, draws=0,
 @pytest.mark.parametrize("losses", [30, 400])
 def test_curves_of_a_law_give_its_exponents_and_its_optima(law, losses):
     found = traced(law, losses=losses)
-    front = frontier.from_envelope(found, cost.SIX)
+    front = frontier.from_envelope(found, costs.SIX)
     a, b = law.exponents()
     assert front.params_exponent.value == pytest.approx(a, abs=0.015)
     assert front.tokens_exponent.value == pytest.approx(b, abs=0.015)
@@ -88,10 +89,15 @@ def told(**columns):
     made = {name: make(share) for name, make in columns.items() if callable(make)}
     named = {n: rows.columns[n] for n in ("run_id", "params", "tokens", "flops", "loss")}
     last = share > 0.999
-    listed = {name: np.array([value] * len(runs)) for name, value in columns.items()
-              if not callable(value)}  # fmt: skip
-    table_of_runs = of("runs", run_id=runs.astype(object), params=rows.params[last],
-                       tokens=rows.tokens[last], loss=rows.loss[last], **listed)  # fmt: skip
+    listed = {name: np.array([value] * len(runs)) for name, value in columns.items() if not callable(value)}
+    table_of_runs = of(
+        "runs",
+        run_id=runs.astype(object),
+        params=rows.params[last],
+        tokens=rows.tokens[last],
+        loss=rows.loss[last],
+        **listed,
+    )
     return envelope.trace(of("curves", **named, **made), table=table_of_runs, draws=0).schedule
 
 
@@ -126,34 +132,36 @@ def test_intervals_are_of_runs_and_mostly_hold_the_truth():
         n, d, loss = front.at([1e17])
         assert n.low < n.value < n.high and d.low < d.value < d.high and loss.low <= loss.value
     assert held >= 8
-    dense = [traced(sizes=16, noise=0.002, draws=200, ends=(HIGH / 5, HIGH), losses=n)
-             for n in (30, 300)]  # fmt: skip
+    dense = [traced(sizes=16, noise=0.002, draws=200, ends=(HIGH / 5, HIGH), losses=n) for n in (30, 300)]
     few, many = (frontier.from_envelope(found).params_exponent for found in dense)
-    assert many.high - many.low > 0.7 * (
-        few.high - few.low
-    )  # more points of a run are no more runs
+    assert many.high - many.low > 0.7 * (few.high - few.low)  # more points of a run are no more runs
 
 
 def test_smoothing_averages_noise_along_a_curve():
     rows = synthetic.curves(TRUTH, ladder(TRUTH), (HIGH,), losses=3000)
     rng = np.random.default_rng(0)
-    noisy = of(**{n: rows.columns[n] for n in ("run_id", "params", "tokens", "flops")},
-               loss=rows.loss * np.exp(0.01 * rng.standard_normal(len(rows))))  # fmt: skip
+    noisy = of(
+        **{n: rows.columns[n] for n in ("run_id", "params", "tokens", "flops")},
+        loss=rows.loss * np.exp(0.01 * rng.standard_normal(len(rows))),
+    )
     a = TRUTH.exponents()[0]
     rough, smooth = (envelope.trace(noisy, smooth=width, draws=0) for width in (0.0, 0.2))
     assert frontier.from_envelope(smooth).params_exponent.value == pytest.approx(a, abs=0.05)
     truth = TRUTH.loss(*TRUTH.optimum(smooth.flops))
-    assert (
-        np.abs(np.log(smooth.loss / truth)).max() < 0.25 * np.abs(np.log(rough.loss / truth)).max()
-    )
+    assert np.abs(np.log(smooth.loss / truth)).max() < 0.25 * np.abs(np.log(rough.loss / truth)).max()
 
 
 def test_sizes_and_flops_come_from_the_run_table():
     rows = synthetic.curves(TRUTH, ladder(TRUTH, 6), (HIGH,))
     last = np.append(rows.column("run_id")[1:] != rows.column("run_id")[:-1], True)
-    runs = of("runs", run_id=rows.column("run_id")[last], params=2 * rows.params[last],
-              tokens=rows.tokens[last], flops=9 * rows.params[last] * rows.tokens[last],
-              status=np.array(["done"] * 5 + ["diverged"], object))  # fmt: skip
+    runs = of(
+        "runs",
+        run_id=rows.column("run_id")[last],
+        params=2 * rows.params[last],
+        tokens=rows.tokens[last],
+        flops=9 * rows.params[last] * rows.tokens[last],
+        status=np.array(["done"] * 5 + ["diverged"], object),
+    )
     bare = of("curves", **{n: rows.columns[n] for n in ("run_id", "tokens", "loss")})
     found = envelope.trace(bare, table=runs, draws=0)
     assert set(found.params) <= set(2 * ladder(TRUTH, 6)[:5])
@@ -179,9 +187,7 @@ def test_refusals_say_what_is_missing():
         envelope.trace(two)
     with pytest.raises(ValueError, match="two budgets or more"):
         envelope.trace(rows, points="final")
-    three = frontier.from_envelope(
-        envelope.trace(synthetic.curves(TRUTH, ladder(TRUTH, 3), (HIGH,)))
-    )
+    three = frontier.from_envelope(envelope.trace(synthetic.curves(TRUTH, ladder(TRUTH, 3), (HIGH,))))
     assert three.status == "few"
     with pytest.raises(ValueError, match="no line to extend"):
         three.at([1e20])
@@ -210,8 +216,15 @@ def test_the_command_writes_the_frontiers_keys_and_a_figure(files, capsys):
     options = ["--runs", runs, "--bootstrap", "50", "--at", "1e17", "--json", str(out)]
     assert main(["envelope", curves, *options, "--figure", str(figure)]) == 0
     found = json.loads(out.read_text())
-    assert list(found)[:7] == ["method", "convention", "cost", "params_exponent",
-                               "tokens_exponent", "points", "status"]  # fmt: skip
+    assert list(found)[:7] == [
+        "method",
+        "convention",
+        "cost",
+        "params_exponent",
+        "tokens_exponent",
+        "points",
+        "status",
+    ]
     assert found["status"] == "unidentified" and found["points"][0]["flops"] == 1e17
     assert figure.read_bytes()[:4] == b"\x89PNG"
     assert "NOT losses at those tokens" in capsys.readouterr().out.replace("\n              ", " ")
@@ -221,14 +234,22 @@ def test_the_command_writes_the_frontiers_keys_and_a_figure(files, capsys):
 
 def test_all_three_approaches_stand_side_by_side_under_one_cost(files, capsys):
     out = files / "f.json"
-    arguments = ["frontier", str(files / "runs.csv"), "--curves", str(files / "curves.csv"),
-                 "--bootstrap", "50", "--points", "final", "--json", str(out)]  # fmt: skip
+    arguments = [
+        "frontier",
+        str(files / "runs.csv"),
+        "--curves",
+        str(files / "curves.csv"),
+        "--bootstrap",
+        "50",
+        "--points",
+        "final",
+        "--json",
+        str(out),
+    ]
     for cost_kind in ("table", "6nd"):
         assert main([*arguments, "--cost", cost_kind]) == 0
         found = json.loads(out.read_text())
-        assert [each["method"].split()[0].strip(",") for each in found] == [
-            "isoflop", "fit", "envelope"
-        ]  # fmt: skip
+        assert [each["method"].split()[0].strip(",") for each in found] == ["isoflop", "fit", "envelope"]
         assert len({each["cost"] for each in found}) == 1
         for each in found:
             assert each["params_exponent"]["value"] == pytest.approx(TRUTH.exponents()[0], abs=0.05)
@@ -261,8 +282,9 @@ def test_agreement_of_three_names_every_pair():
     assert len(said) == 2 and said[0] == "3 pairs of methods: 3 agree."
     assert said[1].count(f" by {valley.method}") == 3
     other = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.2, beta=0.6)
-    away = frontier.from_isoflop(isoflop.optima(
-        synthetic.isoflop(other, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002)))  # fmt: skip
+    away = frontier.from_isoflop(
+        isoflop.optima(synthetic.isoflop(other, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002))
+    )
     said = frontier.agreement([valley, valley, away])
     assert said[0] == "3 pairs of methods: 1 agree, 2 agree in part." and len(said) == 4
     assert said[2].startswith("Agree in part: ") and said[2].count(" with ") == 2
@@ -270,7 +292,7 @@ def test_agreement_of_three_names_every_pair():
 
 
 def test_the_figure_holds_its_words_and_says_when_not_to_be_trusted():
-    from analysis import figures_envelope
+    from analysis.figures import envelope as figures_envelope
     from tests.test_figures import inside, words
 
     for share, points in ((0.1, "all"), (0.0, "final")):

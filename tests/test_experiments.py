@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis import isoflop, table
+from analysis.frontiers import isoflop
 from analysis.laws import DataConstrained
+from analysis.tables import table
 from experiments import (
     charrnn,
     chinchilla2022,
@@ -27,9 +28,12 @@ from experiments import (
     tables,
     transfer,
 )
-from lab import corpora, counts, export, grid
-from lab.languages import parse_language
-from lab.store import Store
+from lab.data import corpora
+from lab.data.languages import parse_language
+from lab.models import counts
+from lab.plan import grid
+from lab.store import export
+from lab.store.store import Store
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 
@@ -163,8 +167,13 @@ def losses(configs, law, name, path, noise=0.0, **more):
     for config in configs:
         N = counts.count_params(config.model).params
         loss = float(law(N, config.tokens, config) * np.exp(noise * rng.standard_normal()))
-        record = {"status": "done", "steps": config.steps, "loss": loss, "loss_se": 0.001,
-                  "init_from": config.init_from or None}  # fmt: skip
+        record = {
+            "status": "done",
+            "steps": config.steps,
+            "loss": loss,
+            "loss_se": 0.001,
+            "init_from": config.init_from or None,
+        }
         rows.append(export.row(config, record, name))
     export.write(rows, path)
 
@@ -229,8 +238,7 @@ def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     said = cooldown.answer(tmp_path / "runs.csv")
     assert "52.0 %, within 55 %" in said and "+0.40 % in the mean over 12 pairs" in said
     figures_trunk.cooldown(found, (0.55, 0.005)).savefig(tmp_path / "x.png")
-    losses([c for c in configs if c != cells[0]], lambda *a: 1.01 * law(*a), "x",
-           tmp_path / "runs.csv")  # fmt: skip
+    losses([c for c in configs if c != cells[0]], lambda *a: 1.01 * law(*a), "x", tmp_path / "runs.csv")
     found = cooldown.compare(tmp_path / "runs.csv")
     assert len(found.cosine) == 11 and "1 cells have no other" in cooldown.told(found)[-1]
     with pytest.raises(ValueError, match="1 pairs of a cosine and a branch are done"):
@@ -336,9 +344,7 @@ def test_a_report_without_runs_takes_the_committed_table_or_says_what_to_do(
         tables.table_of("mine", Store(tmp_path / "runs"), [config], tmp_path / "out", changed=True)
 
 
-def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(
-    tmp_path, monkeypatch, config
-):
+def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(tmp_path, monkeypatch, config):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     (tmp_path / "mine.csv").write_text("params,tokens,loss\n")
     store, asked = Store(tmp_path / "runs"), []
@@ -357,10 +363,15 @@ def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(
 
 @pytest.mark.parametrize(
     ("experiment", "drawn"),
-    [(quickstart, "report.html"), (chinchilla2022, "envelope.png"), (porian2024, "walk.png"),
-     (rates, "runs.csv"), (transfer, "batches.png")],
+    [
+        (quickstart, "report.html"),
+        (chinchilla2022, "envelope.png"),
+        (porian2024, "walk.png"),
+        (rates, "runs.csv"),
+        (transfer, "batches.png"),
+    ],
     ids=lambda found: getattr(found, "__name__", ""),
-)  # fmt: skip
+)
 def test_a_committed_table_is_reported_without_store_corpus_or_network(
     experiment, drawn, tmp_path, monkeypatch
 ):

@@ -11,17 +11,21 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from lab import corpora, export, parallel, train, troubles
+from lab.commands import troubles
+from lab.commands.view import View
 from lab.config import to_json
-from lab.corpora import CorpusError
-from lab.failures import halved, has_failed, kind_of, trained_as
-from lab.files import write_json
+from lab.data import corpora
+from lab.data.corpora import CorpusError
 from lab.launch import local, slurm, worker
 from lab.launch.attempt import attempt
 from lab.launch.order import LaunchError, Order
-from lab.records import CURVE
-from lab.store import Store
-from lab.view import View
+from lab.store import export
+from lab.store.failures import halved, has_failed, kind_of, trained_as
+from lab.store.files import write_json
+from lab.store.records import CURVE
+from lab.store.store import Store
+from lab.train import parallel
+from lab.train import run as train
 from tests.conftest import ROOT, change
 
 JaxRuntimeError = type("JaxRuntimeError", (RuntimeError,), {})
@@ -118,9 +122,7 @@ def test_out_of_memory_is_tried_once_more_with_half_the_micro_batch(worked, caps
     assert view.summary() == "2/2 runs done"
 
 
-def test_out_of_memory_twice_is_a_failure_and_retry_failed_begins_with_the_whole_batch(
-    worked, capsys
-):
+def test_out_of_memory_twice_is_a_failure_and_retry_failed_begins_with_the_whole_batch(worked, capsys):
     store, config, small, work = worked
     assert work(most=2) == 1 and store.status(small.run_id) == "done"
     assert "retried_as" not in store.failure(trained_as(store, config).run_id)
@@ -218,9 +220,7 @@ def test_an_error_after_a_run_was_taken_over_is_no_failure_of_it(config, tmp_pat
     assert (store.failure(config.run_id) is None) == taken_over
 
 
-def test_a_second_try_that_a_slurm_job_will_train_is_not_submitted_again(
-    worked, monkeypatch, capsys
-):
+def test_a_second_try_that_a_slurm_job_will_train_is_not_submitted_again(worked, monkeypatch, capsys):
     store, config, small, _ = worked
     monkeypatch.setattr(slurm, "queued", lambda: {("7", 0)})
     monkeypatch.setattr(slurm.shutil, "which", lambda name: name)
@@ -261,22 +261,24 @@ def test_fail_fast_stops_at_the_first_failure(worked):
     assert store.status(small.run_id) == "left"
 
 
-@pytest.mark.parametrize(("fault", "code"), [
-    ("raise OSError(errno.ENOSPC, 'No space left on device')", worker.DISK_FULL),
-    ("raise ValueError('broken')", 1),
-    ("return 1", 0),
-])  # fmt: skip
-def test_a_worker_ends_though_the_checkpoint_library_waits_for_what_was_not_written(
-    tmp_path, fault, code
-):
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("raise OSError(errno.ENOSPC, 'No space left on device')", worker.DISK_FULL),
+        ("raise ValueError('broken')", 1),
+        ("return 1", 0),
+    ],
+)
+def test_a_worker_ends_though_the_checkpoint_library_waits_for_what_was_not_written(tmp_path, fault, code):
     script = (
         "import errno, threading\nfrom lab.launch import worker\n"
         "def work(*_):\n    threading.Thread(target=threading.Event().wait).start()\n"
         f"    {fault}\nworker.work = work\nraise SystemExit(worker.main())"
     )
     task, env = worker.Task(str(tmp_path), []).line(), os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", script], input=task, capture_output=True,
-                          text=True, timeout=60, env=env)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=task, capture_output=True, text=True, timeout=60, env=env
+    )
     assert done.returncode == code, done.stderr
     if code == 1:
         assert done.stdout.splitlines()[-1] == "ValueError: broken"

@@ -30,13 +30,16 @@ LOG = """\
 """
 
 
-@pytest.mark.parametrize(("on_disk", "resumed", "told"), [
-    ({20, 40}, 40, (1.0, False)),
-    ({20}, 20, (2.0, True)),  # 40 was being written
-    ({20, 40}, 20, "had update 40 on disk and went on from 20"),
-    ({20}, 40, "had update 20 on disk and went on from 40"),
-    (set(), 0, "stood at .* and went on from 0"),  # two intervals back
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("on_disk", "resumed", "told"),
+    [
+        ({20, 40}, 40, (1.0, False)),
+        ({20}, 20, (2.0, True)),  # 40 was being written
+        ({20, 40}, 20, "had update 40 on disk and went on from 20"),
+        ({20}, 40, "had update 20 on disk and went on from 40"),
+        (set(), 0, "stood at .* and went on from 0"),  # two intervals back
+    ],
+)
 def test_what_a_kill_undid_is_read_from_the_logs(tmp_path, monkeypatch, on_disk, resumed, told):
     monkeypatch.syspath_prepend(FAULTS)
     import common

@@ -1,21 +1,15 @@
 import numpy as np
 import pytest
 
-from analysis import (
-    audit,
-    figures,
-    figures_audit,
-    figures_fit,
-    figures_style,
-    frontier,
-    isoflop,
-    report,
-    synthetic,
-    table,
-    uncertainty,
-)
-from analysis.fit import fit
+from analysis import report
+from analysis.audit import audit
+from analysis.figures import audit as figures_audit
+from analysis.figures import figures, predicted, style
+from analysis.fitting import bootstrap
+from analysis.fitting.fit import fit
+from analysis.frontiers import frontier, isoflop
 from analysis.laws import LAWS, Chinchilla, PowerLaw
+from analysis.tables import synthetic, table
 from tests.test_laws import SUBJECTS
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
@@ -25,7 +19,7 @@ TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 def found():
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
     iso = isoflop.optima(runs)
-    fitted = uncertainty.pairs(fit(Chinchilla, runs), 50)
+    fitted = bootstrap.pairs(fit(Chinchilla, runs), 50)
     return iso, frontier.from_isoflop(iso), fitted, frontier.from_fit(fitted)
 
 
@@ -58,7 +52,7 @@ def test_a_fit_of_every_law_is_drawn(name):
     law = LAWS[name]
     named = dict(zip(law.inputs, columns, strict=True)) | {law.output: truth.loss(*columns)}
     found = fit(law, table.of(**named))
-    assert inside(figures_fit.predicted(found))
+    assert inside(predicted.predicted(found))
     if len(law.inputs) == 1:
         assert figures.law(found).axes[0].get_title("left")
 
@@ -100,9 +94,7 @@ def test_law_figure_shows_every_run_and_its_residual(found):
     fitted = found[2]
     figure = figures.law(fitted)
     points = figure.axes[1].collections[-1].get_offsets()
-    expected = 100 * (
-        fitted.runs.loss / fitted.law.loss(fitted.runs.params, fitted.runs.tokens) - 1
-    )
+    expected = 100 * (fitted.runs.loss / fitted.law.loss(fitted.runs.params, fitted.runs.tokens) - 1)
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected), atol=1e-9)
     assert inside(figure)
     x = np.geomspace(1e3, 1e6, 9)
@@ -110,7 +102,7 @@ def test_law_figure_shows_every_run_and_its_residual(found):
 
 
 def red(figure) -> list[str]:
-    return [t.get_text() for t in figure.texts if t.get_color() == figures_style.WARNING]
+    return [t.get_text() for t in figure.texts if t.get_color() == style.WARNING]
 
 
 def overlap(figure) -> bool:
@@ -118,7 +110,7 @@ def overlap(figure) -> bool:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure).draw()
-    warning = next(t for t in figure.texts if t.get_color() == figures_style.WARNING)
+    warning = next(t for t in figure.texts if t.get_color() == style.WARNING)
     boxes = [t.get_window_extent() for t in figure.texts if t is not warning and t.get_text()]
     boxes += [ax.get_tightbbox() for ax in figure.axes]
     return any(warning.get_window_extent().overlaps(box) for box in boxes)
@@ -177,7 +169,7 @@ def test_names_from_outside_are_drawn_as_they_stand(found):
         figures.frontier([front], title=evil),
         figures.law(fitted, title=evil),
         figures.law(curve),
-        figures_fit.predicted(curve, title=evil),
+        predicted.predicted(curve, title=evil),
         figures_audit.audit(audit.audit(iso.runs, fitted=fitted, iso=iso), title=evil),
     ]
     for figure in drawn:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import synthetic, table
-from analysis.fit import fit
+from analysis.fitting.fit import fit
+from analysis.fitting.solve import OBJECTIVES
 from analysis.laws import Chinchilla, PowerLaw
-from analysis.solve import OBJECTIVES
+from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 PARAMS, TOKENS = np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)
@@ -113,9 +113,7 @@ def test_chinchilla_points_give_the_published_optimum(chinchilla):
     assert found.objective.value == pytest.approx(0.00101827402, abs=1e-9)
     law = found.law
     np.testing.assert_allclose([law.A, law.B], [477.83, 2143.4], rtol=1e-3)
-    np.testing.assert_allclose(
-        [law.E, law.alpha, law.beta], [1.81724, 0.34731, 0.36717], atol=2.5e-5
-    )
+    np.testing.assert_allclose([law.E, law.alpha, law.beta], [1.81724, 0.34731, 0.36717], atol=2.5e-5)
     assert found.status == "ok" and found.starts_agreeing == found.starts
 
 
@@ -129,14 +127,26 @@ def test_every_generic_start_reaches_that_optimum(chinchilla):
 @pytest.mark.parametrize(
     ("objective", "where", "expected"),
     [
-        ("l1-log", "outlier == 0", {"A": (482.00, 0.1), "B": (2085.4, 1.0), "E": (1.81686, 5e-5),
-                                    "alpha": (0.34781, 5e-5), "beta": (0.36585, 5e-5)}),
+        (
+            "l1-log",
+            "outlier == 0",
+            {
+                "A": (482.00, 0.1),
+                "B": (2085.4, 1.0),
+                "E": (1.81686, 5e-5),
+                "alpha": (0.34781, 5e-5),
+                "beta": (0.36585, 5e-5),
+            },
+        ),
         ("ls-log", "outlier == 0", {"beta": (0.4059, 5e-4), "a": (0.5298, 5e-4)}),
         ("ls", "outlier == 0", {"beta": (0.4276, 5e-4), "a": (0.5446, 5e-4)}),
-        ("huber-log", "loss > 0", {"E": (1.8913, 0.019), "A": (495.7, 5.0), "B": (12846, 128),
-                                   "a": (0.565, 0.005)}),
+        (
+            "huber-log",
+            "loss > 0",
+            {"E": (1.8913, 0.019), "A": (495.7, 5.0), "B": (12846, 128), "a": (0.565, 0.005)},
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_objectives_and_all_points(chinchilla, objective, where, expected):
     law = fit(Chinchilla, chinchilla.where(where), objective=objective).law
     for name, (value, tolerance) in expected.items():

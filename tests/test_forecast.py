@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import audit_forecast, decisions, synthetic, table, uncertainty
-from analysis import cost as costs
 from analysis.__main__ import main
-from analysis.audit_forecast import Step, held_out, together
-from analysis.fit import fit
+from analysis.audit import forecast
+from analysis.audit.forecast import Step, held_out, together
+from analysis.decisions import questions
+from analysis.fitting import bootstrap
+from analysis.fitting.fit import fit
+from analysis.frontiers import costs
 from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table
 
 SMALL = Chinchilla(E=1.04, A=39.9, B=1745.4, alpha=0.41, beta=0.58)
 RESULTS = Path(__file__).parents[1] / "experiments/results"
@@ -21,20 +24,27 @@ def steps(*errors: float, trained: int = 1000) -> list[Step]:
     """Forecasts that many standard errors too high."""
     runs = table.of(params=[1e6], tokens=[1e8], loss=[3.0])
     one = np.ones(1)
-    return [Step(1e12 * 2**i, 2.0, trained, runs, one, one, 0.01 * z, 0.01 * abs(z), 0.02, 0.01)
-            for i, z in enumerate(errors)]  # fmt: skip
+    return [
+        Step(1e12 * 2**i, 2.0, trained, runs, one, one, 0.01 * z, 0.01 * abs(z), 0.02, 0.01)
+        for i, z in enumerate(errors)
+    ]
 
 
-@pytest.mark.parametrize(("errors", "severity"), [
-    ((1.7, 1.6, 1.8), "warn"), ((-1.7, -1.6, -1.8), "warn"),  # none beyond 2, all to one side
-    ((1.7, -1.6, 1.8), "ok"), ((1.0, 1.1, 0.9), "ok"), ((1.8,), "ok"), ((0.0, 0.0, 3.5), "warn"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("errors", "severity"),
+    [
+        ((1.7, 1.6, 1.8), "warn"),
+        ((-1.7, -1.6, -1.8), "warn"),  # none beyond 2, all to one side
+        ((1.7, -1.6, 1.8), "ok"),
+        ((1.0, 1.1, 0.9), "ok"),
+        ((1.8,), "ok"),
+        ((0.0, 0.0, 3.5), "warn"),
+    ],
+)
 def test_errors_to_one_side_add_up(errors, severity):
     found = held_out(steps(*errors))
     assert found.severity == severity
-    assert found.figures["together"] == pytest.approx(
-        np.sum(errors) / np.sqrt(len(errors)), rel=1e-2
-    )
+    assert found.figures["together"] == pytest.approx(np.sum(errors) / np.sqrt(len(errors)), rel=1e-2)
     if severity == "warn" and 0 not in errors:
         assert f"{len(errors)} of {len(errors)} forecasts" in found.message
         assert ("too high" in found.message) == (errors[0] > 0)
@@ -54,26 +64,27 @@ def clean(seed: int, bend: float = 0.0):
 
 
 def score(runs) -> float:
-    return together(audit_forecast.steps(runs, "huber-log", 1e-3))
+    return together(forecast.steps(runs, "huber-log", 1e-3))
 
 
 def test_on_clean_tables_the_sum_is_standard_normal_and_a_bend_shifts_it():
     plain = np.array([score(clean(seed)) for seed in range(30)])
     assert 0.7 < plain.std() < 1.4 and abs(plain.mean()) < 0.5
-    assert (np.abs(plain) > audit_forecast.ONE_SIDED).sum() <= 2
+    assert (np.abs(plain) > forecast.ONE_SIDED).sum() <= 2
     bent = np.array([score(clean(seed, bend=0.03)) for seed in range(5)])
-    assert (bent > audit_forecast.ONE_SIDED).all()
+    assert (bent > forecast.ONE_SIDED).all()
 
 
-@pytest.mark.parametrize(("name", "warned"), [
-    ("chinchilla2022", True), ("chinchilla2022-bpe", True), ("chinchilla2022-reviews", False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "warned"),
+    [("chinchilla2022", True), ("chinchilla2022-bpe", True), ("chinchilla2022-reviews", False)],
+)
 def test_the_two_grids_whose_forecasts_missed_are_told_and_the_one_that_held_is_not(name, warned):
     """At 4 times the largest budget the measured losses lay 12.5 and 6.4 % below the laws of the
     first two, and 1 % off the third's (experiments/predictions.csv)."""
     fitted = fit(Chinchilla, table.read(RESULTS / f"{name}.csv", where="budget > 0"))
-    assert bool(audit_forecast.caution(fitted)) == warned
-    found = decisions.budget(uncertainty.pairs(fitted, 10), costs.of(fitted.runs), 2.88e13)
+    assert bool(forecast.caution(fitted)) == warned
+    found = questions.budget(bootstrap.pairs(fitted, 10), costs.of(fitted.runs), 2.88e13)
     assert ("too high" in found.message) == warned
 
 
@@ -90,6 +101,6 @@ def test_a_row_without_a_budget_is_no_level():
     runs = clean(0)
     columns = dict(runs.columns)
     columns["budget"] = np.where(np.arange(len(runs)) == 3, 0.0, columns["budget"])
-    label = audit_forecast.levels(table.of(**columns))
+    label = forecast.levels(table.of(**columns))
     near = np.abs(np.log(columns["flops"] / columns["flops"][3])) < 0.1
     assert len(set(label[near])) == 1

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from analysis import cost, frontier, isoflop, synthetic, table, uncertainty
-from analysis.band import Band
-from analysis.fit import fit
+from analysis.fitting import bootstrap
+from analysis.fitting.band import Band
+from analysis.fitting.fit import fit
+from analysis.frontiers import costs, frontier, isoflop
 from analysis.laws import Chinchilla, PowerLaw
+from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = np.geomspace(1e12, 1.6e13, 5)
@@ -12,10 +14,10 @@ BUDGETS = np.geomspace(1e12, 1.6e13, 5)
 
 def test_cost_is_found_in_the_table_and_6nd_is_recognised():
     runs = synthetic.isoflop(TRUTH, BUDGETS, k=9.0, p=0.93)
-    found = cost.of(runs)
+    found = costs.of(runs)
     assert (found.k, found.p) == pytest.approx((9.0, 0.93)) and found.deviation < 1e-9
-    assert cost.of(runs, "6nd") == cost.SIX
-    assert (cost.of(synthetic.isoflop(TRUTH, BUDGETS)).k, found.tokens(1e6, 1e15)) == (
+    assert costs.of(runs, "6nd") == costs.SIX
+    assert (costs.of(synthetic.isoflop(TRUTH, BUDGETS)).k, found.tokens(1e6, 1e15)) == (
         6.0,
         pytest.approx(1e15 / (9 * 1e6**0.93)),
     )
@@ -43,7 +45,7 @@ def test_extrapolation_mostly_holds_the_truth_and_widens(method):
         if method == "isoflop":
             found = frontier.from_isoflop(isoflop.optima(runs, draws=300))
         else:
-            found = frontier.from_fit(uncertainty.pairs(fit(Chinchilla, runs), 100))
+            found = frontier.from_fit(bootstrap.pairs(fit(Chinchilla, runs), 100))
         bands = found.at(far)
         truth = (params, tokens, TRUTH.loss(params, tokens))
         held.append([(b.low < t) & (t < b.high) for b, t in zip(bands, truth, strict=True)])
@@ -63,14 +65,14 @@ def test_points_carry_intervals_around_their_values():
 def test_agreement_is_said_and_disagreement_too():
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, noise=0.002, replicates=4)
     valley = frontier.from_isoflop(isoflop.optima(runs))
-    fitted = frontier.from_fit(uncertainty.pairs(fit(Chinchilla, runs), 200))
+    fitted = frontier.from_fit(bootstrap.pairs(fit(Chinchilla, runs), 200))
     assert "agree" in frontier.agree(valley, fitted)
     other = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.2, beta=0.6)
     far = synthetic.isoflop(other, BUDGETS, sizes=9, noise=0.002, replicates=4)
-    away = frontier.from_fit(uncertainty.pairs(fit(Chinchilla, far), 200))
+    away = frontier.from_fit(bootstrap.pairs(fit(Chinchilla, far), 200))
     assert "DISAGREE" in frontier.agree(valley, away)
     assert "no interval" in frontier.agree(valley, frontier.from_fit(fit(Chinchilla, runs)))
-    six = frontier.from_fit(fit(Chinchilla, runs), cost.Cost(9.0, 0.9, "other"))
+    six = frontier.from_fit(fit(Chinchilla, runs), costs.Cost(9.0, 0.9, "other"))
     assert "different costs" in frontier.agree(valley, six)
 
 
@@ -78,7 +80,7 @@ def test_a_law_without_optimum_and_a_single_budget_are_refused():
     x = np.geomspace(1, 100, 9)
     line = fit(PowerLaw, table.of(x=x, y=1 + x**-0.5))
     with pytest.raises(ValueError, match="no optimum"):
-        frontier.from_fit(line, cost.SIX, np.array([1e12]))
+        frontier.from_fit(line, costs.SIX, np.array([1e12]))
     single = frontier.from_isoflop(isoflop.optima(synthetic.isoflop(TRUTH, [1e12])))
     assert single.status == "few"
     with pytest.raises(ValueError, match="fewer than two budgets"):
@@ -92,4 +94,4 @@ def test_an_exponent_that_is_not_known_is_unknown_whatever_its_draws_say():
 
 
 def test_no_params_at_all_leave_room_for_endless_tokens_without_a_warning():
-    assert cost.SIX.tokens(0.0, 1e12) == np.inf
+    assert costs.SIX.tokens(0.0, 1e12) == np.inf

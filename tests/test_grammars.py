@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.grammars import Grammar, parse_grammar
+from lab.data.grammars import Grammar, parse_grammar
 
 SHAPES = [
     dict(n_symbols=16, rules=4, branching=2, depth=4),
@@ -46,8 +46,10 @@ def sentences_of(grammar) -> dict[tuple, list[float]]:
     return found
 
 
-@pytest.mark.parametrize("shape", [dict(n_symbols=3, rules=2, branching=2, depth=3),
-                                   dict(n_symbols=2, rules=2, branching=3, depth=2)])  # fmt: skip
+@pytest.mark.parametrize(
+    "shape",
+    [dict(n_symbols=3, rules=2, branching=2, depth=3), dict(n_symbols=2, rules=2, branching=3, depth=2)],
+)
 def test_every_sentence_has_one_parse_and_the_probability_that_log_probs_gives(shape):
     grammar = Grammar(**shape, seed=7)
     found = sentences_of(grammar)

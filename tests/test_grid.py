@@ -2,7 +2,8 @@
 
 import pytest
 
-from lab import counts, grid
+from lab.models import counts
+from lab.plan import grid
 from tests.conftest import change
 
 
@@ -18,8 +19,12 @@ def test_cells_of_a_budget_use_it_up(config):
     models = grid.ladder([(2, 16, 2), (1, 8, 1), (1, 16, 2)], vocab_size=8, seq_len=16)
     sizes = [counts.count_params(model).params for model in models]
     assert sizes == sorted(sizes)
-    runs = grid.isoflop({1e8: models, 2e8: models}, data=config.data, batch_tokens=128,
-                        optim=lambda model, tokens: config.optim)  # fmt: skip
+    runs = grid.isoflop(
+        {1e8: models, 2e8: models},
+        data=config.data,
+        batch_tokens=128,
+        optim=lambda model, tokens: config.optim,
+    )
     for run in runs:
         assert counts.run_flops(run) == pytest.approx(run.budget, rel=0.02)
     shapes = grid.group_by_shape(runs)
@@ -30,8 +35,12 @@ def test_cells_of_a_budget_use_it_up(config):
 def test_too_few_tokens_and_too_many_epochs_are_refused(config):
     models = grid.ladder([(1, 16, 2)], vocab_size=8, seq_len=16)
     make = lambda budget, least: grid.isoflop(  # noqa: E731
-        {budget: models}, data=config.data, batch_tokens=128, min_tokens=least,
-        optim=lambda model, tokens: config.optim)  # fmt: skip
+        {budget: models},
+        data=config.data,
+        batch_tokens=128,
+        min_tokens=least,
+        optim=lambda model, tokens: config.optim,
+    )
     with pytest.raises(ValueError, match=r"1 x 16.* under min_tokens=1,000,000.*smaller models"):
         make(1e8, 10**6)
     with pytest.raises(ValueError, match=r"epochs of the .*max_epochs=1;"):

@@ -10,26 +10,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import counts, model, sample, step
 from lab.config import ModelConfig, OptimConfig, Shape
+from lab.models import counts, model
+from lab.train import step
+from lab.trained import sample
 
 LETTERS = "helo"
 HELLO = jnp.array([[0, 1, 2, 2, 3]])  # h e l l o
 HELL = HELLO[:, :-1]  # what the model reads; the letters after them are what it should say
 
 CFG = ModelConfig(kind="lstm", d_model=3, n_layer=1, n_head=1, vocab_size=4, seq_len=4)
-SAYS = jax.jit(
-    lambda params, letters: model.apply(CFG, params, letters)
-)  # logits, letter by letter
+SAYS = jax.jit(lambda params, letters: model.apply(CFG, params, letters))  # logits, letter by letter
 
 
 @pytest.fixture(scope="module")
 def taught():
     """The weights after 300 updates, each on the one word; and the loss (nats/letter) of each."""
-    shape = Shape(CFG, OptimConfig(learning_rate=1.0), batch_size=1, micro_batch=0,
-                  steps_per_dispatch=300)  # fmt: skip
-    hyper = {"learning_rate": 0.05, "weight_decay": 0.0, "warmup": 1.0, "horizon": 300.0,
-             "cooldown": 0.0, "final": 0.1}  # fmt: skip
+    shape = Shape(CFG, OptimConfig(learning_rate=1.0), batch_size=1, micro_batch=0, steps_per_dispatch=300)
+    hyper = {
+        "learning_rate": 0.05,
+        "weight_decay": 0.0,
+        "warmup": 1.0,
+        "horizon": 300.0,
+        "cooldown": 0.0,
+        "final": 0.1,
+    }
     state = step.init_state(shape, jax.random.key(0), jax.tree.map(jnp.float32, hyper))
     batches = jnp.tile(HELLO, (300, 1, 1))
     state, metrics = jax.jit(lambda s: step.train_steps(shape, s, batches, 300))(state)

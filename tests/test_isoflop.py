@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import frontier, isoflop, synthetic, table
-from analysis.curves import akima, interpolate
+from analysis.frontiers import frontier, isoflop
+from analysis.frontiers.minima import akima, interpolate
 from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = [8e11, 1.6e12, 3.2e12, 6.4e12]
@@ -113,9 +114,7 @@ def test_budgets_by_column_by_list_and_by_gaps_are_the_same_groups():
     bare = table.of(params=runs.params, tokens=runs.tokens, flops=runs.flops, loss=runs.loss)
     found = [isoflop.optima(runs), isoflop.optima(bare), isoflop.optima(bare, budgets=BUDGETS)]
     for iso in found[1:]:
-        assert [p.params for p in iso.profiles] == pytest.approx(
-            [p.params for p in found[0].profiles]
-        )
+        assert [p.params for p in iso.profiles] == pytest.approx([p.params for p in found[0].profiles])
     with pytest.raises(ValueError, match="no run lies within 10 %"):
         isoflop.optima(runs, budgets=[1e20])
     smear = table.of(params=np.geomspace(1e5, 1e7, 60), tokens=[1e8] * 60, loss=[3.0] * 60)
@@ -125,16 +124,17 @@ def test_budgets_by_column_by_list_and_by_gaps_are_the_same_groups():
 
 @pytest.mark.parametrize(
     ("experiment", "published_a", "parabola_a"),
-    [("1_kaplan_repro", 0.835, 0.838), ("2_count_head", 0.700, 0.694),
-     ("3_short_warmup", 0.606, 0.593), ("4_cosine_matched", 0.572, 0.549),
-     ("5_tuned_const", 0.497, 0.500)],
-)  # fmt: skip
+    [
+        ("1_kaplan_repro", 0.835, 0.838),
+        ("2_count_head", 0.700, 0.694),
+        ("3_short_warmup", 0.606, 0.593),
+        ("4_cosine_matched", 0.572, 0.549),
+        ("5_tuned_const", 0.497, 0.500),
+    ],
+)
 def test_porian_exponents(experiment, published_a, parabola_a):
     runs = table.read(published("porian_rw_isoflops.csv"), where=f"experiment == '{experiment}'")
-    for method, value, tolerance in (
-        ("interpolate", published_a, 0.01),
-        ("parabola", parabola_a, 0.03),
-    ):
+    for method, value, tolerance in (("interpolate", published_a, 0.01), ("parabola", parabola_a, 0.03)):
         found = frontier.from_isoflop(isoflop.optima(runs, method=method))
         assert found.params_exponent.value == pytest.approx(value, abs=tolerance)
         assert found.params_exponent.low < published_a < found.params_exponent.high

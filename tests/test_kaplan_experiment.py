@@ -5,11 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis import table
 from analysis.laws import KaplanSteps
+from analysis.tables import table
 from experiments import figures_kaplan, kaplan2020, kaplan_curves
-from lab import corpora, counts, export, grid
-from lab.store import Store
+from lab.data import corpora
+from lab.models import counts
+from lab.plan import grid
+from lab.store import export
+from lab.store.store import Store
 
 S_MIN, B_CRIT = 300, 3000
 
@@ -101,8 +104,13 @@ def test_l_of_n_and_s_comes_back_from_learning_curves(planted):
     steps = np.geomspace(10, 5000, 12)
     names = np.repeat(rows.column("run_id"), len(steps))
     each = np.tile(steps, len(rows))
-    curves = table.of("planted", run_id=names, step=each, tokens=each * 1024,
-                      loss=law.loss(np.repeat(rows.params, len(steps)), each))  # fmt: skip
+    curves = table.of(
+        "planted",
+        run_id=names,
+        step=each,
+        tokens=each * 1024,
+        loss=law.loss(np.repeat(rows.params, len(steps)), each),
+    )
     found = kaplan_curves.along_curves(rows, curves)
     assert found.law.alpha_N == pytest.approx(0.1, rel=1e-3)
     assert found.law.alpha_S == pytest.approx(0.6, rel=1e-3)

@@ -4,10 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from lab import corpora, data, grid, step, train
-from lab.checkpoint import Checkpoints
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.data import batches, corpora
+from lab.plan import grid
+from lab.store.store import Store
+from lab.train import run, step
+from lab.train.checkpoint import Checkpoints
 
 ORDER = 2
 
@@ -17,31 +19,35 @@ def test_a_trained_model_comes_within_three_percent_of_the_source_and_never_belo
     corpus = corpora.prepare(f"markov:16-{ORDER}-4-0", quiet=True)
     config = RunConfig(
         model=ModelConfig(d_model=32, n_layer=2, n_head=2, vocab_size=16, seq_len=64),
-        optim=OptimConfig(learning_rate=0.01), tokens=1_500_000, batch_tokens=2048,
+        optim=OptimConfig(learning_rate=0.01),
+        tokens=1_500_000,
+        batch_tokens=2048,
         data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
-    )  # fmt: skip
+    )
     grid.check_epochs(config)
-    trainer = train.Trainer(Store(tmp_path), jax.local_devices()[:1])
+    trainer = run.Trainer(Store(tmp_path), jax.local_devices()[:1])
     record = trainer.train(config, corpus, trainer.store.claim(config))
     assert record["status"] == "done"
 
     # both scored on the same held-out targets: those whose context both of them can see
     L = config.model.seq_len
-    tokens_WL, mask_WL = data.eval_windows(corpus.held_out, L)
-    source_WL = data.eval_windows(corpus.source_nats(), L)[0][:, 1:]
+    tokens_WL, mask_WL = batches.eval_windows(corpus.held_out, L)
+    source_WL = batches.eval_windows(corpus.source_nats(), L)[0][:, 1:]
     known_WL = mask_WL & np.isfinite(source_WL)
     known_WL[:, : ORDER - 1] = False
-    program = train.program(config.shape, "jit", tuple(trainer.devices))
+    program = run.program(config.shape, "jit", tuple(trainer.devices))
     hyper = step.hyper_of(config)
     like = program.init(jax.random.key(0), jax.tree.map(np.float32, hyper))
     checkpoints = Checkpoints(trainer.store.folder(config.run_id) / "checkpoints")
     state = checkpoints.restore(like).state
-    nats_W, targets_W = train.Evaluator(tokens_WL, known_WL).nats(program.evaluate, state.params)
+    nats_W, targets_W = run.Evaluator(tokens_WL, known_WL).nats(program.evaluate, state.params)
     source_W = np.where(known_WL, source_WL, 0).sum(1)
     model, source = nats_W.sum() / targets_W.sum(), source_W.sum() / targets_W.sum()
     gap_W = nats_W - source_W
     gap_se = gap_W.std() * np.sqrt(len(gap_W)) / targets_W.sum()
-    print(f"model {model:.4f}, source {source:.4f}, entropy rate "
-          f"{corpus.baselines['entropy_rate']['nats_per_token']:.4f} nats/token")  # fmt: skip
+    print(
+        f"model {model:.4f}, source {source:.4f}, entropy rate "
+        f"{corpus.baselines['entropy_rate']['nats_per_token']:.4f} nats/token"
+    )
     assert model < 1.03 * source
     assert model > source - gap_se

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab import languages
-from lab.languages import Markov, ngram_nats, parse_markov
+from lab.data import languages
+from lab.data.languages import Markov, ngram_nats, parse_markov
 
 SHAPES = [
     dict(n_symbols=16, order=2, branching=4),
@@ -144,10 +144,7 @@ def witten_bell(train, held_out, V):
         return (seen[token] + len(seen) * lower) / (seen.total() + len(seen))
 
     return [
-        [
-            -np.log(prob(held_out[i], tuple(held_out[max(0, i - n) : i])))
-            for i in range(1, len(held_out))
-        ]
+        [-np.log(prob(held_out[i], tuple(held_out[max(0, i - n) : i]))) for i in range(1, len(held_out))]
         for n in range(3)
     ]
 

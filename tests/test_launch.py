@@ -85,7 +85,7 @@ def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path, warm):
     experiment = tmp_path / "bad.py"
     experiment.write_text(
         f"import sys; sys.path.insert(0, {str(TINY.parent)!r})\n"
-        "import tiny\nfrom lab.grid import with_fields\n"
+        "import tiny\nfrom lab.plan.grid import with_fields\n"
         "def runs():\n    a, *rest = tiny.runs()\n"
         "    return [with_fields(a, {'data__sha256': '0' * 64}), rest[-1]]\n"
     )

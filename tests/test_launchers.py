@@ -10,7 +10,7 @@ import pytest
 from lab.config import to_json
 from lab.launch import ray, slurm
 from lab.launch.order import Order
-from lab.store import Store
+from lab.store.store import Store
 from tests.conftest import change
 
 
@@ -59,9 +59,7 @@ class Engine:
 
 @pytest.mark.parametrize("when_cancelled", ["returns", "raises"])
 @pytest.mark.parametrize("fail_fast", [True, False])
-def test_ray_hands_nothing_out_after_a_failure_that_is_to_be_fast(
-    tmp_path, three, fail_fast, when_cancelled
-):
+def test_ray_hands_nothing_out_after_a_failure_that_is_to_be_fast(tmp_path, three, fail_fast, when_cancelled):
     engine = Engine(Store(tmp_path), when_cancelled)
     ask = [{"store": str(tmp_path), "configs": [to_json(config)]} for config in three]
     order = Order(workers=2, fail_fast=fail_fast)

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import table
-from analysis.fit import fit, objective_of
+from analysis.fitting.fit import fit, objective_of
 from analysis.laws import (
     LAWS,
     BatchSteps,
@@ -26,6 +25,7 @@ from analysis.laws import (
     SaturatingPower,
     TwoSidedPower,
 )
+from analysis.tables import table
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 
@@ -36,9 +36,7 @@ def crossed(*axes) -> tuple[np.ndarray, ...]:
 
 N, D = crossed(np.geomspace(1e7, 1e10, 7), np.geomspace(1e8, 1e11, 7))
 S = np.tile(np.geomspace(1e3, 1e6, 7), 7)
-REPEATED = crossed(
-    np.geomspace(1e7, 1e10, 6), np.geomspace(1e8, 1e11, 6), np.array([1e8, 1e9, 1e10])
-)
+REPEATED = crossed(np.geomspace(1e7, 1e10, 6), np.geomspace(1e8, 1e11, 6), np.array([1e8, 1e9, 1e10]))
 X, LOSS, BATCH = np.geomspace(1e3, 1e9, 30), np.linspace(2, 5, 20), np.geomspace(1e5, 1e8, 12)
 SUBJECTS = [
     (TRUTH, (N, D)),
@@ -159,8 +157,9 @@ def test_centred_parameters_are_the_same_law(truth, columns):
     np.testing.assert_allclose(
         law.log_predict(moved[None], logs - centre[:, None])[0],
         law.log_predict(theta[None], logs)[0],
-        rtol=1e-9, atol=1e-11,
-    )  # fmt: skip
+        rtol=1e-9,
+        atol=1e-11,
+    )
     np.testing.assert_allclose(law.from_theta(law.shift(moved, centre)), astuple(truth), rtol=1e-9)
 
 
@@ -177,8 +176,9 @@ def test_it_falls_where_the_law_says_so(truth, columns):
 
 
 @pytest.mark.parametrize(("k", "p"), [(6.0, 1.0), (9.0, 0.93), (2.0, 1.2)])
-@pytest.mark.parametrize("truth", [law for law, _ in SUBJECTS if hasattr(law, "optimum")],
-                         ids=lambda law: type(law).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "truth", [law for law, _ in SUBJECTS if hasattr(law, "optimum")], ids=lambda law: type(law).__name__
+)
 def test_the_optimum_is_the_minimum_along_its_budget(truth, k, p):
     inputs = type(truth).inputs
     extra = {"unique_tokens": 1e10} if "unique_tokens" in inputs else {}
@@ -250,9 +250,12 @@ def repeated():
 
 
 FIXED = {  # Muennighoff et al. 2023, held fixed there
-    "E": np.exp(0.6254804), "A": np.exp(6.255414), "B": np.exp(7.3049974),
-    "alpha": 0.3526596, "beta": 0.3526596,
-}  # fmt: skip
+    "E": np.exp(0.6254804),
+    "A": np.exp(6.255414),
+    "B": np.exp(7.3049974),
+    "alpha": 0.3526596,
+    "beta": 0.3526596,
+}
 
 
 def test_repeated_data_gives_the_published_objective(repeated):
@@ -269,6 +272,5 @@ def test_repeated_data_has_several_minima_and_it_says_so(repeated):
     ends = [(law["R_D"], law["R_N"], value) for value, law in found.minima]
     for r_d, r_n, value in ((95.4, 1.71, 0.0158047), (15.387756, 5.309743, 0.015825935)):
         assert any(
-            abs(a / r_d - 1) < 3e-3 and abs(b / r_n - 1) < 3e-3 and abs(v - value) < 5e-8
-            for a, b, v in ends
+            abs(a / r_d - 1) < 3e-3 and abs(b / r_n - 1) < 3e-3 and abs(v - value) < 5e-8 for a, b, v in ends
         ), (r_d, r_n, ends)

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import isoflop, ledger, synthetic, uncertainty
 from analysis.__main__ import main
+from analysis.fitting import bootstrap
+from analysis.frontiers import isoflop, ledger
 from analysis.laws import Chinchilla
-from analysis.table import of
+from analysis.tables import synthetic
+from analysis.tables.table import of
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = np.geomspace(1e12, 6.4e13, 7)
@@ -24,14 +26,27 @@ def counted(noise=0.0, vocab=64, sizes=22, budgets=BUDGETS, replicates=0):
     for budget in budgets:
         best = TRUTH.optimum(budget)[0]
         near = np.abs(np.log(n / best)) < 1.6
-        rows += [(budget, *cells, seed) for cells in zip(n[near], hidden[near], readout[near],
-                 strict=True) for seed in range(1 + replicates)]  # fmt: skip
+        rows += [
+            (budget, *cells, seed)
+            for cells in zip(n[near], hidden[near], readout[near], strict=True)
+            for seed in range(1 + replicates)
+        ]
     budget, n, hidden, readout, seed = np.array(rows).T
     d = budget / 6 / n
     rng = np.random.default_rng(0)
     loss = TRUTH.loss(n, d) * np.exp(noise * rng.standard_normal(len(n)))
-    return of("grid", budget=budget, params=n, params_hidden=hidden, params_readout=readout,
-              params_embed=readout, tokens=d, flops=budget, loss=loss, seed=seed)  # fmt: skip
+    return of(
+        "grid",
+        budget=budget,
+        params=n,
+        params_hidden=hidden,
+        params_readout=readout,
+        params_embed=readout,
+        tokens=d,
+        flops=budget,
+        loss=loss,
+        seed=seed,
+    )
 
 
 def names(runs):
@@ -54,19 +69,27 @@ def test_every_counting_that_the_columns_allow_the_tables_own_first():
 
 
 def test_flops_without_attention_are_the_matrices_alone():
-    layers, width, length, tokens = (np.array(v, float) for v in (
-        [2, 3, 4], [16, 32, 64], [128, 128, 128], [1e6, 2e6, 4e6]))  # fmt: skip
+    layers, width, length, tokens = (
+        np.array(v, float) for v in ([2, 3, 4], [16, 32, 64], [128, 128, 128], [1e6, 2e6, 4e6])
+    )
     n = 12 * layers * width**2
     flops = 6 * n * tokens + 12 * layers * width * (length + 1) / 2 * tokens
-    runs = of(params=n, tokens=tokens, flops=flops, loss=[3.0, 2.5, 2.2], n_layer=layers,
-              d_model=width, seq_len=length)  # fmt: skip
+    runs = of(
+        params=n,
+        tokens=tokens,
+        flops=flops,
+        loss=[3.0, 2.5, 2.2],
+        n_layer=layers,
+        d_model=width,
+        seq_len=length,
+    )
     np.testing.assert_allclose(ledger.without_attention(runs), 6 * n * tokens)
     # equal to 6·N·D, so it is not counted again
     assert names(runs) == ["N = table's params, C = table's flops", "N = table's params, C = 6·N·D"]
 
 
 def pairs(found):
-    return uncertainty.pairs(found, 60)
+    return bootstrap.pairs(found, 60)
 
 
 def exponents(entries, approach):
@@ -78,11 +101,7 @@ def truth_under(hidden_of, flops_of):
     fine ladder at each of many FLOP values of that count."""
     width = np.geomspace(3, 60, 4000)
     hidden, readout = 20 * width**3, 640 * width
-    n, counted_n, per_token = (
-        hidden + readout,
-        hidden_of(hidden, readout),
-        flops_of(hidden, readout),
-    )
+    n, counted_n, per_token = (hidden + readout, hidden_of(hidden, readout), flops_of(hidden, readout))
     flops = np.geomspace(2e12, 3e13, 40)
     best = [np.argmin(TRUTH.loss(n, c / per_token)) for c in flops]
     return np.polyfit(np.log(flops), np.log(counted_n[best]), 1)[0]
@@ -94,10 +113,9 @@ def truth_under(hidden_of, flops_of):
         ("N = hidden + readout, C = table's flops", lambda h, r: h + r, lambda h, r: 6 * (h + r)),
         ("N = hidden, C = table's flops", lambda h, r: h, lambda h, r: 6 * (h + r)),
         ("N = hidden, C = 6·N·D", lambda h, r: h, lambda h, r: 6 * h),
-        ("N = hidden + readout + embedding, C = 6·N·D", lambda h, r: h + 2 * r,
-         lambda h, r: 6 * (h + 2 * r)),
+        ("N = hidden + readout + embedding, C = 6·N·D", lambda h, r: h + 2 * r, lambda h, r: 6 * (h + 2 * r)),
     ],
-)  # fmt: skip
+)
 def test_recounted_valleys_have_the_planted_optimum_of_that_counting(name, count, per_token):
     entries = ledger.refit(ledger.by_columns(counted()), methods=("isoflop",))
     found = exponents(entries, "isoflop")
@@ -114,11 +132,10 @@ def test_leaving_out_the_readout_raises_the_exponent_by_both_approaches():
         assert found["N = hidden + readout + embedding, C = 6·N·D"] < own - 0.01
     for entry in entries:
         assert entry.moved.value == pytest.approx(
-            entry.exponent.value - exponents(entries, entry.approach)[
-                "N = hidden + readout, C = table's flops"])  # fmt: skip
-    kaplan = next(
-        e for e in entries if e.approach == "fit" and "hidden, C = 6" in str(e.convention)
-    )
+            entry.exponent.value
+            - exponents(entries, entry.approach)["N = hidden + readout, C = table's flops"]
+        )
+    kaplan = next(e for e in entries if e.approach == "fit" and "hidden, C = 6" in str(e.convention))
     band, own = kaplan.moved, kaplan.exponent
     assert band.low <= band.value <= band.high
     # compared resample by resample, the move is known better than either exponent
@@ -128,8 +145,14 @@ def test_leaving_out_the_readout_raises_the_exponent_by_both_approaches():
 def test_sizes_that_stand_alone_cannot_be_interpolated_and_the_fit_goes_on():
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=7)
     hidden = 1e-3 * runs.params**1.4
-    alone = of(budget=runs.budget, params=runs.params, tokens=runs.tokens, flops=runs.flops,
-               loss=runs.loss, params_hidden=hidden)  # fmt: skip
+    alone = of(
+        budget=runs.budget,
+        params=runs.params,
+        tokens=runs.tokens,
+        flops=runs.flops,
+        loss=runs.loss,
+        params_hidden=hidden,
+    )
     entries = ledger.refit(ledger.by_columns(alone), intervals=lambda found: found)
     six = [e for e in entries if str(e.convention) == "N = hidden, C = 6·N·D"]
     assert six[0].frontier is None and "interpolate" in six[0].message
@@ -137,9 +160,7 @@ def test_sizes_that_stand_alone_cannot_be_interpolated_and_the_fit_goes_on():
 
 
 def test_noise_told_from_seeds_goes_along_with_interpolated_budgets():
-    entries = ledger.refit(
-        ledger.by_columns(counted(noise=0.002, replicates=2)), methods=("isoflop",)
-    )
+    entries = ledger.refit(ledger.by_columns(counted(noise=0.002, replicates=2)), methods=("isoflop",))
     assert all(np.isfinite(entry.exponent.low) for entry in entries)
     grid = ledger.interpolated(entries[0].convention.runs, 5)
     known = (0.002, 9, "elsewhere")
@@ -149,8 +170,10 @@ def test_noise_told_from_seeds_goes_along_with_interpolated_budgets():
 def test_one_counting_alone_says_that_nothing_was_compared(tmp_path, capsys):
     runs = counted()
     path, out = tmp_path / "t.csv", tmp_path / "l.json"
-    lines = [f"{n!r},{d!r},{y!r}" for n, d, y in zip(
-        runs.params.tolist(), runs.tokens.tolist(), runs.loss.tolist(), strict=True)]  # fmt: skip
+    lines = [
+        f"{n!r},{d!r},{y!r}"
+        for n, d, y in zip(runs.params.tolist(), runs.tokens.tolist(), runs.loss.tolist(), strict=True)
+    ]
     path.write_text("\n".join(["params,tokens,loss", *lines]) + "\n")
     assert main(["ledger", str(path), "--bootstrap", "0", "--json", str(out)]) == 0
     assert "nothing could be" in " ".join(capsys.readouterr().out.split())
@@ -161,9 +184,7 @@ def test_one_counting_alone_says_that_nothing_was_compared(tmp_path, capsys):
 def written(runs, path):
     header = list(runs.columns)
     cells = zip(*(runs.columns[name].tolist() for name in header), strict=True)
-    path.write_text(
-        "\n".join([",".join(header), *(",".join(map(repr, row)) for row in cells)]) + "\n"
-    )
+    path.write_text("\n".join([",".join(header), *(",".join(map(repr, row)) for row in cells)]) + "\n")
     return str(path)
 
 
@@ -175,9 +196,19 @@ def test_the_command_writes_a_row_for_every_counting_and_approach(tmp_path, caps
     rows = json.loads(out.read_text())["rows"]
     assert len(rows) == 10 and figure.read_bytes()[:4] == b"\x89PNG"
     assert list(rows[0]) == [
-        "convention", "params", "flops", "approach", "params_exponent", "moved", "tokens_exponent",
-        "against_first", "cost", "runs", "status", "message",
-    ]  # fmt: skip
+        "convention",
+        "params",
+        "flops",
+        "approach",
+        "params_exponent",
+        "moved",
+        "tokens_exponent",
+        "against_first",
+        "cost",
+        "runs",
+        "status",
+        "message",
+    ]
     assert rows[0]["against_first"] == "first" and rows[0]["moved"]["value"] == 0
     text = capsys.readouterr().out
     for row in rows:
@@ -202,7 +233,7 @@ def test_wrong_input_is_told_in_a_line(tmp_path, capsys, options, words):
 
 
 def test_the_figure_has_a_row_for_every_counting_inside_the_sheet():
-    from analysis import figures_ledger
+    from analysis.figures import ledger as figures_ledger
     from tests.test_figures import inside
 
     entries = ledger.refit(ledger.by_columns(counted(noise=0.001)), intervals=pairs)
@@ -216,13 +247,18 @@ def test_porians_countings_give_the_published_walk():
     folder = os.environ.get("SCALING_DATA")
     if not folder:
         pytest.skip("SCALING_DATA names no folder of published tables")
-    from analysis import table
+    from analysis.tables import table
 
     runs = table.read(Path(folder) / "porian_rw_isoflops.csv")
     entries = ledger.refit(ledger.by_value(runs, "experiment"), methods=("isoflop",))
     found = exponents(entries, "isoflop")
-    published = {"1_kaplan_repro": 0.835, "2_count_head": 0.706, "3_short_warmup": 0.602,
-                 "4_cosine_matched": 0.571, "5_tuned_const": 0.497}  # fmt: skip
+    published = {
+        "1_kaplan_repro": 0.835,
+        "2_count_head": 0.706,
+        "3_short_warmup": 0.602,
+        "4_cosine_matched": 0.571,
+        "5_tuned_const": 0.497,
+    }
     for name, value in published.items():
         assert found[name] == pytest.approx(value, abs=0.01)
     assert next(e for e in entries if str(e.convention) == "2_count_head").verdict == "disagree"

@@ -5,9 +5,10 @@ import resource
 
 import pytest
 
-from lab import cli, grid
+from lab.commands import cli
 from lab.config import to_json
-from lab.files import sealed
+from lab.plan import grid
+from lab.store.files import sealed
 
 RUNS = 2000
 

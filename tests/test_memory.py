@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from lab import export
 from lab.config import to_json
-from lab.failures import trained_as
 from lab.launch.worker import Task
-from lab.store import Store
+from lab.store import export
+from lab.store.failures import trained_as
+from lab.store.store import Store
 from tests.conftest import ROOT, change, data_folder
 
 # a worker as it is, but that once jax has started it gets so many bytes more and no others
@@ -32,16 +32,33 @@ L, B, H = 128, 512, 16
 @pytest.fixture
 def wide(config):
     """One update, of the batch at once."""
-    return change(config, model__d_model=2 * H, model__n_head=H, model__seq_len=L,
-                  batch_tokens=B * L, tokens=B * L, micro_batch=B)  # fmt: skip
+    return change(
+        config,
+        model__d_model=2 * H,
+        model__n_head=H,
+        model__seq_len=L,
+        batch_tokens=B * L,
+        tokens=B * L,
+        micro_batch=B,
+    )
 
 
 def work(store, configs, room):
     task = Task(str(store.root), [to_json(config) for config in configs])
-    env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(),
-                        "JAX_PLATFORMS": "cpu", "NPROC": "1"}  # fmt: skip
-    return subprocess.run([sys.executable, "-c", WORKER, str(room)], input=task.line(), env=env,
-                          capture_output=True, text=True, timeout=500)  # fmt: skip
+    env = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "LAB_DATA": data_folder(),
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", WORKER, str(room)],
+        input=task.line(),
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
 
 
 @pytest.mark.slow
@@ -60,9 +77,7 @@ def test_a_worker_out_of_memory_trains_the_run_with_half_the_micro_batch(tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="RLIMIT_AS is kept by Linux alone")
-def test_a_worker_with_too_little_memory_for_half_of_it_fails_that_run_alone(
-    tmp_path, wide, config
-):
+def test_a_worker_with_too_little_memory_for_half_of_it_fails_that_run_alone(tmp_path, wide, config):
     store = Store(tmp_path)
     done = work(store, [wide, config], room=560_000_000)
     assert done.returncode == 1, done.stdout + done.stderr

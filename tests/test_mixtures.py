@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import mixtures, synthetic, table
 from analysis.__main__ import main
 from analysis.laws import Chinchilla
+from analysis.tables import cautions, synthetic, table
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 CONTROLS = 4
@@ -57,9 +57,7 @@ def result(tmp_path, command: str, *arguments) -> dict:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_controls_beside_a_grid_are_counted_named_and_left_out_only_on_request(
-    tmp_path, capsys, command
-):
+def test_controls_beside_a_grid_are_counted_named_and_left_out_only_on_request(tmp_path, capsys, command):
     path = write(tmp_path / "runs.csv", with_controls())
     said = [line for line in result(tmp_path, command, path)["cautions"] if "budget" in line]
     (line,) = [line for line in said if line.startswith(f"{CONTROLS} of 39 runs")]
@@ -93,7 +91,7 @@ def test_no_budget_is_zero_or_empty_and_all_or_none_is_no_mixture(empty):
     for rows, expected in ((slice(0, 3), 3), (slice(0, 0), 0), (slice(None), 0)):
         budget = columns["budget"].copy()
         budget[rows] = empty
-        found, line = mixtures.without_budget({**columns, "budget": budget}, {"budget": "budget"})
+        found, line = cautions.without_budget({**columns, "budget": budget}, {"budget": "budget"})
         assert found.sum() == expected and bool(line) == bool(expected)
 
 
@@ -124,15 +122,18 @@ def test_several_values_of_a_column_are_one_line_that_names_it_and_by_ends_it(na
 def test_a_corpus_and_its_checksum_are_told_once():
     columns = grid()
     kind = np.arange(35) % 2
-    names = {"corpus": np.array(["a", "b"], object)[kind],
-             "data_sha256": np.array(["12ab", "34cd"], object)[kind]}  # fmt: skip
+    names = {
+        "corpus": np.array(["a", "b"], object)[kind],
+        "data_sha256": np.array(["12ab", "34cd"], object)[kind],
+    }
     (line,) = table.of(**columns, **names).cautions
     assert "corpus (a, b)" in line and "sha256" not in line
 
 
-@pytest.mark.parametrize(("name", "values"), [
-    ("corpus", ["'a'", "'b'"]), ("tokenizer", ["'a'", "'b'"]), ("vocab_size", ["256", "512"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("corpus", ["'a'", "'b'"]), ("tokenizer", ["'a'", "'b'"]), ("vocab_size", ["256", "512"])],
+)
 def test_decide_refuses_losses_of_several_texts(tmp_path, capsys, name, values):
     columns = grid()
     columns[name] = np.array([value.strip("'") for value in values], object)[np.arange(35) % 2]
@@ -146,8 +147,12 @@ def test_decide_refuses_losses_of_several_texts(tmp_path, capsys, name, values):
 
 def test_a_column_that_the_law_takes_in_is_no_mixture(tmp_path, capsys):
     sizes = np.array([256.0, 512, 1024, 2048, 4096])
-    columns = {"params": np.full(5, 1e6), "tokens": np.full(5, 1e8), "vocab_size": sizes,
-               "loss": 1 + sizes**-0.3}  # fmt: skip
+    columns = {
+        "params": np.full(5, 1e6),
+        "tokens": np.full(5, 1e8),
+        "vocab_size": sizes,
+        "loss": 1 + sizes**-0.3,
+    }
     path = write(tmp_path / "runs.csv", columns)
     assert table.read(path).cautions
     assert run("fit", path, "--law", "power", "--x", "vocab_size", "--y", "loss") == 0
@@ -155,12 +160,15 @@ def test_a_column_that_the_law_takes_in_is_no_mixture(tmp_path, capsys):
 
 
 def test_rivals_in_a_cell_are_counted_and_missing_values_are_no_rivals():
-    columns = {"params": np.array([1.0, 1, 2, 2, 3]), "tokens": np.ones(5),
-               "lr": np.array([0.1, 0.2, 0.1, 0.1, 0.3]),
-               "batch_size": np.array([8.0, np.nan, 8, 16, 8])}  # fmt: skip
+    columns = {
+        "params": np.array([1.0, 1, 2, 2, 3]),
+        "tokens": np.ones(5),
+        "lr": np.array([0.1, 0.2, 0.1, 0.1, 0.3]),
+        "batch_size": np.array([8.0, np.nan, 8, 16, 8]),
+    }
     roles = {"params": "params", "tokens": "tokens"}
-    assert mixtures.rivals(columns, roles) == {"lr": 1, "batch_size": 1}
-    assert mixtures.rivals(columns, {**roles, "batch_tokens": "lr"}) == {"batch_size": 1}
+    assert cautions.rivals(columns, roles) == {"lr": 1, "batch_size": 1}
+    assert cautions.rivals(columns, {**roles, "batch_tokens": "lr"}) == {"batch_size": 1}
 
 
 @settings(deadline=None)
@@ -173,4 +181,4 @@ def test_rivals_are_what_a_loop_counts(rows):
         cells.setdefault((n, d), set()).update({r} - {-1})
     expected = sum(len(values) > 1 for values in cells.values())
     roles = {"params": "params", "tokens": "tokens"}
-    assert mixtures.rivals(columns, roles).get("lr", 0) == expected
+    assert cautions.rivals(columns, roles).get("lr", 0) == expected

@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from lab import model, ops
 from lab.config import ModelConfig
+from lab.models import model, ops
 
 SETTINGS = [
     {"norm": norm, "position": position, "activation": activation, "tied": tied}
@@ -128,10 +128,7 @@ def test_attention_written_for_a_cpu_has_the_gradient_that_jax_derives(dtype):
 
 @pytest.mark.parametrize(("D", "F"), [(3, 7), (7, 3)])
 def test_a_product_written_for_a_cpu_has_the_gradient_that_jax_derives(D, F):
-    x, w = (
-        jax.random.normal(jax.random.key(0), (2, 5, D)),
-        jax.random.normal(jax.random.key(1), (D, F)),
-    )
+    x, w = (jax.random.normal(jax.random.key(0), (2, 5, D)), jax.random.normal(jax.random.key(1), (D, F)))
     ours, back = jax.vjp(lambda x, w: ops.matmul(x, w, "float32"), x, w)
     theirs, expected = jax.vjp(jnp.matmul, x, w)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
@@ -143,10 +140,7 @@ def test_a_product_written_for_a_cpu_has_the_gradient_that_jax_derives(D, F):
 def test_cross_entropy_in_parts_is_cross_entropy(monkeypatch, rows):
     """However few logits are held at once, up to a part for each token."""
     V, targets = 11, jnp.array([[0, 3, 10, 3, 7], [1, 1, 2, 9, 0]])
-    x, w = (
-        jax.random.normal(jax.random.key(0), (2, 5, 4)),
-        jax.random.normal(jax.random.key(1), (4, V)),
-    )
+    x, w = (jax.random.normal(jax.random.key(0), (2, 5, 4)), jax.random.normal(jax.random.key(1), (4, V)))
     monkeypatch.setattr(ops, "WIDE", rows * V)
 
     def of_optax(x, w):
@@ -177,9 +171,7 @@ def test_blocks_made_again_for_the_gradient_give_the_same_gradient():
 
     again = replace(cfg, remat=True)
     assert "remat" in str(jax.make_jaxpr(grad(again))(params))
-    for found, wanted in zip(
-        *(jax.tree.leaves(grad(c)(params)) for c in (again, cfg)), strict=True
-    ):
+    for found, wanted in zip(*(jax.tree.leaves(grad(c)(params)) for c in (again, cfg)), strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 

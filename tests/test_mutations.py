@@ -12,16 +12,26 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab import checkpoint, export, troubles
+from lab.commands import troubles
+from lab.commands.view import View
 from lab.config import from_json, to_json
-from lab.files import sha256
-from lab.records import CURVE
-from lab.store import Store
-from lab.view import View
+from lab.store import export
+from lab.store.files import sha256
+from lab.store.records import CURVE
+from lab.store.store import Store
+from lab.train import checkpoint
 from tests.conftest import change
 
-RECORD = {"status": "done", "steps": 40, "loss": 1.25, "seconds": 2.0, "bits_per_byte": 0.5,
-          "loss_se": 0.125, "tokens_per_second": 100.0, "device": "cpu"}  # fmt: skip
+RECORD = {
+    "status": "done",
+    "steps": 40,
+    "loss": 1.25,
+    "seconds": 2.0,
+    "bits_per_byte": 0.5,
+    "loss_se": 0.125,
+    "tokens_per_second": 100.0,
+    "device": "cpu",
+}
 FILES = ("record.json", "curve.csv", "claim-0.json", "failure.json", "config.json")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -34,9 +44,11 @@ BYTES = st.one_of(
     st.tuples(st.just("put"), st.integers(0, 10**6), st.integers(0, 255)),
 )
 BUDGET = settings(
-    max_examples=250, deadline=None, derandomize=True,
+    max_examples=250,
+    deadline=None,
+    derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
-)  # fmt: skip
+)
 
 
 def mutated(found: bytes, change: tuple[str, int, int]) -> bytes:

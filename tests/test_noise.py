@@ -5,8 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from lab import corpora, data, model, noise, step
 from lab.config import ModelConfig
+from lab.data import batches, corpora
+from lab.models import model
+from lab.train import step
+from lab.trained import noise
 from tests import trained
 
 CFG = ModelConfig(n_layer=1, d_model=8, n_head=1, vocab_size=256, seq_len=8)
@@ -41,12 +44,14 @@ def test_sums_over_parts_are_those_of_gradients_made_one_at_a_time():
     tokens_PBL = np.random.default_rng(2).integers(0, 256, (3, 2, 9))
     total, squares = noise.of_parts(CFG, params, tokens_PBL)
     ones = [
-        np.concatenate([
-            np.ravel(leaf)
-            for leaf in jax.tree.leaves(jax.grad(lambda p, t: step.mean_nats(CFG, p, t))(params, t))
-        ])
+        np.concatenate(
+            [
+                np.ravel(leaf)
+                for leaf in jax.tree.leaves(jax.grad(lambda p, t: step.mean_nats(CFG, p, t))(params, t))
+            ]
+        )
         for t in tokens_PBL
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(total, np.sum(ones, 0), rtol=1e-4, atol=1e-6)
     assert float(squares) == pytest.approx(sum(float(g @ g) for g in ones), rel=1e-4)
 
@@ -55,13 +60,13 @@ def test_it_is_measured_on_text_that_the_run_has_not_seen(tmp_path, monkeypatch)
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     config = trained.on_sheep(tmp_path)
     corpus, asked = corpora.open_corpus(config.data.corpus), []
-    real = data.batch
+    real = batches.batch
 
     def seen(tokens, seed, step, size, *more):
         asked.append(step * size * config.model.seq_len)
         return real(tokens, seed, step, size, *more)
 
-    monkeypatch.setattr(data, "batch", seen)
+    monkeypatch.setattr(batches, "batch", seen)
     params = model.init(config.model, jax.random.key(0))
     found = noise.noise_scale(config, params, corpus, sequences=2, parts=2)
     assert asked and asked[0] >= config.tokens

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import counts
 from lab.launch import local
 from lab.launch.launchers import LAUNCHERS, Name
 from lab.launch.order import LaunchError, Order, cost, engine, parts, read_options
-from lab.store import Store
+from lab.models import counts
+from lab.store.store import Store
 from tests.conftest import change
 
 
@@ -29,10 +29,7 @@ def test_a_worker_has_a_core_for_each_of_its_devices(monkeypatch, cores, devices
     assert local.shares(devices) == expected
 
 
-@given(
-    widths=st.lists(st.sampled_from([8, 16, 32]), min_size=1, max_size=12),
-    at_least=st.integers(0, 20),
-)
+@given(widths=st.lists(st.sampled_from([8, 16, 32]), min_size=1, max_size=12), at_least=st.integers(0, 20))
 def test_every_run_is_dealt_once_and_shapes_stay_together_where_they_can(config, widths, at_least):
     configs = [change(config, model__d_model=w, seed=i) for i, w in enumerate(widths)]
     dealt = parts(configs, at_least)

@@ -11,12 +11,14 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from lab import corpora, pack, pack_size, train
 from lab.config import to_json
+from lab.data import corpora
 from lab.launch import local, worker
 from lab.launch.attempt import Task
 from lab.launch.order import Order
-from lab.store import Store
+from lab.store.store import Store
+from lab.train import pack, pack_size
+from lab.train import run as train
 from tests.conftest import change
 from tests.grids import TINY, begun, processes
 from tests.test_parallel import said, start
@@ -33,10 +35,17 @@ def grid_of(config, *, optimizer="adamw", steps=(STEPS,) * 4, rates=(0.01, 0.02,
     """Runs of one shape that differ in rate, seed, order of data and horizon."""
     clip = 1.0 if optimizer == "adamw" else 0.0
     return [
-        change(config, seed=i, data_seed=i, tokens=n * 128, optim__learning_rate=rate,
-               optim__optimizer=optimizer, optim__clip=clip)
+        change(
+            config,
+            seed=i,
+            data_seed=i,
+            tokens=n * 128,
+            optim__learning_rate=rate,
+            optim__optimizer=optimizer,
+            optim__clip=clip,
+        )
         for i, (n, rate) in enumerate(zip(steps, rates, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 def trainer_in(folder, **options):
@@ -185,7 +194,7 @@ def test_a_run_taken_over_leaves_the_others(tmp_path, config, corpus):
 
 
 SPREAD = """
-from lab import data
+from lab.data import batches as data
 from lab.launch import packs
 def states(config, seeds):
     hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}

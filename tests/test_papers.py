@@ -12,10 +12,10 @@ import pytest
 from analysis.__main__ import main
 from analysis.commands.reproduce import PAPERS
 from analysis.laws import Chinchilla, KaplanSteps
+from analysis.laws.published import Published
 from analysis.papers import besiroglu2024, kaplan2020, muennighoff2023, pearce2024, shapes
 from analysis.papers.claims import Data, Paper, find
 from analysis.papers.public import SOURCES
-from analysis.published import Published
 
 # file -> (the paper that reads it, the column whose numbers are moved)
 FILES = {
@@ -91,9 +91,7 @@ def test_without_data_the_claims_that_need_none_still_stand(monkeypatch, capsys,
     keys = {"paper", "claim", "published", "ours", "tolerance", "verdict", "note"}
     assert all(set(claim) == keys for claim in claims)
     assert {c["verdict"] for c in claims} == {"pass", "explained", "no data"}
-    assert all(
-        c["ours"] is None and "csv" in c["note"] for c in claims if c["verdict"] == "no data"
-    )
+    assert all(c["ours"] is None and "csv" in c["note"] for c in claims if c["verdict"] == "no data")
     assert {c["paper"] for c in claims} == set(PAPERS)
     assert "needs chinchilla_fig4.csv" in capsys.readouterr().out
 
@@ -118,10 +116,17 @@ def test_the_command_fails_when_a_claim_does_and_refuses_a_wrong_folder(tmp_path
 def test_a_disagreement_is_explained_only_by_a_cause_that_is_there():
     paper = Paper("none")
     for found in (True, False):
-        paper.check("x", Published(1.0, "here"), lambda: 2.0, tolerance=0.1, why="w",
-                    cause=lambda found=found: (found, "a reason"))  # fmt: skip
-    paper.check("x", Published(1.0, "here"), lambda: 1.05, tolerance=0.1, why="w",
-                cause=lambda: (True, "unasked"))  # fmt: skip
+        paper.check(
+            "x",
+            Published(1.0, "here"),
+            lambda: 2.0,
+            tolerance=0.1,
+            why="w",
+            cause=lambda found=found: (found, "a reason"),
+        )
+    paper.check(
+        "x", Published(1.0, "here"), lambda: 1.05, tolerance=0.1, why="w", cause=lambda: (True, "unasked")
+    )
     assert [c.verdict for c in paper.claims] == ["explained", "fail", "pass"]
     assert "unasked" not in paper.claims[2].note
 
@@ -175,14 +180,14 @@ def test_repeats_are_worth_nothing_more_than_new_tokens_and_one_epoch_is_new():
 
 def test_the_objective_is_zero_where_the_law_made_the_data():
     law = Chinchilla(E=1.8, A=480.0, B=2085.0, alpha=0.348, beta=0.366)
-    from analysis import synthetic
+    from analysis.tables import synthetic
 
     runs = synthetic.factorial(law, np.geomspace(1e7, 1e9, 4), np.geomspace(1e8, 1e10, 4))
     assert besiroglu2024.objective(law, runs) == pytest.approx(0, abs=1e-20)
 
 
 def test_parameters_are_counted_from_a_shape():
-    from analysis import table
+    from analysis.tables import table
 
     one = table.of(n_layers=[2.0], d_model=[8.0], ffw_size=[32.0], n_heads=[2.0], kv_size=[4.0])
     assert shapes.parameters(one)[0] == 2 * (5 * 64 + 2 * 256) + 32_000 * 8

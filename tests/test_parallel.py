@@ -14,7 +14,7 @@ import pytest
 
 SETUP = """
 import json, sys, jax, jax.numpy as jnp, numpy as np
-from lab import parallel, step
+from lab.train import parallel, step
 from lab.config import *
 def config_of(micro_batch=0, **optim):
     return RunConfig(
@@ -82,9 +82,13 @@ print(json.dumps(found))
 def start(code: str, devices: int, *arguments: str) -> subprocess.Popen:
     env = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
     return subprocess.Popen(
-        [sys.executable, "-c", SETUP + code, *arguments], env=env | {"JAX_PLATFORMS": "cpu"},
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
+        [sys.executable, "-c", SETUP + code, *arguments],
+        env=env | {"JAX_PLATFORMS": "cpu"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[1],
+    )
 
 
 def said(process: subprocess.Popen) -> dict:
@@ -119,8 +123,8 @@ def test_two_hosts_of_two_devices_give_the_losses_of_one(tmp_path):
 
 def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
     held = said(start(BYTES, 8))
-    from lab import model
     from lab.config import ModelConfig
+    from lab.models import model
 
     shape = ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16)
     weights = model.describe(shape)
@@ -147,7 +151,7 @@ def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
     ],
 )
 def test_the_largest_axis_that_divides_is_cut(role, shape, expected):
-    from lab import parallel
+    from lab.train import parallel
 
     assert tuple(parallel.shard_of(role, shape, 8)) == expected
 
@@ -155,7 +159,7 @@ def test_the_largest_axis_that_divides_is_cut(role, shape, expected):
 def test_a_batch_that_does_not_split_is_refused(config):
     import jax
 
-    from lab import parallel
+    from lab.train import parallel
 
     with pytest.raises(ValueError, match="8 sequences does not split over 3 devices"):
         parallel.compile_step(config.shape, "mesh", jax.devices() * 3)

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from lab import peak
+from lab.train import peak
 
 
 @pytest.fixture

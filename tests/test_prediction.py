@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from experiments import chinchilla2022, prediction, sealed
 from experiments.sealed import SealError
-from lab import counts, export
 from lab.config import DataConfig
-from lab.store import Store
+from lab.models import counts
+from lab.store import export
+from lab.store.store import Store
 
 SHA = "ab" * 32
 E, A, B, ALPHA, BETA = 1.5, 40.0, 300.0, 0.35, 0.37
@@ -25,8 +26,13 @@ def law(params, tokens):
 
 
 def record(config, loss, **more):
-    return {"status": "done", "steps": config.steps, "loss": loss, "seconds": 1.0,
-            "finished": "2026-01-01T00:00:00Z"} | more  # fmt: skip
+    return {
+        "status": "done",
+        "steps": config.steps,
+        "loss": loss,
+        "seconds": 1.0,
+        "finished": "2026-01-01T00:00:00Z",
+    } | more
 
 
 @pytest.fixture
@@ -47,8 +53,13 @@ def place(tmp_path, monkeypatch):
 
 
 def seal(place, **options):
-    found = {"table": place / "runs.csv", "size": "smoke", "beyond": 2.0, "store": place / "runs",
-             "file": place / "p.csv"}  # fmt: skip
+    found = {
+        "table": place / "runs.csv",
+        "size": "smoke",
+        "beyond": 2.0,
+        "store": place / "runs",
+        "file": place / "p.csv",
+    }
     assert prediction.seal(**found | options) == 0
     return sealed.read(place / "p.csv")
 
@@ -164,9 +175,13 @@ def test_another_table_in_the_kept_one_s_place_is_noticed(place):
         prediction.check(file=place / "p.csv")
 
 
-ROWS = st.lists(st.dictionaries(st.sampled_from(sealed.COLUMNS[3:-2]),
-                                st.text(st.characters(codec="utf-8", exclude_characters="\r"))),
-                min_size=2, max_size=5)  # fmt: skip
+ROWS = st.lists(
+    st.dictionaries(
+        st.sampled_from(sealed.COLUMNS[3:-2]), st.text(st.characters(codec="utf-8", exclude_characters="\r"))
+    ),
+    min_size=2,
+    max_size=5,
+)
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import table
 from analysis.__main__ import main
 from analysis.papers.claims import Data, Missing
 from analysis.papers.public import SOURCES, Downloads, Source, points
+from analysis.tables import table
 
 NAME = "chinchilla_fig4.csv"
 TEXT = "Model Size,Training FLOP,loss\n" + "\n".join(

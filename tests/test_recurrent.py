@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from jax import lax
 
-from lab import model, ops, parallel, recurrent, step
 from lab.config import ModelConfig, OptimConfig, Shape
+from lab.models import model, ops, recurrent
+from lab.train import parallel, step
 from tests.test_model import noisy
 
 KINDS = ["lstm", "gru"]
@@ -73,9 +74,7 @@ def test_the_gradient_is_the_slope_of_that_loop(kind):
     inputs = arrays(kind)
     weigh = np.random.default_rng(1).normal(size=(L, B, D))
     scan = getattr(recurrent, kind)
-    ours = jax.jit(jax.grad(lambda a: (scan(*a, "float32") * weigh).sum()))(
-        [jnp.float32(a) for a in inputs]
-    )
+    ours = jax.jit(jax.grad(lambda a: (scan(*a, "float32") * weigh).sum()))([jnp.float32(a) for a in inputs])
     for found, at in zip(ours, inputs, strict=True):
         slopes = np.empty(at.size)
         for i in range(at.size):
@@ -104,9 +103,9 @@ def test_no_position_sees_what_comes_after_it_and_every_one_sees_what_came(kind,
 def test_nats_are_those_of_the_logits(kind):
     cfg = build(kind)
     params, tokens = noisy(cfg), jnp.arange(27).reshape(3, 9) % 11
-    logits, nats = jax.jit(
-        lambda p, t: (model.apply(cfg, p, t[:, :-1]), model.nats(cfg, p, t))
-    )(params, tokens)  # fmt: skip
+    logits, nats = jax.jit(lambda p, t: (model.apply(cfg, p, t[:, :-1]), model.nats(cfg, p, t)))(
+        params, tokens
+    )
     expected = -jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], -1)[..., 0]
     np.testing.assert_allclose(nats, expected, atol=1e-5)
 
@@ -159,8 +158,14 @@ def test_it_learns_to_look_back(kind):
     known from three steps ago. A model without memory can't do better than ln 8 there."""
     cfg = build(kind, d_model=32, n_layer=1, vocab_size=8, seq_len=7)
     shape = Shape(cfg, OptimConfig(learning_rate=1.0), 32, 0, 1)
-    hyper = {"learning_rate": 0.02, "weight_decay": 0.0, "warmup": 1.0, "horizon": 200.0,
-             "cooldown": 0.0, "final": 0.0}  # fmt: skip
+    hyper = {
+        "learning_rate": 0.02,
+        "weight_decay": 0.0,
+        "warmup": 1.0,
+        "horizon": 200.0,
+        "cooldown": 0.0,
+        "final": 0.0,
+    }
     state = step.init_state(shape, jax.random.key(0), jax.tree.map(jnp.float32, hyper))
 
     def tokens(key):
@@ -172,9 +177,7 @@ def test_it_learns_to_look_back(kind):
         return state, metrics["loss"]
 
     state, _ = jax.jit(lambda s: lax.scan(body, s, jax.random.split(jax.random.key(1), 200)))(state)
-    nats_L = jax.jit(lambda p, t: model.nats(cfg, p, t).mean(0))(
-        state.params, tokens(jax.random.key(2))
-    )
+    nats_L = jax.jit(lambda p, t: model.nats(cfg, p, t).mean(0))(state.params, tokens(jax.random.key(2)))
     assert (nats_L[2:] < 0.3).all(), nats_L  # from the third target on all is known
     assert (nats_L[:2] > 1.9).all(), nats_L  # ln 8 = 2.08: the letters themselves are chance
 
@@ -183,8 +186,14 @@ def test_every_way_of_running_a_step_runs_an_lstm_s():
     """On one device: what differs is who splits the batch, stacks the runs and cuts the state."""
     cfg = build("lstm", n_layer=1)
     shape = Shape(cfg, OptimConfig(learning_rate=1.0, optimizer="sgd", clip=0.0), 4, 0, 2)
-    hyper = {"learning_rate": 0.5, "weight_decay": 0.0, "warmup": 1.0, "horizon": 9.0,
-             "cooldown": 0.0, "final": 0.0}  # fmt: skip
+    hyper = {
+        "learning_rate": 0.5,
+        "weight_decay": 0.0,
+        "warmup": 1.0,
+        "horizon": 9.0,
+        "cooldown": 0.0,
+        "final": 0.0,
+    }
     begin = step.starter(shape)(jax.random.key(0), jax.tree.map(jnp.float32, hyper))
     tokens_SBL, here = np.arange(72, dtype=np.int32).reshape(2, 4, 9) % 11, jax.local_devices()[:1]
     losses = {}

@@ -3,9 +3,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from analysis import audit, frontier, isoflop, report, synthetic, table, uncertainty
-from analysis.fit import fit
+from analysis import report
+from analysis.audit import audit
+from analysis.fitting import bootstrap
+from analysis.fitting.fit import fit
+from analysis.frontiers import frontier, isoflop
 from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 VOID = {"meta", "img", "br"}
@@ -43,16 +47,23 @@ def read(page: str) -> Reader:
 def parts():
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
     iso = isoflop.optima(runs)
-    fitted = uncertainty.pairs(fit(Chinchilla, runs), 50)
+    fitted = bootstrap.pairs(fit(Chinchilla, runs), 50)
     return runs, iso, fitted, [frontier.from_isoflop(iso), frontier.from_fit(fitted)]
 
 
 def test_the_page_stands_alone_and_says_what_was_found(parts):
     runs, iso, fitted, fronts = parts
     page = report.page(
-        runs, title="A grid", intro="Small models.", fit=fitted, isoflop=iso, frontiers=fronts,
-        notes=["First note."], references={"bigram": 2.5}, command="make run",
-    )  # fmt: skip
+        runs,
+        title="A grid",
+        intro="Small models.",
+        fit=fitted,
+        isoflop=iso,
+        frontiers=fronts,
+        notes=["First note."],
+        references={"bigram": 2.5},
+        command="make run",
+    )
     reader = read(page)
     assert reader.tags.count("img") == 3
     assert all(link.startswith("data:image/png;base64,") for link in reader.links)
@@ -82,9 +93,15 @@ def test_hostile_names_are_only_text(parts):
     hostile = table.of(EVIL, **columns)
     iso = isoflop.optima(hostile)
     page = report.page(
-        hostile, title=EVIL, intro=EVIL, isoflop=iso, frontiers=[frontier.from_isoflop(iso)],
-        notes=[EVIL], references={EVIL: 2.2}, command=EVIL,
-    )  # fmt: skip
+        hostile,
+        title=EVIL,
+        intro=EVIL,
+        isoflop=iso,
+        frontiers=[frontier.from_isoflop(iso)],
+        notes=[EVIL],
+        references={EVIL: 2.2},
+        command=EVIL,
+    )
     reader = read(page)
     assert "script" not in reader.tags and "x" not in reader.links
     assert reader.text.count("<script>alert(1)</script>") > 5
@@ -94,9 +111,7 @@ def test_hostile_names_are_only_text(parts):
 def test_statuses_and_flags_become_warnings(parts):
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], centre=25.0).flag(2, "by hand")
     iso = isoflop.optima(runs)
-    text = read(
-        report.page(runs, title="x", isoflop=iso, frontiers=[frontier.from_isoflop(iso)])
-    ).text
+    text = read(report.page(runs, title="x", isoflop=iso, frontiers=[frontier.from_isoflop(iso)])).text
     assert "What to be careful about" in text
     assert "by hand" in text and "is edge" in text
 
@@ -115,6 +130,6 @@ def test_the_audit_is_a_section_and_its_headline_stands_on_top(parts):
 def test_the_page_says_where_the_fits_intervals_are_from(parts):
     runs = parts[0]
     for kind, words in (("profile", "profile likelihood"), ("pairs", "pairs bootstrap")):
-        found = uncertainty.intervals(fit(Chinchilla, runs), kind, 40)
+        found = bootstrap.intervals(fit(Chinchilla, runs), kind, 40)
         page = report.page(runs, title="A grid", fit=found)
         assert f"the fitted law's are by {words}." in read(page).text

@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import contents, corpora, data, model, positions, sample, weights
-from lab.files import StoreError
-from lab.store import Store
-from lab.tokens import Bpe, Bytes, Chars, Symbols
+from lab.data import batches, corpora
+from lab.data.tokens import Bpe, Bytes, Chars, Symbols
+from lab.models import model
+from lab.store import contents
+from lab.store.files import StoreError
+from lab.store.store import Store
+from lab.trained import positions, sample, weights
 from tests.conftest import change
 from tests.test_model import noisy
 from tests.test_recurrent import build
@@ -20,14 +23,12 @@ KINDS = [{"kind": "lstm"}, {"kind": "gru"}, {"n_head": 2}, {"n_head": 2, "positi
 
 
 def shape(fields):
-    return build(fields.get("kind", "transformer"), **{k: v for k, v in fields.items()
-                                                       if k != "kind"})  # fmt: skip
+    return build(fields.get("kind", "transformer"), **{k: v for k, v in fields.items() if k != "kind"})
 
 
 @pytest.mark.parametrize(
-    ("fields", "n_prompt"), [*((fields, 6) for fields in KINDS), (KINDS[0], 1), (KINDS[0], 11)],
-    ids=str,
-)  # fmt: skip
+    ("fields", "n_prompt"), [*((fields, 6) for fields in KINDS), (KINDS[0], 1), (KINDS[0], 11)], ids=str
+)
 def test_the_likeliest_tokens_are_those_of_the_model_on_the_last_tokens_alone(fields, n_prompt):
     """The oracle is given the text alone, without a window: 6, 7 and then the last 8 tokens."""
     cfg = shape(fields)
@@ -135,7 +136,7 @@ def test_the_error_of_a_position_s_loss_is_that_of_a_mean_over_windows(store, co
     cfg = change(config, model__kind="lstm", model__n_head=1).model
     params = model.init(cfg, jax.random.key(0))
     found = positions.by_position(cfg, params, corpus, 64 * 16)
-    tokens, _ = data.eval_windows(corpus.held_out, 16, 64 * 16)
+    tokens, _ = batches.eval_windows(corpus.held_out, 16, 64 * 16)
     nats = np.asarray(jax.jit(partial(model.nats, cfg))(params, tokens))
     np.testing.assert_allclose(found.nats, nats.mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.nats_se, nats.std(0, ddof=1) / 8, rtol=1e-5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lab.schedule import multiplier
+from lab.train.schedule import multiplier
 
 
 def curve(kind, steps=100, warmup=10.0, horizon=100.0, cooldown=0.0, final=0.0):

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import counts, data, step
 from lab.config import ModelConfig, OptimConfig, Shape
-from lab.corpora import prepare
-from lab.parameterization import MUP
+from lab.data import batches
+from lab.data.corpora import prepare
+from lab.models import counts
+from lab.models.parameterization import MUP
+from lab.train import step
 from tests.conftest import change
 
 
@@ -26,7 +28,7 @@ def start(config):
 def some_tokens(config, steps):
     corpus = prepare(config.data.corpus, quiet=True)
     L = config.model.seq_len
-    return data.batches(corpus.train, config.data_seed, 0, steps, config.batch_size, L)
+    return batches.batches(corpus.train, config.data_seed, 0, steps, config.batch_size, L)
 
 
 def same(a, b):
@@ -40,14 +42,13 @@ def test_one_update_is_the_library_optimiser_s(config, optimizer):
     found, metrics = jax.jit(lambda s, t: step.train_step(config.shape, s, t))(state, tokens)
     o = config.optim
     decayed = step.by_role(config.model, state.params, lambda r: r in ("hidden", "readout"))
-    base = (
-        optax.scale_by_adam(o.beta1, o.beta2, o.eps) if optimizer == "adamw" else optax.identity()
-    )
+    base = optax.scale_by_adam(o.beta1, o.beta2, o.eps) if optimizer == "adamw" else optax.identity()
     reference = optax.chain(
-        optax.clip_by_global_norm(o.clip), base,
+        optax.clip_by_global_norm(o.clip),
+        base,
         optax.add_decayed_weights(o.weight_decay, mask=decayed),
         optax.scale_by_learning_rate(o.learning_rate),
-    )  # fmt: skip
+    )
 
     @jax.jit
     def by_the_library(params):
@@ -56,9 +57,7 @@ def test_one_update_is_the_library_optimiser_s(config, optimizer):
         return loss, optax.apply_updates(params, updates)
 
     loss, expected = by_the_library(state.params)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found.params, expected
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), found.params, expected)
     assert float(metrics["loss"]) == pytest.approx(float(loss), rel=1e-6)
     assert float(loss) == pytest.approx(np.log(8) + 0.5, abs=0.4)
 
@@ -111,8 +110,9 @@ def test_evaluation_counts_each_masked_target_once(config):
 
 def test_under_mup_each_role_moves_at_the_rate_of_its_optimiser(config):
     config = change(config, model__parameterization="mup", model__d_model=128, micro_batch=0)
-    config = change(config, optim__optimizer="sgd", optim__clip=0.0, optim__weight_decay=0.0,
-                    optim__warmup_steps=1)  # fmt: skip
+    config = change(
+        config, optim__optimizer="sgd", optim__clip=0.0, optim__weight_decay=0.0, optim__warmup_steps=1
+    )
     state, tokens = start(config), some_tokens(config, 1)[0]
     _, grads = step.loss_and_grads(config.shape, state.params, tokens)
     after, _ = step.train_step(config.shape, state, tokens)
@@ -123,9 +123,7 @@ def test_under_mup_each_role_moves_at_the_rate_of_its_optimiser(config):
         return p - config.optim.learning_rate * rate * g
 
     expected = jax.tree.map(moved, state.params, grads, rates)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.params, expected
-    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.params, expected)
 
 
 def test_a_run_begins_with_the_same_bits_however_its_state_was_made(config):
@@ -135,8 +133,7 @@ def test_a_run_begins_with_the_same_bits_however_its_state_was_made(config):
 
 @given(st.integers(1, 96), st.integers(1, 4096), st.integers(1, 64), st.sampled_from([1, 2, 8]))
 def test_the_micro_batch_left_to_us_divides_the_batch(batch, seq_len, width, n_device):
-    model = ModelConfig(d_model=width, n_layer=1, n_head=1, vocab_size=8, seq_len=seq_len,
-                        position="learned")  # fmt: skip
+    model = ModelConfig(d_model=width, n_layer=1, n_head=1, vocab_size=8, seq_len=seq_len, position="learned")
     shape = Shape(model, OptimConfig(learning_rate=1.0), n_device * batch, 0, 1)
     found = step.micro_batch(shape, n_device)
     assert shape.batch_size % found == 0 and found % n_device == 0
@@ -147,8 +144,16 @@ def test_a_step_holds_little_more_than_its_state_two_gradients_and_one_micro_bat
     """By the compiler's count. Activations a token of a block: what each product takes and gives,
     GELU's tanh, and the attention's weights; of the end, logits and their exponentials."""
     L, D, V, heads, layers = 128, 64, 256, 2, 2
-    model = ModelConfig(d_model=D, n_layer=layers, n_head=heads, vocab_size=V, seq_len=L,
-                        norm="layernorm", position="learned", activation="gelu")  # fmt: skip
+    model = ModelConfig(
+        d_model=D,
+        n_layer=layers,
+        n_head=heads,
+        vocab_size=V,
+        seq_len=L,
+        norm="layernorm",
+        position="learned",
+        activation="gelu",
+    )
     shape = Shape(model, OptimConfig(learning_rate=1.0), 32, 0, 4)
     shape = replace(shape, micro_batch=step.micro_batch(shape))
     hyper = dict.fromkeys(("learning_rate", "weight_decay", "warmup", "horizon", "cooldown"), 0.0)

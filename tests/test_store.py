@@ -10,11 +10,12 @@ import time
 
 import pytest
 
-from analysis import table
-from lab import cli, export
-from lab.files import StoreError, replace_file, sealed, sha256, write_json
-from lab.records import CURVE
-from lab.store import Store, claim_path, newest_claim
+from analysis.tables import table
+from lab.commands import cli
+from lab.store import export
+from lab.store.files import StoreError, replace_file, sealed, sha256, write_json
+from lab.store.records import CURVE
+from lab.store.store import Store, claim_path, newest_claim
 from tests.conftest import change
 
 RECORD = {"status": "done", "steps": 40, "loss": 1.25, "seconds": 2.0}
@@ -54,7 +55,7 @@ def test_of_many_that_claim_at_once_one_gets_it(store, config):
 def other_process_claims(store, config, then="os._exit(0)"):
     """Another process of this host claims the run and then dies, or does what is said."""
     code = (
-        "import json, os, sys, time; from lab.config import from_json; from lab.store import Store;"
+        "import json, os, sys, time; from lab.config import from_json; from lab.store.store import Store;"
         "claim = Store(sys.argv[1]).claim(from_json(json.loads(sys.argv[2])));"
         "print(bool(claim), flush=True);"
         f"{then}"
@@ -63,13 +64,13 @@ def other_process_claims(store, config, then="os._exit(0)"):
 
     return subprocess.Popen(
         [sys.executable, "-c", code, str(store.root), json.dumps(to_json(config))],
-        stdout=subprocess.PIPE, text=True, cwd=os.path.dirname(os.path.dirname(__file__)),
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=os.path.dirname(os.path.dirname(__file__)),
+    )
 
 
-def test_a_claim_long_silent_elsewhere_is_told_as_silent_and_not_as_running(
-    store, tmp_path, capsys
-):
+def test_a_claim_long_silent_elsewhere_is_told_as_silent_and_not_as_running(store, tmp_path, capsys):
     from tests import tiny
 
     silent, fresh, *_ = tiny.runs()
@@ -152,9 +153,7 @@ def flip(path, place, bit=0):
     path.write_bytes(found)
 
 
-def test_a_digit_changed_in_a_record_makes_it_a_damaged_row_without_numbers(
-    store, config, tmp_path
-):
+def test_a_digit_changed_in_a_record_makes_it_a_damaged_row_without_numbers(store, config, tmp_path):
     path = finished(store, config) / "record.json"
     path.write_text(path.read_text().replace("1.25", "1.26"))
     (row,) = export.rows(store, [config], "x")
@@ -243,10 +242,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
 
 def test_the_run_table_has_achieved_counts_and_empty_cells_for_the_unknown(store, config, tmp_path):
     diverged = change(config, seed=1)
-    for run, record in (
-        (config, RECORD),
-        (diverged, {"status": "diverged", "steps": 3, "loss": None}),
-    ):
+    for run, record in ((config, RECORD), (diverged, {"status": "diverged", "steps": 3, "loss": None})):
         store.claim(run)
         store.write_record(run.run_id, record)
     rows = export.rows(store, [config, diverged, change(config, seed=2)], "x")

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import budgets, table, table_roles, table_units, where
-from analysis.frontier import convention
+from analysis.frontiers.frontier import convention
+from analysis.tables import budgets, table, units, where
+from analysis.tables import roles as table_roles
 
 HEAD = "run_id,status,params,tokens,loss\n"
 
@@ -42,9 +43,7 @@ def test_json_lines_equal_the_same_csv(tmp_path):
     lines = '{"params": 1e6, "tokens": 1e8, "loss": null, "status": "diverged"}\n'
     lines += '{"params": 2e6, "tokens": 1e8, "loss": 2.5, "status": "done"}\n'
     a = table.read(write(tmp_path, lines, "runs.jsonl"))
-    b = table.read(
-        write(tmp_path, "params,tokens,loss,status\n1e6,1e8,,diverged\n2e6,1e8,2.5,done\n")
-    )
+    b = table.read(write(tmp_path, "params,tokens,loss,status\n1e6,1e8,,diverged\n2e6,1e8,2.5,done\n"))
     assert a.dropped() == b.dropped() == [(1, "status is diverged")]
     np.testing.assert_array_equal(a.loss, b.loss)
 
@@ -72,10 +71,7 @@ def test_a_row_repeated_in_every_column_counts_once(tmp_path):
         ("", ["empty"]),
         ("params,tokens,loss\n", ["no rows"]),
         ("params,params,loss\n1,2,3\n", ["'params' twice"]),
-        (
-            HEAD + "a,done,1e6,1e8,3\nb,done,0,1e8,3\n",
-            ["row 2", "column params", "0", "params > 0"],
-        ),
+        (HEAD + "a,done,1e6,1e8,3\nb,done,0,1e8,3\n", ["row 2", "column params", "0", "params > 0"]),
         (HEAD + "a,done,1e6,-5,3\n", ["row 1", "column tokens", "-5"]),
         (HEAD + "a,done,1e6,1e8,big\n", ["row 1", "column loss", "'big'"]),
         (HEAD + "a,done,1e6,1e8\n", ["row 1", "4 cells", "5"]),
@@ -114,18 +110,39 @@ def test_a_million_rows_are_read_in_seconds(tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1.4B", 1.4e9), ("2.1T", 2.1e12), ("74M", 74e6), ("74m", 74e6), ("12k", 12e3),
-        ("~70B", 70e9), ("70B params", 70e9), ("1.5 million", 1.5e6), ("300 billion tokens", 3e11),
-        ("1,000,000", 1e6), ("1 000 000", 1e6), ("1_000", 1e3), ("1'000'000", 1e6),
-        ("6e+18", 6e18), ("6E18", 6e18), ("1e+19 FLOPs", 1e19), ("10^19", 1e19), ("10**19", 1e19),
-        ("6×10^18", 6e18), ("6 x 10^18", 6e18), ("6·10¹⁸", 6e18), ("5 ZFLOPs", 5e21),
-        ("2 PF-days", 1.728e20), ("10^999", np.inf), ("3.1 nats", 3.1), ("C=6e18", 6e18),
-        ("10^18.5", 10**18.5), ("N/A", np.nan),
+        ("1.4B", 1.4e9),
+        ("2.1T", 2.1e12),
+        ("74M", 74e6),
+        ("74m", 74e6),
+        ("12k", 12e3),
+        ("~70B", 70e9),
+        ("70B params", 70e9),
+        ("1.5 million", 1.5e6),
+        ("300 billion tokens", 3e11),
+        ("1,000,000", 1e6),
+        ("1 000 000", 1e6),
+        ("1_000", 1e3),
+        ("1'000'000", 1e6),
+        ("6e+18", 6e18),
+        ("6E18", 6e18),
+        ("1e+19 FLOPs", 1e19),
+        ("10^19", 1e19),
+        ("10**19", 1e19),
+        ("6×10^18", 6e18),
+        ("6 x 10^18", 6e18),
+        ("6·10¹⁸", 6e18),
+        ("5 ZFLOPs", 5e21),
+        ("2 PF-days", 1.728e20),
+        ("10^999", np.inf),
+        ("3.1 nats", 3.1),
+        ("C=6e18", 6e18),
+        ("10^18.5", 10**18.5),
+        ("N/A", np.nan),
         ("—", np.nan),
     ],
-)  # fmt: skip
+)
 def test_a_cell_is_worth_what_a_reader_takes_it_for(text, value):
-    found, how = table_units.number(text)
+    found, how = units.number(text)
     np.testing.assert_allclose(found, value)
     assert how != "bad"
 
@@ -134,42 +151,60 @@ def test_a_cell_is_worth_what_a_reader_takes_it_for(text, value):
     "text", ["big", "1.2.3", "6e18x", "x10^3", "610^3", "1..2", "70B70", "3,14", "5E", "1e18-1e19"]
 )
 def test_what_is_no_number_is_not_made_one(text):
-    assert table_units.number(text)[1] == "bad"
+    assert units.number(text)[1] == "bad"
 
 
 @given(st.floats(1e-3, 999), st.sampled_from([("k", 1e3), ("M", 1e6), ("B", 1e9), ("T", 1e12)]))
 def test_a_suffix_multiplies(value, suffix):
     letter, factor = suffix
-    assert table_units.number(f"{value!r}{letter}")[0] == pytest.approx(value * factor)
+    assert units.number(f"{value!r}{letter}")[0] == pytest.approx(value * factor)
 
 
 @given(st.integers(1000, 10**15))
 def test_thousands_separators_change_nothing(value):
     for mark in (",", " ", "'", "_"):
-        assert table_units.number(f"{value:,}".replace(",", mark))[0] == value
+        assert units.number(f"{value:,}".replace(",", mark))[0] == value
     if value >= 10**6:  # one group alone is ambiguous
-        assert table_units.read([f"{value:,}".replace(",", ".")]).values[0] == value
+        assert units.read([f"{value:,}".replace(",", ".")]).values[0] == value
 
 
 @pytest.mark.parametrize(
     ("header", "role", "factor"),
     [
-        ("params (M)", "params", 1e6), ("Params [B]", "params", 1e9), ("params_M", "params", 1e6),
-        ("params_millions", "params", 1e6), ("Params in billions", "params", 1e9),
-        ("params/1e6", "params", 1e6), ("params (x10^6)", "params", 1e6),
+        ("params (M)", "params", 1e6),
+        ("Params [B]", "params", 1e9),
+        ("params_M", "params", 1e6),
+        ("params_millions", "params", 1e6),
+        ("Params in billions", "params", 1e9),
+        ("params/1e6", "params", 1e6),
+        ("params (x10^6)", "params", 1e6),
         ("mparams", "params", 1e6),
-        ("N (M)", "params", 1e6), ("# Params", "params", 1), ("nParams", "params", 1),
-        ("parameter_count", "params", 1), ("Non-embedding params (M)", "params", 1e6),
-        ("Model size", "params", 1), ("tokens_B", "tokens", 1e9), ("Tokens (B)", "tokens", 1e9),
-        ("throughput/total_tokens", "tokens", 1), ("TRAINING TOKENS", "tokens", 1),
-        ("tokens, billions", "tokens", 1e9), ("throughput/total_gflops", "flops", 1e9),
-        ("compute_pf_days", "flops", 8.64e19), ("Compute (ZFLOP)", "flops", 1e21),
-        ("Training compute (FLOP)", "flops", 1), ("flops (1e18)", "flops", 1e18),
-        ("C (FLOPs)", "flops", 1), ("IsoFLOP budget", "budget", 1), ("compute_budget", "budget", 1),
-        ("Final Val Loss", "loss", 1), ("val/loss", "loss", 1), ("paloma/c4_en/bpb", "loss", 1),
-        ("eval_loss (nats)", "loss", 1), ("eval/paloma/macro_loss", "loss", 1),
+        ("N (M)", "params", 1e6),
+        ("# Params", "params", 1),
+        ("nParams", "params", 1),
+        ("parameter_count", "params", 1),
+        ("Non-embedding params (M)", "params", 1e6),
+        ("Model size", "params", 1),
+        ("tokens_B", "tokens", 1e9),
+        ("Tokens (B)", "tokens", 1e9),
+        ("throughput/total_tokens", "tokens", 1),
+        ("TRAINING TOKENS", "tokens", 1),
+        ("tokens, billions", "tokens", 1e9),
+        ("throughput/total_gflops", "flops", 1e9),
+        ("compute_pf_days", "flops", 8.64e19),
+        ("Compute (ZFLOP)", "flops", 1e21),
+        ("Training compute (FLOP)", "flops", 1),
+        ("flops (1e18)", "flops", 1e18),
+        ("C (FLOPs)", "flops", 1),
+        ("IsoFLOP budget", "budget", 1),
+        ("compute_budget", "budget", 1),
+        ("Final Val Loss", "loss", 1),
+        ("val/loss", "loss", 1),
+        ("paloma/c4_en/bpb", "loss", 1),
+        ("eval_loss (nats)", "loss", 1),
+        ("eval/paloma/macro_loss", "loss", 1),
     ],
-)  # fmt: skip
+)
 def test_headers_are_read_as_a_reader_does(header, role, factor):
     roles = table_roles.assign("t", [header, "step"], {})
     assert roles.columns == {role: header}
@@ -178,16 +213,36 @@ def test_headers_are_read_as_a_reader_does(header, role, factor):
 
 @pytest.mark.parametrize(
     "header",
-    ["tokens_per_second", "Tokens/Param", "tokens per param", "flops_per_token", "unique_tokens",
-     "batch_tokens", "params_embed", "params_1e18", "loss_se", "z_loss", "n_layers", "step", "d",
-     "learning_rate", "num_train_steps", "seq_len", "loss_scale", "size"],
-)  # fmt: skip
+    [
+        "tokens_per_second",
+        "Tokens/Param",
+        "tokens per param",
+        "flops_per_token",
+        "unique_tokens",
+        "batch_tokens",
+        "params_embed",
+        "params_1e18",
+        "loss_se",
+        "z_loss",
+        "n_layers",
+        "step",
+        "d",
+        "learning_rate",
+        "num_train_steps",
+        "seq_len",
+        "loss_scale",
+        "size",
+    ],
+)
 def test_headers_that_only_look_alike_play_no_role(header):
     assert table_roles.assign("t", [header], {}).columns == {}
 
 
-GRID = [(n, d, 1.8 + 480 / n**0.34 + 2000 / d**0.36)
-        for n in (7.4e7, 1.4e8, 3.6e8, 1e9) for d in (1e9, 4e9, 1.6e10)]  # fmt: skip
+GRID = [
+    (n, d, 1.8 + 480 / n**0.34 + 2000 / d**0.36)
+    for n in (7.4e7, 1.4e8, 3.6e8, 1e9)
+    for d in (1e9, 4e9, 1.6e10)
+]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +260,7 @@ GRID = [(n, d, 1.8 + 480 / n**0.34 + 2000 / d**0.36)
         ("C,N,loss", lambda n, d, y: f"{6 * n * d:.17g} FLOPs,{n},{y}"),
         ("compute_budget,tokens,loss", lambda n, d, y: f"{6 * n * d:.17g},{d},{y}"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_dialects_give_the_same_numbers(tmp_path, header, row, end):
     text = header + "\n" + "\n".join(row(*one) for one in GRID) + "\n\n\n"
@@ -213,8 +268,7 @@ def test_dialects_give_the_same_numbers(tmp_path, header, row, end):
     for name, content in (("t.csv", data), ("t.csv.gz", gzip.compress(data))):
         runs = table.read(write(tmp_path, content, name))
         assert len(runs.usable()) == len(GRID)
-        for found, wanted in zip((runs.params, runs.tokens, runs.loss), zip(*GRID, strict=True),
-                                 strict=True):  # fmt: skip
+        for found, wanted in zip((runs.params, runs.tokens, runs.loss), zip(*GRID, strict=True), strict=True):
             np.testing.assert_allclose(found, wanted, rtol=1e-9)
         assert not runs.cautions
 
@@ -225,14 +279,15 @@ def test_a_unit_in_header_and_cell_is_refused(tmp_path):
 
 
 def test_json_of_runs_in_four_layouts(tmp_path):
-    records = [{"n_params": n, "tokens": d, "final_loss": y, "log": [{"loss": 9}]}
-               for n, d, y in GRID]  # fmt: skip
+    records = [{"n_params": n, "tokens": d, "final_loss": y, "log": [{"loss": 9}]} for n, d, y in GRID]
     columns = {name: [record[name] for record in records] for name in ("n_params", "tokens")}
     columns["final_loss"] = [record["final_loss"] for record in records]
     layouts = [
-        json.dumps(records, indent=2), json.dumps({f"{i}": r for i, r in enumerate(records)}),
-        json.dumps(columns), "\n".join(map(json.dumps, records)),
-    ]  # fmt: skip
+        json.dumps(records, indent=2),
+        json.dumps({f"{i}": r for i, r in enumerate(records)}),
+        json.dumps(columns),
+        "\n".join(map(json.dumps, records)),
+    ]
     for text in layouts:
         runs = table.read(write(tmp_path, text, "t.json"))
         np.testing.assert_allclose(runs.loss, [y for _, _, y in GRID])
@@ -307,10 +362,7 @@ def test_scattered_flops_are_refused_with_the_dense_levels(tmp_path):
         budgets.group(alone, None, [])
 
 
-COLUMNS = {
-    "x": np.array([1.0, 2.0, 3.0, np.nan]),
-    "name": np.array(["a", "b", "it's", ""], object),
-}
+COLUMNS = {"x": np.array([1.0, 2.0, 3.0, np.nan]), "name": np.array(["a", "b", "it's", ""], object)}
 
 
 @given(st.floats(-1e6, 1e6), st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.tokens import UNKNOWN, Bpe, Bytes, Chars, Symbols, bpe_size, from_json, id_dtype
+from lab.data.tokens import UNKNOWN, Bpe, Bytes, Chars, Symbols, bpe_size, from_json, id_dtype
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
 
@@ -93,8 +93,7 @@ def test_byte_pairs_give_the_text_back_and_count_its_utf8(text):
 @given(st.text("thea s", max_size=30))
 def test_byte_pairs_are_merged_in_their_order(text):
     pytest.importorskip("tokenizers")
-    words = [" " * text.startswith(" ") + w if i == 0 else " " + w
-             for i, w in enumerate(text.split())]  # fmt: skip
+    words = [" " * text.startswith(" ") + w if i == 0 else " " + w for i, w in enumerate(text.split())]
     text = "".join(words)  # one space before a word: the cut into words is then the spaces
     assert PAIRS.encode(text).tolist() == [i for w in words for i in slow_bpe(PAIRS, w.encode())]
 

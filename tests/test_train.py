@@ -10,9 +10,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from lab import checkpoint, corpora, step, train
-from lab.files import sha256
-from lab.store import Store
+from lab.data import corpora
+from lab.store.files import sha256
+from lab.store.store import Store
+from lab.train import checkpoint, run, step
 from tests.conftest import change
 
 
@@ -28,7 +29,7 @@ def longer(config):
 
 
 def trainer_in(folder, **options):
-    return train.Trainer(Store(folder), jax.local_devices()[:1], **options)
+    return run.Trainer(Store(folder), jax.local_devices()[:1], **options)
 
 
 def trained(trainer, config, corpus, claim=None):
@@ -57,7 +58,7 @@ def test_a_run_learns_and_says_what_it_cost(tmp_path, longer, corpus):
     # one symbol is one byte here
     assert record["bits_per_byte"] == pytest.approx(record["loss"] / math.log(2), rel=1e-12)
     assert record["held_out_tokens"] == corpus.n_held_out - 1
-    assert [int(row["step"]) for row in curve] == train.eval_steps(300)
+    assert [int(row["step"]) for row in curve] == run.eval_steps(300)
 
 
 def test_stopped_anywhere_and_resumed_equals_left_alone_to_the_last_bit(tmp_path, longer, corpus):
@@ -84,8 +85,7 @@ def flip_a_sum(checkpoint):
     (file,) = [f for f in (checkpoint / "manifest").rglob("*") if b"arrays" in f.read_bytes()]
     found = file.read_bytes()
     place = found.index(b'"0001"') + 12
-    file.write_bytes(found[:place] + (b"0" if found[place:][:1] != b"0" else b"1")
-                     + found[place + 1 :])  # fmt: skip
+    file.write_bytes(found[:place] + (b"0" if found[place:][:1] != b"0" else b"1") + found[place + 1 :])
 
 
 def lose_manifest(checkpoint):
@@ -190,7 +190,7 @@ def test_a_checkpoint_of_before_manifests_is_read_and_said(tmp_path, longer, cor
     assert trained(part, longer, corpus) is None
     folder = part.store.folder(longer.run_id) / "checkpoints"
     with_manifest = checkpoint.Checkpoints(folder)
-    program = train.program(longer.shape, "jit", tuple(part.devices))
+    program = run.program(longer.shape, "jit", tuple(part.devices))
     hyper = {name: np.float32(value) for name, value in step.hyper_of(longer).items()}
     found = with_manifest.restore(program.init(jax.random.key(0), hyper))
     with_manifest.close()
@@ -208,8 +208,7 @@ def test_nothing_is_unpickled_when_a_run_is_resumed(tmp_path, longer, corpus):
     part = trainer_in(tmp_path, stopping=stopping_after(6))
     assert trained(part, longer, corpus) is None
     unpickled, here = [], []
-    sys.addaudithook(lambda event, args: here and event.startswith("pickle.")
-                     and unpickled.append(args))  # fmt: skip
+    sys.addaudithook(lambda event, args: here and event.startswith("pickle.") and unpickled.append(args))
     here.append(True)
     pickle.loads(pickle.dumps(np.dtype("f4")))  # the hook hears
     heard = len(unpickled)
@@ -219,8 +218,9 @@ def test_nothing_is_unpickled_when_a_run_is_resumed(tmp_path, longer, corpus):
 
 
 def test_a_run_that_diverges_ends_with_its_last_good_values(tmp_path, longer, corpus):
-    wild = change(longer, optim__learning_rate=1e6, optim__optimizer="sgd", optim__clip=0.0,
-                  optim__warmup_fraction=0.3)  # fmt: skip
+    wild = change(
+        longer, optim__learning_rate=1e6, optim__optimizer="sgd", optim__clip=0.0, optim__warmup_fraction=0.3
+    )
     trainer = trainer_in(tmp_path)
     record = trained(trainer, wild, corpus)
     assert record["status"] == "diverged" and record["loss"] is None
@@ -234,7 +234,7 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corp
     claim = trainer.store.claim(longer)
     claim.release()
     assert trainer.store.claim(longer)  # another one holds it now
-    with pytest.raises(train.LostClaim):
+    with pytest.raises(run.LostClaim):
         trainer.train(longer, corpus, claim)
     assert trainer.store.record(longer.run_id) is None
     assert not trainer.store.curve(longer.run_id)
@@ -243,18 +243,18 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corp
 def test_changed_data_is_refused_before_training(tmp_path, longer, corpus):
     other = change(longer, data__sha256="0" * 64)
     with pytest.raises(ValueError, match=r"made for data 0{12}.* now holds"):
-        train.check_corpus(other, corpus)
+        run.check_corpus(other, corpus)
     with pytest.raises(ValueError, match="make it at least 8"):
-        train.check_corpus(change(longer, model__vocab_size=5), corpus)
+        run.check_corpus(change(longer, model__vocab_size=5), corpus)
 
 
 def test_runs_that_differ_in_rate_seed_and_length_share_one_program(tmp_path, longer, corpus):
-    train.program.cache_clear()
+    run.program.cache_clear()
     trainer = trainer_in(tmp_path)
     for other in (longer, change(longer, seed=1, tokens=90 * 128, optim__learning_rate=0.003)):
         assert trained(trainer, other, corpus)["status"] == "done"
-    assert train.program.cache_info().misses == 1
-    program = train.program(longer.shape, "jit", tuple(trainer.devices))
+    assert run.program.cache_info().misses == 1
+    program = run.program(longer.shape, "jit", tuple(trainer.devices))
     assert program.train.step._cache_size() == 1
 
 
@@ -267,8 +267,8 @@ def test_replicate_seeds_differ_and_equal_seeds_agree_to_the_bit(tmp_path, confi
 
 
 def test_evaluation_is_the_mean_over_every_held_out_target(tmp_path, config, corpus):
-    quick = train.Evaluator.of(corpus, 16, 1000)
-    everything = train.Evaluator.of(corpus, 16)
+    quick = run.Evaluator.of(corpus, 16, 1000)
+    everything = run.Evaluator.of(corpus, 16)
     targets = everything.tokens_WL[:, 1:][everything.mask_WL]
     np.testing.assert_array_equal(targets, corpus.held_out[1:])
     assert 900 < quick.mask_WL.sum() < 1100

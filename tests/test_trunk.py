@@ -13,16 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis import table
-from lab import corpora, counts, experiment, export, grid, lineage, troubles, trunk
-from lab.checkpoint import Checkpoints, as_dict
+from analysis.tables import table
+from lab.commands import experiment, troubles
 from lab.config import OptimConfig, from_json, to_json
+from lab.data import corpora
 from lab.launch import worker
 from lab.launch.attempt import WAIT, choose
 from lab.launch.order import parts
-from lab.schedule import multiplier
-from lab.store import Store
-from lab.trunk import constant_steps, trunk_of
+from lab.models import counts
+from lab.plan import grid, trunk
+from lab.plan.trunk import constant_steps, trunk_of
+from lab.store import export, lineage
+from lab.store.store import Store
+from lab.train.checkpoint import Checkpoints, as_dict
+from lab.train.schedule import multiplier
 from tests.conftest import ROOT, change
 from tests.grids import begun
 from tests.test_train import trained, trainer_in, without_times
@@ -33,8 +37,9 @@ rates = jax.jit(multiplier, static_argnums=0)
 
 def cells_of(config, steps=(120, 180), shape="1-sqrt", **fields):
     """Runs that differ in length alone, with a cool-down over their last fifth."""
-    optim = OptimConfig(learning_rate=0.01, schedule="constant", warmup_steps=9,
-                        cooldown_fraction=0.2, cooldown_shape=shape)  # fmt: skip
+    optim = OptimConfig(
+        learning_rate=0.01, schedule="constant", warmup_steps=9, cooldown_fraction=0.2, cooldown_shape=shape
+    )
     return [change(config, optim=optim, tokens=n * 128, **fields) for n in steps]
 
 
@@ -75,25 +80,37 @@ class Looked(threading.Event):
 
 
 @given(
-    steps=st.integers(2, STEPS), fraction=st.floats(1e-3, 0.999), final=st.floats(0, 1),
-    warmup=st.integers(0, 300), shape=st.sampled_from(["linear", "1-sqrt"]),
-)  # fmt: skip
+    steps=st.integers(2, STEPS),
+    fraction=st.floats(1e-3, 0.999),
+    final=st.floats(0, 1),
+    warmup=st.integers(0, 300),
+    shape=st.sampled_from(["linear", "1-sqrt"]),
+)
 @settings(deadline=None, max_examples=60)
 def test_until_it_cools_down_a_cell_has_its_trunks_rate_to_the_last_bit(
     config, steps, fraction, final, warmup, shape
 ):
     optim = OptimConfig(
-        learning_rate=0.01, schedule="constant", warmup_steps=warmup, warmup_fraction=0.0,
-        cooldown_fraction=fraction, cooldown_shape=shape, final_fraction=final,
-    )  # fmt: skip
+        learning_rate=0.01,
+        schedule="constant",
+        warmup_steps=warmup,
+        warmup_fraction=0.0,
+        cooldown_fraction=fraction,
+        cooldown_shape=shape,
+        final_fraction=final,
+    )
     cell = change(config, optim=optim, tokens=steps * 128)
     shared = constant_steps(cell)
     at = np.arange(STEPS, dtype=np.float32)
 
     def curve(run):
         sign = -1 if run.optim.cooldown_shape == "1-sqrt" else 1
-        numbers = (run.warmup_steps, run.horizon_steps, sign * run.optim.cooldown_fraction,
-                   run.optim.final_fraction)  # fmt: skip
+        numbers = (
+            run.warmup_steps,
+            run.horizon_steps,
+            sign * run.optim.cooldown_fraction,
+            run.optim.final_fraction,
+        )
         return np.asarray(rates("constant", at, *map(np.float32, numbers)))
 
     alone = curve(cell)
@@ -106,9 +123,7 @@ def test_until_it_cools_down_a_cell_has_its_trunks_rate_to_the_last_bit(
 def test_a_cool_down_is_linear_or_one_minus_the_root_of_its_part(config):
     at = np.arange(100, dtype=np.float32)
     done = np.clip((at - 80) / 20, 0, 1)
-    linear, root = (
-        np.asarray(rates("constant", at, 0.0, 100.0, sign * 0.2, 0.1)) for sign in (1, -1)
-    )
+    linear, root = (np.asarray(rates("constant", at, 0.0, 100.0, sign * 0.2, 0.1)) for sign in (1, -1))
     np.testing.assert_allclose(linear, 0.1 + 0.9 * (1 - done), rtol=1e-5)
     np.testing.assert_allclose(root, 0.1 + 0.9 * (1 - np.sqrt(done)), rtol=1e-5)
 
@@ -196,13 +211,10 @@ def test_a_field_set_for_every_run_moves_the_trunks_too(config):
 @settings(deadline=None)
 def test_a_part_of_the_grid_holds_its_trunks_before_their_branches(config, sizes, at_least):
     configs = grid.unique(
-        one for i, width in enumerate(sizes)
-        for one in joined(config, seed=i, model__d_model=width)
-    )  # fmt: skip
-    dealt = parts([*configs, config], at_least)
-    assert sorted(c.run_id for part in dealt for c in part) == sorted(
-        c.run_id for c in [*configs, config]
+        one for i, width in enumerate(sizes) for one in joined(config, seed=i, model__d_model=width)
     )
+    dealt = parts([*configs, config], at_least)
+    assert sorted(c.run_id for part in dealt for c in part) == sorted(c.run_id for c in [*configs, config])
     for part in dealt:
         ids = {c.run_id for c in part}
         assert all(c.trunk_id in ids for c in part if c.init_from)
@@ -231,7 +243,7 @@ def alone(tmp_path_factory, config, corpus):
 
 def check_equal(store, alone, config, configs):
     """Every cell's record, final state (moments and all) and later curve, to the last bit."""
-    from lab import train
+    from lab.train import run as train
 
     kept, records = alone
     program = train.program(configs[0].shape, "jit", tuple(jax.local_devices()[:1]))
@@ -263,9 +275,7 @@ def test_a_branch_is_the_run_trained_alone_to_the_last_bit(working, tmp_path, co
     assert [row["flops_spent"] / each for row in table_of] == pytest.approx([96, 48, 24, 36])
     curve = store.curve(configs[-1].run_id)
     assert float(curve[0]["tokens"]) < 10 * 128, "its curve begins with its trunk's"
-    assert [float(row["seconds"]) for row in curve] == sorted(
-        float(row["seconds"]) for row in curve
-    )
+    assert [float(row["seconds"]) for row in curve] == sorted(float(row["seconds"]) for row in curve)
     assert record["seconds"] < float(curve[-1]["seconds"])
 
 
@@ -280,9 +290,7 @@ def test_stopped_again_and_again_it_is_the_same(working, tmp_path, config, alone
     check_equal(store, alone, config, configs)
 
 
-def test_begun_alone_and_gone_on_with_as_a_branch_or_the_other_way(
-    working, tmp_path, config, alone
-):
+def test_begun_alone_and_gone_on_with_as_a_branch_or_the_other_way(working, tmp_path, config, alone):
     # what was spent follows what was done, whatever the plan said when it ended
     configs, store = joined(config), Store(tmp_path / "runs")
     cells = cells_of(config)
@@ -330,9 +338,7 @@ def test_a_trunk_whose_last_state_is_gone_is_gone_round(working, tmp_path, confi
     assert settled[configs[3].run_id].init_from == f"{configs[0].run_id}@96"
     assert working([configs[3]]) == 1
     failure = store.failure(configs[3].run_id)
-    assert (
-        failure["kind"] == "trunk" and "is gone or damaged. Delete the folder" in failure["error"]
-    )
+    assert failure["kind"] == "trunk" and "is gone or damaged. Delete the folder" in failure["error"]
 
 
 # --- who waits for whom ------------------------------------------------------------------------
@@ -353,9 +359,7 @@ def test_a_branch_waits_for_its_trunk_and_for_nothing_else(config, tmp_path):
 
 
 @pytest.mark.parametrize("pack", [None, 2])
-def test_a_trunk_that_fails_fails_its_branches_and_says_so(
-    working, tmp_path, config, monkeypatch, pack
-):
+def test_a_trunk_that_fails_fails_its_branches_and_says_so(working, tmp_path, config, monkeypatch, pack):
     from lab.launch import attempt
 
     configs, store = joined(config, steps=(120, 180)), Store(tmp_path / "runs")
@@ -381,9 +385,7 @@ def test_a_trunk_that_fails_fails_its_branches_and_says_so(
     assert [store.status(c.run_id) for c in configs] == ["done", "stopped", "done", "stopped"]
 
 
-def test_a_branch_of_a_trunk_that_diverged_has_diverged_as_it_would_alone(
-    working, tmp_path, config, corpus
-):
+def test_a_branch_of_a_trunk_that_diverged_has_diverged_as_it_would_alone(working, tmp_path, config, corpus):
     def wild(steps):
         cells = cells_of(config, steps=steps)
         return [change(c, optim__learning_rate=1e38) for c in cells]
@@ -395,15 +397,13 @@ def test_a_branch_of_a_trunk_that_diverged_has_diverged_as_it_would_alone(
     found = [store.record(c.run_id) for c in configs]
     # it is noticed after a dispatch, and these end at points of the curve
     assert found[0]["steps"] < 96 and abs(found[0]["steps"] - record["steps"]) < 3
-    assert {(r["status"], r["steps"], r["loss"]) for r in found} == {
-        ("diverged", found[0]["steps"], None)
-    }
+    assert {(r["status"], r["steps"], r["loss"]) for r in found} == {("diverged", found[0]["steps"], None)}
     spent = [row["flops_spent"] for row in export.rows(store, configs)]
     assert spent[0] > 0 and spent[1:] == [0, 0, 0]
 
 
 def test_second_tries_go_on_from_their_trunks_second_try(working, tmp_path, config, monkeypatch):
-    from lab import train
+    from lab.train import run as train
 
     configs, store = joined(config), Store(tmp_path / "runs")
     right = train.Trainer.train
@@ -418,8 +418,9 @@ def test_second_tries_go_on_from_their_trunks_second_try(working, tmp_path, conf
     again = [lineage.trained_as(store, c) for c in configs]
     assert [c.micro_batch for c in again] == [again[0].micro_batch] * 4 != [0] * 4
     assert [store.record(c.run_id)["init_from"] for c in again[2:]] == [
-        f"{again[0].run_id}@96", f"{again[1].run_id}@144",
-    ]  # fmt: skip
+        f"{again[0].run_id}@96",
+        f"{again[1].run_id}@144",
+    ]
 
 
 def test_trunks_and_branches_share_packs_and_agree_to_float_error(working, tmp_path, config, alone):
@@ -438,8 +439,10 @@ def test_trunks_and_branches_share_packs_and_agree_to_float_error(working, tmp_p
 
 def test_trunks_stay_out_of_fits_and_every_flop_is_counted_once(tmp_path, config):
     configs = joined(config, steps=(100, 150, 200, 300))
-    rows = [export.row(c, {"status": "done", "steps": c.steps, "loss": 1.0,
-                           "init_from": c.init_from or None}) for c in configs]  # fmt: skip
+    rows = [
+        export.row(c, {"status": "done", "steps": c.steps, "loss": 1.0, "init_from": c.init_from or None})
+        for c in configs
+    ]
     export.write(rows, tmp_path / "runs.csv")
     found = table.read(tmp_path / "runs.csv")
     assert len(found.usable()) == 4

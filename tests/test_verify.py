@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from lab import verify
-from lab.records import CURVE
-from lab.store import Store
+from lab.launch import verify
+from lab.store.records import CURVE
+from lab.store.store import Store
 from tests import tiny
 from tests.conftest import ROOT, data_folder
 from tests.grids import TINY
@@ -53,9 +53,7 @@ def test_on_other_devices_losses_agree_within_float_error(tmp_path, config, loss
     assert found == right and f"{abs(1.5 / loss - 1):.1e}" in told
 
 
-def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(
-    tmp_path, config, monkeypatch
-):
+def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(tmp_path, config, monkeypatch):
     store, asked = Store(tmp_path), []
 
     def too_fast_at_first(store, config, place, every):

@@ -1,7 +1,8 @@
 """A grid of four runs on a synthetic language, seconds long: 2 budgets x 2 sizes."""
 
-from lab import corpora, grid
 from lab.config import DataConfig, OptimConfig
+from lab.data import corpora
+from lab.plan import grid
 
 
 def runs():
@@ -9,6 +10,8 @@ def runs():
     data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train)
     sizes = grid.ladder([(1, 8, 1), (1, 16, 1)], vocab_size=8, seq_len=16, position="learned")
     return grid.isoflop(
-        {4e8: sizes, 8e8: sizes}, data=data, batch_tokens=256,
+        {4e8: sizes, 8e8: sizes},
+        data=data,
+        batch_tokens=256,
         optim=lambda model, tokens: OptimConfig(learning_rate=0.01),
-    )  # fmt: skip
+    )

@@ -2,16 +2,17 @@
 
 import jax
 
-from lab import corpora, train
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.store import Store
+from lab.data import corpora
+from lab.store.store import Store
+from lab.train import run
 
 TEXT = "".join(f"{n} sheep jump over the fence and {n + 1} stay behind.\n" for n in range(3000))
 
 
 def finished(store: Store, config: RunConfig) -> dict:
     """Train a run and write its record, as a worker does."""
-    trainer = train.Trainer(store, jax.local_devices()[:1])
+    trainer = run.Trainer(store, jax.local_devices()[:1])
     claim = store.claim(config)
     record = trainer.train(config, corpora.open_corpus(config.data.corpus), claim)
     store.write_record(config.run_id, record)
@@ -27,6 +28,8 @@ def on_sheep(folder, **model) -> RunConfig:
     shape = {"kind": "lstm", "d_model": 32, "n_layer": 1, "n_head": 1, "seq_len": 16}
     return RunConfig(
         model=ModelConfig(**(shape | model), vocab_size=256),
-        optim=OptimConfig(learning_rate=0.03), tokens=150 * 256, batch_tokens=256,
+        optim=OptimConfig(learning_rate=0.03),
+        tokens=150 * 256,
+        batch_tokens=256,
         data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
-    )  # fmt: skip
+    )

@@ -5,21 +5,26 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 
 import textwrap
 
-from analysis import audit, mixtures
-from analysis import fit as fitting
-from analysis.audit_forecast import HOLD_OUT
+from analysis.audit import audit
+from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import shared
+from analysis.fitting import fit as fitting
 from analysis.laws import Chinchilla
+from analysis.tables import cautions
 
 
 def add(commands) -> None:
     help = "what may not be trusted of a table and its fit, and why"
     sub = shared.command(commands, "audit", run, help)
-    sub.add_argument("--hold-out", choices=HOLD_OUT, default="rolling",
-                     help="levels of compute to forecast from those below: every one (rolling), "
-                     "or the largest alone")  # fmt: skip
-    sub.add_argument("--at", type=shared.numbers, default=[], metavar="F,F",
-                     help="budgets that you want to extrapolate to")  # fmt: skip
+    sub.add_argument(
+        "--hold-out",
+        choices=HOLD_OUT,
+        default="rolling",
+        help="levels of compute to forecast from those below: every one (rolling), or the largest alone",
+    )
+    sub.add_argument(
+        "--at", type=shared.numbers, default=[], metavar="F,F", help="budgets that you want to extrapolate to"
+    )
     shared.add_fit_options(sub)
     shared.add_frontier_options(sub)
     shared.add_figure(sub)
@@ -28,11 +33,18 @@ def add(commands) -> None:
 def of(runs, options, fitted=None, iso=None) -> audit.Audit:
     """The audit of a table under a command's options."""
     return audit.audit(
-        runs, objective=options.objective, delta=options.delta, budgets=options.budgets,
-        window=options.window, cost=options.cost, at=getattr(options, "at", ()),
-        hold_out=getattr(options, "hold_out", "rolling"), seed=options.seed,
-        fitted=fitted or law(runs, options), iso=iso,
-    )  # fmt: skip
+        runs,
+        objective=options.objective,
+        delta=options.delta,
+        budgets=options.budgets,
+        window=options.window,
+        cost=options.cost,
+        at=getattr(options, "at", ()),
+        hold_out=getattr(options, "hold_out", "rolling"),
+        seed=options.seed,
+        fitted=fitted or law(runs, options),
+        iso=iso,
+    )
 
 
 def law(runs, options) -> fitting.Fit | None:
@@ -57,7 +69,7 @@ def run(options) -> int:
         show(group, runs, found)
         results.append(shared.with_group(group, as_json(found)))
         if options.figure and (found.steps or found.profiles):
-            from analysis import figures_audit
+            from analysis.figures import audit as figures_audit
 
             shared.save(options, group, lambda: figures_audit.audit(found))
         elif options.figure:
@@ -78,7 +90,7 @@ def as_json(found: audit.Audit) -> dict:
 
 def show(group, runs, found: audit.Audit) -> None:
     used = runs.usable()
-    mixed = mixtures.cautions(used.columns, used.roles)  # the finding `mixed` tells of them
+    mixed = cautions.cautions(used.columns, used.roles)  # the finding `mixed` tells of them
     shared.print_head(group, runs, "audit", [c for c in runs.cautions if c not in mixed])
     print(f"  verdict     {found.verdict}: {found.headline()}\n")
     for finding in found.findings:

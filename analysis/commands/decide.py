@@ -5,10 +5,12 @@ import textwrap
 
 import numpy as np
 
-from analysis import decide, decisions, frontier, mixtures
-from analysis.answer import Answer, Bands, priced
-from analysis.band import Band
 from analysis.commands import shared
+from analysis.decisions import plans, questions
+from analysis.decisions.answer import Answer, Bands, priced
+from analysis.fitting.band import Band
+from analysis.frontiers import frontier
+from analysis.tables import cautions
 
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
     "params": ("params", "{:.4g}", True),
@@ -25,10 +27,16 @@ COLUMNS = {  # of an answer: heading, format, whether the table of alternatives 
     "money": ("money", "{:.4g}", False),
 }
 FLAGS = {
-    "compute": "--budget", "target_loss": "--target-loss", "planned": "--run", "serve": "--serve",
-    "overhead": "--overhead", "data_cap": "--data-cap", "repeat_decay": "--repeat-decay",
-    "price_per_hour": "--price-per-hour", "flops_per_second": "--flops-per-second",
-}  # fmt: skip
+    "compute": "--budget",
+    "target_loss": "--target-loss",
+    "planned": "--run",
+    "serve": "--serve",
+    "overhead": "--overhead",
+    "data_cap": "--data-cap",
+    "repeat_decay": "--repeat-decay",
+    "price_per_hour": "--price-per-hour",
+    "flops_per_second": "--flops-per-second",
+}
 TOGETHER = {  # option: those of which it needs one
     "serve": ("compute", "target_loss"),
     "overhead": ("target_loss",),
@@ -43,22 +51,57 @@ def add(commands) -> None:
     roles = [role for role in shared.ROLES if role != "budget"]
     sub = shared.command(commands, "decide", run, help, roles=roles)
     question = sub.add_mutually_exclusive_group(required=True)
-    question.add_argument("--budget", dest="compute", type=shared.positive, metavar="F",
-                          help="FLOPs: which size and tokens reach the least loss")  # fmt: skip
-    question.add_argument("--target-loss", type=shared.positive, metavar="L",
-                          help="nats/token: the least compute that reaches it")  # fmt: skip
-    question.add_argument("--run", dest="planned", type=shared.numbers, metavar="N,D",
-                          help="params,tokens: the loss of one planned run")  # fmt: skip
-    sub.add_argument("--serve", type=shared.positive, default=0.0, metavar="TOKENS",
-                     help="served over the model's life; counted into the compute")  # fmt: skip
-    sub.add_argument("--overhead", type=factor, metavar="X",
-                     help="with --target-loss: sizes at X times the least compute (2)")  # fmt: skip
-    sub.add_argument("--data-cap", type=shared.positive, metavar="TOKENS",
-                     help="with --budget: unique tokens there are; more are repeats")  # fmt: skip
-    sub.add_argument("--repeat-decay", type=shared.numbers, metavar="R_D,R_N",
-                     help="with --data-cap: how repeats wear out (as published)")  # fmt: skip
-    sub.add_argument("--flops-per-second", type=shared.positive, metavar="X",
-                     help="that a device really reaches: gives device-hours")  # fmt: skip
+    question.add_argument(
+        "--budget",
+        dest="compute",
+        type=shared.positive,
+        metavar="F",
+        help="FLOPs: which size and tokens reach the least loss",
+    )
+    question.add_argument(
+        "--target-loss",
+        type=shared.positive,
+        metavar="L",
+        help="nats/token: the least compute that reaches it",
+    )
+    question.add_argument(
+        "--run",
+        dest="planned",
+        type=shared.numbers,
+        metavar="N,D",
+        help="params,tokens: the loss of one planned run",
+    )
+    sub.add_argument(
+        "--serve",
+        type=shared.positive,
+        default=0.0,
+        metavar="TOKENS",
+        help="served over the model's life; counted into the compute",
+    )
+    sub.add_argument(
+        "--overhead",
+        type=factor,
+        metavar="X",
+        help="with --target-loss: sizes at X times the least compute (2)",
+    )
+    sub.add_argument(
+        "--data-cap",
+        type=shared.positive,
+        metavar="TOKENS",
+        help="with --budget: unique tokens there are; more are repeats",
+    )
+    sub.add_argument(
+        "--repeat-decay",
+        type=shared.numbers,
+        metavar="R_D,R_N",
+        help="with --data-cap: how repeats wear out (as published)",
+    )
+    sub.add_argument(
+        "--flops-per-second",
+        type=shared.positive,
+        metavar="X",
+        help="that a device really reaches: gives device-hours",
+    )
     sub.add_argument("--price-per-hour", type=shared.positive, metavar="Y", help="of a device")
     sub.add_argument("--cost", choices=("table", "6nd"), default="table")
     sub.add_argument("--anyway", action="store_true", help="decide on a fit that is not ok")
@@ -92,7 +135,7 @@ def run(options) -> int:
         show(group, runs, found)
         results.append(shared.with_group(group, as_json(found)))
         if options.figure:
-            from analysis import figures_decide
+            from analysis.figures import decisions as figures_decide
 
             shared.save(options, group, lambda: figures_decide.decision(fitted, front.cost, found))
 
@@ -104,11 +147,10 @@ def run(options) -> int:
 def comparable(runs, options) -> None:
     """Refuse losses of several texts or tokens, which no law joins."""
     used = runs.usable()
-    why = mixtures.different_text(used.columns, used.roles, mixtures.TEXT)
+    why = cautions.different_text(used.columns, used.roles, cautions.TEXT)
     if why and not options.anyway:
         raise ValueError(
-            f"{runs.source}: {why}. A decision on all of them together would be of none; see it "
-            "with --anyway"
+            f"{runs.source}: {why}. A decision on all of them together would be of none; see it with --anyway"
         )
 
 
@@ -121,8 +163,10 @@ def check(options) -> None:
             raise ValueError(f"{FLAGS[name]} goes with {needs}, and means nothing here")
     if options.serve and options.data_cap:
         raise ValueError("--serve and --data-cap together are not answered; ask for one of them")
-    for name, example in (("repeat_decay", "R_D,R_N, such as 15.4,5.3"),
-                          ("planned", "params,tokens, such as 7e10,1.4e12")):  # fmt: skip
+    for name, example in (
+        ("repeat_decay", "R_D,R_N, such as 15.4,5.3"),
+        ("planned", "params,tokens, such as 7e10,1.4e12"),
+    ):
         if given[name] is not None and len(given[name]) != 2:
             raise ValueError(f"{FLAGS[name]} takes two numbers, {example}")
     if options.intervals == "profile":
@@ -136,22 +180,23 @@ def check(options) -> None:
 
 def ask(options, fitted, cost) -> Answer:
     if options.planned:
-        return decisions.run(fitted, cost, *options.planned)
+        return questions.run(fitted, cost, *options.planned)
     if options.target_loss:
         overhead = options.overhead or 2.0
-        return decisions.target(fitted, cost, options.target_loss, options.serve, overhead)
+        return questions.target(fitted, cost, options.target_loss, options.serve, overhead)
     if options.data_cap:
-        decay = tuple(options.repeat_decay or decide.DECAY)
-        return decisions.capped(fitted, cost, options.compute, options.data_cap, decay)
-    return decisions.budget(fitted, cost, options.compute, options.serve)
+        decay = tuple(options.repeat_decay or plans.DECAY)
+        return questions.capped(fitted, cost, options.compute, options.data_cap, decay)
+    return questions.budget(fitted, cost, options.compute, options.serve)
 
 
 def as_json(found: Answer) -> dict:
     """An infinite end is null; `unreachable_draws` then says how many draws made it so."""
 
     def plain(bands: Bands) -> dict:
-        return {name: {"value": band.value, "low": band.low, "high": band.high}
-                for name, band in bands.items()}  # fmt: skip
+        return {
+            name: {"value": band.value, "low": band.low, "high": band.high} for name, band in bands.items()
+        }
 
     return {
         "question": found.question,
@@ -175,9 +220,11 @@ def show(group, runs, found: Answer) -> None:
         ("assumes", [line for line in found.assumptions if line != frontier.convention(runs)]),
         ("status", [f"{found.status}: {found.fit_message}"]),
         ("reach", [f"training compute is {found.times_largest_run:.3g} × the largest run's"]),
-        ("CAREFUL", [found.status.upper() + " FIT: what follows is a guess"] * (
-            found.status != "ok") + found.notes),
-    ):  # fmt: skip
+        (
+            "CAREFUL",
+            [found.status.upper() + " FIT: what follows is a guess"] * (found.status != "ok") + found.notes,
+        ),
+    ):
         for i, line in enumerate(lines):
             wrapped = textwrap.wrap(line, 100, subsequent_indent=" " * 14)
             print(f"  {label if not i else '':<12}" + "\n".join(wrapped))
@@ -218,7 +265,5 @@ def table(found: Answer) -> list[str]:
     wide = [max(map(len, column)) for column in zip(*grid, strict=True)]
     lines = ["  ".join(c.ljust(w) for c, w in zip(row, wide, strict=True)).rstrip() for row in grid]
     if untested:
-        lines.append(
-            f"† the table's runs have {least:.3g} to {most:.3g} tokens per param: untested"
-        )
+        lines.append(f"† the table's runs have {least:.3g} to {most:.3g} tokens per param: untested")
     return lines

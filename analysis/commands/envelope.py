@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from analysis import cost as costs
-from analysis import frontier, table
 from analysis.commands import frontier as fronts
 from analysis.commands import shared
-from analysis.envelope import Envelope
+from analysis.frontiers import costs, frontier
+from analysis.frontiers.envelope import Envelope
+from analysis.tables import table
 
 
 def add(commands) -> None:
@@ -14,8 +14,13 @@ def add(commands) -> None:
     sub = shared.command(commands, "envelope", run, help, what="training curves")
     sub.add_argument("--runs", metavar="RUNTABLE", help="run table: sizes, FLOPs, schedules")
     shared.add_envelope_options(sub)
-    sub.add_argument("--bootstrap", type=shared.count, default=1000, metavar="N",
-                     help="resamples of runs for intervals (default 1000; 0 is none)")  # fmt: skip
+    sub.add_argument(
+        "--bootstrap",
+        type=shared.count,
+        default=1000,
+        metavar="N",
+        help="resamples of runs for intervals (default 1000; 0 is none)",
+    )
     sub.add_argument("--at", type=shared.numbers, metavar="F,F", help="budgets to extrapolate to")
     sub.add_argument("--cost", choices=("table", "6nd"), default="table")
     shared.add_figure(sub)
@@ -35,9 +40,9 @@ def run(options) -> int:
         show(group, found, front, options.at)
         results.append(shared.with_group(group, fronts.as_json(front, options.at)))
         if options.figure:
-            from analysis import figures_envelope
+            from analysis.figures import envelope
 
-            shared.save(options, group, lambda: figures_envelope.envelope(found, front))
+            shared.save(options, group, lambda: envelope.envelope(found, front))
 
     def reader(options) -> table.Runs:
         roles = {role: getattr(options, role) for role in shared.ROLES}
@@ -52,8 +57,10 @@ def show(group, found: Envelope, front: frontier.Frontier, at: list[float] | Non
     """The head, then a line for each stretch of compute in which one run is the best."""
     fronts.print_summary(group, found.source, front)
     ends = np.flatnonzero(np.array(found.run[1:]) != np.array(found.run[:-1]))
-    print(f"\n  {'from flops':>10}  {'to':>10}  {'params':>10}  {'tokens at end':>13}  "
-          f"{'loss':>8}  {'through':>8}  {'status':<7} run")  # fmt: skip
+    print(
+        f"\n  {'from flops':>10}  {'to':>10}  {'params':>10}  {'tokens at end':>13}  "
+        f"{'loss':>8}  {'through':>8}  {'status':<7} run"
+    )
     for first, last in zip([0, *(ends + 1)], [*ends, len(found.run) - 1], strict=True):
         n, d, loss = found.params[last], found.tokens[last], found.loss[last]
         both = found.status[first] == found.status[last]

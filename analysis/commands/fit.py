@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from analysis import cost as costs
-from analysis import fit as fitting
-from analysis import verdict
 from analysis.commands import shared
+from analysis.fitting import fit as fitting
+from analysis.fitting import status as verdict
+from analysis.frontiers import costs
 from analysis.laws import LAWS, Chinchilla
 
 
@@ -14,8 +14,13 @@ def add(commands) -> None:
     sub.add_argument("--law", choices=LAWS, default="chinchilla")
     for name in shared.OTHERS:
         sub.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
-    sub.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE",
-                     help="hold a parameter: E=0 for a power law without floor")  # fmt: skip
+    sub.add_argument(
+        "--fix",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="hold a parameter: E=0 for a power law without floor",
+    )
     shared.add_fit_options(sub, intervals="none")
     shared.add_figure(sub)
 
@@ -35,8 +40,15 @@ def run(options) -> int:
     results = []
 
     def one(group, runs) -> None:
-        found = fitting.fit(law, runs, objective=options.objective, delta=options.delta,
-                            inputs=inputs, output=output, fixed=fixed)  # fmt: skip
+        found = fitting.fit(
+            law,
+            runs,
+            objective=options.objective,
+            delta=options.delta,
+            inputs=inputs,
+            output=output,
+            fixed=fixed,
+        )
         found = shared.with_intervals(options, found)
         show(group, runs, found)
         results.append(shared.with_group(group, as_json(found)))
@@ -50,10 +62,10 @@ def run(options) -> int:
 
 def figure(found: fitting.Fit):
     """The law's curve over its runs where it has one to draw, else predicted against observed."""
-    from analysis import figures, figures_fit
+    from analysis.figures import figures, predicted
 
     curve = isinstance(found.law, Chinchilla) or len(found.inputs) == 1
-    return figures.law(found) if curve else figures_fit.predicted(found)
+    return figures.law(found) if curve else predicted.predicted(found)
 
 
 def as_json(found: fitting.Fit) -> dict:
@@ -85,8 +97,10 @@ def show(group, runs, found: fitting.Fit) -> None:
     shared.print_head(group, runs, f"{type(found.law).__name__} fit")
     objective = found.objective
     delta = f" delta {objective.delta:g}," if objective.delta else ""
-    print(f"  objective   {objective.name},{delta} sum = {objective.value:.9g}; "
-          f"rms log residual {found.rmse:.3g}")  # fmt: skip
+    print(
+        f"  objective   {objective.name},{delta} sum = {objective.value:.9g}; "
+        f"rms log residual {found.rmse:.3g}"
+    )
     print(f"  starts      {found.starts_agreeing} of {found.starts} agree")
     print(f"  status      {found.status}: {found.message}")
     print(f"  intervals   {described(found)}")

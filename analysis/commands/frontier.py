@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from analysis import cost as costs
-from analysis import frontier, isoflop, table
 from analysis.commands import shared
+from analysis.frontiers import costs, frontier, isoflop
+from analysis.tables import table
 
 MOST = 15  # points printed of a frontier
 
@@ -13,11 +13,11 @@ def add(commands) -> None:
     sub = shared.command(commands, "frontier", run, "params, tokens and loss against compute")
     sub.add_argument("--at", type=shared.numbers, metavar="F,F", help="budgets to extrapolate to")
     sub.add_argument("--method", choices=("fit", "isoflop", "envelope", "all"), default="all")
-    sub.add_argument("--curves", metavar="FILE",
-                     help="training curves of the table's runs, for the envelope")  # fmt: skip
+    sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, for the envelope")
     shared.add_envelope_options(sub)
-    sub.add_argument("--valley", choices=isoflop.METHODS, default="interpolate",
-                     help="how isoflop finds a minimum")  # fmt: skip
+    sub.add_argument(
+        "--valley", choices=isoflop.METHODS, default="interpolate", help="how isoflop finds a minimum"
+    )
     shared.add_fit_options(sub)
     shared.add_frontier_options(sub)
     shared.add_figure(sub)
@@ -31,8 +31,10 @@ def run(options) -> int:
     elif options.curves:
         raise ValueError(f"--curves goes with --method envelope or all, not {options.method}")
     elif options.method == "envelope" and options.points == "all":
-        raise ValueError("--method envelope needs training curves: --curves FILE; or --points "
-                         "final, which takes the table's own rows")  # fmt: skip
+        raise ValueError(
+            "--method envelope needs training curves: --curves FILE; or --points "
+            "final, which takes the table's own rows"
+        )
     curves = table.read(options.curves) if options.curves else None
 
     def one(group, runs) -> None:
@@ -54,7 +56,7 @@ def run(options) -> int:
             beside(found, options.at)
             print("\n".join(frontier.agreement(found)) + "\n")
         if options.figure:
-            from analysis import figures
+            from analysis.figures import figures
 
             shared.save(options, group, lambda: figures.frontier(found, at=options.at or ()))
 
@@ -85,8 +87,10 @@ def beside(found: list[frontier.Frontier], at: list[float] | None) -> None:
             size += f" ({n.low[0]:.3g}, {n.high[0]:.3g})" if np.isfinite(n.low[0]) else ""
         except ValueError:
             size = "none"
-        print(f"  {front.method:<32}{front.params_exponent!s:<24}{front.tokens_exponent!s:<24}"
-              f"{size}  [{front.status}]")  # fmt: skip
+        print(
+            f"  {front.method:<32}{front.params_exponent!s:<24}{front.tokens_exponent!s:<24}"
+            f"{size}  [{front.status}]"
+        )
     print()
 
 
@@ -94,8 +98,9 @@ def as_json(found: frontier.Frontier, at: list[float] | None = None) -> dict:
     """`low` and `high` of a point are the 95 % interval of its params."""
 
     def points(flops, params, tokens, loss, status):
-        rows = zip(flops, params.value, tokens.value, loss.value, params.low, params.high, status,
-                   strict=True)  # fmt: skip
+        rows = zip(
+            flops, params.value, tokens.value, loss.value, params.low, params.high, status, strict=True
+        )
         keys = ("flops", "params", "tokens", "loss", "low", "high", "status")
         return [dict(zip(keys, row, strict=True)) for row in rows]
 
@@ -139,13 +144,10 @@ def show(group, runs, found: frontier.Frontier, iso=None, at=None) -> None:
     print_summary(group, runs, found, iso)
     print_bias(found, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
-    rows = list(zip(found.flops, *rows_of(found.params, found.tokens, found.loss),
-                    found.point_status, strict=True))  # fmt: skip
-    few = (
-        rows
-        if len(rows) <= MOST
-        else [rows[i] for i in np.linspace(0, len(rows) - 1, MOST, dtype=int)]
+    rows = list(
+        zip(found.flops, *rows_of(found.params, found.tokens, found.loss), found.point_status, strict=True)
     )
+    few = rows if len(rows) <= MOST else [rows[i] for i in np.linspace(0, len(rows) - 1, MOST, dtype=int)]
     print_lines(few)
     if len(few) < len(rows):
         print(f"  ({MOST} of {len(rows)} points; --json holds all)")

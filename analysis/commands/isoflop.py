@@ -1,7 +1,7 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
-from analysis import isoflop
 from analysis.commands import frontier, shared
+from analysis.frontiers import isoflop
 
 
 def add(commands) -> None:
@@ -22,7 +22,7 @@ def run(options) -> int:
                 print(f"  {each.budget:.3g} is {each.status}: {each.message}")
         results.append(shared.with_group(group, frontier.as_json(found)))
         if options.figure:
-            from analysis import figures
+            from analysis.figures import figures
 
             shared.save(options, group, lambda: figures.isoflop(iso, found))
 

@@ -2,19 +2,21 @@
 
 import numpy as np
 
-from analysis import isoflop, ledger
 from analysis.commands import shared
-from analysis.ledger import Entry
+from analysis.frontiers import isoflop, ledger
+from analysis.frontiers.ledger import Entry
 
 
 def add(commands) -> None:
     help = "exponents under every counting of parameters and FLOPs"
     sub = shared.command(commands, "ledger", run, help)
-    sub.add_argument("--convention", metavar="COL",
-                     help="a column whose values are countings of the same study")  # fmt: skip
+    sub.add_argument(
+        "--convention", metavar="COL", help="a column whose values are countings of the same study"
+    )
     sub.add_argument("--method", choices=("fit", "isoflop", "all"), default="all")
-    sub.add_argument("--valley", choices=isoflop.METHODS, default="interpolate",
-                     help="how isoflop finds a minimum")  # fmt: skip
+    sub.add_argument(
+        "--valley", choices=isoflop.METHODS, default="interpolate", help="how isoflop finds a minimum"
+    )
     sub.add_argument("--window", type=shared.positive, default=1.0, help="in ln params (default 1)")
     sub.add_argument("--budgets", type=shared.numbers, metavar="F,F", help="FLOPs to group by")
     shared.add_fit_options(sub)
@@ -33,17 +35,22 @@ def run(options) -> int:
         else:
             conventions = ledger.by_columns(runs)
         entries = ledger.refit(
-            conventions, methods=methods, valley=options.valley, window=options.window,
-            objective=options.objective, delta=options.delta, seed=options.seed,
+            conventions,
+            methods=methods,
+            valley=options.valley,
+            window=options.window,
+            objective=options.objective,
+            delta=options.delta,
+            seed=options.seed,
             intervals=lambda found: shared.with_intervals(options, found),
             resamples=options.bootstrap or 1000,
-        )  # fmt: skip
+        )
         if all(each.frontier is None for each in entries):
             raise ValueError("; ".join(dict.fromkeys(each.message for each in entries)))
         show(group, runs, entries)
         results.append(shared.with_group(group, as_json(entries)))
         if options.figure:
-            from analysis import figures_ledger
+            from analysis.figures import ledger as figures_ledger
 
             shared.save(options, group, lambda: figures_ledger.ledger(entries))
 
@@ -77,26 +84,30 @@ def as_json(entries: list[Entry]) -> dict:
         bands = {"params_exponent": each.exponent, "moved": each.moved}
         if front is not None:
             bands["tokens_exponent"] = front.tokens_exponent
-        rows.append({
-            "convention": str(each.convention),
-            "params": each.convention.params,
-            "flops": each.convention.flops,
-            "approach": each.approach,
-            **{key: {"value": b.value, "low": b.low, "high": b.high} for key, b in bands.items()},
-            "against_first": each.verdict,
-            "cost": str(front.cost) if front else None,
-            "runs": front.runs if front else 0,
-            "status": front.status if front else "failed",
-            "message": each.message,
-        })  # fmt: skip
+        rows.append(
+            {
+                "convention": str(each.convention),
+                "params": each.convention.params,
+                "flops": each.convention.flops,
+                "approach": each.approach,
+                **{key: {"value": b.value, "low": b.low, "high": b.high} for key, b in bands.items()},
+                "against_first": each.verdict,
+                "cost": str(front.cost) if front else None,
+                "runs": front.runs if front else 0,
+                "status": front.status if front else "failed",
+                "message": each.message,
+            }
+        )
     return {"rows": rows, "message": " ".join(ledger.summary(entries))}
 
 
 def show(group, runs, entries: list[Entry]) -> None:
     shared.print_head(group, runs, "convention ledger")
     wide = max(len(str(each.convention)) for each in entries)
-    print(f"\n  {'approach':<9}{'convention':<{wide + 2}}{'a (params)':<23}{'b (tokens)':<24}"
-          f"{'moved':<25}{'against first':<15}status")  # fmt: skip
+    print(
+        f"\n  {'approach':<9}{'convention':<{wide + 2}}{'a (params)':<23}{'b (tokens)':<24}"
+        f"{'moved':<25}{'against first':<15}status"
+    )
     notes: dict[str, int] = {}
     for each in entries:
         front = each.frontier
@@ -107,8 +118,10 @@ def show(group, runs, entries: list[Entry]) -> None:
             moved += f" ({each.moved.low:+.3f}, {each.moved.high:+.3f})"
         moved = "" if each.verdict == "first" else moved
         mark = f" [{notes.setdefault(each.message, len(notes) + 1)}]"
-        print(f"  {each.approach:<9}{each.convention!s:<{wide + 2}}{a!s:<23}{b!s:<24}{moved:<25}"
-              f"{each.verdict:<15}{front.status if front else 'failed'}{mark}")  # fmt: skip
+        print(
+            f"  {each.approach:<9}{each.convention!s:<{wide + 2}}{a!s:<23}{b!s:<24}{moved:<25}"
+            f"{each.verdict:<15}{front.status if front else 'failed'}{mark}"
+        )
     print()
     for message, number in notes.items():
         shared.paragraph(f"[{number}]", message)

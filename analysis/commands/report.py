@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from analysis.commands import audit, frontier, shared
-from analysis.isoflop import Isoflop
+from analysis.frontiers.isoflop import Isoflop
 
 
 def add(commands) -> None:
@@ -38,8 +38,16 @@ def run(options) -> int:
             raise ValueError("; ".join(notes))
         command = "python -m analysis report " + shlex.join(sys.argv[2:])
         looked = audit.of(runs, options, fitted=found, iso=iso)
-        html = report.page(runs, title=title, fit=found, isoflop=iso, frontiers=fronts,
-                           notes=notes, command=command, audit=looked)  # fmt: skip
+        html = report.page(
+            runs,
+            title=title,
+            fit=found,
+            isoflop=iso,
+            frontiers=fronts,
+            notes=notes,
+            command=command,
+            audit=looked,
+        )
         if options.json:
             results = [{"group": group, **frontier.as_json(front)} for front in fronts]
             shared.dump(shared.named(options.json, group), results)

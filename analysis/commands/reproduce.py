@@ -23,10 +23,8 @@ from analysis.papers.claims import VERDICTS, Claim, Missing, Paper, find
 
 PAPERS = {
     module.__name__.rsplit(".", 1)[-1]: module
-    for module in (
-        kaplan2020, hoffmann2022, muennighoff2023, besiroglu2024, pearce2024, porian2024,
-    )
-}  # fmt: skip
+    for module in (kaplan2020, hoffmann2022, muennighoff2023, besiroglu2024, pearce2024, porian2024)
+}
 
 
 def add(commands) -> None:
@@ -35,13 +33,15 @@ def add(commands) -> None:
     offered = [name for name, source in public.SOURCES.items() if source.sha256]
     sub = commands.add_parser("reproduce", help=help, description=help)
     sub.set_defaults(run=run)
-    sub.add_argument("paper", metavar="PAPER", choices=[*PAPERS, "all"],
-                     help=f"{', '.join(PAPERS)} or all")  # fmt: skip
+    sub.add_argument("paper", metavar="PAPER", choices=[*PAPERS, "all"], help=f"{', '.join(PAPERS)} or all")
     sub.add_argument("--data", metavar="DIR", help="published tables (default: SCALING_DATA)")
-    sub.add_argument("--download", action="store_true",
-                     help="fetch tables that are not there from their public addresses, checked "
-                     "and cached; needs the package pooch; on offer: "
-                     f"{', '.join(offered) or 'none yet'}")  # fmt: skip
+    sub.add_argument(
+        "--download",
+        action="store_true",
+        help="fetch tables that are not there from their public addresses, checked "
+        "and cached; needs the package pooch; on offer: "
+        f"{', '.join(offered) or 'none yet'}",
+    )
     sub.add_argument("--json", metavar="FILE", help="write the claims in full precision")
     sub.add_argument("--figures", metavar="DIR", help="draw the papers' figures as PNG files")
 
@@ -76,8 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def plain(claim: dict) -> dict:
     """JSON has no NaN: null in its place."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in claim.items()}  # fmt: skip
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in claim.items()}
 
 
 def table(claims: list[Claim]) -> str:

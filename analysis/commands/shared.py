@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import cost as costs
-from analysis import envelope, frontier, isoflop, table, uncertainty
-from analysis import fit as fitting
+from analysis.fitting import bootstrap
+from analysis.fitting import fit as fitting
+from analysis.fitting.solve import OBJECTIVES
+from analysis.frontiers import costs, envelope, frontier, isoflop
 from analysis.laws import LAWS, Chinchilla
-from analysis.solve import OBJECTIVES
+from analysis.tables import table
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
 OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
@@ -40,14 +41,20 @@ def command(
 def add_fit_options(sub, intervals: str = "auto") -> None:
     sub.add_argument("--objective", choices=OBJECTIVES, default="huber-log")
     sub.add_argument("--delta", type=positive, default=1e-3, help="huber-log's (default 1e-3)")
-    sub.add_argument("--intervals", choices=("auto", "profile", *uncertainty.KINDS, "none"),
-                     help="95 %% intervals of the fit: auto is what covers best at this number of "
-                     f"runs (default {intervals})", default=None)  # fmt: skip
-    sub.add_argument("--bootstrap", type=count, metavar="N",
-                     help="resamples for the kinds that resample (1000); alone it means pairs, "
-                     "and 0 means no intervals")  # fmt: skip
-    sub.add_argument("--cluster", metavar="COL",
-                     help="rows equal in this column are resampled together")  # fmt: skip
+    sub.add_argument(
+        "--intervals",
+        choices=("auto", "profile", *bootstrap.KINDS, "none"),
+        help="95 %% intervals of the fit: auto is what covers best at this number of "
+        f"runs (default {intervals})",
+        default=None,
+    )
+    sub.add_argument(
+        "--bootstrap",
+        type=count,
+        metavar="N",
+        help="resamples for the kinds that resample (1000); alone it means pairs, and 0 means no intervals",
+    )
+    sub.add_argument("--cluster", metavar="COL", help="rows equal in this column are resampled together")
     sub.set_defaults(intervals_default=intervals)
 
 
@@ -151,19 +158,23 @@ def played_by(options, name: str) -> str:
 
 def valleys(options, runs, method: str = "interpolate"):
     """Approach 2: the optima of the budgets, and their frontier."""
-    iso = isoflop.optima(runs, method=method, window=options.window, budgets=options.budgets,
-                         seed=options.seed)  # fmt: skip
+    iso = isoflop.optima(
+        runs, method=method, window=options.window, budgets=options.budgets, seed=options.seed
+    )
     return iso, frontier.from_isoflop(iso, costs.of(runs, options.cost), law_of(options, runs))
 
 
 def add_envelope_options(sub) -> None:
     sub.add_argument("--run-id", metavar="COL", help="the column that names a curve's run")
-    sub.add_argument("--points", choices=envelope.POINTS, default="all",
-                     help="of a curve: all, or the final one alone")  # fmt: skip
-    sub.add_argument("--levels", type=positive_count, default=100, metavar="K",
-                     help="FLOP values (default 100)")  # fmt: skip
-    sub.add_argument("--smooth", type=width, default=0.1,
-                     help="average a curve over this width in ln FLOPs (0.1)")  # fmt: skip
+    sub.add_argument(
+        "--points", choices=envelope.POINTS, default="all", help="of a curve: all, or the final one alone"
+    )
+    sub.add_argument(
+        "--levels", type=positive_count, default=100, metavar="K", help="FLOP values (default 100)"
+    )
+    sub.add_argument(
+        "--smooth", type=width, default=0.1, help="average a curve over this width in ln FLOPs (0.1)"
+    )
 
 
 def traced(options, curves, runs=None):
@@ -171,9 +182,15 @@ def traced(options, curves, runs=None):
     without = getattr(options, "intervals", None) == "none" or options.bootstrap == 0
     draws = 0 if without else options.bootstrap or 1000
     return envelope.trace(
-        curves, run=options.run_id, table=runs, points=options.points, levels=options.levels,
-        smooth=options.smooth, draws=draws, seed=options.seed,
-    )  # fmt: skip
+        curves,
+        run=options.run_id,
+        table=runs,
+        points=options.points,
+        levels=options.levels,
+        smooth=options.smooth,
+        draws=draws,
+        seed=options.seed,
+    )
 
 
 def law_of(options, runs) -> fitting.Fit | None:
@@ -204,11 +221,11 @@ def with_intervals(options, found: fitting.Fit) -> fitting.Fit:
         kind = "cluster" if kind in (None, "auto") else kind
     if kind is None:
         asked = {None: options.intervals_default, 0: "none"}
-        kind = asked.get(options.bootstrap, "cluster" if uncertainty.shared(found) else "pairs")
-    if kind in uncertainty.KINDS:
+        kind = asked.get(options.bootstrap, "cluster" if bootstrap.shared(found) else "pairs")
+    if kind in bootstrap.KINDS:
         size = options.bootstrap or 1000
-        return uncertainty.resample(found, kind, size, options.seed, clusters)
-    return uncertainty.intervals(found, kind, options.bootstrap or 1000, options.seed)
+        return bootstrap.resample(found, kind, size, options.seed, clusters)
+    return bootstrap.intervals(found, kind, options.bootstrap or 1000, options.seed)
 
 
 def named(path: str, group: str | None) -> Path:

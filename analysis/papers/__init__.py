@@ -1,1 +1,1 @@
-"""Published scaling laws, computed again: one file a paper, each gives claims and figures."""
+"""Published claims, one file a paper, computed again from published data."""

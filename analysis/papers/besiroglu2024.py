@@ -8,13 +8,13 @@ from functools import cache
 
 import numpy as np
 
-from analysis import published, uncertainty
-from analysis.fit import Fit, fit
-from analysis.laws import Array, Chinchilla
+from analysis.fitting import bootstrap as uncertainty
+from analysis.fitting.fit import Fit, fit
+from analysis.fitting.solve import value
+from analysis.laws import Array, Chinchilla, published
+from analysis.laws.published import BESIROGLU, OBJECTIVES, Published
 from analysis.papers.claims import Data, Paper
-from analysis.published import BESIROGLU, OBJECTIVES, Published
-from analysis.solve import value
-from analysis.table import Runs
+from analysis.tables.table import Runs
 
 POINTS = "chinchilla_fig4.csv"
 DELTA = 1e-3
@@ -64,36 +64,44 @@ def constants(paper: Paper, fitted) -> None:
 
     for name, tolerance in rounding.items():
         paper.check(
-            f"{name}, least absolute deviations", BESIROGLU[name],
-            lambda name=name: getattr(fitted("l1-log").law, name), tolerance=tolerance,
+            f"{name}, least absolute deviations",
+            BESIROGLU[name],
+            lambda name=name: getattr(fitted("l1-log").law, name),
+            tolerance=tolerance,
             why="a unit of the last printed digit, ten for A and B, which a flat valley moves",
             cause=cause if name == "E" else None,
-        )  # fmt: skip
+        )
     for name in rounding:
         paper.check(
-            f"{name}, Huber 1e-3", BESIROGLU[name],
+            f"{name}, Huber 1e-3",
+            BESIROGLU[name],
             lambda name=name: getattr(fitted("huber-log").law, name),
             tolerance=0.1 * BESIROGLU[name].se,
             why="a tenth of the published standard error: both objectives are robust",
-        )  # fmt: skip
+        )
 
 
 def objectives(paper: Paper, runs, fitted) -> None:
     """What the fit minimises, at its minimum and at the constants others printed."""
     paper.check(
-        "objective at its minimum", OBJECTIVES["minimum"],
-        lambda: fitted("huber-log").objective.value, tolerance=1e-9,
+        "objective at its minimum",
+        OBJECTIVES["minimum"],
+        lambda: fitted("huber-log").objective.value,
+        tolerance=1e-9,
         why="a minimum is flat, so two optimisers agree to many digits",
-    )  # fmt: skip
+    )
     for name, law in (
-        ("besiroglu", BESIROGLU), ("hoffmann", published.HOFFMANN),
+        ("besiroglu", BESIROGLU),
+        ("hoffmann", published.HOFFMANN),
         ("hoffmann_tex", published.HOFFMANN_TEX),
-    ):  # fmt: skip
+    ):
         paper.check(
-            f"objective {OBJECTIVES[name].convention}", OBJECTIVES[name],
-            lambda law=law: objective(published.law(law), runs()), tolerance=1e-6,
+            f"objective {OBJECTIVES[name].convention}",
+            OBJECTIVES[name],
+            lambda law=law: objective(published.law(law), runs()),
+            tolerance=1e-6,
             why="a unit of the last digit given: the constants are rounded too",
-        )  # fmt: skip
+        )
 
 
 def bootstrap(paper: Paper, drawn, resamples: int) -> None:
@@ -105,9 +113,10 @@ def bootstrap(paper: Paper, drawn, resamples: int) -> None:
         paper.check(
             f"standard error of {name}",
             Published(entry.se, entry.source, f"bootstrap, constant {name}"),
-            lambda i=index[name]: np.nanstd(drawn().draws[:, i]), percent=percent,
+            lambda i=index[name]: np.nanstd(drawn().draws[:, i]),
+            percent=percent,
             why="three times the scatter over seeds of 4000 resamples, 5 % for B and its long tail",
-        )  # fmt: skip
+        )
     for name, entry in BESIROGLU.items():
         for side, end in enumerate(("low", "high")):
             paper.check(
@@ -116,7 +125,7 @@ def bootstrap(paper: Paper, drawn, resamples: int) -> None:
                 lambda name=name, side=side: drawn().interval(name)[side],
                 tolerance=0.2 * noise * entry.se,
                 why="a fifth of the standard error: 3 × the noise of a 2.5 % tail, on both sides",
-            )  # fmt: skip
+            )
 
 
 def allocation(paper: Paper, fitted, drawn) -> None:
@@ -130,15 +139,19 @@ def allocation(paper: Paper, fitted, drawn) -> None:
 
     source = "from Besiroglu's constants"
     paper.check(
-        "a of params ∝ flops^a", Published(theirs.exponents()[0], source, status="derived"),
-        lambda: fitted("l1-log").law.exponents()[0], tolerance=1e-3,
+        "a of params ∝ flops^a",
+        Published(theirs.exponents()[0], source, status="derived"),
+        lambda: fitted("l1-log").law.exponents()[0],
+        tolerance=1e-3,
         why="the printed digits of alpha and beta",
-    )  # fmt: skip
+    )
     paper.check(
-        "tokens per parameter at 5.76e23 FLOPs", Published(ratio(theirs), source, status="derived"),
-        lambda: ratio(fitted("l1-log").law), percent=1,
+        "tokens per parameter at 5.76e23 FLOPs",
+        Published(ratio(theirs), source, status="derived"),
+        lambda: ratio(fitted("l1-log").law),
+        percent=1,
         why="the printed digits of A and B",
-    )  # fmt: skip
+    )
 
     def half_width() -> float:
         low, high = np.nanpercentile(ratios(drawn(), np.array([where]))[:, 0], [10, 90])
@@ -146,17 +159,22 @@ def allocation(paper: Paper, fitted, drawn) -> None:
 
     paper.check(
         "log10 of the experiments that Hoffmann's interval of a would need",
-        Published(np.log10(published.BESIROGLU_EXPERIMENTS.value),
-                  published.BESIROGLU_EXPERIMENTS.source,
-                  published.BESIROGLU_EXPERIMENTS.convention),
-        lambda: np.log10(needed(drawn())), tolerance=0.3,
+        Published(
+            np.log10(published.BESIROGLU_EXPERIMENTS.value),
+            published.BESIROGLU_EXPERIMENTS.source,
+            published.BESIROGLU_EXPERIMENTS.convention,
+        ),
+        lambda: np.log10(needed(drawn())),
+        tolerance=0.3,
         why="a factor of two: Hoffmann's interval is printed to one digit of its width",
-    )  # fmt: skip
+    )
     paper.check(
-        "tokens per parameter beside Chinchilla's own", published.CHINCHILLA_RATIO,
-        lambda: ratio(fitted("huber-log").law), tolerance=half_width,
+        "tokens per parameter beside Chinchilla's own",
+        published.CHINCHILLA_RATIO,
+        lambda: ratio(fitted("huber-log").law),
+        tolerance=half_width,
         why="half the width of our 80 % bootstrap interval",
-    )  # fmt: skip
+    )
 
 
 def ratios(drawn: Fit, flops: Array) -> Array:
@@ -178,7 +196,7 @@ def needed(drawn: Fit) -> float:
 def ratio_figure(drawn: Fit):
     """Optimal tokens per parameter against compute: the refit with its 80 % interval, Hoffmann's
     constants, and Chinchilla itself (the paper's central figure)."""
-    from analysis import figures
+    from analysis.figures import figures
 
     flops = np.geomspace(1e18, 1e28, 120)
     draws = ratios(drawn, flops)
@@ -199,12 +217,25 @@ def ratio_figure(drawn: Fit):
         ):
             params, tokens = law.optimum(flops)
             ax.plot(flops, tokens / params, color=colour, lw=1.8, label=label)
-        ax.plot(published.GOPHER_FLOPS.value, published.CHINCHILLA_RATIO.value, "*", ms=13,
-                color=figures.INK, mec="white", ls="",
-                label="Chinchilla: 70 B, 1.4 T tokens")  # fmt: skip
-        ax.set(xscale="log", yscale="log", xlabel="training compute (FLOPs)", ylim=(1, 1000),
-               ylabel="optimal tokens per parameter", xlim=(flops[0], flops[-1]),
-               title="Compute-optimal tokens per parameter")  # fmt: skip
+        ax.plot(
+            published.GOPHER_FLOPS.value,
+            published.CHINCHILLA_RATIO.value,
+            "*",
+            ms=13,
+            color=figures.INK,
+            mec="white",
+            ls="",
+            label="Chinchilla: 70 B, 1.4 T tokens",
+        )
+        ax.set(
+            xscale="log",
+            yscale="log",
+            xlabel="training compute (FLOPs)",
+            ylim=(1, 1000),
+            ylabel="optimal tokens per parameter",
+            xlim=(flops[0], flops[-1]),
+            title="Compute-optimal tokens per parameter",
+        )
         figures.power_axis(ax.xaxis, *ax.get_xlim())
         figures.count_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="upper left")
@@ -216,7 +247,7 @@ def ratio_figure(drawn: Fit):
 
 def residual_figure(fitted: Fit):
     """Residuals of three sets of constants on the same points, as the paper's histograms."""
-    from analysis import figures
+    from analysis.figures import figures
 
     runs = fitted.runs
     laws = {
@@ -226,8 +257,7 @@ def residual_figure(fitted: Fit):
     }
 
     gaps = {
-        name: np.log(runs.loss) - np.log(law.loss(runs.params, runs.tokens))
-        for name, law in laws.items()
+        name: np.log(runs.loss) - np.log(law.loss(runs.params, runs.tokens)) for name, law in laws.items()
     }
     bias = 100 * np.median(gaps["Hoffmann, rounded"])
 

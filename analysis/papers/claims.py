@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis import table
-from analysis.published import Published
+from analysis.laws.published import Published
+from analysis.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

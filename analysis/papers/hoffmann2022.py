@@ -9,17 +9,17 @@ from functools import cache
 
 import numpy as np
 
-from analysis import frontier, isoflop, published
-from analysis.cost import SIX
-from analysis.fit import Fit, fit
-from analysis.frontier import Frontier
-from analysis.isoflop import Isoflop
-from analysis.laws import Array, Chinchilla
+from analysis.fitting.fit import Fit, fit
+from analysis.fitting.solve import Problem, derivatives
+from analysis.frontiers import frontier, isoflop
+from analysis.frontiers.costs import SIX
+from analysis.frontiers.frontier import Frontier
+from analysis.frontiers.isoflop import Isoflop
+from analysis.laws import Array, Chinchilla, published
+from analysis.laws.published import HOFFMANN_EXPONENTS, Published
 from analysis.papers import hoffmann_figures, shapes
 from analysis.papers.claims import Data, Paper
-from analysis.published import HOFFMANN_EXPONENTS, Published
-from analysis.solve import Problem, derivatives
-from analysis.table import Runs
+from analysis.tables.table import Runs
 
 POINTS, MODELS, RATIOS = "chinchilla_fig4.csv", "chinchilla_models.csv", "chinchilla_flop_ratio.csv"
 BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)  # section 3.2
@@ -60,20 +60,24 @@ def approach2(paper: Paper, line) -> None:
     for name, exponent in (("a", "params_exponent"), ("b", "tokens_exponent")):
         entry = HOFFMANN_EXPONENTS[2, name]
         paper.check(
-            f"approach 2: exponent {name}", entry,
+            f"approach 2: exponent {name}",
+            entry,
             lambda exponent=exponent: getattr(line(), exponent).value,
             tolerance=(entry.high - entry.low) / 2,
             why="half their 10-90 % interval; the points are read off a figure's colours",
-        )  # fmt: skip
+        )
     gopher = np.array([published.GOPHER_FLOPS.value])
     for what, entry, part in (
-        ("parameters", published.APPROACH2_PARAMS, 0), ("tokens", published.APPROACH2_TOKENS, 1),
-    ):  # fmt: skip
+        ("parameters", published.APPROACH2_PARAMS, 0),
+        ("tokens", published.APPROACH2_TOKENS, 1),
+    ):
         paper.check(
-            f"approach 2: best {what} at Gopher's compute", entry,
-            lambda part=part: line().at(gopher)[part].value[0], percent=20,
+            f"approach 2: best {what} at Gopher's compute",
+            entry,
+            lambda part=part: line().at(gopher)[part].value[0],
+            percent=20,
             why="an exponent off by 0.03, 200 × beyond the points, moves the answer by 17 %",
-        )  # fmt: skip
+        )
 
 
 def approach3(paper: Paper, runs, fitted) -> None:
@@ -81,13 +85,19 @@ def approach3(paper: Paper, runs, fitted) -> None:
     law = published.law(published.HOFFMANN_TEX)
     for name, ours in zip("ab", law.exponents(), strict=True):
         paper.check(
-            f"approach 3: exponent {name} from the constants", HOFFMANN_EXPONENTS[3, name],
-            lambda ours=ours: ours, tolerance=0.005, why="printed to two digits",
-        )  # fmt: skip
+            f"approach 3: exponent {name} from the constants",
+            HOFFMANN_EXPONENTS[3, name],
+            lambda ours=ours: ours,
+            tolerance=0.005,
+            why="printed to two digits",
+        )
     paper.check(
-        "approach 3: best parameters at Gopher's compute", published.APPROACH3_PARAMS,
-        lambda: law.optimum(published.GOPHER_FLOPS.value)[0], percent=2, why="printed as 40 B",
-    )  # fmt: skip
+        "approach 3: best parameters at Gopher's compute",
+        published.APPROACH3_PARAMS,
+        lambda: law.optimum(published.GOPHER_FLOPS.value)[0],
+        percent=2,
+        why="printed as 40 B",
+    )
 
     def stopped() -> tuple[bool, str]:
         mean = descend(law, runs(), 1 / len(runs()))
@@ -101,10 +111,13 @@ def approach3(paper: Paper, runs, fitted) -> None:
         )
 
     paper.check(
-        "approach 3: exponent a refitted to the points", HOFFMANN_EXPONENTS[3, "a"],
-        lambda: fitted().law.exponents()[0], tolerance=0.02,
-        why="the bootstrap's standard error of a", cause=stopped,
-    )  # fmt: skip
+        "approach 3: exponent a refitted to the points",
+        HOFFMANN_EXPONENTS[3, "a"],
+        lambda: fitted().law.exponents()[0],
+        tolerance=0.02,
+        why="the bootstrap's standard error of a",
+        cause=stopped,
+    )
 
 
 def descend(law: Chinchilla, runs: Runs, scale: float) -> float:
@@ -136,10 +149,12 @@ def projections(paper: Paper) -> None:
         paper.check(
             f"Table A3, approach 3: best size in B at {flops.value:.3g} FLOPs",
             replace(flops, value=params / 1e9),
-            lambda at=flops.value: law.optimum(at)[0] / 1e9, percent=10, cause=misprint,
+            lambda at=flops.value: law.optimum(at)[0] / 1e9,
+            percent=10,
+            cause=misprint,
             why="the table's exponent is printed to 0.005, 9 % over the 18 e-folds that it spans "
             "beyond the runs",
-        )  # fmt: skip
+        )
     tables = {
         (1, "Table 3"): published.TABLE_3,
         (2, "Table A3"): {n: row[0] for n, row in published.TABLE_A3_APPROACH2.items()},
@@ -150,9 +165,11 @@ def projections(paper: Paper) -> None:
         growth = np.log(flops[last].value / flops[first].value)
         paper.check(
             f"{name}, approach {approach}: exponent a between its ends",
-            HOFFMANN_EXPONENTS[approach, "a"], lambda g=growth, n=last / first: np.log(n) / g,
-            tolerance=0.005, why="printed to two digits",
-        )  # fmt: skip
+            HOFFMANN_EXPONENTS[approach, "a"],
+            lambda g=growth, n=last / first: np.log(n) / g,
+            tolerance=0.005,
+            why="printed to two digits",
+        )
 
 
 def counts(paper: Paper, data: Data) -> None:
@@ -165,21 +182,26 @@ def counts(paper: Paper, data: Data) -> None:
 
     paper.check(
         "Table A9: median of counted over printed parameters",
-        Published(1.0, "Hoffmann 2022 Table A9", "50 shapes"), lambda: np.median(ratio()),
-        tolerance=0.002, why="printed to a million; biases and norms left out",
-    )  # fmt: skip
+        Published(1.0, "Hoffmann 2022 Table A9", "50 shapes"),
+        lambda: np.median(ratio()),
+        tolerance=0.002,
+        why="printed to a million; biases and norms left out",
+    )
     paper.check(
         "Table A9: share of shapes counted within 1 %",
         Published(1.0, "Hoffmann 2022 Table A9", "50 shapes"),
-        lambda: np.mean(np.abs(ratio() - 1) < 0.01), tolerance=0.1,
+        lambda: np.mean(np.abs(ratio() - 1) < 0.01),
+        tolerance=0.1,
         why="some rows contradict their own shape (heads × width of a head)",
-    )  # fmt: skip
+    )
     for row, entry in published.TABLE_A9.items():
         paper.check(
-            f"Table A9, row {row + 1}: parameters from the shape", entry,
-            lambda row=row: shapes.parameters(data.table(MODELS))[row], percent=1,
+            f"Table A9, row {row + 1}: parameters from the shape",
+            entry,
+            lambda row=row: shapes.parameters(data.table(MODELS))[row],
+            percent=1,
             why="the smallest is printed to 1 %; biases and norms left out",
-        )  # fmt: skip
+        )
     for row, (size, entry) in enumerate(published.TABLE_A4):
 
         def exact(row=row) -> float:
@@ -187,6 +209,9 @@ def counts(paper: Paper, data: Data) -> None:
             return (shapes.flops_per_token(models) / (6 * shapes.parameters(models)))[row]
 
         paper.check(
-            f"Table A4, {size}: exact FLOPs over 6ND", entry, exact, tolerance=0.01,
+            f"Table A4, {size}: exact FLOPs over 6ND",
+            entry,
+            exact,
+            tolerance=0.01,
             why="printed to 0.01; N counted from the shape, since the table rounds 1143 M to 1.1 B",
-        )  # fmt: skip
+        )

@@ -9,8 +9,7 @@ from functools import cache
 import numpy as np
 
 from analysis.laws import Array, KaplanData, KaplanSteps, PowerLaw
-from analysis.papers.claims import Data, Paper
-from analysis.published import (
+from analysis.laws.published import (
     KAPLAN_BATCH,
     KAPLAN_C,
     KAPLAN_CMIN,
@@ -23,6 +22,7 @@ from analysis.published import (
     PF_DAY,
     Published,
 )
+from analysis.papers.claims import Data, Paper
 
 LARGEST_SET = 22e9  # tokens up to which L(N, D) was measured, about all of WebText2
 BATCH = 2**19  # tokens a step in the paper's runs (section 2.2)
@@ -89,30 +89,63 @@ def allocation(paper: Paper) -> None:
     }
     alpha = 1 / sum(1 / value for value in power_of.values())
     why = "printed to two digits, and each exponent of the formula too"
-    paper.check("alpha_C predicted from alpha_N, alpha_S, alpha_B", KAPLAN_SAID["alpha_C"],
-                lambda: alpha, tolerance=0.002, why=why)  # fmt: skip
-    paper.check("alpha_C predicted, beside the one measured", KAPLAN_CMIN["alpha"],
-                lambda: alpha, tolerance=0.005,
-                why="5 % off by the paper's own account")  # fmt: skip
-    paper.check("N exponent predicted", KAPLAN_SAID["N_predicted"],
-                lambda: KAPLAN_SAID["alpha_C"].value / KAPLAN_N["alpha"].value,
-                tolerance=0.01, why=why)  # fmt: skip
-    paper.check("B exponent = alpha_C / alpha_B", KAPLAN_OPT["B"],
-                lambda: KAPLAN_CMIN["alpha"].value / power_of["B"], tolerance=0.01,
-                why=why)  # fmt: skip
-    paper.check("N, B and S exponents sum to one, as C = 6NBS", Published(1.0, "C = 6NBS"),
-                lambda: sum(KAPLAN_OPT[name].value for name in "NBS"), tolerance=0.015,
-                why="three numbers rounded to 0.01")  # fmt: skip
-    paper.check("D exponent = B + S exponents", KAPLAN_OPT["D"],
-                lambda: KAPLAN_OPT["B"].value + KAPLAN_OPT["S"].value, tolerance=0.01,
-                why="two numbers rounded to 0.01")  # fmt: skip
-    paper.check("excess loss where efficient training stops, alpha_N / alpha_S",
-                KAPLAN_SAID["excess"], lambda: power_of["N"] / power_of["S"], tolerance=0.005,
-                why="printed as 10 %")  # fmt: skip
+    paper.check(
+        "alpha_C predicted from alpha_N, alpha_S, alpha_B",
+        KAPLAN_SAID["alpha_C"],
+        lambda: alpha,
+        tolerance=0.002,
+        why=why,
+    )
+    paper.check(
+        "alpha_C predicted, beside the one measured",
+        KAPLAN_CMIN["alpha"],
+        lambda: alpha,
+        tolerance=0.005,
+        why="5 % off by the paper's own account",
+    )
+    paper.check(
+        "N exponent predicted",
+        KAPLAN_SAID["N_predicted"],
+        lambda: KAPLAN_SAID["alpha_C"].value / KAPLAN_N["alpha"].value,
+        tolerance=0.01,
+        why=why,
+    )
+    paper.check(
+        "B exponent = alpha_C / alpha_B",
+        KAPLAN_OPT["B"],
+        lambda: KAPLAN_CMIN["alpha"].value / power_of["B"],
+        tolerance=0.01,
+        why=why,
+    )
+    paper.check(
+        "N, B and S exponents sum to one, as C = 6NBS",
+        Published(1.0, "C = 6NBS"),
+        lambda: sum(KAPLAN_OPT[name].value for name in "NBS"),
+        tolerance=0.015,
+        why="three numbers rounded to 0.01",
+    )
+    paper.check(
+        "D exponent = B + S exponents",
+        KAPLAN_OPT["D"],
+        lambda: KAPLAN_OPT["B"].value + KAPLAN_OPT["S"].value,
+        tolerance=0.01,
+        why="two numbers rounded to 0.01",
+    )
+    paper.check(
+        "excess loss where efficient training stops, alpha_N / alpha_S",
+        KAPLAN_SAID["excess"],
+        lambda: power_of["N"] / power_of["S"],
+        tolerance=0.005,
+        why="printed as 10 %",
+    )
     for name, entry in (("N", "N_for_10x"), ("D", "D_for_10x")):
-        paper.check(f"growth of {name} for 10 × compute", KAPLAN_SAID[entry],
-                    lambda name=name: 10 ** KAPLAN_OPT[name].value, percent=4,
-                    why="another paper's rounding; 0.01 in the exponent is 2.3 %")  # fmt: skip
+        paper.check(
+            f"growth of {name} for 10 × compute",
+            KAPLAN_SAID[entry],
+            lambda name=name: 10 ** KAPLAN_OPT[name].value,
+            percent=4,
+            why="another paper's rounding; 0.01 in the exponent is 2.3 %",
+        )
 
 
 def overfitting(paper: Paper) -> None:
@@ -125,22 +158,45 @@ def overfitting(paper: Paper) -> None:
         return tokens_within(law, sizes, SEED)
 
     slope = np.log(tokens()[1] / tokens()[0]) / np.log(8)
-    paper.check("exponent of the tokens that avoid overfitting", KAPLAN_SAID["data_exponent"],
-                lambda: slope, tolerance=0.005, why="printed to two digits")  # fmt: skip
-    paper.check("factor of the tokens that avoid overfitting", KAPLAN_SAID["data_factor"],
-                lambda: tokens()[0] / sizes[0] ** KAPLAN_SAID["data_exponent"].value, percent=10,
-                why="printed to one digit")  # fmt: skip
-    paper.check("growth of data for 8 × the parameters", KAPLAN_SAID["data_for_8x"],
-                lambda: tokens()[1] / tokens()[0], tolerance=0.5,
-                why="printed to one digit")  # fmt: skip
+    paper.check(
+        "exponent of the tokens that avoid overfitting",
+        KAPLAN_SAID["data_exponent"],
+        lambda: slope,
+        tolerance=0.005,
+        why="printed to two digits",
+    )
+    paper.check(
+        "factor of the tokens that avoid overfitting",
+        KAPLAN_SAID["data_factor"],
+        lambda: tokens()[0] / sizes[0] ** KAPLAN_SAID["data_exponent"].value,
+        percent=10,
+        why="printed to one digit",
+    )
+    paper.check(
+        "growth of data for 8 × the parameters",
+        KAPLAN_SAID["data_for_8x"],
+        lambda: tokens()[1] / tokens()[0],
+        tolerance=0.5,
+        why="printed to one digit",
+    )
 
 
 def batch(paper: Paper) -> None:
     alpha = KAPLAN_BATCH["alpha"].value
-    paper.check("power of the loss in the critical batch", KAPLAN_SAID["batch_power"],
-                lambda: 1 / alpha, tolerance=0.05, why="printed to one decimal")  # fmt: skip
-    paper.check("fall of the loss that doubles the critical batch", KAPLAN_SAID["batch_doubling"],
-                lambda: 1 - 2**-alpha, tolerance=0.006, why="printed as 13 %")  # fmt: skip
+    paper.check(
+        "power of the loss in the critical batch",
+        KAPLAN_SAID["batch_power"],
+        lambda: 1 / alpha,
+        tolerance=0.05,
+        why="printed to one decimal",
+    )
+    paper.check(
+        "fall of the loss that doubles the critical batch",
+        KAPLAN_SAID["batch_doubling"],
+        lambda: 1 - 2**-alpha,
+        tolerance=0.006,
+        why="printed as 13 %",
+    )
 
 
 def curves(paper: Paper) -> None:
@@ -153,24 +209,36 @@ def curves(paper: Paper) -> None:
 
     params = np.geomspace(1e3, 1.5e9, 50)
     one = Published(1.0, "Kaplan 2020 eq. 1.1 against eq. 1.5", "768 to 1.5e9 parameters")
-    paper.check("largest ratio of L(N, D = infinity) and L(N)", one,
-                lambda: gap(joint.loss(params, np.inf), power(KAPLAN_N).loss(params)),
-                tolerance=2 * SEED, why="twice the spread of seeds, 2 %")  # fmt: skip
+    paper.check(
+        "largest ratio of L(N, D = infinity) and L(N)",
+        one,
+        lambda: gap(joint.loss(params, np.inf), power(KAPLAN_N).loss(params)),
+        tolerance=2 * SEED,
+        why="twice the spread of seeds, 2 %",
+    )
     tokens = np.geomspace(2e7, 2.2e10, 50)
     one = Published(1.0, "Kaplan 2020 eq. 1.2 against eq. 1.5", "2e7 to 2.2e10 tokens")
-    paper.check("largest ratio of L(N = infinity, D) and L(D)", one,
-                lambda: gap(joint.loss(np.inf, tokens), power(KAPLAN_D).loss(tokens)),
-                tolerance=3 * SEED, why="three times the spread of seeds; L(D) was measured at a "
-                "finite size, which lifts it at the far end")  # fmt: skip
+    paper.check(
+        "largest ratio of L(N = infinity, D) and L(D)",
+        one,
+        lambda: gap(joint.loss(np.inf, tokens), power(KAPLAN_D).loss(tokens)),
+        tolerance=3 * SEED,
+        why="three times the spread of seeds; L(D) was measured at a "
+        "finite size, which lifts it at the far end",
+    )
     loss, compute = frontier(
         steps, params[params > 1e4], KAPLAN_BATCH["B"].value, KAPLAN_BATCH["alpha"].value
     )
     seen = (compute > 1e-6) & (compute < 10)
     one = Published(1.0, "Kaplan 2020 eq. 1.3 against eq. 1.6", "1e-6 to 10 PF-days")
-    paper.check("largest ratio of the frontier of L(N, S) and L(C_min)", one,
-                lambda: gap(loss[seen], power(KAPLAN_CMIN).loss(compute[seen])), tolerance=0.1,
-                why="their exponents 0.052 and 0.050 part by 4 % over seven decades, and each "
-                "carries the spread of seeds")  # fmt: skip
+    paper.check(
+        "largest ratio of the frontier of L(N, S) and L(C_min)",
+        one,
+        lambda: gap(loss[seen], power(KAPLAN_CMIN).loss(compute[seen])),
+        tolerance=0.1,
+        why="their exponents 0.052 and 0.050 part by 4 % over seven decades, and each "
+        "carries the spread of seeds",
+    )
 
     ends = np.array([1e-3, 10.0])
     alpha_B = KAPLAN_BATCH["alpha"].value
@@ -181,15 +249,19 @@ def curves(paper: Paper) -> None:
         )
         return float(-np.log(loss[1] / loss[0]) / np.log(ends[1] / ends[0]))
 
-    paper.check("exponent of L(C) at a fixed batch, from L(N, S) and the batch law",
-                KAPLAN_C["alpha"], fixed, tolerance=0.003,
-                why="no pure power: it falls by 0.001 when the range starts at 1e-2 PF-days; at "
-                "the critical batch it is 0.052")  # fmt: skip
+    paper.check(
+        "exponent of L(C) at a fixed batch, from L(N, S) and the batch law",
+        KAPLAN_C["alpha"],
+        fixed,
+        tolerance=0.003,
+        why="no pure power: it falls by 0.001 when the range starts at 1e-2 PF-days; at "
+        "the critical batch it is 0.052",
+    )
 
 
 def figure():
     """Figure 1 of the paper: loss against compute, data and parameters, straight on log axes."""
-    from analysis import figures
+    from analysis.figures import figures
 
     joint = KaplanData(**_values(KAPLAN_ND))
     steps = KaplanSteps(**_values(KAPLAN_NS))
@@ -216,8 +288,9 @@ def figure():
             compute = 6 * size * count * batch[0] / loss ** (1 / batch[1]) / PF_DAY
             axes[0].plot(compute, loss, color=colour, lw=1, alpha=0.8)
             tokens = np.geomspace(1e7, 1e11, 100)
-            axes[1].plot(tokens, joint.loss(size, tokens), color=colour, lw=1, alpha=0.8,
-                         label=figures.human(size))  # fmt: skip
+            axes[1].plot(
+                tokens, joint.loss(size, tokens), color=colour, lw=1, alpha=0.8, label=figures.human(size)
+            )
         loss, compute = frontier(steps, np.geomspace(1e3, 1e10, 100), *batch)
         axes[0].plot(compute, loss, color="#d98324", lw=2.2)
         n = np.geomspace(1e3, 1e10, 50)
@@ -226,8 +299,13 @@ def figure():
             x = np.array(span)
             ax.plot(x, power(constants).loss(x), "--", color=figures.INK, lw=1.3, zorder=5)
             scale, alpha = figures.power(constants["c"].value).strip("$"), constants["alpha"].value
-            ax.text(0.04, 0.06, f"$L = ({letter} / {scale})^{{-{alpha:.3f}}}$",
-                    transform=ax.transAxes, fontsize=10)  # fmt: skip
+            ax.text(
+                0.04,
+                0.06,
+                f"$L = ({letter} / {scale})^{{-{alpha:.3f}}}$",
+                transform=ax.transAxes,
+                fontsize=10,
+            )
             ax.set(xscale="log", yscale="log", xlabel=name, xlim=span, ylim=(1.9, 8))
             figures.power_axis(ax.xaxis, *span)
             figures.plain_axis(ax.yaxis, 2, 8)
@@ -241,7 +319,7 @@ def figure():
 
 def joint_figure():
     """Figures 9 and 4 of the paper: overfitting of L(N, D), and the learning curves of L(N, S)."""
-    from analysis import figures
+    from analysis.figures import figures
 
     joint = KaplanData(**_values(KAPLAN_ND))
     steps = KaplanSteps(**_values(KAPLAN_NS))
@@ -260,8 +338,9 @@ def joint_figure():
         n = np.geomspace(1e5, 2e9, 80)
         power_of = joint.alpha_N / joint.alpha_D
         for tokens, colour in zip(sets, figures.sequence(len(sets)), strict=True):
-            axes[0].plot(n, joint.loss(n, tokens), color=colour, lw=1.4,
-                         label=figures.human(float(f"{tokens:.2g}")))  # fmt: skip
+            axes[0].plot(
+                n, joint.loss(n, tokens), color=colour, lw=1.4, label=figures.human(float(f"{tokens:.2g}"))
+            )
             few = np.geomspace(1e6, 1e9, 7)
             excess = joint.loss(few, tokens) / joint.loss(few, np.inf) - 1
             axes[1].plot(few**power_of / tokens, excess, "o", color=colour, ms=4, zorder=4)
@@ -272,13 +351,21 @@ def joint_figure():
         axes[1].axhline(SEED, color=figures.FAINT, lw=1, ls=(0, (5, 3)))
         count = np.geomspace(1e2, 1e6, 200)
         for size, colour in zip(sizes, figures.sequence(len(sizes)), strict=True):
-            axes[2].plot(count, steps.loss(size, count), color=colour, lw=1.4,
-                         label=figures.human(size))  # fmt: skip
-        axes[0].set(xlabel="parameters (non-embedding)", title="Overfitting: L(N, D)",
-                    ylabel="test loss (nats per token)", xlim=(n[0], n[-1]),
-                    ylim=(2.2, 5.2))  # fmt: skip
-        axes[1].set(xlabel="N$^{\\alpha_N/\\alpha_D}$ / D", ylabel="L(N, D) / L(N, ∞) - 1",
-                    title="One curve for all", xlim=(1e-6, 1), ylim=(1e-4, 1))  # fmt: skip
+            axes[2].plot(count, steps.loss(size, count), color=colour, lw=1.4, label=figures.human(size))
+        axes[0].set(
+            xlabel="parameters (non-embedding)",
+            title="Overfitting: L(N, D)",
+            ylabel="test loss (nats per token)",
+            xlim=(n[0], n[-1]),
+            ylim=(2.2, 5.2),
+        )
+        axes[1].set(
+            xlabel="N$^{\\alpha_N/\\alpha_D}$ / D",
+            ylabel="L(N, D) / L(N, ∞) - 1",
+            title="One curve for all",
+            xlim=(1e-6, 1),
+            ylim=(1e-4, 1),
+        )
         axes[2].set(
             xlabel="steps at an unlimited batch",
             title="Learning curves: L(N, S)",
@@ -286,8 +373,7 @@ def joint_figure():
             xlim=(1e2, 1e6),
             ylim=(2.2, 9.5),
         )
-        for ax, title, place in ((axes[0], "tokens", "upper right"),
-                                 (axes[2], "parameters", "upper right")):  # fmt: skip
+        for ax, title, place in ((axes[0], "tokens", "upper right"), (axes[2], "parameters", "upper right")):
             ax.legend(title=title, loc=place, fontsize=7.5, ncols=2)
         for ax in axes:
             ax.set(xscale="log", yscale="log")

@@ -9,13 +9,13 @@ from functools import cache
 
 import numpy as np
 
-from analysis import fit, published
-from analysis.laws import Array, DataConstrained
-from analysis.laws_beyond import worth
+from analysis.fitting import fit
+from analysis.fitting.solve import value
+from analysis.laws import Array, DataConstrained, published
+from analysis.laws.beyond import worth
+from analysis.laws.published import MUENNIGHOFF, MUENNIGHOFF_ALPHA, MUENNIGHOFF_LOGS, Published
 from analysis.papers.claims import Data, Paper
-from analysis.published import MUENNIGHOFF, MUENNIGHOFF_ALPHA, MUENNIGHOFF_LOGS, Published
-from analysis.solve import value
-from analysis.table import Runs
+from analysis.tables.table import Runs
 
 POINTS = "datablations_c4.csv"
 DELTA = 1e-3
@@ -93,18 +93,35 @@ def pair(paper: Paper, runs, near, lowest, grid) -> None:
     """The published e-foldings are a minimum, and not the lowest."""
     law = published_law()
     for name, entry in published.MUENNIGHOFF_PRINTED.items():
-        paper.check(f"{name} from its logarithm", entry, lambda name=name: getattr(law, name),
-                    tolerance=0.5 if name != "E" else 0.005,
-                    why="half a unit of its last printed digit")  # fmt: skip
-    paper.check("objective at the published pair", MUENNIGHOFF["objective"],
-                lambda: objective(runs(), law), tolerance=1e-8,
-                why="the pair is given to eight digits")  # fmt: skip
+        paper.check(
+            f"{name} from its logarithm",
+            entry,
+            lambda name=name: getattr(law, name),
+            tolerance=0.5 if name != "E" else 0.005,
+            why="half a unit of its last printed digit",
+        )
+    paper.check(
+        "objective at the published pair",
+        MUENNIGHOFF["objective"],
+        lambda: objective(runs(), law),
+        tolerance=1e-8,
+        why="the pair is given to eight digits",
+    )
     for name, what in (("R_D", "repeats of data"), ("R_N", "excess parameters")):
-        paper.check(f"{name}* ({what}), minimum reached from the published pair",
-                    MUENNIGHOFF[name], lambda name=name: getattr(near()[0], name), percent=2,
-                    why="a flat floor: the objective is the same to 1e-6")  # fmt: skip
-    paper.check("lowest objective anywhere", MUENNIGHOFF["lower"], lambda: lowest()[1],
-                percent=0.01, why="two optimisers on one smooth floor")  # fmt: skip
+        paper.check(
+            f"{name}* ({what}), minimum reached from the published pair",
+            MUENNIGHOFF[name],
+            lambda name=name: getattr(near()[0], name),
+            percent=2,
+            why="a flat floor: the objective is the same to 1e-6",
+        )
+    paper.check(
+        "lowest objective anywhere",
+        MUENNIGHOFF["lower"],
+        lambda: lowest()[1],
+        percent=0.01,
+        why="two optimisers on one smooth floor",
+    )
 
     def flat() -> tuple[bool, str]:
         profile = grid().min(1)
@@ -116,8 +133,14 @@ def pair(paper: Paper, runs, near, lowest, grid) -> None:
             "lies within 0.3 %: the runs do not determine it"
         )
 
-    paper.check("R_D* at the lowest objective", MUENNIGHOFF["R_D"], lambda: lowest()[0].R_D,
-                percent=2, why="as above, were it the global minimum", cause=flat)  # fmt: skip
+    paper.check(
+        "R_D* at the lowest objective",
+        MUENNIGHOFF["R_D"],
+        lambda: lowest()[0].R_D,
+        percent=2,
+        why="as above, were it the global minimum",
+        cause=flat,
+    )
 
 
 def repeats(paper: Paper, law: DataConstrained, runs) -> None:
@@ -127,17 +150,22 @@ def repeats(paper: Paper, law: DataConstrained, runs) -> None:
         epochs, loss = equal_compute(runs(), *SERIES[-1])
         return loss[np.argmin(np.abs(epochs - 4))] / loss[0]
 
-    paper.check("loss after 4 epochs over all-new tokens, runs of 8.7 B",
-                MUENNIGHOFF["four_epochs"], four_epochs, tolerance=0.002,
-                why='printed as "0.5 %", of smoothed training curves')  # fmt: skip
+    paper.check(
+        "loss after 4 epochs over all-new tokens, runs of 8.7 B",
+        MUENNIGHOFF["four_epochs"],
+        four_epochs,
+        tolerance=0.002,
+        why='printed as "0.5 %", of smoothed training curves',
+    )
 
     unique, source = 100e9, "Muennighoff 2023 section 1"
     paper.check(
         "loss after 4 epochs over all-new tokens, the law",
         Published(1.0, source, '"negligible changes to loss" up to 4 epochs'),
         lambda: law.loss(8.7e9, 4 * unique, unique) / law.loss(8.7e9, 4 * unique, 4 * unique),
-        tolerance=0.005, why="half a per cent is the spread of seeds in the paper's runs",
-    )  # fmt: skip
+        tolerance=0.005,
+        why="half a per cent is the spread of seeds in the paper's runs",
+    )
 
 
 def equal_compute(runs: Runs, size: float, tokens: float) -> tuple[Array, Array]:
@@ -156,7 +184,7 @@ def percent(loss: Array) -> Array:
 
 def return_figure(runs: Runs, law: DataConstrained):
     """Figures 1 and 5 of the paper: the worth of repeats, and loss at equal compute."""
-    from analysis import figures
+    from analysis.figures import figures
 
     loss = law.loss(runs.params, runs.tokens, runs.column("unique_tokens"))
     low = -np.median(np.log(loss / runs.loss))
@@ -174,25 +202,38 @@ def return_figure(runs: Runs, law: DataConstrained):
         axes[0].plot(epochs, epochs, "--", color=figures.FAINT, label="as good as new tokens")
         axes[0].plot(epochs, worth(epochs, 1.0, law.R_D), color=red, lw=2, label="published law")
         axes[0].axhline(1 + law.R_D, color=figures.FAINT, lw=1, ls=":")
-        for at, text in ((4, "4 epochs:\nalmost as good as new"),
-                         (1 + law.R_D, "R$_D$* repeats:\nreturns fall fast")):  # fmt: skip
+        for at, text in (
+            (4, "4 epochs:\nalmost as good as new"),
+            (1 + law.R_D, "R$_D$* repeats:\nreturns fall fast"),
+        ):
             y = float(worth(at, 1.0, law.R_D))
             axes[0].plot(at, y, "o", color=red, ms=6)
             axes[0].annotate(text, (at, y), (12, -30), textcoords="offset points", fontsize=8.5)
-        axes[0].set(xscale="log", yscale="log", xlabel="epochs", title="Return on repeats",
-                    ylabel="effective tokens / unique tokens", xlim=(1, 300),
-                    ylim=(1, 60))  # fmt: skip
+        axes[0].set(
+            xscale="log",
+            yscale="log",
+            xlabel="epochs",
+            title="Return on repeats",
+            ylabel="effective tokens / unique tokens",
+            xlim=(1, 300),
+            ylim=(1, 60),
+        )
         epochs = np.geomspace(1, 20, 200)
         for (size, tokens), colour in zip(SERIES, figures.sequence(len(SERIES)), strict=True):
             seen, loss = equal_compute(runs, size, tokens)
             label = f"{size / 1e9:.1f} B, {tokens / 1e9:.0f} B tokens"
-            axes[1].plot(seen, percent(loss), "o", color=colour, ms=6, mec="white", mew=0.6,
-                         zorder=4, label=label)  # fmt: skip
+            axes[1].plot(
+                seen, percent(loss), "o", color=colour, ms=6, mec="white", mew=0.6, zorder=4, label=label
+            )
             curve = law.loss(size, tokens, tokens / epochs)
             axes[1].plot(epochs, percent(curve), color=colour, lw=1.5)
-        axes[1].set(xscale="log", xlabel="epochs (unique tokens = tokens / epochs)",
-                    ylabel="loss above all-new tokens (%)", xlim=(0.95, 20),
-                    title="Loss at equal compute")  # fmt: skip
+        axes[1].set(
+            xscale="log",
+            xlabel="epochs (unique tokens = tokens / epochs)",
+            ylabel="loss above all-new tokens (%)",
+            xlim=(0.95, 20),
+            title="Loss at equal compute",
+        )
         figures.count_axis(axes[0].yaxis, *axes[0].get_ylim())
         for ax, place in zip(axes, ("upper left", "upper left"), strict=True):
             figures.count_axis(ax.xaxis, *ax.get_xlim())
@@ -205,7 +246,7 @@ def return_figure(runs: Runs, law: DataConstrained):
 
 def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
     """How weakly the runs determine the pair: the objective over both e-foldings."""
-    from analysis import figures
+    from analysis.figures import figures
 
     pair, least = published_law(), grid.min()
 
@@ -231,18 +272,15 @@ def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
             label="published pair",
         )
         ax.plot(
-            lowest.R_D,
-            lowest.R_N,
-            "*",
-            ms=13,
-            color="white",
-            mec=figures.INK,
-            ls="",
-            label="lowest point",
+            lowest.R_D, lowest.R_N, "*", ms=13, color="white", mec=figures.INK, ls="", label="lowest point"
         )
-        ax.set(xscale="log", yscale="log", xlabel="R$_D$*, e-folding of data repeats",
-               ylabel="R$_N$*, e-folding of excess parameters",
-               title="What 182 runs say about repeats")  # fmt: skip
+        ax.set(
+            xscale="log",
+            yscale="log",
+            xlabel="R$_D$*, e-folding of data repeats",
+            ylabel="R$_N$*, e-folding of excess parameters",
+            title="What 182 runs say about repeats",
+        )
         figures.count_axis(ax.xaxis, *ax.get_xlim())
         figures.count_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="lower left", frameon=True, facecolor="white", edgecolor="none")

@@ -6,8 +6,7 @@ without embeddings, at Kaplan's small sizes, its frontier has nearly Kaplan's ex
 
 import numpy as np
 
-from analysis import published
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array, Chinchilla, published
 from analysis.papers.claims import Data, Paper
 
 LAWS = {"besiroglu": published.BESIROGLU, "hoffmann": published.HOFFMANN}
@@ -47,24 +46,28 @@ def reproduce(data: Data) -> Paper:
     for name, constants in LAWS.items():
         law = published.law(constants)
         paper.check(
-            f"exponent without embeddings, {NAMES[name]}", published.PEARCE[name],
-            lambda law=law: exponent(law, span), tolerance=0.01,
+            f"exponent without embeddings, {NAMES[name]}",
+            published.PEARCE[name],
+            lambda law=law: exponent(law, span),
+            tolerance=0.01,
             why="printed to two digits; theirs is fitted to simulated curves, and our ends of the "
             "range of sizes are from memory",
-        )  # fmt: skip
+        )
     law = published.law(LAWS["besiroglu"])
     paper.check(
-        "at large sizes the exponent is Chinchilla's", published.HOFFMANN_EXPONENTS[1, "a"],
-        lambda: local(law, np.geomspace(1e13, 1e14, 5))[2], tolerance=0.02,
+        "at large sizes the exponent is Chinchilla's",
+        published.HOFFMANN_EXPONENTS[1, "a"],
+        lambda: local(law, np.geomspace(1e13, 1e14, 5))[2],
+        tolerance=0.02,
         why="approach 1 is printed to two digits, and the refit's exponent is 0.51",
-    )  # fmt: skip
+    )
     paper.figures = {"pearce2024_exponent": figure}
     return paper
 
 
 def figure():
     """The local exponent along the frontier, from Kaplan's sizes to Chinchilla's."""
-    from analysis import figures
+    from analysis.figures import figures
 
     params = np.geomspace(1e2, 1e13, 300)
     low, high = (end.value for end in published.PEARCE_RANGE)
@@ -83,26 +86,48 @@ def figure():
             axes[0].plot(compute(law, params), params, color=colour, lw=1.3)
             line = np.polyfit(np.log(compute(law, inside)), np.log(inside), 1)
             c = compute(law, inside)
-            axes[0].plot(c, np.exp(np.polyval(line, np.log(c))), color=colour, lw=3.2, alpha=0.55,
-                         label=f"{NAMES[name]}: {slope:.3f}")  # fmt: skip
+            axes[0].plot(
+                c,
+                np.exp(np.polyval(line, np.log(c))),
+                color=colour,
+                lw=3.2,
+                alpha=0.55,
+                label=f"{NAMES[name]}: {slope:.3f}",
+            )
             axes[1].plot(params, local(law, params), color=colour, lw=1.6, label=NAMES[name])
             axes[1].plot([low, high], [slope] * 2, color=colour, lw=3.2, alpha=0.45)
         levels = (published.KAPLAN_OPT["N"].value, published.HOFFMANN_EXPONENTS[1, "a"].value)
         places = ((params[-1] / 2, "right"), (params[0] * 1.5, "left"))
-        for level, text, (x, side) in zip(
-            levels, ("Kaplan 2020", "Hoffmann 2022"), places, strict=True
-        ):
+        for level, text, (x, side) in zip(levels, ("Kaplan 2020", "Hoffmann 2022"), places, strict=True):
             axes[1].axhline(level, color=figures.FAINT, lw=1, ls=(0, (5, 3)), zorder=1)
-            axes[1].annotate(f"{text}  {level:.2f}", (x, level), (0, 3), ha=side,
-                             textcoords="offset points", fontsize=8, color="#666666")  # fmt: skip
+            axes[1].annotate(
+                f"{text}  {level:.2f}",
+                (x, level),
+                (0, 3),
+                ha=side,
+                textcoords="offset points",
+                fontsize=8,
+                color="#666666",
+            )
         axes[1].axvspan(low, high, color="#f0ead8", zorder=0)
         axes[0].axhspan(low, high, color="#f0ead8", zorder=0)
-        axes[0].set(xscale="log", yscale="log", xlabel="non-embedding compute (FLOPs)",
-                    ylabel="optimal non-embedding parameters", title="The frontier bends",
-                    xlim=(1e8, 1e28), ylim=(params[0], params[-1]))  # fmt: skip
-        axes[1].set(xscale="log", xlabel="non-embedding parameters", xlim=(params[0], params[-1]),
-                    ylabel="local exponent of the optimal size", title="Its slope at each size",
-                    ylim=(0.4, 1.3))  # fmt: skip
+        axes[0].set(
+            xscale="log",
+            yscale="log",
+            xlabel="non-embedding compute (FLOPs)",
+            ylabel="optimal non-embedding parameters",
+            title="The frontier bends",
+            xlim=(1e8, 1e28),
+            ylim=(params[0], params[-1]),
+        )
+        axes[1].set(
+            xscale="log",
+            xlabel="non-embedding parameters",
+            xlim=(params[0], params[-1]),
+            ylabel="local exponent of the optimal size",
+            title="Its slope at each size",
+            ylim=(0.4, 1.3),
+        )
         figures.power_axis(axes[0].xaxis, *axes[0].get_xlim())
         figures.power_axis(axes[0].yaxis, *axes[0].get_ylim())
         figures.power_axis(axes[1].xaxis, *axes[1].get_xlim())

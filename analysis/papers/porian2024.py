@@ -8,9 +8,10 @@ from functools import cache
 
 import numpy as np
 
-from analysis import frontier, isoflop, published
-from analysis.frontier import Frontier
-from analysis.isoflop import Isoflop
+from analysis.frontiers import frontier, isoflop
+from analysis.frontiers.frontier import Frontier
+from analysis.frontiers.isoflop import Isoflop
+from analysis.laws import published
 from analysis.papers.claims import Data, Paper
 
 POINTS, OPTIMA = "porian_rw_isoflops.csv", "porian_rw_optima.csv"
@@ -43,16 +44,20 @@ def reproduce(data: Data) -> Paper:
     for method, (tolerance, why) in METHODS.items():
         for step, entry in published.PORIAN.items():
             paper.check(
-                f"a at step {step}, {method}", entry,
+                f"a at step {step}, {method}",
+                entry,
                 lambda step=step, method=method: line(step, method).params_exponent.value,
-                tolerance=tolerance, why=why,
-            )  # fmt: skip
+                tolerance=tolerance,
+                why=why,
+            )
     for step, entry in published.PORIAN.items():
         paper.check(
-            f"a at step {step}, line through their own optima", entry,
-            lambda step=step: weighted(data, step), tolerance=0.001,
+            f"a at step {step}, line through their own optima",
+            entry,
+            lambda step=step: weighted(data, step),
+            tolerance=0.001,
             why="printed to three digits; optima weighted by the noise published with them",
-        )  # fmt: skip
+        )
     paper.figures = {
         "porian2024_walk": lambda: walk_figure(
             {step: line(step, "interpolate") for step in published.PORIAN}
@@ -73,7 +78,7 @@ def weighted(data: Data, step: str) -> float:
 
 def walk_figure(lines: dict[str, Frontier]):
     """The exponent at each step, published and ours, between Kaplan's 0.73 and Hoffmann's 0.50."""
-    from analysis import figures
+    from analysis.figures import figures
 
     def draw():
         caption = (
@@ -87,23 +92,47 @@ def walk_figure(lines: dict[str, Frontier]):
         theirs = list(published.PORIAN.values())
         sets = (
             (place - 0.09, [(e.value, e.low, e.high) for e in theirs], red, "s", "published"),
-            (place + 0.09, [(b.value, b.low, b.high) for b in
-                            (f.params_exponent for f in lines.values())], blue, "o", "ours"),
-        )  # fmt: skip
+            (
+                place + 0.09,
+                [(b.value, b.low, b.high) for b in (f.params_exponent for f in lines.values())],
+                blue,
+                "o",
+                "ours",
+            ),
+        )
         for at, rows, colour, marker, label in sets:
             value, low, high = np.array(rows).T
-            ax.errorbar(at, value, yerr=[value - low, high - value], fmt=marker, color=colour,
-                        capsize=3, ms=6, label=label, zorder=4)  # fmt: skip
+            ax.errorbar(
+                at,
+                value,
+                yerr=[value - low, high - value],
+                fmt=marker,
+                color=colour,
+                capsize=3,
+                ms=6,
+                label=label,
+                zorder=4,
+            )
         ax.plot(place, [e.value for e in theirs], color=figures.FAINT, lw=1, ls=":", zorder=2)
         levels = (published.KAPLAN_OPT["N"].value, published.HOFFMANN_EXPONENTS[1, "a"].value)
         for level, text in zip(levels, ("Kaplan 2020", "Hoffmann 2022"), strict=True):
             ax.axhline(level, color=figures.FAINT, lw=1, ls=(0, (5, 3)), zorder=1)
-            ax.annotate(f"{text}  {level:.2f}", (0.0, level), (4, 3), fontsize=8.5,
-                        xycoords=("axes fraction", "data"), textcoords="offset points",
-                        color="#666666")  # fmt: skip
+            ax.annotate(
+                f"{text}  {level:.2f}",
+                (0.0, level),
+                (4, 3),
+                fontsize=8.5,
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                color="#666666",
+            )
         ax.set_xticks(place, labels=list(STEPS.values()), fontsize=8.5)
-        ax.set(ylabel="a in params ∝ FLOPs$^a$", title="From Kaplan's exponent to Hoffmann's",
-               ylim=(0.44, 0.9), xlim=(-0.4, len(lines) - 0.2))  # fmt: skip
+        ax.set(
+            ylabel="a in params ∝ FLOPs$^a$",
+            title="From Kaplan's exponent to Hoffmann's",
+            ylim=(0.44, 0.9),
+            xlim=(-0.4, len(lines) - 0.2),
+        )
         ax.legend(loc="upper right")
         ax.grid(axis="x", visible=False)
         fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
@@ -114,7 +143,7 @@ def walk_figure(lines: dict[str, Frontier]):
 
 def optima_figure(lines: dict[str, Frontier]):
     """The optima behind each exponent: a panel a step, as in the paper's Figure 1."""
-    from analysis import figures
+    from analysis.figures import figures
 
     def draw():
         caption = (
@@ -129,8 +158,10 @@ def optima_figure(lines: dict[str, Frontier]):
             figures.draw_optima(ax, front, front.params, colour, "o")
             middle = len(front.flops) // 2
             x, y = front.flops / front.flops[middle], band.value[middle]
-            for entry, style in ((published.KAPLAN_OPT["N"], "--"),
-                                 (published.HOFFMANN_EXPONENTS[1, "a"], ":")):  # fmt: skip
+            for entry, style in (
+                (published.KAPLAN_OPT["N"], "--"),
+                (published.HOFFMANN_EXPONENTS[1, "a"], ":"),
+            ):
                 ax.plot(front.flops, y * x**entry.value, style, color=figures.FAINT, lw=1.1)
             name = STEPS[step].replace("\n", " ")
             ax.set(xscale="log", yscale="log", xlabel="compute (FLOPs)", ylim=(3e5, 2e9))

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import table
 from analysis.papers.claims import Missing
-from analysis.table import Runs
+from analysis.tables import table
+from analysis.tables.table import Runs
 
 RAW = "https://raw.githubusercontent.com"
 CACHE = "scaling-law-lab"  # the folder's name in the user's cache
@@ -39,15 +39,20 @@ def points(name: str, text: str) -> dict[str, np.ndarray]:
     rows = [row for row in csv.DictReader(text.splitlines()) if row.get("loss") != ""]
     try:
         size, flops, loss = (
-            np.array([float(row[key]) for row in rows])
-            for key in ("Model Size", "Training FLOP", "loss")
+            np.array([float(row[key]) for row in rows]) for key in ("Model Size", "Training FLOP", "loss")
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: not the columns that were expected ({error!r})") from None
     outlier = np.zeros(len(rows))
     outlier[np.argsort(loss)[-OUTLIERS:]] = 1
-    return {"row": np.arange(len(rows)), "n_params": size, "n_tokens": flops / (6 * size),
-            "flops": flops, "loss": loss, "outlier": outlier}  # fmt: skip
+    return {
+        "row": np.arange(len(rows)),
+        "n_params": size,
+        "n_tokens": flops / (6 * size),
+        "flops": flops,
+        "loss": loss,
+        "outlier": outlier,
+    }
 
 
 PORIAN = "its public form is a pickle, which can run any code when it is opened"
@@ -60,17 +65,18 @@ SOURCES = {
         f"{RAW}/epoch-research/analyzing-chinchilla/92258837425e1b5f2851d624287f0120583a3d0e/"
         "data/svg_extracted_data.csv",
         # second-hand: what another public project records for this file at this commit
-        sha256="193478df4e90f040016431996c45682659306840ecdadf83cfb9cd5ca0aa1b30", columns=points,
+        sha256="193478df4e90f040016431996c45682659306840ecdadf83cfb9cd5ca0aa1b30",
+        columns=points,
     ),
     "porian_rw_isoflops.csv": Source(f"{_PORIAN}/summary_df.pickle.xz", why_not=PORIAN),
     "porian_rw_optima.csv": Source(f"{_PORIAN}/summary_df.pickle.xz", why_not=PORIAN),
     "datablations_c4.csv": Source(
-        f"{RAW}/huggingface/datablations/13701315b163f1c54642b94ad237b2699187c3ee/utils/"
-        "parametric_fit.ipynb", why_not=NOTEBOOK,
+        f"{RAW}/huggingface/datablations/13701315b163f1c54642b94ad237b2699187c3ee/utils/parametric_fit.ipynb",
+        why_not=NOTEBOOK,
     ),
     "chinchilla_models.csv": Source(_NANOGPT, why_not=PAPER),
     "chinchilla_flop_ratio.csv": Source(_NANOGPT, why_not=PAPER),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -121,11 +127,12 @@ class Downloads:
         pooch.get_logger().setLevel("ERROR")
         try:
             path = pooch.retrieve(
-                source.url, known_hash=f"sha256:{source.sha256}",
+                source.url,
+                known_hash=f"sha256:{source.sha256}",
                 fname=f"{source.sha256[:8]}-{name}",
                 path=self.folder or pooch.os_cache(CACHE),
                 downloader=pooch.HTTPDownloader(timeout=self.timeout),
-            )  # fmt: skip
+            )
             return Path(path).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:  # requests' own errors are OSErrors
             if isinstance(error, ValueError) and "known hash" in str(error):

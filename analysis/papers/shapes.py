@@ -3,9 +3,8 @@
 Hoffmann et al. 2022, appendix F; columns n_layers, d_model, ffw_size, n_heads, kv_size.
 """
 
-from analysis import published
-from analysis.laws import Array
-from analysis.table import Runs
+from analysis.laws import Array, published
+from analysis.tables.table import Runs
 
 PROJECTIONS = 5  # query, key, value, output, and the relative positions of Transformer-XL
 

@@ -13,8 +13,15 @@ from typing import Any, ClassVar
 from bench.child import Work
 from bench.peers import shapes
 
-NOT_IN_THE_STEP = ("clu", "grain", "tensorflow", "tensorflow_datasets", "tensorflow_text",
-                   "sentencepiece", "absl")  # fmt: skip
+NOT_IN_THE_STEP = (
+    "clu",
+    "grain",
+    "tensorflow",
+    "tensorflow_datasets",
+    "tensorflow_text",
+    "sentencepiece",
+    "absl",
+)
 
 
 class Nothing(ModuleType):
@@ -58,15 +65,31 @@ def prepare(task: dict[str, Any]) -> Work:
 
     shape = shapes.shape_of(task)
     config = Config(
-        model=Config(D=shape.width, H=shape.heads, L=shape.context, N=shape.layers,
-                     F=4 * shape.width, dtype=task["dtype"], fsdp_enabled=True, remat=False),
-        opt=Config(num_train_steps=100_000, peak_learning_rate=shapes.LEARNING_RATE,
-                   init_learning_rate=shapes.LEARNING_RATE / 10, warmup_steps=1000,
-                   final_learning_rate=shapes.LEARNING_RATE / 10, decay_type="cosine",
-                   weight_decay=shapes.WEIGHT_DECAY, clip_by_global_norm=shapes.CLIP,
-                   b1=shapes.BETAS[0], b2=shapes.BETAS[1], optimizer="adamw"),
+        model=Config(
+            D=shape.width,
+            H=shape.heads,
+            L=shape.context,
+            N=shape.layers,
+            F=4 * shape.width,
+            dtype=task["dtype"],
+            fsdp_enabled=True,
+            remat=False,
+        ),
+        opt=Config(
+            num_train_steps=100_000,
+            peak_learning_rate=shapes.LEARNING_RATE,
+            init_learning_rate=shapes.LEARNING_RATE / 10,
+            warmup_steps=1000,
+            final_learning_rate=shapes.LEARNING_RATE / 10,
+            decay_type="cosine",
+            weight_decay=shapes.WEIGHT_DECAY,
+            clip_by_global_norm=shapes.CLIP,
+            b1=shapes.BETAS[0],
+            b2=shapes.BETAS[1],
+            optimizer="adamw",
+        ),
         log_internal_metrics=False,  # its default is True, and slower
-    )  # fmt: skip
+    )
     mesh = Mesh(jax.devices()[:1], ("data",))
     module, get_loss_fn = model_factory.get_model_and_loss(config, shape.vocab)
     shardings, state = train._init_train_state(config, module, jax.random.PRNGKey(0), mesh)
@@ -83,5 +106,6 @@ def prepare(task: dict[str, Any]) -> Work:
         jax.block_until_ready(trainer.state.params)
 
     total = sum(leaf.size for leaf in jax.tree.leaves(trainer.state.params))
-    return Work(do, shape.tokens, {"params_all": total},
-                lambda: {"first_loss": losses[0], "loss": losses[-1]})  # fmt: skip
+    return Work(
+        do, shape.tokens, {"params_all": total}, lambda: {"first_loss": losses[0], "loss": losses[-1]}
+    )

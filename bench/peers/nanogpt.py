@@ -16,13 +16,18 @@ def build(shape: shapes.Shape):
     import torch
     from model import GPT, GPTConfig  # nanoGPT's
 
-    model = GPT(GPTConfig(
-        block_size=shape.context, vocab_size=shape.vocab, n_layer=shape.layers,
-        n_head=shape.heads, n_embd=shape.width, dropout=0.0, bias=False,
-    ))  # fmt: skip
-    optimiser = model.configure_optimizers(
-        shapes.WEIGHT_DECAY, shapes.LEARNING_RATE, shapes.BETAS, "cpu"
+    model = GPT(
+        GPTConfig(
+            block_size=shape.context,
+            vocab_size=shape.vocab,
+            n_layer=shape.layers,
+            n_head=shape.heads,
+            n_embd=shape.width,
+            dropout=0.0,
+            bias=False,
+        )
     )
+    optimiser = model.configure_optimizers(shapes.WEIGHT_DECAY, shapes.LEARNING_RATE, shapes.BETAS, "cpu")
     # its own choice is fused on CUDA only; on CPU fused is faster and now there too
     optimiser = torch.optim.AdamW(
         optimiser.param_groups, lr=shapes.LEARNING_RATE, betas=shapes.BETAS, fused=True

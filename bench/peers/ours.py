@@ -11,35 +11,48 @@ def model_of(shape: shapes.Shape, dtype: str, kind: str = "transformer"):
 
     gpt2 = {"norm": "layernorm", "position": "learned", "activation": "gelu"}
     return ModelConfig(
-        kind=kind, n_layer=shape.layers, d_model=shape.width, n_head=shape.heads, tied=True,
-        vocab_size=shape.vocab, seq_len=shape.context, dtype=dtype,
+        kind=kind,
+        n_layer=shape.layers,
+        d_model=shape.width,
+        n_head=shape.heads,
+        tied=True,
+        vocab_size=shape.vocab,
+        seq_len=shape.context,
+        dtype=dtype,
         **(gpt2 if kind == "transformer" else {}),
-    )  # fmt: skip
+    )
 
 
 def config_of(shape: shapes.Shape, dtype: str, kind: str = "transformer"):
     from lab.config import DataConfig, OptimConfig, RunConfig
 
     optim = OptimConfig(
-        learning_rate=shapes.LEARNING_RATE, weight_decay=shapes.WEIGHT_DECAY,
-        beta1=shapes.BETAS[0], beta2=shapes.BETAS[1], clip=shapes.CLIP,
-    )  # fmt: skip
+        learning_rate=shapes.LEARNING_RATE,
+        weight_decay=shapes.WEIGHT_DECAY,
+        beta1=shapes.BETAS[0],
+        beta2=shapes.BETAS[1],
+        clip=shapes.CLIP,
+    )
     return RunConfig(
-        model=model_of(shape, dtype, kind), optim=optim, tokens=shape.tokens * 100_000,
-        batch_tokens=shape.tokens, data=DataConfig(sha256="0" * 64, corpus="random"),
-    )  # fmt: skip
+        model=model_of(shape, dtype, kind),
+        optim=optim,
+        tokens=shape.tokens * 100_000,
+        batch_tokens=shape.tokens,
+        data=DataConfig(sha256="0" * 64, corpus="random"),
+    )
 
 
 def prepare(task: dict[str, Any]) -> Work:
     import jax
     import numpy as np
 
-    from lab import counts, train
+    from lab.models import counts
+    from lab.train import run
 
     shape = shapes.shape_of(task)
     config = config_of(shape, task["dtype"], task.get("kind", "transformer"))
-    program = train.program(config.shape, "jit", tuple(jax.local_devices()[:1]))
-    state = program.train.place(train.fresh(program, config))
+    program = run.program(config.shape, "jit", tuple(jax.local_devices()[:1]))
+    state = program.train.place(run.fresh(program, config))
     most = config.shape.steps_per_dispatch
     tokens_SBL = shapes.batches(shape, seed=task["number"], n=most)
     losses = []

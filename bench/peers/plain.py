@@ -81,5 +81,6 @@ def prepare(task: dict[str, Any]) -> Work:
         jax.block_until_ready(params)
 
     total = sum(leaf.size for leaf in jax.tree.leaves(params))
-    return Work(do, shape.tokens, {"params_all": total},
-                lambda: {"first_loss": losses[0], "loss": losses[-1]})  # fmt: skip
+    return Work(
+        do, shape.tokens, {"params_all": total}, lambda: {"first_loss": losses[0], "loss": losses[-1]}
+    )

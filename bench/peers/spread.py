@@ -11,7 +11,7 @@ def prepare(task: dict[str, Any]) -> Work:
     import jax
     import numpy as np
 
-    from lab import parallel, train
+    from lab.train import parallel, run
 
     shape, way = shapes.shape_of(task), task["way"]
     config = ours.config_of(shape, task["dtype"])
@@ -20,14 +20,14 @@ def prepare(task: dict[str, Any]) -> Work:
         raise SystemExit(f"asked for {task['devices']} devices, and there are {len(devices)}")
     most = config.shape.steps_per_dispatch
     tokens = shapes.batches(shape, n=most)
-    fresh = train.fresh(train.program(config.shape, "jit", devices[:1]), config)
+    fresh = run.fresh(run.program(config.shape, "jit", devices[:1]), config)
     runs = 1
     if way == "pack":
         program = parallel.pack_step(config.shape, devices, task["each"])
         runs, state = program.lanes, program.fill(fresh)
         tokens = np.broadcast_to(tokens, (runs, *tokens.shape)).copy()
     else:
-        program = train.program(config.shape, way, devices).train
+        program = run.program(config.shape, way, devices).train
         state = program.place(fresh)
     losses = []
 
@@ -38,5 +38,9 @@ def prepare(task: dict[str, Any]) -> Work:
         losses.append(float(np.asarray(metrics["loss"]).reshape(-1)[0]))
         jax.block_until_ready(state)
 
-    return Work(do, runs * shape.tokens, {"runs": runs, "steps_per_dispatch": most},
-                lambda: {"first_loss": losses[0], "loss": losses[-1]})  # fmt: skip
+    return Work(
+        do,
+        runs * shape.tokens,
+        {"runs": runs, "steps_per_dispatch": most},
+        lambda: {"first_loss": losses[0], "loss": losses[-1]},
+    )

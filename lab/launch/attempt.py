@@ -8,11 +8,11 @@ import traceback
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from lab import export
 from lab.config import RunConfig
-from lab.failures import described, halved, kind_of, trained_as
-from lab.lineage import waits
-from lab.store import UNFINISHED, Claim, Store
+from lab.store import export
+from lab.store.failures import described, halved, kind_of, trained_as
+from lab.store.lineage import waits
+from lab.store.store import UNFINISHED, Claim, Store
 
 BEAT_SECONDS = 2.0
 OVER, WAIT = -1, -2  # in the place of a run's number in the list
@@ -108,12 +108,11 @@ def finish(store: Store, task: Task, config: RunConfig, record: dict[str, Any] |
     say(f"{config.run_id} {record['status'] if record else 'stopped'}")
 
 
-def blame(
-    store: Store, task: Task, config: RunConfig, claim: Claim, error: Exception, retry: bool
-) -> bool:
+def blame(store: Store, task: Task, config: RunConfig, claim: Claim, error: Exception, retry: bool) -> bool:
     """Tell why a run did not end, while its error is being handled; see `attempt`. An error that
     comes after the run was taken over is no failure of the run: its new holder trains it."""
-    from lab import step, train
+    from lab.train import run as train
+    from lab.train import step
 
     if isinstance(error, train.LostClaim) or not claim.held():
         say(f"{type(error).__name__} after another worker took {config.run_id} over: {error}")
@@ -144,7 +143,7 @@ def let_go(heart: Heart) -> None:
 
 
 def corpus_of(config: RunConfig) -> Any:
-    from lab import corpora
+    from lab.data import corpora
 
     data = config.data
     corpus = corpora.open_corpus(data.corpus, data.tokenizer, data.sha256)

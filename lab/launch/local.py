@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.config import RunConfig, to_json
-from lab.corpora import data_directory
-from lab.failures import trained_as
+from lab.data.corpora import data_directory
 from lab.launch.order import End, LaunchError, Look, Order
 from lab.launch.worker import AGAIN, DISK_FULL, FAILED_FAST, Task
-from lab.store import Store
+from lab.store.failures import trained_as
+from lab.store.store import Store
 
 DEATHS = 2  # of workers, at one checkpoint of a run, before the run counts as failed
 STARTS = 4  # of the hosts of a run, or of a job, none of which gets any run further: the last
@@ -117,10 +117,12 @@ def start_one(task: Task) -> tuple[subprocess.Popen, Path]:
     with log.open("w") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "lab.launch.worker", str(task.store)],  # told for `ps` alone
-            stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=subprocess.STDOUT,
             env=environment(task.devices),
             start_new_session=True,  # Ctrl-C reaches the launcher alone, which tells the workers
-        )  # fmt: skip
+        )
     with suppress(BrokenPipeError):  # a worker that died at once is seen by the loop
         process.stdin.write(task.line().encode())
         process.stdin.flush()
@@ -135,9 +137,7 @@ def stop(workers: Sequence[Worker]) -> None:
             process.send_signal(signal.SIGTERM)
 
 
-def launch(
-    store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None
-) -> End:
+def launch(store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None) -> End:
     """Train the runs that have no record.
 
     `look` is called twice a second. A worker that dies is replaced; a run under which two died at
@@ -151,13 +151,19 @@ def launch(
     spread = order.devices * order.hosts > 1 and pack is None
     tasks = [
         Task(
-            str(store.root), [to_json(config) for config in configs],
-            places[i % len(places)] if order.pinned else None, order.devices,
+            str(store.root),
+            [to_json(config) for config in configs],
+            places[i % len(places)] if order.pinned else None,
+            order.devices,
             order.way or ("mesh" if spread else "jit"),
-            order.save_seconds, order.fail_fast, order.commit, order.hosts, pack=pack,
+            order.save_seconds,
+            order.fail_fast,
+            order.commit,
+            order.hosts,
+            pack=pack,
         )
         for i in range(n)
-    ]  # fmt: skip
+    ]
     crew: list[Worker] = []
     deaths: Counter[str] = Counter()
     ends: Counter[tuple] = Counter()  # of hosts, by how far the runs were
@@ -231,16 +237,17 @@ def progress(store: Store, configs: Sequence[RunConfig]) -> tuple[int, int, int]
     )
 
 
-def replacement(
-    store: Store, configs: Sequence[RunConfig], dead: Worker, deaths: Counter[str]
-) -> Worker:
+def replacement(store: Store, configs: Sequence[RunConfig], dead: Worker, deaths: Counter[str]) -> Worker:
     """A new worker for one that died by a signal or at start; blames the run it held, if any."""
     ids = [trained_as(store, config).run_id for config in configs]
     held = [
-        run_id for run_id in ids
-        if (holder := store.holder(run_id)) and holder.get("pid") == dead.processes[0].pid
-        and not holder.get("released") and not store.finished(run_id)
-    ]  # fmt: skip
+        run_id
+        for run_id in ids
+        if (holder := store.holder(run_id))
+        and holder.get("pid") == dead.processes[0].pid
+        and not holder.get("released")
+        and not store.finished(run_id)
+    ]
     code = dead.poll()
     if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
         return start(replace(dead.task, pack=(dead.task.pack or 0) // 2 or None))
@@ -248,12 +255,17 @@ def replacement(
         at = f"{run_id} {store.newest_checkpoint(run_id)}" if run_id else ""
         deaths[at] += 1
         if run_id and deaths[at] >= DEATHS:
-            store.write_failure(run_id, {
-                "run_id": run_id, "kind": "died", "log": tail(dead.log),
-                "error": f"the worker training it died {DEATHS} times without getting a checkpoint "
-                         f"further, last with exit code {code} "
-                         "(-9 is often the system short of memory: try micro_batch)",
-            })  # fmt: skip
+            store.write_failure(
+                run_id,
+                {
+                    "run_id": run_id,
+                    "kind": "died",
+                    "log": tail(dead.log),
+                    "error": f"the worker training it died {DEATHS} times without getting a checkpoint "
+                    f"further, last with exit code {code} "
+                    "(-9 is often the system short of memory: try micro_batch)",
+                },
+            )
     if deaths[""] >= STARTS:  # they die before they hold anything
         return dead
     return start(dead.task)
@@ -270,9 +282,7 @@ def check_ends(store: Store, crew: Sequence[Worker]) -> None:
     bad = [worker for code, worker in ends.items() if code not in (0, FAILED_FAST)]
     if bad:
         last = tail(bad[0].log).strip().rpartition("\n")[2] or "it says nothing"
-        raise LaunchError(
-            f"workers kept dying and got no run further; the last line of {bad[0].log}: {last}"
-        )
+        raise LaunchError(f"workers kept dying and got no run further; the last line of {bad[0].log}: {last}")
 
 
 def tail(log: Path) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Literal
 
-from lab import counts
 from lab.config import RunConfig
-from lab.grid import group_by_shape
-from lab.trunk import families
+from lab.models import counts
+from lab.plan.grid import group_by_shape
+from lab.plan.trunk import families
 
 Look = Callable[[], None]  # called often while a launcher waits
 End = Literal["finished", "stopped", "submitted"]
@@ -41,9 +41,7 @@ class Order:
             if getattr(self, name) < least:
                 raise ValueError(f"--{name} {getattr(self, name)}: it must be at least {least}")
         if self.hosts > 1 and self.way not in ("", "mesh", "fsdp"):
-            raise ValueError(
-                f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh or fsdp"
-            )
+            raise ValueError(f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh or fsdp")
         if self.pack not in ("", "auto") and not (self.pack.isdecimal() and int(self.pack)):
             raise ValueError(f"--pack {self.pack}: a number of runs a device, from 1 on, or auto")
         if self.pack and (self.hosts > 1 or self.way not in ("", "jit")):
@@ -106,6 +104,4 @@ def engine(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        raise LaunchError(
-            f"this launcher needs {name}: pip install 'scaling-law-lab[cluster]'"
-        ) from error
+        raise LaunchError(f"this launcher needs {name}: pip install 'scaling-law-lab[cluster]'") from error

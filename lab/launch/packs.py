@@ -5,9 +5,9 @@ import traceback
 from typing import Any
 
 from lab.config import RunConfig, Shape
-from lab.failures import kind_of, trained_as
 from lab.launch.attempt import Heart, Task, blame, choose, corpus_of, finish, let_go, say
-from lab.store import UNFINISHED, Claim
+from lab.store.failures import kind_of, trained_as
+from lab.store.store import UNFINISHED, Claim
 
 
 class Packs:
@@ -19,9 +19,8 @@ class Packs:
     """
 
     def __init__(
-        self, task: Task, trainer: Any, stopping: threading.Event, asked: list[RunConfig],
-        failed: set[str],
-    ):  # fmt: skip
+        self, task: Task, trainer: Any, stopping: threading.Event, asked: list[RunConfig], failed: set[str]
+    ):
         self.task, self.trainer, self.stopping = task, trainer, stopping
         self.store, self.asked, self.failed = trainer.store, asked, failed
         self.most: dict[Shape, int] = {}  # runs a device, for shapes of which a pack failed
@@ -30,7 +29,7 @@ class Packs:
     def train(self, first: RunConfig, claim: Claim) -> bool:
         """Train a claimed run, and others of its shape for as long as there are any. False when it
         is better trained alone: nothing was done then, and the claim is held."""
-        from lab import pack
+        from lab.train import pack
 
         each = self.size(first)
         if each * len(self.trainer.devices) < 2:
@@ -61,7 +60,7 @@ class Packs:
 
     def size(self, config: RunConfig) -> int:
         """Runs a device for this shape: as asked, or as measured; 0 when packs of it fail."""
-        from lab import pack_size
+        from lab.train import pack_size
 
         most = self.most.get(config.shape)
         if self.task.pack:

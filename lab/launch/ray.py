@@ -16,19 +16,17 @@ from types import ModuleType
 from typing import Any
 
 from lab.config import RunConfig, from_json, to_json
-from lab.failures import has_failed
 from lab.launch import local
 from lab.launch.order import End, LaunchError, Look, Order, engine, parts
-from lab.store import Store
+from lab.store.failures import has_failed
+from lab.store.store import Store
 
 NAMED = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}  # any other is a resource
 KNOCK_SECONDS = 5
 SAVE_SECONDS = 60  # for interrupted tasks to save their runs
 
 
-def launch(
-    store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None
-) -> End:
+def launch(store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None) -> End:
     """Train the runs as tasks of the cluster, `order.workers` at once or as many as it has room
     for; stays until they are over, since Ray ends the tasks of a caller that is gone."""
     if order.hosts > 1:

@@ -20,22 +20,20 @@ from pathlib import Path
 from shlex import quote
 
 from lab.config import RunConfig, from_json, to_json
-from lab.failures import has_failed, trained_as
-from lab.files import read_json, write_json
 from lab.launch import local
 from lab.launch.attempt import unfinished
 from lab.launch.order import End, LaunchError, Look, Order, engine, parts
-from lab.lineage import with_trunks
-from lab.store import Store
+from lab.store.failures import has_failed, trained_as
+from lab.store.files import read_json, write_json
+from lab.store.lineage import with_trunks
+from lab.store.store import Store
 
 ASK_SECONDS = 5.0  # between looks at the queue
 MINUTES = 60  # of a job unless told; what is not done by then goes back to the queue
 OURS = ("array", "output", "error", "requeue")  # options of sbatch that the launcher sets
 
 
-def launch(
-    store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None
-) -> End:
+def launch(store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None) -> End:
     """Submit the runs that no queued job has; with `order.wait`, stay until the jobs are over."""
     if not shutil.which("sbatch"):
         raise LaunchError("there is no sbatch here: run this on a machine that submits to Slurm")
@@ -87,10 +85,13 @@ def submit(store: Store, dealt: Sequence[Sequence[RunConfig]], order: Order) -> 
         many = {"nodes": order.hosts, "ntasks_per_node": 1, "srun_args": ["--kill-on-bad-exit=1"]}
         executor.update_parameters(**many)
     executor.update_parameters(
-        job_name="lab", time=MINUTES, array_parallelism=order.workers or len(dealt),
-        stderr_to_stdout=True, additional_parameters={"requeue": True} | options,
+        job_name="lab",
+        time=MINUTES,
+        array_parallelism=order.workers or len(dealt),
+        stderr_to_stdout=True,
+        additional_parameters={"requeue": True} | options,
         setup=[f"export {name}={quote(value)}" for name, value in local.surroundings().items()],
-    )  # fmt: skip
+    )
     files = [str(folder / "order.json")] * len(dealt)
     try:
         with redirect_stderr(StringIO()):  # submitit prints what it raises

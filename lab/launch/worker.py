@@ -15,11 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.config import from_json
-from lab.failures import kind_of
 from lab.launch.attempt import OVER, WAIT, Anew, Task, attempt, choose, corpus_of, say
 from lab.launch.packs import Packs
-from lab.store import Store
-from lab.trunk import rejoined, urgency
+from lab.plan.trunk import rejoined, urgency
+from lab.store.failures import kind_of
+from lab.store.store import Store
 
 OTHERS_SECONDS = 1.0  # between looks at runs that other workers hold
 FAILED_FAST, DISK_FULL = 4, 5  # exit codes
@@ -47,11 +47,11 @@ def work(task: Task, stopping: threading.Event) -> int:
     failed."""
     set_up(task)
 
-    from lab import parallel, train
+    from lab.train import parallel, run
 
     devices = parallel.devices(task.hosts, task.devices)
     store = Store(Path(task.store))
-    trainer = train.Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, tell=say)
+    trainer = run.Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, tell=say)
     alone = replace(trainer, devices=devices[:1]) if task.pack is not None else trainer
     asked = [from_json(config, where="task") for config in task.configs]
     flops = urgency(asked)

@@ -30,9 +30,12 @@ def said(*command: object) -> str:
 def lab(action: str, store: Path, *options: str, grid: Path = GRID) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "lab", action, str(grid), "--store", str(store), *options],
-        capture_output=True, text=True, timeout=300, cwd=store.parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=store.parent,
         env=os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()},
-    )  # fmt: skip
+    )
 
 
 def until(found: Callable[[], Any], seconds: float = 240) -> Any:

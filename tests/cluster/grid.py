@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import tiny
 
-from lab.grid import with_fields
+from lab.plan.grid import with_fields
 
 
 def runs():

@@ -8,15 +8,7 @@ import sys
 
 import pytest
 
-from tests.cluster.conftest import (
-    FAILING,
-    GRID,
-    check_the_failure_ended_the_grid,
-    curves,
-    lab,
-    said,
-    until,
-)
+from tests.cluster.conftest import FAILING, GRID, check_the_failure_ended_the_grid, curves, lab, said, until
 from tests.conftest import ROOT, data_folder
 from tests.grids import begun, processes, records
 
@@ -39,11 +31,13 @@ def cluster():
 
 def start(store, *options: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "lab", "run", str(GRID), "--store", str(store), "--launcher", "ray",
-         *options],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()}, cwd=store.parent,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "lab", "run", str(GRID), "--store", str(store), "--launcher", "ray", *options],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder()},
+        cwd=store.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def below(pid: int) -> list[int]:
@@ -75,10 +69,13 @@ def test_fail_fast_ends_the_grid(tmp_path, cluster):
     check_the_failure_ended_the_grid(store, lab("run", store, *options, grid=FAILING))
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--launcher-option", "address=127.0.0.1:1"), "no Ray cluster answers at 127.0.0.1:1"),
-    (("--launcher-option", "num-gpus=all"), "takes numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--launcher-option", "address=127.0.0.1:1"), "no Ray cluster answers at 127.0.0.1:1"),
+        (("--launcher-option", "num-gpus=all"), "takes numbers"),
+    ],
+)
 def test_what_ray_will_not_take_is_told_in_a_line(store, cluster, options, message):
     done = lab("run", store, "--launcher", "ray", *options)
     assert done.returncode == 1 and message in done.stderr, done.stderr

@@ -54,10 +54,12 @@ def training(store: Path, job: str) -> set[str]:
     order = json.loads(next(store.glob(".slurm/*/order.json")).read_text())
     widths = {config["model"]["d_model"] for config in order["parts"][int(job.split("_")[1])]}
     return {
-        path.parent.name for path in store.glob("*/curve.csv")
+        path.parent.name
+        for path in store.glob("*/curve.csv")
         if json.loads((path.parent / "config.json").read_text())["model"]["d_model"] in widths
-        and not (path.parent / "record.json").exists() and not released(path.parent)
-    }  # fmt: skip
+        and not (path.parent / "record.json").exists()
+        and not released(path.parent)
+    }
 
 
 def state(job: str) -> str:
@@ -70,9 +72,7 @@ def hurry(job: str) -> None:
     said("scontrol", "update", f"JobId={job}", "StartTime=now")
 
 
-def test_warned_preempted_and_terminated_jobs_end_as_if_undisturbed(
-    store, undisturbed, slurm, capsys
-):
+def test_warned_preempted_and_terminated_jobs_end_as_if_undisturbed(store, undisturbed, slurm, capsys):
     job = submit(store)
     first, second = f"{job}_0", f"{job}_1"
     listings, stopped = [said("squeue", "--array")], set()
@@ -125,8 +125,14 @@ def test_cancelled_jobs_save_their_runs_and_stay_away(store):
 @pytest.mark.slow
 def test_a_job_at_its_time_limit_goes_back_to_the_queue(store, capsys):
     options = ("time=1", "signal=USR2@50")  # Slurm looks at the clock twice a minute
-    job = submit(store, *(word for o in options for word in ("--launcher-option", o)),
-                 "--set", "tokens=3900000", "--set", "model.n_layer=6")  # fmt: skip
+    job = submit(
+        store,
+        *(word for o in options for word in ("--launcher-option", o)),
+        "--set",
+        "tokens=3900000",
+        "--set",
+        "model.n_layer=6",
+    )
     until(lambda: training(store, f"{job}_0"), 120)
     until(lambda: state(f"{job}_0") == "PENDING", 180)
     listing = said("squeue", "--array") + said("scontrol", "show", "job", "-o", f"{job}_0")
@@ -169,12 +175,15 @@ def test_a_run_over_two_nodes_one_of_them_killed_ends_where_one_device_does(tmp_
     assert begun(store) == [run_id] * 2
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    (("--launcher-option", "partition=nowhere"), "Slurm refused the jobs: .*partition"),
-    (("--launcher-option", "colour=blue"), "Slurm refused the jobs: .*colour"),
-    (("--launcher-option", "array=0-9"), "array is set by the launcher itself"),
-    (("--launcher-option", "partition"), "write it name=value"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--launcher-option", "partition=nowhere"), "Slurm refused the jobs: .*partition"),
+        (("--launcher-option", "colour=blue"), "Slurm refused the jobs: .*colour"),
+        (("--launcher-option", "array=0-9"), "array is set by the launcher itself"),
+        (("--launcher-option", "partition"), "write it name=value"),
+    ],
+)
 def test_what_slurm_will_not_take_is_told_in_a_line(store, options, message):
     done = lab("run", store, "--launcher", "slurm", *options)
     assert done.returncode == 1 and re.search(message, done.stderr), done.stderr

@@ -37,11 +37,19 @@ def main() -> None:
         cores, n = sorted(os.sched_getaffinity(0)), wanted.workers
         shifts = [round(wanted.shift * (2 * i / max(1, n - 1) - 1)) for i in range(n)]
         hosts = [
-            common.lab_run(store, "--workers", "1", "--save-seconds", "0.2",
-                           core=cores[i % len(cores)], LD_PRELOAD=library, FAULT_SHIFT=shift,
-                           FAULT_HOST=f"host-{i}")
+            common.lab_run(
+                store,
+                "--workers",
+                "1",
+                "--save-seconds",
+                "0.2",
+                core=cores[i % len(cores)],
+                LD_PRELOAD=library,
+                FAULT_SHIFT=shift,
+                FAULT_HOST=f"host-{i}",
+            )
             for i, shift in enumerate(shifts)
-        ]  # fmt: skip
+        ]
         killed = kill_a_holder(store, hosts) if wanted.kill else None
         for host in hosts:
             code = host.wait()
@@ -51,17 +59,20 @@ def main() -> None:
         common.same_as(reference, store)
         demand(not common.workers(store), "a worker is left")
         why = " (its first worker was killed)" if killed else ""
-        print(f"{n} hosts, clocks {shifts[0]:+d} to {shifts[-1]:+d} s: 4 of 4 runs done, "
-              f"{len(twice)} begun twice{why}, none left, all equal to the undisturbed "
-              f"ones, {time.monotonic() - began:.0f} s")  # fmt: skip
+        print(
+            f"{n} hosts, clocks {shifts[0]:+d} to {shifts[-1]:+d} s: 4 of 4 runs done, "
+            f"{len(twice)} begun twice{why}, none left, all equal to the undisturbed "
+            f"ones, {time.monotonic() - began:.0f} s"
+        )
 
 
 def kill_a_holder(store: Path, hosts: list):
     """SIGKILL to a worker that trains and to its launcher, which is given back."""
     while not list(store.glob("*/curve.csv")):
         time.sleep(0.01)
-    held = next(path.parent for path in store.glob("*/curve.csv")
-                if not (path.parent / "record.json").exists())  # fmt: skip
+    held = next(
+        path.parent for path in store.glob("*/curve.csv") if not (path.parent / "record.json").exists()
+    )
     text = (held / "claim-0.json").read_text()
     pid = int(text.partition('"pid": ')[2].partition(",")[0])
     launcher = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

@@ -15,8 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.py"
 # what may differ between two runs that end the same: times, where, and which commit was checked out
-VARYING = {"seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization",
-           "finished", "host", "commit", "curve_sha256", "sha256"}  # fmt: skip
+VARYING = {
+    "seconds",
+    "compile_seconds",
+    "io_seconds",
+    "tokens_per_second",
+    "flops_utilization",
+    "finished",
+    "host",
+    "commit",
+    "curve_sha256",
+    "sha256",
+}
 
 
 def shim(folder: Path) -> Path | None:
@@ -34,19 +44,28 @@ def shim(folder: Path) -> Path | None:
     return library
 
 
-def lab_run(
-    store: Path, *options: str, experiment: Path = TINY, core: int | None = None, **env: object
-):
+def lab_run(store: Path, *options: str, experiment: Path = TINY, core: int | None = None, **env: object):
     """A real `lab run`, in a session of its own; what it prints is kept in its `said` file."""
     said = store.with_name(f"{store.name}-said-{time.monotonic_ns()}.txt")
     told = os.environ | {"PYTHONPATH": str(ROOT)} | {name: str(v) for name, v in env.items()}
     told.setdefault("LAB_DATA", str(ROOT / "data"))
-    command = [sys.executable, "-m", "lab", "run", str(experiment), "--store", str(store),
-               "--out", str(store.with_name(f"{store.name}-out")), *options]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "lab",
+        "run",
+        str(experiment),
+        "--store",
+        str(store),
+        "--out",
+        str(store.with_name(f"{store.name}-out")),
+        *options,
+    ]
     pin = (lambda: os.sched_setaffinity(0, {core})) if core is not None else None
     with said.open("w") as file:
-        process = subprocess.Popen(command, env=told, stdout=file, stderr=file,
-                                   start_new_session=True, preexec_fn=pin)  # fmt: skip
+        process = subprocess.Popen(
+            command, env=told, stdout=file, stderr=file, start_new_session=True, preexec_fn=pin
+        )
     process.said = said
     return process
 
@@ -72,9 +91,7 @@ def signalled(pid: int, number: int) -> bool:
     return True
 
 
-def wait_for_no_worker(
-    store: Path, seconds: float = 90.0, look: Callable[[], object] = lambda: None
-) -> None:
+def wait_for_no_worker(store: Path, seconds: float = 90.0, look: Callable[[], object] = lambda: None) -> None:
     """Workers whose launcher died save what they have and stop by themselves; `look` is called
     often meanwhile."""
     deadline = time.monotonic() + seconds
@@ -210,14 +227,21 @@ def repeated(store: Path, deaths: list[Death]) -> list[Undone]:
     had begun, or, where that one was still being written, the one before it: so no more is done
     again than the updates since one checkpoint, and since the next while that was being written."""
     everyone, found = lives(store), []
-    resumed = [(at, words[0], int(words[-1])) for life in everyone for at, words in life.lines
-               if words[1:4] == ["trains", "from", "update"]]  # fmt: skip
+    resumed = [
+        (at, words[0], int(words[-1]))
+        for life in everyone
+        for at, words in life.lines
+        if words[1:4] == ["trains", "from", "update"]
+    ]
     for death in deaths:
         died = of_the_day(death.epoch)
         for life in everyone:
             run_id, marks = life.last_run(died) if life.pid == death.pid else ("", [])
-            after = [(later(at, died), step) for at, other, step in resumed
-                     if other == run_id and later(at, died) > 0]  # fmt: skip
+            after = [
+                (later(at, died), step)
+                for at, other, step in resumed
+                if other == run_id and later(at, died) > 0
+            ]
             if not run_id or not after or not marks:
                 continue
             (_, step) = min(after)
@@ -234,8 +258,11 @@ def repeated(store: Path, deaths: list[Death]) -> list[Undone]:
 def same_record(record: dict | None, right: dict | None, what: str) -> None:
     """Demand that two records say the same, and name what they say otherwise."""
     one, other = record or {}, right or {}
-    wrong = [f"{name}: {one.get(name)!r}, not {other.get(name)!r}"
-             for name in sorted({*one, *other}) if one.get(name) != other.get(name)]  # fmt: skip
+    wrong = [
+        f"{name}: {one.get(name)!r}, not {other.get(name)!r}"
+        for name in sorted({*one, *other})
+        if one.get(name) != other.get(name)
+    ]
     demand(not wrong, f"{what} differs in {'; '.join(wrong)}")
 
 

@@ -62,8 +62,14 @@ class EveryWrite:
         demand(self.command("0").wait() == 0, "the undisturbed run was not done")
         for number, (who, word) in enumerate(WHO.items(), 1):
             log = self.folder / f"count-{who}.txt"
-            process = self.command(str(number), LD_PRELOAD=self.library, FAULT_ROOT=self.store,
-                                   FAULT_KIND="count", FAULT_ONLY=word, FAULT_LOG=log)  # fmt: skip
+            process = self.command(
+                str(number),
+                LD_PRELOAD=self.library,
+                FAULT_ROOT=self.store,
+                FAULT_KIND="count",
+                FAULT_ONLY=word,
+                FAULT_LOG=log,
+            )
             demand(process.wait() == 0, process.said.read_text())
             (line,) = log.read_text().splitlines()
             counted[who] = int(line.split()[1])
@@ -74,9 +80,15 @@ class EveryWrite:
         """What became of a command whose writes are refused from one on."""
         log = self.folder / f"fault-{number}.txt"
         process = self.command(
-            str(number), core=number, LD_PRELOAD=self.library, FAULT_ROOT=self.store,
-            FAULT_KIND="enospc", FAULT_ONLY=WHO[who], FAULT_AT=at, FAULT_LOG=log,
-        )  # fmt: skip
+            str(number),
+            core=number,
+            LD_PRELOAD=self.library,
+            FAULT_ROOT=self.store,
+            FAULT_KIND="enospc",
+            FAULT_ONLY=WHO[who],
+            FAULT_AT=at,
+            FAULT_LOG=log,
+        )
         try:
             code = process.wait(SECONDS)
         except subprocess.TimeoutExpired as late:
@@ -123,12 +135,18 @@ def injected(folder: Path, library: Path, wanted: argparse.Namespace) -> None:
         ends = grid.each(who, writes, wanted)
         tried = sum(ends.values()) - ends["beyond the last write"]
         stride = f" every {wanted.stride}th" if wanted.stride > 1 else ""
-        print(f"disk full at {tried} writes{stride} of a {who} in turn (of {writes} in a command "
-              f"left alone): {ends['refused']} commands refused with a clear message, "
-              f"{ends['not hindered']} not hindered, no run called failed", flush=True)  # fmt: skip
+        print(
+            f"disk full at {tried} writes{stride} of a {who} in turn (of {writes} in a command "
+            f"left alone): {ends['refused']} commands refused with a clear message, "
+            f"{ends['not hindered']} not hindered, no run called failed",
+            flush=True,
+        )
     grid.with_space_again()
-    print(f"with space again one command ended all {grid.used} runs, each to the last bit as the "
-          f"one left alone ({time.monotonic() - began:.0f} s)", flush=True)  # fmt: skip
+    print(
+        f"with space again one command ended all {grid.used} runs, each to the last bit as the "
+        f"one left alone ({time.monotonic() - began:.0f} s)",
+        flush=True,
+    )
 
 
 def mounted(mount: Path, size: int, option: str = "") -> str:
@@ -166,10 +184,12 @@ def on_small_tmpfs(folder: Path) -> str:
         finally:
             subprocess.run(["umount", "-l", mount], check=False)
     demand(ends, "no size was too small")
-    return (f"{len(right)} runs that take {whole / 1e3:.0f} kB with their compiled programs were "
-            f"refused with a clear message at {', '.join(ends)} (in brackets the runs done by "
-            f"then), not hindered at {len(PARTS) - len(ends)} larger sizes, where only compiled "
-            "programs found no room; with space all ended the same")  # fmt: skip
+    return (
+        f"{len(right)} runs that take {whole / 1e3:.0f} kB with their compiled programs were "
+        f"refused with a clear message at {', '.join(ends)} (in brackets the runs done by "
+        f"then), not hindered at {len(PARTS) - len(ends)} larger sizes, where only compiled "
+        "programs found no room; with space all ended the same"
+    )
 
 
 def main() -> None:

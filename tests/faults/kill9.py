@@ -60,8 +60,14 @@ class Grid:
         log = self.store.with_name(f"{self.store.name}-faults.txt")
         who = self.rng.choice(["lab.launch.worker"] * 3 + ["-m lab run"])
         at = self.rng.randint(1, WRITES if who == "lab.launch.worker" else 6)
-        process = self.start(LD_PRELOAD=self.library, FAULT_ROOT=self.store, FAULT_KIND="kill",
-                             FAULT_ONLY=who, FAULT_LOG=log, FAULT_AT=at)  # fmt: skip
+        process = self.start(
+            LD_PRELOAD=self.library,
+            FAULT_ROOT=self.store,
+            FAULT_KIND="kill",
+            FAULT_ONLY=who,
+            FAULT_LOG=log,
+            FAULT_AT=at,
+        )
         before, deadline = sum(self.kinds.values()), time.monotonic() + 120
         while process.poll() is None and not self.note(log) and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -148,8 +154,11 @@ def main() -> None:
             while not done and kills < wanted.kills:
                 done = grid.round(min(4, wanted.kills - kills), moment=1.5)
                 kills += grid.killed
-                print(f"{kills} kills: {dict(kinds + grid.kinds)}, "
-                      f"{len(common.records(grid.store))} of 4 runs done", flush=True)  # fmt: skip
+                print(
+                    f"{kills} kills: {dict(kinds + grid.kinds)}, "
+                    f"{len(common.records(grid.store))} of 4 runs done",
+                    flush=True,
+                )
             process = common.lab_run(grid.store, "--retry", "failed")
             demand(process.wait() == 0, process.said.read_text())
             common.same_as(reference, grid.store)
@@ -158,16 +167,20 @@ def main() -> None:
         if not library:
             print("kills at each write: SKIPPED, there is no C compiler")
         listed = ", ".join(f"{n} {kind}" for kind, n in kinds.items())
-        print(f"{kills} kills ({listed}) of {grids} grids of 4 runs in "
-              f"{time.monotonic() - began:.0f} s, seed {wanted.seed}: no finished run trained "
-              "again, none lost, all equal to the undisturbed ones to the last bit")  # fmt: skip
+        print(
+            f"{kills} kills ({listed}) of {grids} grids of 4 runs in "
+            f"{time.monotonic() - began:.0f} s, seed {wanted.seed}: no finished run trained "
+            "again, none lost, all equal to the undisturbed ones to the last bit"
+        )
         if undone:
             seconds = [each.seconds for each in undone]
-            print(f"{len(undone)} of them undid training, {sum(each.writing for each in undone)} "
-                  "while a checkpoint was being written: all went on from the newest checkpoint "
-                  f"that was on disk. {statistics.median(seconds):.2f} s were done again in the "
-                  f"median, {max(seconds):.2f} s at most, where a checkpoint is begun every "
-                  f"{SAVE_SECONDS} s")  # fmt: skip
+            print(
+                f"{len(undone)} of them undid training, {sum(each.writing for each in undone)} "
+                "while a checkpoint was being written: all went on from the newest checkpoint "
+                f"that was on disk. {statistics.median(seconds):.2f} s were done again in the "
+                f"median, {max(seconds):.2f} s at most, where a checkpoint is begun every "
+                f"{SAVE_SECONDS} s"
+            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,278 @@
+"""What a table of runs itself says against fitting it: design, conventions, kinds, rows."""
+
+import numpy as np
+
+from analysis.audit.findings import Finding, graded
+from analysis.fitting.solve import Problem
+from analysis.fitting.status import degenerate
+from analysis.frontiers.isoflop import identity
+from analysis.laws import Array, Chinchilla
+from analysis.tables import cautions
+from analysis.tables.table import Runs
+
+SAME = 0.03  # ln distance within which two scales are one level
+# flops / (6 N D) of other ways to count: macs, forward only, activations computed again
+COUNTINGS = {
+    1 / 2: "multiply-adds counted once",
+    1 / 3: "the forward pass alone",
+    1 / 6: "multiply-adds of the forward pass alone",
+    4 / 3: "activations computed again",
+}
+
+
+def look(runs: Runs) -> list[Finding]:
+    """Every finding that needs no fit. `runs` holds params, tokens, flops and loss."""
+    used = runs.usable()
+    if not len(used):
+        raise ValueError(f"{runs.source}: every run is flagged; {runs.dropped()[0][1]}")
+    return [
+        design(used),
+        *levels(used),
+        unfinished(runs),
+        units(used),
+        conventions(used),
+        mixed(used),
+        repeated(used),
+        curves(used),
+    ]
+
+
+def clusters(values: Array, apart: float = SAME) -> Array:
+    """Levels (R,) numbered from 0 of positive values (R,): equal within a gap `apart` in ln."""
+    order = np.argsort(values, kind="stable")
+    label = np.empty(len(values), int)
+    label[order] = np.concatenate([[0], np.cumsum(np.diff(np.log(values[order])) > apart)])
+    return label
+
+
+def design(used: Runs) -> Finding:
+    """one-ray: whether the design can tell params from tokens at all, whatever the losses are."""
+    logs = np.log([used.params, used.tokens])
+    logs -= logs.mean(1)[:, None]
+    spans = {"params": float(np.exp(np.ptp(logs[0]))), "tokens": float(np.exp(np.ptp(logs[1])))}
+    ratio = float(np.exp(np.ptp(logs[1] - logs[0])))
+    numbers = {"params_span": spans["params"], "tokens_span": spans["tokens"], "ratio_span": ratio}
+    problem = Problem(Chinchilla, logs, used.loss, "huber-log", 1e-3, np.arange(5))
+    reason = degenerate(Chinchilla, problem)
+    if not reason:
+        said = (
+            f"params span a factor {spans['params']:.3g}, tokens {spans['tokens']:.3g}, and "
+            f"tokens per parameter {ratio:.3g}"
+        )
+        return Finding("one-ray", "ok", said, numbers)
+    if np.ptp(np.log(used.flops)) < 0.1 and np.ptp(logs[0]) > 0.1:
+        reason = (
+            f"all runs are of one budget, {used.flops.mean():.3g} FLOPs, so nothing says how "
+            "the optimum grows with compute; add runs at other budgets"
+        )
+    elif min(spans.values()) < 1 + 1e-9:
+        reason += "; add runs that vary it"
+    return Finding("one-ray", "refuse", f"{sentence(reason)}.", numbers)
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def levels(used: Runs) -> list[Finding]:
+    """few-levels: a term and its exponent take two levels, the floor a third; a fourth checks."""
+    numbers = {name: int(clusters(getattr(used, name)).max() + 1) for name in ("params", "tokens")}
+    numbers["runs"] = len(used)
+    numbers["cells"] = len(set(zip(used.params.tolist(), used.tokens.tolist(), strict=True)))
+    axis = min(("params", "tokens"), key=numbers.get)
+    least = numbers[axis]
+    said = f"{len(used)} run{'s' * (len(used) != 1)} at {numbers['params']} level"
+    said += f"{'s' * (numbers['params'] != 1)} of params and {numbers['tokens']} of tokens"
+    if numbers["cells"] < 6:
+        text = (
+            f"{said}, {numbers['cells']} different pairs of them: the law has 5 parameters and "
+            "needs at least 6; train more."
+        )
+        return [Finding("few-levels", "refuse", text, numbers)]
+    if least < 2:
+        return []  # one-ray says it
+    if least < 4 or numbers["cells"] < 10:
+        few = f"only {least} levels of {axis}" if least < 4 else f"only {numbers['cells']} pairs"
+        why = (
+            f"{few} for a coefficient, an exponent and the floor: nothing is left over to show "
+            "that the law's form holds"
+        )
+        text = f"{said}. With {why}; add sizes or lengths until there are 4 levels or more."
+        return [Finding("few-levels", "warn", text, numbers)]
+    return [Finding("few-levels", "ok", said, numbers)]
+
+
+def unfinished(runs: Runs) -> Finding:
+    """unfinished: rows that give no loss. They are seldom a random part of the table."""
+    dropped = [(row, why) for row, why in runs.dropped() if not why.startswith("repeats")]
+    used = runs.usable()
+    numbers = {"rows": len(dropped), "of": len(runs), "worse_than_guessing": 0}
+    parts = []
+    if "vocab_size" in used.columns and used.columns["vocab_size"].dtype != object:
+        guess = used.loss > np.log(used.columns["vocab_size"])
+        numbers["worse_than_guessing"] = int(guess.sum())
+        if guess.any():
+            parts.append(
+                f"{counted(guess.sum())} a loss above ln(vocab_size), worse than guessing "
+                f"(row {shown(used.rows[guess])})"
+            )
+    if not dropped and not parts:
+        return Finding("unfinished", "ok", "every run has a final loss", numbers)
+    share = len(dropped) / len(runs)
+    if dropped:
+        why = ", ".join(dict.fromkeys(reason for _, reason in dropped))
+        parts.insert(0, f"{counted(len(dropped), 'is', 'are')} left out ({why})")
+    flops = {int(row): value for row, value in zip(runs.rows, runs.flops, strict=True)}
+    top = any(flops[row] > 1.05 * used.flops.max() for row, _ in dropped)
+    if top:
+        parts.append("among them the largest compute of all, so the table ends earlier than it was meant to")
+    severity = "warn" if share > 0.1 or top or numbers["worse_than_guessing"] else "note"
+    text = (
+        f"{sentence(', and '.join(parts))}. Runs that fail are seldom a random sample: look "
+        "whether they share a size or a rate, and train them again."
+    )
+    return Finding("unfinished", severity, text, numbers)
+
+
+def counted(number: int, one: str = "has", many: str = "have") -> str:
+    return f"{number} runs {many}" if number != 1 else f"1 run {one}"
+
+
+def shown(rows) -> str:
+    return ", ".join(str(int(row)) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+
+
+def units(used: Runs) -> Finding:
+    """units: values no table of (params, tokens, nats per token) holds."""
+    said, name = [], used.roles.get("loss", "loss")
+    words = name.lower().replace("-", "_").replace(" ", "_").split("_")
+    if {"bpb", "bits", "bpc"} & set(words):
+        said.append(
+            f"loss is column {name}, in bits: the exponents stand, while E, A and B are in bits as well"
+        )
+    if {"ppl", "perplexity"} & set(words) or used.loss.max() > 25:
+        said.append(f"losses reach {used.loss.max():.3g} (column {name}): perplexities? Take their logarithm")
+    for role, least in (("params", 1e3), ("tokens", 1e5)):
+        top = getattr(used, role).max()
+        if top < least:
+            said.append(f"the largest {role} is {top:.3g}: in millions or billions? Write counts")
+    numbers = {"largest_loss": float(used.loss.max())}
+    if said:
+        return Finding("units", "warn", f"{sentence('; '.join(said))}.", numbers)
+    return Finding(
+        "units",
+        "ok",
+        "params and tokens are plain counts, losses of a size that nats per token have",
+        numbers,
+    )
+
+
+def conventions(used: Runs) -> Finding:
+    """conventions: flops over 6·params·tokens, which tells countings apart."""
+    ratio = used.flops / (6 * used.params * used.tokens)
+    low, middle, high = (float(v) for v in np.percentile(ratio, [0, 50, 100]))
+    numbers = {"lowest": low, "median": middle, "highest": high}
+    if any("6·params" in used.roles.get(role, "") for role in ("params", "tokens", "flops")):
+        return Finding("conventions", "ok", "flops are taken as 6·params·tokens", numbers)
+    said = f"flops/(6·params·tokens) runs from {low:.3g} to {high:.3g}"
+    known = next((word for at, word in COUNTINGS.items() if abs(middle / at - 1) < 0.02), "")
+    if low < 0.1 or high > 10:
+        text = (
+            f"{sentence(said)}: no counting of flops differs that much from 6·N·D. A unit, or "
+            "another run's number, has slipped in; look at the rows at both ends."
+        )
+        return Finding("conventions", "warn", text, numbers)
+    if high / low < 1.1 and abs(middle - 1) < 0.1:
+        return Finding("conventions", "ok", said, numbers)
+    if high / low < 1.1:
+        why = f", as {known} would give" if known else ""
+        text = (
+            f"{sentence(said)}{why}. A constant factor leaves exponents alone and moves every "
+            "budget by that factor: state it with the numbers."
+        )
+        return Finding("conventions", "note", text, numbers)
+    text = (
+        f"{sentence(said)}: attention, embeddings or the head are counted on one side only, "
+        "which matters most for small models. Compare --cost table with --cost 6nd."
+    )
+    return Finding("conventions", "note", text, numbers)
+
+
+def mixed(used: Runs) -> Finding:
+    """mixed: columns in which a table should not vary, as its losses then mean different things;
+    and rows beside the grid."""
+    columns, roles = used.columns, used.roles
+    kinds = cautions.varied((*cautions.TEXT, *cautions.CONTEXT), columns, roles)
+    recipe = cautions.varied(cautions.RECIPE, columns, roles)
+    outside, of_outside = cautions.without_budget(columns, roles)
+    several = cautions.rivals(columns, roles)
+    numbers = {name: len(values) for name, values in (kinds | recipe).items()}
+    numbers |= {"without_budget": int(outside.sum())} if of_outside else {}
+    numbers |= {f"cells_of_several_{name}": cells for name, cells in several.items()}
+    said = [sentence(f"{line}.") for line in cautions.cautions(columns, roles)]
+    if not said:
+        return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", numbers)
+    severity = "warn" if kinds or of_outside or several else "note"
+    return Finding("mixed", severity, " ".join(said), numbers)
+
+
+def repeated(used: Runs) -> Finding:
+    """repeated: tokens seen more than once, which Chinchilla's law takes as new."""
+    if used.has("epochs") and used.column("epochs").dtype != object:
+        epochs = used.column("epochs")
+    elif used.has("unique_tokens") and used.column("unique_tokens").dtype != object:
+        epochs = used.tokens / used.column("unique_tokens")
+    else:
+        return Finding("repeated", "ok", "no column says that tokens were repeated", {})
+    again = np.nan_to_num(epochs) > 1.005
+    numbers = {"rows": int(again.sum()), "of": len(used), "most_epochs": float(np.nanmax(epochs))}
+    if not again.any():
+        return Finding("repeated", "ok", "no run saw a token twice", numbers)
+    most = numbers["most_epochs"]
+    text = (
+        f"{counted(again.sum(), 'sees', 'see')} tokens again, up to {most:.2g} epochs; the law "
+        "takes each as new. Up to about 4 epochs that costs little (Muennighoff et al. 2023); "
+        'beyond, keep such runs out (--where "epochs <= 4") or fit --law '
+        "data-constrained."
+    )
+    return Finding("repeated", graded(numbers["most_epochs"], 1.005, 4.5), text, numbers)
+
+
+def curves(used: Runs) -> Finding:
+    """mid-curve: several rows of one run at different tokens are one curve, not several runs."""
+    name = next((name for name in cautions.IDS if name in used.columns), None)
+    if name == "run" and all(str(value).isdecimal() for value in used.columns[name]):
+        name = None  # 0, 1, 2, ... is as likely the number of a repeat
+    if name is None:
+        return Finding("mid-curve", "ok", "no column names the run, so each row is taken as one", {})
+    keys = [str(value) for value in used.columns[name].tolist()]
+    seen: dict[tuple, set] = {}
+    for key, params, tokens in zip(keys, used.params, used.tokens, strict=True):
+        if key and key != "nan":
+            seen.setdefault((key, params), set()).add(tokens)
+    several = {key: values for key, values in seen.items() if len(values) > 1}
+    rows = sum(len(values) for values in several.values())
+    numbers = {"curves": len(several), "rows": rows, "of": len(used)}
+    if not several:
+        return Finding("mid-curve", "ok", f"every {name} stands in one row", numbers)
+    text = (
+        f"{rows} rows are points of {len(several)} training curves ({name}): they share their "
+        "noise, so intervals by rows are too narrow; resample whole curves (--cluster "
+        f"{name}). Under a schedule that decays to the end, a point in mid-curve is not what a "
+        "run of that many tokens reaches: keep the last row of each run alone."
+    )
+    return Finding("mid-curve", "warn", text, numbers)
+
+
+def replicates(used: Runs) -> tuple[float, int, int]:
+    """(standard deviation of log loss between runs equal but for their seed, its degrees of
+    freedom, cells of such runs); (NaN, 0, 0) without any."""
+    cells: dict[tuple, list[float]] = {}
+    for key, loss in zip(identity(used), used.loss, strict=True):
+        cells.setdefault(key, []).append(float(np.log(loss)))
+    several = [np.array(cell) for cell in cells.values() if len(cell) > 1]
+    freedom = sum(len(cell) - 1 for cell in several)
+    if not freedom:
+        return float("nan"), 0, 0
+    squares = sum(((cell - cell.mean()) ** 2).sum() for cell in several)
+    return float(np.sqrt(squares / freedom)), freedom, len(several)

@@ -1,0 +1,1 @@
+"""What to train: plans under a law, questions to it, and answers with intervals."""

@@ -1,0 +1,259 @@
+"""A law fitted to a table: a start by variable projection, the objective asked for, polished."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
+from analysis.fitting.status import AGREE, Minima, apart, judge
+from analysis.laws.base import Array, Law
+from analysis.tables.table import Runs
+
+# K numbers computed from a law: its fields are numbers, giving (K,), or columns (S, 1), (S, K)
+Quantity = Callable[[Law], Array]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What was minimised: the sum over runs of Huber(r), |r| or r²; r in log or plain output."""
+
+    name: str  # huber-log | l1-log | ls-log | ls
+    delta: float | None  # the residual beyond which a run's pull stops growing; huber-log only
+    value: float
+    reduction: str = "sum"
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted law with what is needed to judge it.
+
+    `status` is ok, few, unidentified, edge or failed, and `message` says why. `residuals` (R,) are
+    log predicted - log observed of the R rows in `runs`. `draws` (S, P) are the parameters refitted
+    to resamples, in the order of the law's fields, once `bootstrap` has made them; and
+    `intervals` names where `band` and `interval` are from.
+    """
+
+    law: Law
+    objective: Objective
+    runs: Runs
+    inputs: tuple[str, ...]
+    output: str
+    residuals: Array
+    status: str
+    message: str
+    starts: int
+    starts_agreeing: int
+    fixed: dict[str, float]
+    dropped: list[tuple[int, str]]
+    draws: Array | None = None
+    minima: Minima = ()
+    intervals: str = "none"  # what `band` speaks from: none | pairs | cluster | wild | profile
+    ends: Callable[[Quantity], tuple[Array, Array]] | None = None
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        return {name: float(getattr(self.law, name)) for name in self.law.names()}
+
+    @property
+    def rmse(self) -> float:
+        """Root mean square of the log residuals."""
+        return float(np.sqrt(np.mean(self.residuals**2)))
+
+    def band(self, quantity: Quantity) -> tuple[Array, Array]:
+        """95 % intervals (low (K,), high (K,)) of numbers computed from the law; NaN where
+        `bootstrap` has made none."""
+        if self.ends is None:
+            value = np.atleast_1d(quantity(self.law))
+            return np.full(value.shape, np.nan), np.full(value.shape, np.nan)
+        return self.ends(quantity)
+
+    def interval(self, name: str) -> tuple[float, float] | tuple[None, None]:
+        """95 % interval of a parameter; (None, None) where there is none."""
+        if self.ends is None or name in self.fixed:
+            return None, None
+        if name not in self.known:
+            low, high = self.band(lambda law: np.atleast_1d(getattr(law, name)))
+            self.known[name] = float(low[0]), float(high[0])
+        return self.known[name]
+
+    @cached_property
+    def known(self) -> dict[str, tuple[float, float]]:
+        """Intervals of parameters asked for before: figures, tables and pages ask again."""
+        return {}
+
+    def law_draws(self) -> Law:
+        """The law whose fields are columns (S, 1) of draws, to broadcast against (K,) inputs."""
+        if self.draws is None:
+            raise ValueError("this fit has no draws; make them with analysis.fitting.bootstrap.pairs")
+        return type(self.law)(*self.draws.T[:, :, None])
+
+
+def fit(
+    law: type[Law],
+    runs: Runs,
+    *,
+    objective: str = "huber-log",
+    delta: float = 1e-3,
+    inputs: tuple[str, ...] | None = None,
+    output: str | None = None,
+    fixed: dict[str, float] | None = None,
+    starts: Sequence[Law] | None = None,
+) -> Fit:
+    """Fit `law` to the usable rows of `runs`.
+
+    Minimises the sum over runs of the objective from the best few points of a grid of exponents, or
+    from `starts`, on centred logarithms with exact derivatives (Hoffmann et al. 2022, eq. 3, is
+    huber-log with delta 1e-3).
+
+    Args:
+      law: a subclass of `Law`.
+      runs: positive columns for the law's inputs and output; flagged rows are left out.
+      objective: huber-log, l1-log, ls-log (log output) or ls (output).
+      delta: size of a log residual beyond which a run's pull stops growing; for huber-log.
+      inputs, output: columns that play the law's inputs and output, when not of those names.
+      fixed: parameters held at a value, such as {"E": 0.0}.
+      starts: laws whose exponents to start from, instead of the grid; the coefficients follow from
+        the exponents by projection.
+
+    Returns:
+      The best law with its residuals and `status`. A poor fit is returned and says so.
+
+    Raises:
+      ValueError: an unknown objective or parameter, fewer rows than fitted parameters + 1, or a
+        column that is missing or not positive.
+    """
+    fixed = dict(fixed or {})
+    check_arguments(law, objective, delta, fixed)
+    inputs, output = inputs or law.inputs, output or law.output
+    used = runs.usable()
+    columns = [positive(used, name) for name in (*inputs, output)]
+    free = np.array([i for i, name in enumerate(law.names()) if name not in fixed], int)
+    if len(used) < len(free) + 1:
+        flagged = f"{len(runs) - len(used)} flagged"
+        flagged += f", the first as {runs.dropped()[0][1]}" if len(used) < len(runs) else ""
+        raise ValueError(
+            f"{runs.source}: {len(used)} usable runs ({flagged}) for the "
+            f"{len(free)} parameters of {law.__name__}; it needs at least {len(free) + 1}"
+        )
+    logs, observed = np.log(columns[:-1]), columns[-1]
+    centre = law.centre(logs)
+    problem = Problem(law, logs - centre[:, None], observed, objective, delta, free)
+    theta, costs, done, total = search(problem, held(law, fixed, centre), centre, starts)
+    best = theta[:1]
+    if len(used) > law.search:
+        best, done = minimise(problem, best, near=True)
+    log_pred = law.log_predict(best, problem.logs)[0]
+    reached = float(value(objective, delta, log_pred, observed)[0])
+    agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
+
+    def plain(one: Array) -> list[float]:
+        return [float(v) for v in law.from_theta(law.shift(one, centre))]
+
+    kept = apart(problem, costs, theta)
+    ends = [dict(zip(law.names(), plain(theta[i]), strict=True)) for i in kept]
+    minima = tuple(zip((float(costs[i]) for i in kept), ends, strict=True))
+    status, message = judge(problem, best[0], bool(done[0]), agreeing, minima)
+    return Fit(
+        law=law(*plain(best[0])),
+        objective=Objective(objective, delta if objective == "huber-log" else None, reached),
+        runs=used,
+        inputs=inputs,
+        output=output,
+        residuals=log_pred[0] - np.log(observed),
+        status=status,
+        message=message,
+        starts=total,
+        starts_agreeing=agreeing,
+        fixed=fixed,
+        dropped=runs.dropped(),
+        minima=minima,
+    )
+
+
+def objective_of(
+    law: Law,
+    runs: Runs,
+    *,
+    objective: str = "huber-log",
+    delta: float = 1e-3,
+    inputs: tuple[str, ...] | None = None,
+    output: str | None = None,
+) -> tuple[Objective, Array]:
+    """A given law's objective on the usable rows of `runs`, and its log residuals (R,): what `fit`
+    would report had it ended there. Arguments and errors as in `fit`."""
+    kind = type(law)
+    check_arguments(kind, objective, delta, {})
+    used = runs.usable()
+    columns = [positive(used, name) for name in inputs or kind.inputs]
+    observed = positive(used, output or kind.output)
+    log_pred = np.log(law.loss(*columns))
+    reached = float(value(objective, delta, log_pred, observed))
+    stated = Objective(objective, delta if objective == "huber-log" else None, reached)
+    return stated, log_pred - np.log(observed)
+
+
+def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] | None):
+    """The minima (S, P) that starts lead to, best first, with their objectives and whether they
+    converged (S,), and S. Of very many runs, on a sample of them."""
+    law = problem.law
+    if problem.output.size > law.search:
+        rows = np.random.default_rng(0).choice(problem.output.size, law.search, replace=False)
+        problem = replace(problem, logs=problem.logs[:, rows], output=problem.output[rows])
+    if starts is None:
+        values = grid(law, fixed, problem.logs, problem.output)
+    else:
+        plain = np.array([[getattr(start, name) for name in law.names()] for start in starts])
+        near = law.from_theta(law.shift(law.to_theta(plain), -centre))
+        values = {name: near[:, law.names().index(name)] for name in law.grid}
+        values |= {name: np.full(len(near), fixed[name]) for name in law.grid if name in fixed}
+    theta = project(law, problem.logs, problem.output, values, fixed)
+    theta = theta[: law.starts if starts is None else None]
+    first, (theta, done) = theta, minimise(problem, theta)
+    if law.rough and problem.name in ROBUST:
+        # a falling delta leads past the narrow minima; look for those as well
+        narrow, settled = minimise(problem, first, near=True)
+        theta, done = np.concatenate([theta, narrow]), np.concatenate([done, settled])
+    log_pred = law.log_predict(theta, problem.logs)[0]
+    costs = value(problem.name, problem.delta, log_pred, problem.output)
+    costs = np.where(np.isfinite(costs), costs, np.inf)
+    order = np.argsort(costs, kind="stable")
+    return theta[order], costs[order], done[order], len(order)
+
+
+def check_arguments(law: type[Law], objective: str, delta: float, fixed: dict) -> None:
+    if objective not in OBJECTIVES:
+        raise ValueError(f"objective {objective!r} is not one of {', '.join(OBJECTIVES)}")
+    if not delta > 0:
+        raise ValueError(f"delta={delta} must be positive; Hoffmann et al. 2022 use 1e-3")
+    for name in fixed:
+        if name not in law.names():
+            known = ", ".join(law.names())
+            raise ValueError(f"{law.__name__} has no parameter {name!r} to fix; it has {known}")
+
+
+def positive(runs: Runs, name: str) -> Array:
+    column = runs.column(name)
+    if column.dtype == object:
+        raise ValueError(f"{runs.source}, column {name}: holds text, and a fit needs numbers")
+    bad = np.flatnonzero(~((column > 0) & np.isfinite(column)))
+    if bad.size:
+        raise ValueError(
+            f"{runs.source}, row {runs.rows[bad[0]]}, column {name}: {column[bad[0]]:g}; a fit "
+            f'needs positive finite numbers, keep it out with --where "{name} > 0"'
+        )
+    return column
+
+
+def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, float]:
+    """The fixed values as they are for centred inputs. A coefficient changes with the centre by its
+    exponents, so it can only be fixed together with them."""
+    out = dict(fixed)
+    for name, unit in law.units().items():
+        for v, factor, exponent in unit if name in fixed else ():
+            if exponent is not None and exponent not in fixed:
+                raise ValueError(f"{name} can be fixed only along with {exponent}")
+            power = 1.0 if exponent is None else fixed[exponent]
+            out[name] *= np.exp(-factor * power * centre[v])
+    return out

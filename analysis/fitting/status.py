@@ -1,0 +1,173 @@
+"""What the minima of a fit are worth: a status word, and why."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from analysis.fitting.solve import ROBUST, Problem
+from analysis.laws.base import Array, Law
+
+AGREE = 1e-6  # relative distance of objectives within which two starts have met
+APART = np.log(1.25)  # how far two minima differ in some parameter that is not linear
+Minima = tuple[tuple[float, dict[str, float]], ...]  # (objective, parameters), best first
+QUIETEST = 1e-3  # noise of log loss below which no run's is taken to be
+LIKELY = 1.92  # half of the 95 % point of a chi-square of one degree of freedom
+
+
+def judge(problem: Problem, theta: Array, done: bool, agreeing: int, minima: Minima) -> tuple[str, str]:
+    """Status and message of the best minimum found."""
+    law = problem.law
+    values = dict(zip(law.names(), law.from_theta(theta), strict=True))
+    if not np.isfinite(theta[problem.free]).all() or not np.isfinite(minima[0][0]):
+        return "failed", "no start reached a finite optimum"
+    if reason := degenerate(law, problem):
+        return "unidentified", reason
+    reasons = [reason for reason in (rival(problem, minima), vague(law, problem, theta)) if reason]
+    if reasons:
+        return "unidentified", "; ".join(reasons)
+    for i in problem.free:
+        name = law.names()[i]
+        if exponent(law, name) and values[name] <= 1e-4:
+            return "edge", f"{name} fell to {values[name]:.2g}: the runs show no gain on that axis"
+    if "E" in values and law.names().index("E") in problem.free:
+        if values["E"] < 1e-3 * problem.output.min():
+            return "edge", "E fell to zero: the runs show no floor yet"
+    if not done:
+        return "failed", "the best start had not converged when its steps ran out"
+    axes = range(len(law.inputs)) if law.axes is None else law.axes
+    few = {v: len(np.unique(np.round(problem.logs[v], 6))) for v in axes}
+    axis = min(few, key=few.get)
+    if few[axis] < 3:
+        return "few", f"only {few[axis]} distinct values of {law.inputs[axis]}; a curve needs 3"
+    return "ok", f"{agreeing} starts agree"
+
+
+def exponent(law: type[Law], name: str) -> bool:
+    """Whether a parameter is an exponent that has to be above zero."""
+    return name in law.grid and name not in law.positive() and not law.rising
+
+
+def rival(problem: Problem, minima: Minima) -> str:
+    """Which other minimum the runs cannot tell from the best; else "".
+
+    By the likelihood ratio with the scale of the noise profiled out, n log(S'/S) for sums of
+    absolute values and half of that for squares, at 95 % of a chi-square of one degree.
+    """
+    least, best = minima[0]
+    count = problem.output.size * (1.0 if problem.name in ROBUST else 0.5)
+    if not least > 0:
+        return ""
+    close = [one for one in minima[1:] if AGREE < np.log(one[0] / least) < LIKELY / count]
+    if not close:
+        return ""
+    law = problem.law
+    moved = [law.names()[i] for i in problem.free if law.names()[i] in law.grid]
+
+    def place(parameters: dict[str, float]) -> Array:
+        return np.log(np.abs([parameters[name] for name in moved]) + 1e-300)
+
+    cost, far = max(close, key=lambda one: np.abs(place(one[1]) - place(best)).max())
+    here, there = (", ".join(f"{n} = {one[n]:.4g}" for n in moved) for one in (best, far))
+    return (
+        f"{len(close) + 1} minima fit these runs about equally well, from {here} to {there}, whose "
+        f"objective is {100 * (cost / least - 1):.2g} % higher: {' and '.join(moved)} are weakly "
+        "identified"
+    )
+
+
+def degenerate(law: type[Law], problem: Problem) -> str:
+    """Why the design cannot tell the parameters apart, whatever the losses are; else ""."""
+    if len(problem.logs) > 2:
+        return ""  # columns that may well be constant, or follow from one another
+    for name, row in zip(law.inputs, problem.logs, strict=True):
+        if np.ptp(row) < 1e-9:
+            return f"all runs have the same {name}, so its exponent cannot be fitted"
+    if len(problem.logs) == 2:
+        x, y = problem.logs
+        slope = (x @ y) / (x @ x)
+        scatter = float(np.sqrt(np.mean((y - slope * x) ** 2)))
+        if scatter < 0.05:
+            first, second = law.inputs
+            return (
+                f"all runs lie on one ray: {second} ∝ {first}^{slope:.2f} within "
+                f"{100 * scatter:.1f} %, so what {first} and {second} each do cannot be told "
+                f"apart; add runs with another ratio of {second} to {first}"
+            )
+    return ""
+
+
+def vague(law: type[Law], problem: Problem, theta: Array) -> str:
+    """Which parameter the noise leaves undetermined; else "". An exponent is when its standard
+    error is above its value, a scale when it is above a factor e."""
+    log_pred, slope = law.log_predict(theta[None], problem.logs)
+    gap = log_pred[0] - np.log(problem.output)
+    slope = slope[0][problem.free]
+    spread = 1.4826 * np.median(np.abs(gap))
+    scale = np.sqrt((slope**2).sum(1))
+    names = [law.names()[i] for i in problem.free]
+    for name, size in zip(names, scale, strict=True):
+        if size < 1e-12 and name in law.grid and name != "E":
+            return f"{name} changes the prediction of no run"
+    if (scale < 1e-12).any():
+        return ""  # a coefficient at zero; the edge check names it
+    unit = slope / scale[:, None]
+    singular = np.linalg.svd(unit, compute_uv=False)
+    if singular[-1] < 1e-7 * singular[0]:
+        return "two parameters do the same to every run; the fit is one of many equally good ones"
+    errors = spread * np.sqrt(np.diag(np.linalg.inv(unit @ unit.T))) / scale
+    for name, size, error in zip(names, theta[problem.free], errors, strict=True):
+        if exponent(law, name) and error > abs(size):
+            return (
+                f"{name} = {size:.3g} has a standard error of about {error:.2g}: the runs do "
+                "not determine it; add runs that vary that axis more"
+            )
+        if name in law.grid and name in law.positive() and name != "E" and error > 1:
+            factor = f"{np.exp(error):.2g}" if error < 10 else "e^10 and more"
+            return f"{name} is known only within a factor of about {factor}"
+    return ""
+
+
+def undetermined(law: Law, logs: Array, output: Array, held: Collection[str] = ()) -> list[str]:
+    """The parameters of a fitted law, as they are printed, that the runs leave open: an exponent
+    whose standard error is above its value, a coefficient known only within a factor e or worse.
+
+    Args:
+      law: the fitted law.
+      logs: logarithms of its inputs (V, R).
+      output: what was observed (R,).
+      held: parameters that were not fitted.
+    """
+    names = [name for name in law.names() if name not in held]
+    free = [law.names().index(name) for name in names]
+    values = np.array([[getattr(law, name) for name in law.names()]], float)
+    with np.errstate(all="ignore"):
+        theta = type(law).to_theta(values)
+        log_pred, slope = type(law).log_predict(theta, logs)
+        gap = log_pred[0] - np.log(output)
+        slope, theta = slope[0][free], theta[0][free]
+    if not (np.isfinite(slope).all() and np.isfinite(gap).all()):
+        return names
+    spread = max(1.4826 * float(np.median(np.abs(gap))), QUIETEST)
+    scale = np.maximum(np.sqrt((slope**2).sum(1)), 1e-300)
+    left, singular, _ = np.linalg.svd(slope / scale[:, None], full_matrices=False)
+    errors = spread * np.sqrt(((left / np.maximum(singular, 1e-9)) ** 2).sum(1)) / scale
+    positive = law.positive()
+    return [
+        name
+        for name, value, error in zip(names, theta, errors, strict=True)
+        if not error < (1 if name in positive else max(abs(value), 1e-12))
+    ]
+
+
+def apart(problem: Problem, costs: Array, theta: Array) -> list[int]:
+    """Which minima differ from every better one in a parameter that no projection gives."""
+    law = problem.law
+    looked = [i for i in problem.free if law.names()[i] in law.grid]
+    logged = np.array([law.names()[i] in law.positive() for i in looked], bool)
+    with np.errstate(all="ignore"):
+        place = np.where(logged, theta[:, looked], np.log(np.abs(theta[:, looked])))
+    kept: list[int] = []
+    for i in np.flatnonzero(np.isfinite(costs)):
+        if all((np.abs(place[i] - place[j]) > APART).any() for j in kept):
+            kept.append(int(i))
+    return kept[:8] or [0]

@@ -1,0 +1,1 @@
+"""The compute-optimal frontier by three approaches, under one stated cost."""

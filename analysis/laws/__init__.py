@@ -1,0 +1,34 @@
+"""All laws by the name a command line calls them by. Each is a small class in a `laws_` file."""
+
+from analysis.laws.base import Law, Sum, Term
+from analysis.laws.beyond import DataConstrained, DownstreamError, OverTrained
+from analysis.laws.curve import (
+    BatchSteps,
+    BrokenPower,
+    CriticalBatch,
+    PowerLaw,
+    PurePower,
+    SaturatingPower,
+    TwoSidedPower,
+)
+from analysis.laws.jets import Array
+from analysis.laws.joint import Chinchilla, Joint, KaplanData, KaplanSteps
+
+LAWS: dict[str, type[Law]] = {
+    "chinchilla": Chinchilla,
+    "joint": Joint,
+    "kaplan-nd": KaplanData,
+    "kaplan-ns": KaplanSteps,
+    "data-constrained": DataConstrained,
+    "over-trained": OverTrained,
+    "downstream": DownstreamError,
+    "power": PowerLaw,
+    "m1": PurePower,
+    "m2": PowerLaw,
+    "m3": SaturatingPower,
+    "m4": TwoSidedPower,
+    "bnsl": BrokenPower,
+    "critical-batch": CriticalBatch,
+    "batch-steps": BatchSteps,
+}
+__all__ = ["LAWS", "Array", "Law", "Sum", "Term", *(law.__name__ for law in LAWS.values())]

@@ -1,0 +1,80 @@
+"""Which runs share a budget: by the table's column, by budgets given, or by gaps in flops."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.tables.table import Runs
+
+NEAR = 0.1  # rows this close to a budget given, as a share of it, belong to it
+GAP = 0.05  # in ln flops: a step beyond it parts two budgets
+WIDEST = 0.3  # in ln flops: rows spread further are not one budget
+SIZES, MOST = 4, 9  # sizes that make a level worth proposing, and levels proposed
+
+
+def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
+    """(budget, rows) in rising order of budget."""
+    if budgets is not None:
+        out = [(float(b), runs.select(np.abs(runs.flops / b - 1) <= NEAR)) for b in sorted(budgets)]
+        for budget, rows in out:
+            if not len(rows):
+                raise ValueError(f"{runs.source}: no run lies within 10 % of {budget:g} FLOPs")
+        held = sum(len(rows) for _, rows in out)
+        notes.append(f"{held} of {len(runs)} runs lie within 10 % of the budgets given")
+        return out
+    if runs.has("budget"):
+        known = runs.select(np.isfinite(runs.budget) & (runs.budget > 0))
+        if len(known) < len(runs):
+            notes.append(f"{len(runs) - len(known)} runs have no budget and are left out")
+        if not len(known):
+            raise ValueError(f"{runs.source}: the budget column is empty; give --budgets")
+        return [(float(b), known.select(known.budget == b)) for b in np.unique(known.budget)]
+    order = np.argsort(runs.flops, kind="stable")
+    log_flops = np.log(runs.flops[order])
+    ends = np.flatnonzero(np.diff(log_flops) > GAP) + 1
+    parts = np.split(order, ends)
+    wide = [p for p in parts if np.ptp(np.log(runs.flops[p])) > WIDEST]
+    if wide:
+        low, high = runs.flops[wide[0]].min(), runs.flops[wide[0]].max()
+        raise scattered(runs, f"flops run from {low:.3g} to {high:.3g} without a gap")
+    if len(parts) > max(1, len(runs) / 3):
+        raise scattered(runs, f"{len(runs)} runs have {len(parts)} different flops")
+    notes.append(f"{len(parts)} budget{'s' * (len(parts) > 1)} told from gaps in flops")
+    return [(float(np.exp(np.log(runs.flops[p]).mean())), runs.select(np.sort(p))) for p in parts]
+
+
+def scattered(runs: Runs, why: str) -> ValueError:
+    """The refusal of a table whose flops lie anywhere, with the budgets that --budgets may name."""
+    levels = dense(runs)
+    if levels:
+        named = ",".join(f"{level:.3g}".replace("e+", "e") for level, _ in levels)
+        counts = ", ".join(str(count) for _, count in levels)
+        hint = f"give --budgets: {named} have {counts} sizes within {100 * NEAR:.0f} %"
+    else:
+        hint = (
+            f"no level of flops has {SIZES} sizes within {100 * NEAR:.0f} %, so this is no isoFLOP "
+            "table; fit is the command for it, or give --budgets 1e18,3e18,..."
+        )
+    return ValueError(f"{runs.source}: {why}, so budgets cannot be told apart; {hint}")
+
+
+def dense(runs: Runs) -> list[tuple[float, int]]:
+    """(flops, sizes) of up to `MOST` levels with the most sizes near them, in rising order; levels
+    lie further apart than their rows reach."""
+    log_flops = np.log(runs.flops)
+    size = np.round(np.log(runs.params) / 0.03)
+    centres = np.unique(np.exp(np.quantile(log_flops, np.linspace(0, 1, min(len(runs), 500)))))
+    counts: dict[float, tuple[int, int]] = {}
+    for centre in centres:
+        near = runs.flops[np.abs(runs.flops / centre - 1) <= NEAR]
+        for digits in (1, 2):  # of two levels that hold as many sizes, the rounder
+            level = float(f"{np.median(near) if near.size else centre:.{digits}g}")
+            sizes = len(np.unique(size[np.abs(runs.flops / level - 1) <= NEAR]))
+            counts.setdefault(level, (-sizes, digits))
+    kept: list[tuple[float, int]] = []
+    for level, (count, _) in sorted(counts.items(), key=lambda one: (one[1], one[0])):
+        count = -count
+        clear = all(abs(np.log(level / other)) > 2.2 * NEAR for other, _ in kept)
+        if count >= SIZES and clear and len(kept) < MOST:
+            kept.append((level, count))
+    return sorted(kept)

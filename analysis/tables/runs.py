@@ -1,0 +1,115 @@
+"""A table of runs: columns by name, the roles some play, and which rows are kept out and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from analysis.tables import cautions as mixtures
+from analysis.tables import where as language
+from analysis.tables.files import listed
+from analysis.tables.roles import ALIASES
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """A table of R runs: columns, which of them are params, tokens, flops, loss, budget, and flags.
+
+    `columns` are float64 (R,) (an empty cell is NaN) or object (R,) of text. `reasons` (R,) is ""
+    for a usable row. `notes` state the conventions: which column was taken for what, and what was
+    computed instead of read; those that begin with "caution" say what looks wrong. `doubts` say by
+    role why no column was taken for it. `loss_unit` is what the header says of the loss.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    roles: Mapping[str, str]
+    source: str
+    rows: np.ndarray
+    reasons: np.ndarray
+    notes: tuple[str, ...] = field(default=())
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    loss_unit: str = "nats/token as in the table"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> np.ndarray:
+        """A role's column (params, tokens, ...) or any other by its name."""
+        if name in self.roles:
+            return self.columns[self.roles[name]]
+        if name in self.doubts:
+            raise ValueError(f"{self.source}: {self.doubts[name]}")
+        if name in self.columns:
+            return self.columns[name]
+        looked = ", ".join(ALIASES[name][:5]) + ", ..." if name in ALIASES else name
+        option = f" name it with --{name} COL" if name in ALIASES else ""
+        raise ValueError(
+            f"{self.source}: no column for {name} (looked for {looked}); the columns are "
+            f"{listed(self.of_the_file())};{option or ' choose one of these'}"
+        )
+
+    def of_the_file(self) -> list[str]:
+        """The columns of the file, without those computed from them."""
+        made = {name for role, name in self.roles.items() if name.startswith(f"{role} (")}
+        return [name for name in self.columns if name not in made]
+
+    params = property(lambda self: self.column("params"))
+    tokens = property(lambda self: self.column("tokens"))
+    flops = property(lambda self: self.column("flops"))
+    loss = property(lambda self: self.column("loss"))
+    budget = property(lambda self: self.column("budget"))
+
+    def has(self, name: str) -> bool:
+        return name in self.roles or (name in self.columns and name not in self.doubts)
+
+    def select(self, mask: np.ndarray) -> "Runs":
+        columns = {name: column[mask] for name, column in self.columns.items()}
+        return replace(self, columns=columns, rows=self.rows[mask], reasons=self.reasons[mask])
+
+    def usable(self) -> "Runs":
+        """The rows without a flag."""
+        return self.select(self.reasons == "")
+
+    def dropped(self) -> list[tuple[int, str]]:
+        """(row, reason) of every flagged row."""
+        flagged = np.flatnonzero(self.reasons != "")
+        return [(int(self.rows[i]), str(self.reasons[i])) for i in flagged]
+
+    def flag(self, row: int, reason: str) -> "Runs":
+        """The same table with one more row kept out, and why."""
+        if row not in self.rows:
+            raise ValueError(f"{self.source}: there is no row {row} to flag")
+        reasons = self.reasons.copy()
+        reasons[self.rows == row] = reason
+        return replace(self, reasons=reasons)
+
+    def where(self, text: str) -> "Runs":
+        """The rows for which a filter (see `where`) is true."""
+        kept = self.select(language.mask(text, self.columns))
+        if not len(kept):
+            raise ValueError(f"{self.source}: no row is left by --where {text!r}")
+        return replace(kept, notes=(*kept.notes, f"{len(kept)} of {len(self)} rows: {text}"))
+
+    def by(self, name: str) -> dict[str, "Runs"]:
+        """One table per value of a column, in order of first appearance."""
+        column = self.column(name)
+        if column.dtype != object:
+            column = np.array([f"{value:.15g}" for value in column], object)
+        return {str(value): self.select(column == value) for value in dict.fromkeys(column)}
+
+    @cached_property
+    def cautions(self) -> list[str]:
+        """What looks wrong in the table, a line each: a missing unit, or usable rows that are no
+        points of one law (`cautions`)."""
+        found = [note for note in self.notes if note.startswith("caution")]
+        used = self.usable()
+        mixed = mixtures.cautions(used.columns, used.roles)
+        return [*(note.removeprefix("caution: ") for note in found), *mixed]
+
+    def with_column(self, role: str, values: np.ndarray, note: str) -> "Runs":
+        """The same runs with one role's values replaced, and a note that says how."""
+        name = f"{role} ({note})"
+        columns = {**self.columns, name: np.asarray(values, float)}
+        notes = (*self.notes, f"{role} = {note}")
+        return replace(self, columns=columns, roles={**self.roles, role: name}, notes=notes)

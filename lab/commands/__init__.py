@@ -1,0 +1,1 @@
+"""The command lines: what a person types at `python -m lab`, and what they see."""

@@ -1,0 +1,169 @@
+"""An experiment: a module or file that defines runs(), at one of its sizes, with fields replaced.
+
+    runs() -> list[RunConfig]                 runs(size) where it has a dict SIZES, by name
+    report(store, out)                        report(store, out, size); optional
+    report(..., configs=None)                 one that can draw a grid changed by `--set`
+
+What the user asked for and can't be done is raised as `Refused`, in one line.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+from lab.commands.settings import override
+from lab.config import RunConfig
+from lab.plan import grid
+from lab.store.files import StoreError
+from lab.store.store import Store
+
+
+class Refused(Exception):
+    """What the user asked for can't be done; the message says why and what to do."""
+
+
+@contextmanager
+def told_in_a_line() -> Iterator[None]:
+    """Mistakes in an experiment's own code, with their place and without our frames."""
+    try:
+        yield
+    except (Refused, ValueError, OSError, StoreError, ModuleNotFoundError):
+        raise
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        here = str(Path(__file__).parents[1])
+        own = [f for f in frames if not f.filename.startswith((here, "<frozen"))]
+        place = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
+        raise Refused(
+            f"{place}{type(error).__name__}: {error} (LAB_TRACEBACK=1 shows the whole trace)"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What EXPERIMENT[:SIZE] and `--set` name."""
+
+    module: ModuleType
+    size: str = ""  # "" where it has one only
+    settings: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its reports' folder and table: that of a size other than the first is added."""
+        own = self.module.__name__.rpartition(".")[2]
+        return own if not self.size or self.size == sizes_of(self.module)[0] else (f"{own}-{self.size}")
+
+    @property
+    def with_size(self) -> tuple[str, ...]:
+        return (self.size,) if self.size else ()
+
+    def configs(self) -> list[RunConfig]:
+        """Its grid, with fields replaced; checked, each run once.
+
+        Raises:
+          Refused: its code fails or returns no run; ValueError: a run can't be.
+        """
+        with told_in_a_line():
+            configs = list(self.module.runs(*self.with_size))
+        for config in configs:
+            if not isinstance(config, RunConfig):
+                raise Refused(f"{self.module.__name__}.runs() returned {config!r}, no RunConfig")
+        if self.settings:
+            configs = replanned(configs, self.settings)
+        if not configs:
+            raise Refused(f"{self.module.__name__}.runs() returned no run")
+        for config in configs:
+            grid.check_epochs(config)
+        return grid.unique(configs)
+
+    @property
+    def no_report(self) -> str:
+        """Why there is no report to be drawn; "" when there is."""
+        draw = getattr(self.module, "report", None)
+        if not callable(draw):
+            return f"{self.module.__name__} defines no report(store, out); use `lab export`"
+        if self.settings and "configs" not in inspect.signature(draw).parameters:
+            return (
+                f"the report of {self.module.__name__} draws its grid as it is written and takes "
+                "no `configs`: of runs changed by --set use `lab export` with the same --set"
+            )
+        return ""
+
+    def report(self, store: Store, out: Path) -> None:
+        if self.no_report:
+            raise Refused(self.no_report)
+        out.mkdir(parents=True, exist_ok=True)
+        changed = {"configs": self.configs()} if self.settings else {}
+        with told_in_a_line():
+            self.module.report(store, out, *self.with_size, **changed)
+
+
+def sizes_of(module: ModuleType) -> list[str]:
+    named = getattr(module, "SIZES", None)  # a list or a number of that name is the file's own
+    return list(named) if isinstance(named, dict) else []
+
+
+def load(experiment: str, settings: Sequence[str] = ()) -> Experiment:
+    """An experiment, from a module's name or a file's path, at the first of its sizes unless
+    another follows a colon."""
+    name, _, size = experiment.partition(":")
+    module = load_module(name)
+    sizes = sizes_of(module)
+    if size and size not in sizes:
+        has = f"its sizes are {', '.join(sizes)}" if sizes else "it has one size only"
+        raise Refused(f"{experiment}: {name} has no size {size!r}; {has}")
+    return Experiment(module, size or (sizes[0] if sizes else ""), tuple(settings))
+
+
+def load_module(experiment: str) -> ModuleType:
+    path = Path(experiment)
+    if path.suffix == ".py":
+        if not path.exists():
+            raise Refused(f"{experiment}: no such file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        sys.path.insert(0, str(path.parent.resolve()))
+        with told_in_a_line():
+            spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, os.getcwd())
+        try:
+            if not experiment.strip(".") or experiment.startswith("."):
+                raise ModuleNotFoundError
+            with told_in_a_line():
+                module = importlib.import_module(experiment)
+        except ModuleNotFoundError as error:
+            if error.name and not experiment.startswith(error.name):
+                raise
+            raise Refused(
+                f"{experiment!r}: no such module here{near(experiment)}; name one such as "
+                "experiments.quickstart, or a file ending in .py"
+            ) from error
+    if not callable(getattr(module, "runs", None)):
+        raise Refused(f"{experiment} defines no function runs() -> list[RunConfig]")
+    return module
+
+
+def near(experiment: str) -> str:
+    """The experiment that was meant, if a name like it is in the folder experiments."""
+    known = {path.stem: f"experiments.{path.stem}" for path in Path("experiments").glob("*.py")}
+    leaf = experiment.replace("/", ".").rpartition(".")[2]
+    found = difflib.get_close_matches(leaf, known, 1)
+    return f" (was {known[found[0]]} meant?)" if found else ""
+
+
+def replanned(configs: Sequence[RunConfig], settings: Sequence[str]) -> list[RunConfig]:
+    """Every run with its fields replaced, and branches on trunks of their new fields."""
+    cells = [config for config in configs if not config.trunk]
+    changed = [override(replace(config, init_from=""), *settings) for config in cells]
+    joined = [new for old, new in zip(cells, changed, strict=True) if old.init_from]
+    return grid.branched(joined) + changed

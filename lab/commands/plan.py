@@ -1,0 +1,71 @@
+"""What `lab plan` prints: a grid's runs, and what they cost."""
+
+from collections.abc import Sequence
+
+from lab.commands.view import View, duration, human
+from lab.config import RunConfig
+from lab.models import counts
+from lab.plan import grid, trunk
+from lab.store.store import Store
+
+
+def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
+    """A line a run, the smallest budgets first; no column of budgets where no run has one."""
+    budgets = any(config.budget for config in configs)
+    budget = lambda word: f"{word:>8} " if budgets else ""  # noqa: E731
+    said = [
+        f"{'run':<13} {'layers x width':>14} {'N':>7} {'tokens':>7} {'epochs':>6} {'steps':>6} "
+        f"{budget('budget')}{'FLOPs':>8} {'rate':>8} {'seed':>4}  status"
+    ]
+    for config in sorted(configs, key=lambda c: (c.budget, counts.count_params(c.model).params)):
+        model, own = config.model, f"{config.budget:.2g}" if config.budget else ""
+        said.append(
+            f"{config.run_id:<13} {model.name:>14} "
+            f"{human(counts.count_params(model).params):>7} {human(config.tokens):>7} "
+            f"{config.epochs:>6.2f} {config.steps:>6} {budget(own)}"
+            f"{counts.spent_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
+            f"{config.seed:>4}  {store.status(config.run_id)}{kinship(config)}"
+        )
+    return said + saving(configs)
+
+
+def price(view: View) -> list[str]:
+    """What the whole grid costs, and what of it is left. Time is told as `lab status` tells it."""
+    whole, todo = grid.price(view.configs), grid.price(view.left)
+    shapes = len(grid.group_by_shape(view.configs))
+    basis = (
+        "timed runs of this grid"
+        if view.timed
+        else f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker"
+    )
+    return [
+        f"\n{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
+        f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "
+        f"{human(whole.store_bytes)}B on disk",
+        f"left: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(view.left_seconds())} on "
+        f"{view.workers} worker{'s' * (view.workers > 1)} (from {basis}, and "
+        f"{grid.COMPILE_SECONDS} s to compile a shape)"
+        if todo.runs
+        else "left: nothing",
+        "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
+        "forward and backward",
+    ]
+
+
+def kinship(config: RunConfig) -> str:
+    """Whether a run is a trunk, and from where it goes on."""
+    return ", trunk" * config.trunk + f", from {config.init_from}" * bool(config.init_from)
+
+
+def saving(configs: Sequence[RunConfig]) -> list[str]:
+    """What training shared parts once comes to; nothing where there are none."""
+    trunks = sum(config.trunk for config in configs)
+    branches = sum(bool(config.init_from) and not config.trunk for config in configs)
+    if not branches:
+        return []
+    shared, alone = trunk.saving(configs)
+    return [
+        f"\nshared: {trunks} trunks and {branches} branches train {shared:.3g} FLOPs, each "
+        f"counted once: {100 * shared / alone:.0f} % of the {alone:.3g} of these {branches} "
+        "runs each on its own, or under a cosine of each length"
+    ]

@@ -1,0 +1,189 @@
+"""What a person sees while a grid trains: a live table in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lab.config import RunConfig
+from lab.models import counts
+from lab.plan.grid import seconds_left
+from lab.store.failures import trained_as
+from lab.store.store import Store
+
+FINISHED = ("done", "diverged", "failed", "unreadable")  # nothing more happens to these
+PLAIN_SECONDS = 30.0  # between summaries when the output is no terminal
+
+
+def human(number: float) -> str:
+    """1234567 -> 1.23M."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+def duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
+
+
+def as_trained(config: RunConfig, record: dict[str, Any]) -> RunConfig:
+    """Alone, or from the trunk it went on from, whichever way it is planned now."""
+    origin = record.get("init_from") or ""
+    return config if config.init_from == origin else replace(config, init_from=origin)
+
+
+class View:
+    """Follows a grid in its store. Call `look` often; it decides how often to read."""
+
+    def __init__(self, store: Store, configs: Sequence[RunConfig], workers: int):
+        self.store, self.configs, self.workers = store, list(configs), max(1, workers)
+        self.status: dict[str, str] = {}
+        self.timed: list[tuple[RunConfig, float]] = []
+        self.losses: dict[str, float | None] = {}
+        self.silent: dict[str, float] = {}  # and when its claim was last written
+        self.pause = max(0.5, len(configs) / 1000)
+        self.last = self.said = 0.0
+        self.console = Console()
+        self.live = Live(console=self.console, auto_refresh=False) if sys.stdout.isatty() else None
+
+    def __enter__(self) -> "View":
+        self.read(quiet=True)
+        if self.live:
+            self.live.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.look(now=True)
+        if self.live:
+            self.live.__exit__(*error)
+
+    def look(self, now: bool = False) -> None:
+        if not now and time.monotonic() - self.last < self.pause:
+            return
+        self.read()
+        self.last = time.monotonic()
+        if self.live:
+            self.live.update(self.table(), refresh=True)
+        elif now or self.last - self.said > PLAIN_SECONDS:
+            self.said = self.last
+            print(self.summary(), flush=True)
+
+    def read(self, quiet: bool = False) -> None:
+        """Look at what is not finished yet; a run that has just ended is told in a line."""
+        for i, asked in enumerate(self.configs):
+            if self.status.get(asked.run_id) in FINISHED:
+                continue
+            config = trained_as(self.store, asked)
+            run_id = config.run_id
+            if config != asked:  # it ran out of memory: this one stands for it from now on
+                self.configs[i] = config
+                self.status.pop(asked.run_id, None)
+            status, record = self.store.found(run_id)
+            if status == "done":
+                if record.get("seconds"):
+                    self.timed.append((as_trained(config, record), record["seconds"]))
+                self.losses[run_id] = record["loss"]
+            if not quiet and not self.live and status != self.status.get(run_id):
+                if status in FINISHED:
+                    loss = self.losses.get(run_id)
+                    end = f"loss {loss:.4f}" if loss else ""
+                    end += " (trunk)" if config.trunk else ""
+                    print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
+            self.status[run_id] = status
+
+    def find_silent(self) -> None:
+        """Call `silent` what only seems to run: who looks once can't wait for a beat."""
+        running = [run_id for run_id, status in self.status.items() if status == "running"]
+        since = {run_id: self.store.silent_since(run_id) for run_id in running}
+        self.silent = {run_id: beat for run_id, beat in since.items() if beat is not None}
+        self.status |= dict.fromkeys(self.silent, "silent")
+
+    def silence(self) -> str:
+        """Since when, on which hosts, and what becomes of such runs."""
+        hosts = {str((self.store.holder(run_id) or {}).get("host", "?")) for run_id in self.silent}
+        names = ", ".join(sorted(host.partition("/")[0] for host in hosts)[:4])
+        first = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(self.silent.values())))
+        return f"  since {first} (on {names}); `lab run` takes such a run over"
+
+    @property
+    def running(self) -> int:
+        return sum(word == "running" for word in self.status.values())
+
+    @property
+    def left(self) -> list[RunConfig]:
+        """What is still to be trained."""
+        return [one for one in self.configs if self.status[one.run_id] not in FINISHED]
+
+    def left_seconds(self) -> float:
+        parts = ((config, 1 - self.fraction(config)) for config in self.left)
+        return seconds_left(parts, self.workers, self.timed)
+
+    def fraction(self, config: RunConfig) -> float:
+        """Of the updates that are the run's own, those made: as its worker tells, or, where it has
+        none, as its newest checkpoint keeps."""
+        before, word = config.branch_step, self.status[config.run_id]
+        step = 0
+        if word == "running":
+            step = (self.store.holder(config.run_id) or {}).get("step", 0)
+        elif word in ("stopped", "silent"):
+            step = self.store.newest_checkpoint(config.run_id)
+        return min(1.0, max(0, step - before) / max(1, config.steps - before))
+
+    def summary(self) -> str:
+        count = Counter(self.status.values())
+        done = sum(count[word] for word in FINISHED)
+        words = ", ".join(f"{n} {word}" for word, n in count.items() if word not in ("done",))
+        left = f", about {duration(self.left_seconds())} left" if done < len(self.configs) else ""
+        return f"{count['done']}/{len(self.configs)} runs done" + (f" ({words})" if words else "") + left
+
+    def table(self) -> Group:
+        table = Table(
+            "run",
+            "layers x width",
+            "N",
+            "tokens",
+            "progress",
+            "train loss",
+            "held-out",
+            "tokens/s",
+            title=None,
+            box=None,
+        )
+        for config in self.configs:
+            if self.status[config.run_id] != "running":
+                continue
+            now = self.store.holder(config.run_id) or {}
+            part = now.get("step", 0) / max(1, now.get("steps", 1))
+            table.add_row(
+                config.run_id,
+                config.model.name,
+                human(counts.count_params(config.model).params),
+                human(config.tokens),
+                f"{'━' * round(20 * part):<20} {part:4.0%}",
+                number(now.get("train_loss"), ".3f"),
+                number(now.get("loss"), ".3f"),
+                human(now.get("tokens_per_second", 0)),
+            )
+        return Group(Text(self.summary(), style="bold"), table)
+
+
+def number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def describe(config: RunConfig) -> str:
+    model = config.model
+    return (
+        f"{model.name:>9} N={human(counts.count_params(model).params):<6} "
+        f"D={human(config.tokens):<6} C={human(counts.run_flops(config)):<6}"
+    )

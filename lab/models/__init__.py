@@ -1,0 +1,1 @@
+"""Models, their weights and what these imply: counts, FLOPs, initial scales, rates."""

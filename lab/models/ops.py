@@ -1,0 +1,187 @@
+"""The products, attention and cross-entropy that a step spends its time in.
+
+One source for every device. On CPU each has its gradient written out, so that every product
+reaches XLA as rows times columns, neither transposed: other forms take a slow loop (float32) or
+lose the matrix unit (bfloat16). Accelerators take the forms that their compilers know.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
+
+
+def on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+@cache
+def bfloat16_unit() -> bool:
+    """Whether this CPU multiplies bfloat16 faster than float32 (AMX)."""
+    info = Path("/proc/cpuinfo")
+    return info.exists() and "amx_bf16" in info.read_text()
+
+
+def multiplied_as(dtype: str) -> str:
+    """The type in which numbers of `dtype` are multiplied: float32 where that is faster, which
+    changes no product, since two bfloat16 multiply exactly in float32."""
+    return dtype if not on_cpu() or bfloat16_unit() else "float32"
+
+
+def rounded(x: jax.Array, dtype: str) -> jax.Array:
+    """To the numbers of `dtype`, in the type in which they are multiplied."""
+    if multiplied_as(dtype) != dtype:
+        return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
+    return x.astype(dtype)
+
+
+def dot(a: jax.Array, b: jax.Array, over: tuple[int, int], batch: int = 0) -> jax.Array:
+    """Product over one axis of each, the first `batch` axes being shared, summed in float32."""
+    axes = tuple(range(batch))
+    dims = (((over[0],), (over[1],)), (axes, axes))
+    return lax.dot_general(a, b, dims, preferred_element_type=jnp.float32)
+
+
+def apart(change: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """`change(x)` as an array of its own. A barrier would not do: XLA's CPU compiler drops it, then
+    fuses what makes `x` into all that take it. It can't look into a branch taken at run time."""
+    poison = lambda x: jnp.full_like(change(x), jnp.nan)  # noqa: E731
+    first = x[(0,) * x.ndim]
+    return lax.cond(first == first, change, poison, x)
+
+
+def turned(x: jax.Array) -> jax.Array:
+    """The last two axes exchanged, by a copy: folded into the product that takes it, the exchange
+    costs several times as much on CPU."""
+    return lax.optimization_barrier(jnp.swapaxes(lax.optimization_barrier(x), -1, -2))
+
+
+def settled(x: jax.Array) -> jax.Array:
+    """`x`, whose gradient is added up here once. Else XLA adds up the gradients of all later blocks
+    again wherever the sum is used."""
+    return settle(x) if on_cpu() else x
+
+
+@jax.custom_vjp
+def settle(x):
+    return x
+
+
+settle.defvjp(lambda x: (x, None), lambda _, grad: (apart(lambda x: x, grad),))
+
+
+def matmul(x: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
+    """(..., D) x (D, F) -> (..., F): inputs in `dtype`, sums in float32."""
+    if not on_cpu():
+        return jnp.matmul(x.astype(dtype), w_DF.astype(dtype), preferred_element_type=jnp.float32)
+    rows = x.reshape(-1, x.shape[-1])
+    return rows_by_columns(rows, w_DF, dtype).reshape(*x.shape[:-1], -1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def rows_by_columns(x_TD: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
+    return dot(rounded(x_TD, dtype), rounded(w_DF, dtype), (1, 0))
+
+
+def rows_by_columns_fwd(x_TD, w_DF, dtype):
+    x_TD, w_DF = rounded(x_TD, dtype), rounded(w_DF, dtype)
+    return dot(x_TD, w_DF, (1, 0)), (x_TD, w_DF)
+
+
+def rows_by_columns_bwd(dtype, saved, grad_TF):
+    x_TD, w_DF = saved
+    grad_TF = lax.optimization_barrier(rounded(grad_TF, dtype))
+    to_x = dot(grad_TF, w_DF, (1, 1))
+    if x_TD.shape[1] <= grad_TF.shape[1]:  # turn the smaller
+        return to_x, dot(turned(x_TD), grad_TF, (1, 0))
+    return to_x, lax.optimization_barrier(dot(turned(grad_TF), x_TD, (1, 0))).T
+
+
+rows_by_columns.defvjp(rows_by_columns_fwd, rows_by_columns_bwd)
+
+
+def attend(
+    q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, dtype: str = "float32"
+) -> jax.Array:
+    """Causal attention, (B, L, H, K) in float32: products of numbers in `dtype`, softmax in
+    float32."""
+    if not on_cpu():
+        q, k, v = (t.astype(dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
+        return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
+    heads = [rounded(t, dtype).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
+    return attend_heads(*heads, dtype).swapaxes(1, 2)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def attend_heads(q_BHLK, k_BHLK, v_BHLK, dtype):
+    return attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, dtype)[0]
+
+
+def attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, dtype):
+    L = q_BHLK.shape[2]
+    scores_BHLM = dot(q_BHLK, turned(k_BHLK), (3, 2), batch=2)
+    seen_LM = jnp.tril(jnp.ones((L, L), bool))
+    p_BHLM = rounded(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), dtype)
+    out_BHLK = dot(p_BHLM, v_BHLK, (3, 2), batch=2)
+    return out_BHLK, (q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK)
+
+
+def attend_heads_bwd(dtype, saved, grad_BHLK):
+    q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK = saved
+    mean_BHL1 = (grad_BHLK * out_BHLK).sum(-1, keepdims=True)  # of p's gradient under p
+    grad_BHLK = rounded(grad_BHLK, dtype)
+    to_v_BHKM = dot(turned(grad_BHLK), p_BHLM, (3, 2), batch=2)
+    to_p_BHLM = dot(grad_BHLK, turned(v_BHLK), (3, 2), batch=2)
+    to_s_BHLM = lax.optimization_barrier(rounded(p_BHLM * (to_p_BHLM - mean_BHL1), dtype))
+    to_q_BHLK = dot(to_s_BHLM, k_BHLK, (3, 2), batch=2)
+    to_k_BHKM = dot(turned(q_BHLK), to_s_BHLM, (3, 2), batch=2)
+    return to_q_BHLK, to_k_BHKM.swapaxes(2, 3), to_v_BHKM.swapaxes(2, 3)
+
+
+attend_heads.defvjp(attend_heads_fwd, attend_heads_bwd)
+
+
+def cross_entropy(x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array, dtype: str) -> jax.Array:
+    """Nats of each target, (B, L), under softmax(x @ readout). Of a large vocabulary at most WIDE
+    logits exist at once."""
+
+    def part(x_TD: jax.Array, targets_T: jax.Array) -> jax.Array:
+        return nats_of(matmul(x_TD, readout_DV, dtype), targets_T)
+
+    x_TD, targets_T = x_BLD.reshape(-1, x_BLD.shape[-1]), targets_BL.reshape(-1)
+    rows = max(1, WIDE // readout_DV.shape[1])
+    if len(x_TD) <= rows:
+        return part(x_TD, targets_T).reshape(targets_BL.shape)
+    short = -len(x_TD) % rows
+    parts = (jnp.pad(x_TD, ((0, short), (0, 0))), jnp.pad(targets_T, (0, short)))
+    parts = [t.reshape(-1, rows, *t.shape[1:]) for t in parts]
+    nats = lax.map(jax.checkpoint(lambda both: part(*both)), tuple(parts))
+    return nats.reshape(-1)[: len(x_TD)].reshape(targets_BL.shape)
+
+
+@jax.custom_vjp
+def nats_of(logits_TV: jax.Array, targets_T: jax.Array) -> jax.Array:
+    return nats_of_fwd(logits_TV, targets_T)[0]
+
+
+def nats_of_fwd(logits_TV, targets_T):
+    top_T1 = logits_TV.max(-1, keepdims=True)
+    exp_TV = jnp.exp(logits_TV - top_T1)
+    sum_T1 = exp_TV.sum(-1, keepdims=True)
+    hit_TV = targets_T[:, None] == jnp.arange(logits_TV.shape[1])
+    own_T = jnp.where(hit_TV, logits_TV, 0).sum(-1)
+    return jnp.log(sum_T1[:, 0]) + top_T1[:, 0] - own_T, (exp_TV, sum_T1, targets_T)
+
+
+def nats_of_bwd(saved, grad_T):
+    exp_TV, sum_T1, targets_T = saved
+    hit_TV = targets_T[:, None] == jnp.arange(exp_TV.shape[1])
+    return grad_T[:, None] * (exp_TV / sum_T1 - hit_TV), None
+
+
+nats_of.defvjp(nats_of_fwd, nats_of_bwd)

@@ -1,0 +1,214 @@
+"""Grids of runs: every combination, or budgets of equal compute; how they group; what they cost."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lab.config import DataConfig, ModelConfig, RunConfig, Shape
+from lab.models import counts
+from lab.plan import trunk
+
+CORE_FLOPS_PER_SECOND = 4e10  # what one core is assumed to train at while no run has been timed
+COMPILE_SECONDS = 8  # of a small shape on one core
+
+
+def product(base: RunConfig, **axes: Sequence[Any]) -> list[RunConfig]:
+    """Every combination of values; an axis is named by its field, `model__d_model` inside a part.
+
+    >>> product(base, optim__learning_rate=[1e-3, 2e-3], seed=range(3))  # doctest: +SKIP
+    """
+    return [
+        with_fields(base, dict(zip(axes, values, strict=True)))
+        for values in itertools.product(*axes.values())
+    ]
+
+
+def with_fields(base: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """`base` with fields replaced, the ones inside a part written `part__field`."""
+    whole: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    for name, value in values.items():
+        part, _, inner = name.partition("__")
+        owner = getattr(base, part, None) if inner else base
+        known = [item.name for item in fields(owner)] if owner is not None else []
+        if (inner or part) not in known:
+            raise ValueError(f"a run has no field {name!r}; a part's field is written part__field")
+        if inner:
+            parts[part][inner] = value
+        else:
+            whole[part] = value
+    whole |= {part: replace(getattr(base, part), **inner) for part, inner in parts.items()}
+    return replace(base, **whole)
+
+
+def ladder(shapes: Iterable[tuple[int, int, int]], **common: Any) -> list[ModelConfig]:
+    """Models from (n_layer, d_model, n_head), sorted by parameters (hidden + readout)."""
+    models = [
+        ModelConfig(n_layer=n_layer, d_model=d_model, n_head=n_head, **common)
+        for n_layer, d_model, n_head in shapes
+    ]
+    return sorted(models, key=lambda model: counts.count_params(model).params)
+
+
+def isoflop(
+    budgets: dict[float, Sequence[ModelConfig]],
+    *,
+    data: DataConfig,
+    optim: Any,
+    batch_tokens: int,
+    min_tokens: int = 0,
+    seed: int = 0,
+) -> list[RunConfig]:
+    """For each budget of training FLOPs, each of its models on the tokens that use it up.
+
+    Args:
+      budgets: FLOPs (exact convention) -> the models trained at that cost.
+      optim: a function (model, tokens) -> OptimConfig, so that the rate can follow the size.
+      min_tokens: refuse cells below it: they tell of the plateau, not of the valley.
+
+    Raises:
+      ValueError: a cell falls under `min_tokens` or over the corpus's `max_epochs`.
+    """
+    runs = []
+    for budget, models in budgets.items():
+        for model in models:
+            steps = max(1, round(budget / counts.flops_exact(model) / batch_tokens))
+            tokens = steps * batch_tokens
+            if tokens < min_tokens:
+                raise ValueError(
+                    f"budget {budget:.2g}: {describe_model(model)} would see {tokens:,} tokens, "
+                    f"under min_tokens={min_tokens:,}; give this budget smaller models"
+                )
+            runs.append(
+                RunConfig(
+                    model=model,
+                    optim=optim(model, tokens),
+                    data=data,
+                    tokens=tokens,
+                    batch_tokens=batch_tokens,
+                    seed=seed,
+                    data_seed=seed,
+                    budget=budget,
+                )
+            )
+            check_epochs(runs[-1])
+    return runs
+
+
+def branched(cells: Iterable[RunConfig]) -> list[RunConfig]:
+    """Cells of a constant rate with a cool-down, trained as branches of shared trunks: the trunks,
+    then the cells in their order. Cells that differ in `tokens` and in how they cool down alone
+    share one trunk. The cells' run_ids and losses are those of the cells trained each on its own,
+    to the last bit; see `trunk`.
+
+    Raises:
+      ValueError: a cell has no constant part, or its warm-up depends on its length.
+
+    >>> branched(product(base, model=sizes, tokens=[2e6, 3e6, 4e6]))  # doctest: +SKIP
+    """
+    return trunk.plan(unique(cells))
+
+
+def check_epochs(config: RunConfig) -> None:
+    """Refuse a run that repeats its data more often than its corpus allows."""
+    data = config.data
+    if data.train_tokens and config.epochs > data.max_epochs + 0.005:
+        raise ValueError(
+            f"run {config.run_id} ({describe_model(config.model)}) needs {config.tokens:,} tokens, "
+            f"{config.epochs:.2f} epochs of the {data.available_tokens:,} it may use of "
+            f"{data.corpus!r}, and max_epochs={data.max_epochs:g}; use a larger model at this "
+            "budget, a larger corpus, or raise data.max_epochs"
+        )
+
+
+def describe_model(model: ModelConfig) -> str:
+    return f"{model.name}, N={counts.count_params(model).params:,}"
+
+
+def unique(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    """One config a run_id, in order; a grid may name a run twice but never trains it twice. One
+    that is a cell and a trunk is a cell; one that is a branch once is a branch."""
+    found: dict[str, RunConfig] = {}
+    for config in configs:
+        if other := found.get(config.run_id):
+            joined = config.init_from or other.init_from
+            config = replace(config, init_from=joined, trunk=config.trunk and other.trunk)
+        found[config.run_id] = config
+    return list(found.values())
+
+
+def group_by_shape(configs: Iterable[RunConfig]) -> dict[Shape, list[RunConfig]]:
+    """Runs that share a compiled program, longest first."""
+    groups: dict[Shape, list[RunConfig]] = defaultdict(list)
+    for config in sorted(configs, key=counts.run_flops, reverse=True):
+        groups[config.shape].append(config)
+    return dict(groups)
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a set of runs costs, what trunks and branches share counted once."""
+
+    runs: int
+    tokens: int
+    flops: float
+    seconds: float  # of training, on `workers` workers; `seconds_left` adds the compiling
+    run_bytes: int  # memory of the largest run, rough
+    store_bytes: int  # on disk when all are done: the last checkpoint of each
+    measured: bool  # whether `seconds` rests on timed runs
+
+
+def price(
+    configs: Sequence[RunConfig], workers: int = 1, timed: Sequence[tuple[RunConfig, float]] = ()
+) -> Price:
+    """Tokens, FLOPs, time and bytes. `timed` holds finished runs and their seconds: a run is taken
+    to go at the rate of the timed runs nearest to it in FLOPs per token."""
+    known = rates(timed)
+    seconds = sum(estimate_seconds(config, known) for config in configs)
+    return Price(
+        runs=len(configs),
+        tokens=sum((c.steps - c.branch_step) * c.batch_tokens for c in configs),
+        flops=sum(counts.spent_flops(config) for config in configs),
+        seconds=seconds / max(1, min(workers, len(configs))),
+        run_bytes=max((counts.run_bytes(config) for config in configs), default=0),
+        store_bytes=sum(12 * counts.count_params(config.model).total for config in configs),
+        measured=bool(timed),
+    )
+
+
+def seconds_left(
+    left: Iterable[tuple[RunConfig, float]], workers: int = 1, timed: Sequence[tuple[RunConfig, float]] = ()
+) -> float:
+    """Until the last of these runs ends, each given with the part of it still to be trained: the
+    training, at the rate of the `timed` runs, and the compiling of every shape that none of them
+    has and nobody is at. Not less than the longest run alone."""
+    left, known = list(left), rates(timed)
+    if not left:
+        return 0.0
+    training = [part * estimate_seconds(config, known) for config, part in left]
+    compiled = {config.shape for config, _ in timed}
+    compiled |= {config.shape for config, part in left if part < 1}
+    compiling = COMPILE_SECONDS * len({config.shape for config, _ in left} - compiled)
+    return max(max(training), (compiling + sum(training)) / max(1, min(workers, len(left))))
+
+
+def rates(timed: Iterable[tuple[RunConfig, float]]) -> dict[float, float]:
+    """Seconds a FLOP of the finished runs, by their FLOPs per token."""
+    flops: dict[float, float] = defaultdict(float)
+    seconds: dict[float, float] = defaultdict(float)
+    for config, spent in timed:
+        each = counts.flops_exact(config.model)
+        flops[each] += counts.spent_flops(config)
+        seconds[each] += spent
+    return {each: seconds[each] / flops[each] for each in flops}
+
+
+def estimate_seconds(config: RunConfig, known: dict[float, float]) -> float:
+    """What a run will take at the rate of the size nearest to its own; see `rates`."""
+    each = counts.flops_exact(config.model)
+    if not known:
+        return counts.spent_flops(config) / CORE_FLOPS_PER_SECOND
+    near = min(known, key=lambda other: max(each, other) / min(each, other))
+    return counts.spent_flops(config) * known[near]

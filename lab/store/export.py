@@ -1,0 +1,235 @@
+"""The run table: one row a finished run, the public interface between `lab` and any analysis.
+
+docs/results.md describes every column. Counts are computed from the config, so a table made later
+counts the same; a value that is not known is empty, never 0.
+"""
+
+import csv
+import json
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lab.config import OF_TRANSFORMERS, ModelConfig, RunConfig
+from lab.models import counts
+from lab.store.failures import trained_as
+from lab.store.files import StoreError, replace_file
+from lab.store.records import origin
+from lab.store.store import Store
+
+MODEL = (
+    "d_model",
+    "n_layer",
+    "n_head",
+    "seq_len",
+    "vocab_size",
+    "norm",
+    "position",
+    "activation",
+    "tied",
+    "parameterization",
+    "dtype",
+    "kind",
+)
+OPTIM = (
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "beta1",
+    "beta2",
+    "clip",
+    "schedule",
+    "warmup_fraction",
+    "cooldown_fraction",
+    "cooldown_shape",
+    "final_fraction",
+)
+MEASURED = (
+    "loss_se",
+    "bits_per_byte",
+    "held_out_tokens",
+    "seconds",
+    "io_seconds",
+    "tokens_per_second",
+    "flops_utilization",
+    "init_from",
+    "device",
+    "way",
+    "devices",
+    "host",
+    "python",
+    "jax",
+    "commit",
+    "finished",
+    "schema",
+)
+COLUMNS = (
+    "run_id",
+    "experiment",
+    "status",
+    "budget",
+    "params_embed",
+    "params_hidden",
+    "params_readout",
+    "params",
+    "tokens",
+    "unique_tokens",
+    "epochs",
+    "flops",
+    "flops_spent",
+    "loss",
+    *MEASURED[:3],
+    "batch_tokens",
+    "steps",
+    *MODEL,
+    "d_ff",
+    *OPTIM,
+    "warmup_steps",
+    "horizon_steps",
+    "micro_batch",
+    "seed",
+    "data_seed",
+    "corpus",
+    "tokenizer",
+    "data_sha256",
+    *MEASURED[3:],
+    "asked_for",
+    "reason",
+)
+
+
+def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict[str, Any]:
+    """One run's row. A diverged run has no loss; its tokens and FLOPs are the achieved ones, those
+    of its trunk among them; `flops_spent` are without. The sum of these is what a grid cost."""
+    size, steps = counts.count_params(config.model), record["steps"]
+    before = (origin(record.get("init_from")) or ("", 0))[1]
+    tokens, each = steps * config.batch_tokens, counts.flops_exact(config.model)
+    available = config.data.available_tokens
+    return {
+        "run_id": config.run_id,
+        "experiment": experiment,
+        "status": "trunk" if config.trunk and record["status"] == "done" else record["status"],
+        "budget": config.budget or None,
+        "params_embed": size.embed,
+        "params_hidden": size.hidden,
+        "params_readout": size.readout,
+        "params": size.params,
+        "tokens": tokens,
+        "unique_tokens": min(tokens, available) if available else None,
+        "epochs": tokens / available if available else None,
+        "flops": each * tokens,
+        "flops_spent": each * max(0, steps - before) * config.batch_tokens,
+        "loss": record["loss"],
+        "batch_tokens": config.batch_tokens,
+        "steps": steps,
+        **shape_of(config.model),
+        **{name: getattr(config.optim, name) for name in OPTIM},
+        "warmup_steps": config.warmup_steps,
+        "horizon_steps": config.horizon_steps,
+        "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
+        "seed": config.seed,
+        "data_seed": config.data_seed,
+        "corpus": config.data.corpus,
+        "tokenizer": config.data.tokenizer,
+        "data_sha256": config.data.sha256,
+        **{name: record.get(name) for name in MEASURED},
+        "asked_for": None,
+        "reason": None,
+    }
+
+
+def shape_of(model: ModelConfig) -> dict[str, Any]:
+    """The columns of a model's shape and kind; what a recurrent one does not have is empty."""
+    found = {name: getattr(model, name) for name in MODEL} | {"d_ff": model.ffn_width}
+    return found | dict.fromkeys(OF_TRANSFORMERS) if model.recurrent else found
+
+
+def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[str, Any]:
+    """The row of a run whose record can't be believed: what its config says, nothing measured."""
+    nothing = {"status": "damaged", "steps": 0, "loss": None}
+    unknown = ("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "steps")
+    return row(config, nothing, experiment) | dict.fromkeys(unknown) | {"reason": reason}
+
+
+def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> list[dict[str, Any]]:
+    """Rows of the grid's finished runs, in the grid's order; a damaged record is a row that says
+    so and holds no measured number. Records without a checksum are used, and said on stderr."""
+    table, unsealed = [], 0
+    for asked in configs:
+        config = trained_as(store, asked)
+        stands_for = {} if config == asked else {"asked_for": asked.run_id}
+        try:
+            record = store.record(config.run_id)
+        except StoreError as error:
+            table.append(damaged_row(config, str(error), experiment) | stands_for)
+            continue
+        if record:
+            unsealed += "sha256" not in record
+            table.append(row(config, record, experiment) | stands_for)
+    if unsealed:
+        print(
+            f"note: {unsealed} of {len(table)} records have no checksum (an older version wrote "
+            "them); they were used as they are",
+            file=sys.stderr,
+        )
+    return table
+
+
+def check(path: Path) -> None:
+    """Refuse a table's name that says no format, before the table is made."""
+    if path.suffix not in (".csv", ".jsonl"):
+        raise ValueError(f"{path}: a run table is written as .csv or .jsonl; name it so")
+
+
+def write(table: list[dict[str, Any]], path: Path) -> None:
+    """Write a run table as csv, or as jsonl when the name says so, whole or not at all."""
+    check(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jsonl":
+        replace_file(path, "".join(json.dumps(line) + "\n" for line in table))
+        return
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        for line in table:
+            writer.writerow({name: "" if value is None else value for name, value in line.items()})
+    os.replace(temporary, path)
+
+
+def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None:
+    """Every finished run's learning curve in one table, with run_id and params: what `envelope`
+    reads. A branch's begins with its trunk's, and trunks have none of their own. A curve that does
+    not match its record's checksum is left out, and said on stderr."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["run_id,params,step,tokens,flops,loss"]
+    for config in (trained_as(store, asked) for asked in configs if not asked.trunk):
+        try:
+            record = store.record(config.run_id)
+            curve = store.curve(config.run_id, record) if record else []
+        except StoreError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            continue
+        params = counts.count_params(config.model).params
+        lines += [
+            f"{config.run_id},{params},{at['step']},{at['tokens']},{at['flops']},{at['loss']}" for at in curve
+        ]
+    replace_file(path, "\n".join(lines) + "\n")
+
+
+def provenance(commit: str) -> dict[str, Any]:
+    """Where and with what a run was made: the last columns of its row."""
+    import jax
+
+    return {
+        "host": socket.gethostname(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "commit": commit,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }

@@ -1,0 +1,102 @@
+"""Trunks and branches in a store: who waits for whom, and from what is there a grid can go on."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from lab.config import RunConfig, from_json
+from lab.plan import trunk
+from lab.plan.trunk import constant_steps, joined_at, trunk_of
+from lab.store.failures import trained_as
+from lab.store.files import StoreError, read_json
+from lab.store.store import Store
+
+ENDED = ("done", "diverged")
+
+
+def waits(store: Store, config: RunConfig, mine: Iterable[str]) -> bool:
+    """Whether a run's trunk is still to be trained: by whoever has `mine` in hand, or by a worker
+    that is at it. One that failed or is nowhere is not waited for: the run then says so."""
+    if not config.init_from or store.newest_checkpoint(config.run_id) >= config.branch_step:
+        return False
+    return config.trunk_id in mine or store.status(config.trunk_id) == "running"
+
+
+def settled(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """A grid as it is to be trained in this store: trunks go on from the furthest finished one,
+    those that no unfinished run needs are left out, and a run whose trunk is finished but has lost
+    its last state goes on from an earlier one, or is trained alone.
+
+    Raises:
+      ValueError: a run names a trunk that is not its own, or one that nobody trains.
+    """
+    if not any(config.init_from or config.trunk for config in configs):
+        return list(configs)
+    for config in configs:
+        trunk.check(config)
+    status = {config.run_id: store.status(trained_as(store, config).run_id) for config in configs}
+    ends = finished_trunks(store, configs)
+    found = [
+        config if status[config.run_id] in ENDED else furthest(config, ends, status) for config in configs
+    ]
+    needed, by_id = set(), {config.run_id: config for config in found}
+    for config in found:
+        if status[config.run_id] not in ENDED:
+            check_trained(config, by_id, ends)
+        if config.trunk or status[config.run_id] in ENDED:
+            continue
+        one = by_id.get(config.trunk_id)
+        while one is not None and status[one.run_id] not in ENDED:
+            needed.add(one.run_id)
+            one = by_id.get(one.trunk_id)
+    ended = {run_id for run_id, word in status.items() if word in ENDED}
+    return [one for one in found if not one.trunk or one.run_id in needed | ended]
+
+
+def check_trained(config: RunConfig, by_id: dict[str, RunConfig], ends: dict[str, set[int]]) -> None:
+    there = ends.get(trunk_of(config, 1).run_id, ())
+    if config.init_from and config.trunk_id not in by_id and config.branch_step not in there:
+        raise ValueError(
+            f"run {config.run_id} goes on from trunk {config.init_from}, which is neither finished "
+            "nor a run of this grid: return all that grid.branched gives from runs()"
+        )
+
+
+def furthest(config: RunConfig, ends: dict[str, set[int]], status: dict[str, str]) -> RunConfig:
+    """The run from the best beginning there is or will be."""
+    if not (config.init_from or config.trunk):
+        return config
+    own = constant_steps(config) - (constant_steps(config) == config.steps)
+    there = [steps for steps in ends.get(trunk_of(config, 1).run_id, ()) if steps <= own]
+    planned = config.branch_step
+    if status.get(config.trunk_id) == "done" and planned not in there:
+        planned = 0  # it was trained, and its last state is gone
+    best = max(there, default=0)
+    return joined_at(config, best) if best > planned else joined_at(config, planned)
+
+
+def finished_trunks(store: Store, configs: Iterable[RunConfig]) -> dict[str, set[int]]:
+    """The ends of finished trunks whose last state is there, by what they are trunks of."""
+    wanted = {trunk_of(c, 1).run_id for c in configs if c.init_from or c.trunk}
+    found: dict[str, set[int]] = {key: set() for key in wanted}
+    for path in sorted(Path(store.root).glob("*/config.json")):
+        try:
+            config = from_json(read_json(path) or {}, where=str(path))
+        except (StoreError, ValueError):  # not this command's to tell
+            continue
+        if constant_steps(config) < config.steps or path.parent.name != config.run_id:
+            continue
+        key = trunk_of(config, 1).run_id
+        if key in found and config.run_id == trunk_of(config, config.steps).run_id:
+            run_id, end = config.run_id, config.steps
+            if store.newest_checkpoint(run_id) == end and store.status(run_id) == "done":
+                found[key].add(end)
+    return found
+
+
+def with_trunks(configs: Sequence[RunConfig], among: Iterable[RunConfig]) -> list[RunConfig]:
+    """Runs, and the trunks they wait for: a worker that has both waits for nobody for ever."""
+    by_id, found = {config.run_id: config for config in among}, dict.fromkeys(configs)
+    for config in configs:
+        while (config := by_id.get(config.trunk_id)) is not None:
+            found[config] = None
+    return list(found)

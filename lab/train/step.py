@@ -1,0 +1,166 @@
+"""TrainState and the pure functions on it: `init_state`, `train_steps`, `eval_step`.
+
+No axis of a device mesh is named here; `parallel.py` says where things live. Rates, decay,
+warm-up and horizon are arrays in `state.hyper`, so runs of one shape share one program.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from lab.config import ModelConfig, OptimConfig, RunConfig, Shape
+from lab.models import model, ops
+from lab.models.parameterization import PARAMETERIZATIONS
+from lab.train import schedule
+
+CACHED_TOKENS = 256  # of a micro-batch on CPU, at least
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class TrainState:
+    """All that a run needs to go on, besides its config and its data."""
+
+    step: jax.Array  # updates made, int32
+    params: model.Params
+    opt_state: optax.OptState
+    hyper: dict[str, jax.Array]  # float32 scalars, see `hyper_of`
+
+
+def hyper_of(config: RunConfig) -> dict[str, float]:
+    """What may differ between runs that share a program."""
+    optim = config.optim
+    return {
+        "learning_rate": optim.learning_rate,
+        "weight_decay": optim.weight_decay,
+        "warmup": float(config.warmup_steps),
+        "horizon": float(config.horizon_steps),
+        "cooldown": optim.cooldown_fraction * (-1 if optim.cooldown_shape == "1-sqrt" else 1),
+        "final": optim.final_fraction,
+    }
+
+
+def optimiser(cfg: ModelConfig, optim: OptimConfig) -> optax.GradientTransformation:
+    """Everything of the update that comes before the learning rate and the decay."""
+    clip = optax.clip_by_global_norm(optim.clip) if optim.clip else optax.identity()
+    if optim.optimizer == "sgd":
+        return clip
+    return optax.chain(clip, optax.scale_by_adam(optim.beta1, optim.beta2, optim.eps))
+
+
+def learning_rate(optim: OptimConfig, step: jax.Array, hyper: dict[str, jax.Array]) -> jax.Array:
+    """The base rate of update `step`, the first being 0."""
+    names = ("warmup", "horizon", "cooldown", "final")
+    shape_of_decay = schedule.multiplier(optim.schedule, step, *(hyper[name] for name in names))
+    return hyper["learning_rate"] * shape_of_decay
+
+
+def by_role(cfg: ModelConfig, params: model.Params, value: Callable[[str], float]) -> model.Params:
+    """A tree like `params` whose leaves are `value(role)`."""
+    leaves, tree = jax.tree.flatten(params)
+    roles = [weight.role for weight in model.describe(cfg)]
+    return tree.unflatten([value(role) for role, _ in zip(roles, leaves, strict=True)])
+
+
+def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
+    return begun(shape, model.init(shape.model, key), hyper)
+
+
+def begun(shape: Shape, params: model.Params, hyper: dict[str, jax.Array]) -> TrainState:
+    opt_state = optimiser(shape.model, shape.optim).init(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
+
+
+def starter(shape: Shape) -> Callable[[jax.Array, dict], TrainState]:
+    """`init_state`, to be called and not to be compiled: as one program it takes longer to compile
+    than a small model's whole step, since each weight is cut from the draw by a loop of its own."""
+    draw = jax.jit(partial(jax.random.normal, shape=(model.n_weights(shape.model),)))
+    begin = jax.jit(partial(begun, shape))
+    return lambda key, hyper: begin(model.arranged(shape.model, np.asarray(draw(key))), hyper)
+
+
+def mean_nats(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array) -> jax.Array:
+    """Mean cross-entropy, nats per token; inputs and targets overlap by L - 1."""
+    return model.nats(cfg, params, tokens_BL).mean()
+
+
+def micro_batch(shape: Shape, n_device: int = 1) -> int:
+    """Sequences whose gradients are made at once, on all devices together: what the config says,
+    else what keeps activations in a CPU core's cache, which makes a step up to 1.5 times as fast,
+    and the whole batch on other devices."""
+    batch, uneven = divmod(shape.batch_size, n_device)
+    if shape.micro_batch or uneven or not ops.on_cpu():
+        return shape.micro_batch or shape.batch_size
+    wanted = max(CACHED_TOKENS, 2 * shape.model.d_model) / shape.model.seq_len
+    divisors = [n for n in range(1, batch + 1) if batch % n == 0]
+    return n_device * min(divisors, key=lambda n: abs(math.log(n / wanted)))
+
+
+def loss_and_grads(
+    shape: Shape, params: model.Params, tokens_BL: jax.Array
+) -> tuple[jax.Array, model.Params]:
+    """Over the batch at once, or summed over micro-batches one after another."""
+    grad = jax.value_and_grad(lambda p, t: mean_nats(shape.model, p, t))
+    B, L = tokens_BL.shape
+    if not shape.micro_batch or shape.micro_batch >= B:
+        return grad(params, tokens_BL)
+    # each part has a sequence of every n, so that a batch split over devices stays split
+    n = B // shape.micro_batch
+    parts = tokens_BL.reshape(shape.micro_batch, n, L).swapaxes(0, 1)
+    zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+    total, _ = jax.lax.scan(
+        lambda total, part: (jax.tree.map(jnp.add, total, grad(params, part)), None), zero, parts
+    )
+    return jax.tree.map(lambda leaf: leaf / n, total)
+
+
+def train_step(
+    shape: Shape, state: TrainState, tokens_BL: jax.Array, mean: Callable = lambda tree: tree
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One optimiser update. `mean` averages over devices where the batch was split by hand;
+    under jit the compiler does."""
+    cfg, optim, h = shape.model, shape.optim, state.hyper
+    loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL))
+    updates, opt_state = optimiser(cfg, optim).update(grads, state.opt_state, state.params)
+    rate = learning_rate(optim, state.step, h)
+    par = PARAMETERIZATIONS[cfg.parameterization]
+    rates = by_role(cfg, state.params, lambda role: par.rate(role, cfg.d_model, optim.optimizer))
+    decays = by_role(cfg, state.params, lambda role: float(role in ("hidden", "readout")))
+    params = jax.tree.map(
+        # decay is decoupled (Loshchilov & Hutter 2019), times the base rate in every role
+        lambda p, u, r, d: p - rate * (r * u + d * h["weight_decay"] * p),
+        state.params,
+        updates,
+        rates,
+        decays,
+    )
+    metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
+    return replace(state, step=state.step + 1, params=params, opt_state=opt_state), metrics
+
+
+def train_steps(
+    shape: Shape, state: TrainState, tokens_SBL: jax.Array, n: jax.Array, mean: Callable = lambda tree: tree
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The first `n` of S updates in one dispatch; metrics (S,), zero where no update was made.
+
+    How many updates share a dispatch does not change a run's bits (tests/test_step.py).
+    """
+    zeros = {name: jnp.zeros(tokens_SBL.shape[0]) for name in ("loss", "grad_norm")}
+
+    def body(i, carry):
+        state, metrics = carry
+        state, now = train_step(shape, state, tokens_SBL[i], mean)
+        return state, {name: metrics[name].at[i].set(now[name]) for name in metrics}
+
+    return jax.lax.fori_loop(0, n, body, (state, zeros))
+
+
+def eval_step(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array, mask_BL: jax.Array) -> jax.Array:
+    """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,)."""
+    return (model.nats(cfg, params, tokens_BL) * mask_BL).sum(axis=1)

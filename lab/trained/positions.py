@@ -1,0 +1,73 @@
+"""The loss of a trained model by how much of a text it sees: what a longer context is worth."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import numpy as np
+
+from lab.config import ModelConfig
+from lab.data import batches
+from lab.data.corpora import Corpus
+from lab.models import model
+from lab.train.run import EVAL_BLOCK
+
+
+@dataclass(frozen=True)
+class ByPosition:
+    """Of each position l, (L,): its target is predicted from the l + 1 tokens before it."""
+
+    nats: np.ndarray  # mean over held-out windows, nats a token
+    nats_se: np.ndarray  # its standard error over windows: noise of the text, not of training;
+    # NaN of a single window
+    windows: np.ndarray  # how many were counted
+
+
+def by_position(
+    cfg: ModelConfig, params: model.Params, corpus: Corpus, n_tokens: int | None = None
+) -> ByPosition:
+    """Over the windows in which the held-out text is scored at a run's end, so that their mean,
+    each position weighed by its windows, is the run's loss; or over about `n_tokens` of them.
+
+    Windows follow each other without overlap: neighbours share a document, so where documents
+    differ much the standard error is too small.
+    """
+    tokens_WL, mask_WL = batches.eval_windows(corpus.held_out, cfg.seq_len, n_tokens)
+    nats = jax.jit(partial(model.nats, cfg))
+    params = jax.device_put(params)
+    short = -len(tokens_WL) % EVAL_BLOCK
+    padded = np.pad(tokens_WL, ((0, short), (0, 0))).reshape(-1, EVAL_BLOCK, cfg.seq_len + 1)
+    found = np.concatenate([np.asarray(nats(params, part)) for part in padded])
+    nats_WL = found[: len(tokens_WL)].astype(np.float64)
+    windows = mask_WL.sum(0)
+    mean = (nats_WL * mask_WL).sum(0) / windows
+    spread = ((nats_WL - mean) ** 2 * mask_WL).sum(0) / np.maximum(windows - 1, 1)
+    return ByPosition(mean, np.where(windows > 1, np.sqrt(spread / windows), np.nan), windows)
+
+
+def octaves(seq_len: int) -> list[int]:
+    """The most tokens seen in each: 1, 2, 3 to 4, 5 to 8, ..., seq_len, a power of two."""
+    if seq_len & (seq_len - 1):
+        raise ValueError(f"seq_len={seq_len} is no power of two: its octaves don't tile a text")
+    return [2**i for i in range(seq_len.bit_length())]
+
+
+def by_octave(cfg: ModelConfig, params: model.Params, text: np.ndarray) -> np.ndarray:
+    """Nats of the same tokens of a text with more and more of it seen: (tokens, octaves).
+
+    Of octave (a, b] each token is scored once, in a window of b tokens that starts a + 1 to b
+    before it. So what differs between octaves is the context and not the tokens.
+    """
+    L, params, found = cfg.seq_len, jax.device_put(params), []
+    n = (len(text) - L) // L * L
+    nats = jax.jit(partial(model.nats, cfg))
+    for end in octaves(L):
+        seen = end // 2  # by the octave before
+        starts = L - seen - 1 + (end - seen) * np.arange(n // (end - seen))
+        rows = min(EVAL_BLOCK * L // end, len(starts))
+        padded = np.pad(starts, (0, -len(starts) % rows), mode="edge").reshape(-1, rows)
+        parts = [
+            np.asarray(nats(params, text[part[:, None] + np.arange(end + 1)]))[:, seen:] for part in padded
+        ]
+        found.append(np.concatenate(parts)[: len(starts)].reshape(-1))
+    return np.stack(found, 1).astype(np.float64)

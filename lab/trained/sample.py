@@ -1,0 +1,98 @@
+"""Text from a model, token after token.
+
+The model sees a window of seq_len tokens that always has the same shape: one program makes every
+token. While the text is shorter than the window it stands at its beginning, and what lies after it
+is not seen; from then on the window slides.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lab.config import ModelConfig
+from lab.data.tokens import Chars, Tokenizer
+from lab.models import model
+
+
+def sample(
+    cfg: ModelConfig,
+    params: model.Params,
+    prompt: np.ndarray,
+    n_tokens: int,
+    *,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    seed: int = 0,
+    spoken: int = 0,
+) -> Iterator[int]:
+    """The ids that follow `prompt`, one by one.
+
+    Args:
+      prompt: ids, one at least; of a longer one than the window its end is seen.
+      temperature: what logits are divided by; 0 takes the likeliest token each time.
+      top_k: draw from the k likeliest only; 0 means from all.
+      spoken: draw only ids below it, those that stand for a text; 0 means all of the vocabulary.
+
+    Raises:
+      ValueError: there is no prompt, or an option makes no sense.
+    """
+    check(prompt, n_tokens, temperature, top_k)
+    L, spoken = cfg.seq_len, spoken or cfg.vocab_size
+    window_1L, key = np.zeros((1, L), np.int32), jax.random.key(seed)
+    seen = np.asarray(prompt)[-L:]
+    window_1L[0, : len(seen)] = seen
+    window_1L, top_k = jnp.asarray(window_1L), min(top_k or spoken, spoken)
+    params = jax.device_put(params)
+    for i in range(n_tokens):
+        at = np.int32(min(L, len(seen) + i))
+        drawn, window_1L = following(
+            cfg, top_k, spoken, params, window_1L, at, jax.random.fold_in(key, i), np.float32(temperature)
+        )
+        yield int(drawn)
+
+
+def check(prompt: np.ndarray, n_tokens: int, temperature: float, top_k: int) -> None:
+    """Refuse what `sample` would, before any work is done."""
+    if not len(prompt):
+        raise ValueError("the prompt is empty: a model tells what follows one token at least")
+    if not (temperature >= 0 and np.isfinite(temperature)):
+        raise ValueError(f"temperature={temperature:g}: take 0 (the likeliest token) or above")
+    if top_k < 0 or n_tokens < 0:
+        raise ValueError(f"top_k={top_k}, tokens={n_tokens}: must not be negative")
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def following(cfg, top_k, spoken, params, window_1L, n, key, temperature):
+    """The token after the first `n` of the window, and the window with it."""
+    logits_V = model.apply(cfg, params, window_1L)[0, n - 1, :spoken]
+    least = jax.lax.top_k(logits_V, top_k)[0][-1]
+    kept_V = jnp.where(logits_V >= least, logits_V, -jnp.inf)
+    warm_V = kept_V / jnp.where(temperature > 0, temperature, 1.0)
+    drawn = jnp.where(temperature > 0, jax.random.categorical(key, warm_V), jnp.argmax(kept_V))
+    full = n == cfg.seq_len
+    moved_1L = jnp.where(full, jnp.roll(window_1L, -1, axis=1), window_1L)
+    return drawn, moved_1L.at[0, jnp.minimum(n, cfg.seq_len - 1)].set(drawn.astype(jnp.int32))
+
+
+def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
+    """The ids of a text, all of which the vocabulary has.
+
+    Raises:
+      ValueError: it lacks a character.
+    """
+    if isinstance(tokenizer, Chars):
+        strange = sorted(set(text) - set(tokenizer.alphabet))
+        if strange:
+            raise ValueError(
+                f"{strange[0]!r} is not in the vocabulary, which has the {len(tokenizer.alphabet)} "
+                f"characters of the training text: {tokenizer.alphabet!r}"
+            )
+    return tokenizer.encode(text)
+
+
+def spoken(tokenizer: Tokenizer) -> int:
+    """Ids below it stand for a text; a character tokenizer's last does not."""
+    return tokenizer.vocab_size - isinstance(tokenizer, Chars)

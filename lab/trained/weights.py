@@ -1,0 +1,80 @@
+"""The final weights of a finished run, read from its last checkpoint; nothing is written.
+
+A run's last state is saved before its record is written and stays in the store: 12 bytes a weight.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from lab.config import RunConfig
+from lab.data.corpora import Corpus, open_corpus
+from lab.models import model
+from lab.store.contents import find
+from lab.store.files import StoreError, sha256
+from lab.store.store import Store
+from lab.train import step
+from lab.train.checkpoint import Checkpoints, first_line, sums
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: what it was, what it reached and what it became."""
+
+    config: RunConfig
+    record: dict[str, Any]
+    params: model.Params  # on the host
+
+    @property
+    def sha256(self) -> str:
+        """Of the weights: of each one's type, shape and bytes."""
+        leaves = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(self.params))}
+        return sha256("".join(sums(leaves).values()))
+
+    def corpus(self) -> Corpus:
+        """The prepared corpus it was trained on, exactly that one."""
+        data = self.config.data
+        return open_corpus(data.corpus, data.tokenizer, data.sha256)
+
+
+def trained(store: Store, prefix: str) -> Trained:
+    """A finished run with its final weights.
+
+    Raises:
+      StoreError: it is not done, or its last checkpoint is gone or damaged.
+    """
+    config = find(store, prefix)
+    run_id, record = config.run_id, store.record(config.run_id)
+    if not record or record["status"] != "done":
+        status = store.status(run_id)
+        raise StoreError(f"run {run_id} is {status}, and only a run that is done has final weights")
+    folder, last = store.folder(run_id) / "checkpoints", record["steps"]
+    again = f"delete {store.folder(run_id)} and run its experiment again to have them made anew"
+    if not (folder / str(last)).is_dir():
+        raise StoreError(
+            f"{folder} has no checkpoint of update {last}, the last of run {run_id}: its final "
+            f"weights are not here; {again}"
+        )
+    checkpoints = Checkpoints(folder)
+    try:
+        arrays, _ = checkpoints.read(last, like(config))
+    except MemoryError:
+        raise
+    except Exception as error:  # Orbax and TensorStore raise many kinds
+        raise StoreError(
+            f"{folder / str(last)} can't be read ({first_line(error)}): the final weights of run "
+            f"{run_id} are lost, or the file system is; {again}"
+        ) from error
+    finally:
+        checkpoints.close()
+    leaves = [arrays[name] for name in sorted(arrays)]
+    state = jax.tree.unflatten(jax.tree.structure(like(config)), leaves)
+    return Trained(config, record, state.params)
+
+
+def like(config: RunConfig) -> step.TrainState:
+    """The shapes and types of a run's state."""
+    hyper = {name: np.float32(value) for name, value in step.hyper_of(config).items()}
+    return jax.eval_shape(lambda: step.init_state(config.shape, jax.random.key(0), hyper))
