@@ -16,7 +16,7 @@ from analysis.figures import figures
 from analysis.fitting.fit import Fit
 from analysis.frontiers.frontier import Band, Frontier, agree, convention
 from analysis.frontiers.isoflop import Isoflop
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 STYLE = """
 :root { color-scheme: light; --ink: #1f2328; --soft: #59636e; --line: #d8dee4; --tint: #f6f8fa }

@@ -20,7 +20,7 @@ import numpy as np
 from analysis.fitting import bootstrap, fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 SMALL = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)  # about what laptop grids give
 COUNTS = (8, 7, 5, 4, 3, 2, 2)  # runs of each size in the lopsided design
@@ -40,7 +40,7 @@ class Design:
     def runs(self, rng: np.random.Generator) -> Runs:
         loss = self.law.loss(self.params, self.tokens) * np.exp(self.noise(rng))
         extra = {} if self.run_id is None else {"run_id": self.run_id}
-        return table.of("simulated", params=self.params, tokens=self.tokens, loss=loss, **extra)
+        return table.from_columns("simulated", params=self.params, tokens=self.tokens, loss=loss, **extra)
 
     @property
     def budget(self) -> float:

@@ -28,7 +28,7 @@ import numpy as np
 from analysis.fitting import bootstrap, fit
 from analysis.laws import Chinchilla, published
 from analysis.tables import synthetic, table
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 from bench import machine
 from bench.options import Options
 

@@ -23,7 +23,7 @@ from analysis.figures.style import badge
 from analysis.fitting import bootstrap, fit
 from analysis.frontiers import costs
 from analysis.laws import Chinchilla
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 POINT = {"marker": "o", "ms": 4.5, "mew": 0}
 

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.figures import INK, METHOD_COLOURS, count_axis, human, plain_axis, sequence, sheet
 from analysis.figures.figures import not_ok as said_against
 from analysis.figures.style import badge, styled
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 POINT = {"marker": "o", "ms": 4.5, "mew": 0}
 NAMES = {"N": "params (hidden + readout)", "D": "tokens", "C": "training compute (FLOPs)"}

@@ -156,7 +156,7 @@ class Power:
 
 
 def power(name: str, at: np.ndarray, loss: np.ndarray) -> Power:
-    points = table.of(f"loss by {name}", x=np.asarray(at, float), y=np.asarray(loss, float))
+    points = table.from_columns(f"loss by {name}", x=np.asarray(at, float), y=np.asarray(loss, float))
     laws = (
         bootstrap.intervals(
             fit.fit(PowerLaw, points, inputs=("x",), output="y", fixed=fixed, objective="ls-log")

@@ -129,7 +129,7 @@ def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.R
     tokens = np.array([tokens_to(curves, name, level) for name in names])
     there = np.isfinite(tokens)  # a large batch's first point may lie below a high loss
     batch, steps = batch[there], (tokens / batch)[there]
-    points = table.of(f"updates to {level:.3f}", batch_tokens=batch, steps=steps)
+    points = table.from_columns(f"updates to {level:.3f}", batch_tokens=batch, steps=steps)
     fitted = fit.fit(BatchSteps, points, objective="ls-log")
     return Batches(level, batch, steps, bootstrap.intervals(fitted))
 
@@ -146,7 +146,7 @@ def along_curves(rows: table.Runs, curves: table.Runs) -> fit.Fit:
             for name, tokens in zip(names, curves.tokens, strict=True)
         ]
     )
-    points = table.of(
+    points = table.from_columns(
         "learning curves",
         run_id=names[late],
         loss=curves.loss[late],

@@ -141,7 +141,7 @@ def walk(rows: table.Runs, curves: table.Runs, cells: table.Runs, size: Size) ->
 
     def points(name: str, warmup: int, budgets: np.ndarray, kaplan: bool) -> table.Runs:
         mine = rows.select(rows.column("warmup_steps") == size.warmups[warmup])
-        return table.of(f"{rows.source} ({name})", **along(mine, curves, budgets, kaplan))
+        return table.from_columns(f"{rows.source} ({name})", **along(mine, curves, budgets, kaplan))
 
     first = measured("kaplan", points("kaplan", 0, np.array(size.kaplan), True))
     readout = points("readout", 0, levels, False)

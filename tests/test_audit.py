@@ -34,7 +34,7 @@ def grid(**options) -> dict[str, np.ndarray]:
 
 
 def looked(columns: dict, **options) -> audit.Audit:
-    return audit.audit(table.of("planted", **columns), **{"resamples": 60, **options})
+    return audit.audit(table.from_columns("planted", **columns), **{"resamples": 60, **options})
 
 
 def severity(found: audit.Audit) -> dict[str, str]:
@@ -204,7 +204,7 @@ def test_one_scale_that_bends_the_law_is_named():
 
 
 def test_frontiers_of_different_tables_disagree():
-    runs = table.of(**grid())
+    runs = table.from_columns(**grid())
     other = replace(TRUTH, alpha=0.6, A=4e4)
     iso = isoflop.optima(synthetic.isoflop(other, BUDGETS, sizes=9, span=30.0, noise=1e-4))
     fitted = bootstrap.pairs(fit(Chinchilla, runs), 60)
@@ -229,7 +229,7 @@ def test_the_condition_grows_as_the_design_nears_a_ray():
     for width in (30.0, 4.0, 1.7):
         n = np.geomspace(1e7, 1e10, 8)
         n, ratio = (m.ravel() for m in np.meshgrid(n, 20 * np.geomspace(1, width, 4)))
-        runs = table.of(params=n, tokens=n * ratio, loss=TRUTH.loss(n, n * ratio))
+        runs = table.from_columns(params=n, tokens=n * ratio, loss=TRUTH.loss(n, n * ratio))
         found = looked(dict(runs.columns))
         told = next(f for f in found.findings if f.code == "condition")
         indices.append(told.figures["index"])
@@ -240,7 +240,7 @@ def test_the_condition_grows_as_the_design_nears_a_ray():
 @pytest.mark.parametrize("objective", ["huber-log", "l1-log", "ls-log"])
 def test_a_profile_is_the_objective_with_the_parameter_held(objective):
     """Its rise, in one unit along each curve and for all three parameters."""
-    runs = table.of(**grid(replicates=0))
+    runs = table.from_columns(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective=objective)
     _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
     assert list(found) == ["alpha", "beta", "E"]
@@ -256,7 +256,7 @@ def test_a_profile_is_the_objective_with_the_parameter_held(objective):
 
 
 def test_the_ends_are_those_of_the_fits_own_profile_intervals():
-    fitted = fit(Chinchilla, table.of(**grid(replicates=0)))
+    fitted = fit(Chinchilla, table.from_columns(**grid(replicates=0)))
     _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
     with_ends = bootstrap.intervals(fitted, "profile")
     for name, one in found.items():
@@ -265,7 +265,7 @@ def test_the_ends_are_those_of_the_fits_own_profile_intervals():
 
 @pytest.mark.parametrize("objective", ["huber-log", "ls-log", "ls"])
 def test_a_floor_held_a_standard_error_off_moves_the_others_as_a_refit_does(objective):
-    runs = table.of(**grid(replicates=0))
+    runs = table.from_columns(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective=objective)
     near = neighbourhood.local(fitted)
     for side, law in zip((-1, 1), neighbourhood.moved(near, "E"), strict=True):
@@ -278,7 +278,7 @@ def test_the_standard_errors_of_squares_are_those_of_regression():
     """Against the curvature of the sum of squares, by least squares' own covariance."""
     from scipy.optimize import curve_fit
 
-    runs = table.of(**grid(replicates=0))
+    runs = table.from_columns(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective="ls")
     near = neighbourhood.local(fitted)
     start = list(fitted.parameters.values())
@@ -306,7 +306,7 @@ def test_the_noise_about_a_robust_fit_is_that_of_the_runs():
 
 
 def test_forecasts_train_on_smaller_compute_alone():
-    runs = table.of(**grid())
+    runs = table.from_columns(**grid())
     found = forecast.steps(runs, "huber-log", 1e-3)
     assert [round(s.flops / 1e17) for s in found] == [round(b / 1e17) for b in BUDGETS[2:]]
     for step in found:
@@ -328,14 +328,14 @@ def test_a_known_bias_of_the_largest_scale_comes_back():
 
 
 def test_replicates_are_rows_equal_but_for_their_seed():
-    runs = table.of(**grid())
+    runs = table.from_columns(**grid())
     sigma, freedom, cells = audit_table.replicates(runs)
     middle = runs.select(
         (runs.budget == BUDGETS[3]) & (runs.params == np.median(runs.params[runs.budget == BUDGETS[3]]))
     )
     assert (freedom, cells) == (3, 1) and len(middle) == 4
     assert sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
-    assert np.isnan(audit_table.replicates(table.of(**ray(grid())))[0])
+    assert np.isnan(audit_table.replicates(table.from_columns(**ray(grid())))[0])
 
 
 @given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=30), st.randoms())

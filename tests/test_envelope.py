@@ -9,7 +9,7 @@ from analysis.__main__ import main
 from analysis.frontiers import costs, envelope, frontier, isoflop
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
-from analysis.tables.table import of
+from analysis.tables.table import from_columns
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 STEEP = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.5, beta=0.25)
@@ -90,7 +90,7 @@ def told(**columns):
     named = {n: rows.columns[n] for n in ("run_id", "params", "tokens", "flops", "loss")}
     last = share > 0.999
     listed = {name: np.array([value] * len(runs)) for name, value in columns.items() if not callable(value)}
-    table_of_runs = of(
+    table_of_runs = from_columns(
         "runs",
         run_id=runs.astype(object),
         params=rows.params[last],
@@ -98,7 +98,7 @@ def told(**columns):
         loss=rows.loss[last],
         **listed,
     )
-    return envelope.trace(of("curves", **named, **made), table=table_of_runs, draws=0).schedule
+    return envelope.trace(from_columns("curves", **named, **made), table=table_of_runs, draws=0).schedule
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_intervals_are_of_runs_and_mostly_hold_the_truth():
 def test_smoothing_averages_noise_along_a_curve():
     rows = synthetic.curves(TRUTH, ladder(TRUTH), (HIGH,), losses=3000)
     rng = np.random.default_rng(0)
-    noisy = of(
+    noisy = from_columns(
         **{n: rows.columns[n] for n in ("run_id", "params", "tokens", "flops")},
         loss=rows.loss * np.exp(0.01 * rng.standard_normal(len(rows))),
     )
@@ -154,7 +154,7 @@ def test_smoothing_averages_noise_along_a_curve():
 def test_sizes_and_flops_come_from_the_run_table():
     rows = synthetic.curves(TRUTH, ladder(TRUTH, 6), (HIGH,))
     last = np.append(rows.column("run_id")[1:] != rows.column("run_id")[:-1], True)
-    runs = of(
+    runs = from_columns(
         "runs",
         run_id=rows.column("run_id")[last],
         params=2 * rows.params[last],
@@ -162,12 +162,12 @@ def test_sizes_and_flops_come_from_the_run_table():
         flops=9 * rows.params[last] * rows.tokens[last],
         status=np.array(["done"] * 5 + ["diverged"], object),
     )
-    bare = of("curves", **{n: rows.columns[n] for n in ("run_id", "tokens", "loss")})
+    bare = from_columns("curves", **{n: rows.columns[n] for n in ("run_id", "tokens", "loss")})
     found = envelope.trace(bare, table=runs, draws=0)
     assert set(found.params) <= set(2 * ladder(TRUTH, 6)[:5])
     np.testing.assert_allclose(4.5 * found.params * found.tokens, found.flops, rtol=1e-3)
     assert any("diverged" in reason for _, reason in found.source.dropped())
-    other = of("other", run_id=np.array(["x"], object), params=[1e6], tokens=[1e9])
+    other = from_columns("other", run_id=np.array(["x"], object), params=[1e6], tokens=[1e9])
     with pytest.raises(ValueError, match="name their runs alike"):
         envelope.trace(bare, table=other)
 
@@ -179,9 +179,9 @@ def columns(rows, **changed):
 def test_refusals_say_what_is_missing():
     rows = synthetic.curves(TRUTH, ladder(TRUTH, 4), (HIGH,))
     with pytest.raises(ValueError, match="--run-id COL"):
-        envelope.trace(of(**{n: rows.columns[n] for n in ("params", "tokens", "loss")}))
+        envelope.trace(from_columns(**{n: rows.columns[n] for n in ("params", "tokens", "loss")}))
     with pytest.raises(ValueError, match="a curve is one model's"):
-        envelope.trace(of(**columns(rows, params=rows.params * np.geomspace(1, 2, len(rows)))))
+        envelope.trace(from_columns(**columns(rows, params=rows.params * np.geomspace(1, 2, len(rows)))))
     two = synthetic.curves(TRUTH, ladder(TRUTH, 2), (HIGH,))
     with pytest.raises(ValueError, match="2 size"):
         envelope.trace(two)

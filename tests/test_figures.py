@@ -51,7 +51,7 @@ def test_a_fit_of_every_law_is_drawn(name):
     truth, columns = next(s for s in SUBJECTS if type(s[0]) is LAWS[name])
     law = LAWS[name]
     named = dict(zip(law.inputs, columns, strict=True)) | {law.output: truth.loss(*columns)}
-    found = fit(law, table.of(**named))
+    found = fit(law, table.from_columns(**named))
     assert inside(predicted.predicted(found))
     if len(law.inputs) == 1:
         assert figures.law(found).axes[0].get_title("left")
@@ -98,7 +98,7 @@ def test_law_figure_shows_every_run_and_its_residual(found):
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected), atol=1e-9)
     assert inside(figure)
     x = np.geomspace(1e3, 1e6, 9)
-    assert figures.law(fit(PowerLaw, table.of(x=x, y=1 + x**-0.3))).axes
+    assert figures.law(fit(PowerLaw, table.from_columns(x=x, y=1 + x**-0.3))).axes
 
 
 def red(figure) -> list[str]:
@@ -121,7 +121,7 @@ def test_a_figure_of_an_answer_not_to_be_trusted_says_so_in_red(found):
     trusted = (figures.isoflop(iso, valley), figures.law(fitted), figures.frontier([valley]))
     assert not any(red(figure) for figure in trusted)
     params = np.geomspace(1e6, 1e9, 12)
-    ray = table.of(params=params, tokens=20 * params, loss=TRUTH.loss(params, 20 * params))
+    ray = table.from_columns(params=params, tokens=20 * params, loss=TRUTH.loss(params, 20 * params))
     lost = fit(Chinchilla, ray)
     edge = isoflop.optima(synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0))
     for figure, words in (
@@ -163,7 +163,7 @@ def test_names_from_outside_are_drawn_as_they_stand(found):
     iso, front, fitted, _ = found
     evil = r"<script>$\frac{$ \nowhere_{"  # half a formula, which no drawing could end
     columns = {evil: np.geomspace(1, 100, 9), f"{evil}y": np.geomspace(3, 1, 9)}
-    curve = fit(PowerLaw, table.of(evil, **columns), inputs=(evil,), output=f"{evil}y")
+    curve = fit(PowerLaw, table.from_columns(evil, **columns), inputs=(evil,), output=f"{evil}y")
     drawn = [
         figures.isoflop(iso, front, references={evil: 2.0}, title=evil),
         figures.frontier([front], title=evil),

@@ -34,7 +34,7 @@ def test_a_planted_law_comes_back(objective):
 @pytest.mark.parametrize("unit", [1e-6, 1e3])
 def test_changing_the_unit_of_tokens_changes_only_B(unit):
     runs = synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01)
-    moved = table.of(params=runs.params, tokens=runs.tokens * unit, loss=runs.loss)
+    moved = table.from_columns(params=runs.params, tokens=runs.tokens * unit, loss=runs.loss)
     law = fit(Chinchilla, runs).law
     expected = replace(law, B=law.B * unit**law.beta)
     np.testing.assert_allclose(astuple(fit(Chinchilla, moved).law), astuple(expected), rtol=1e-5)
@@ -43,7 +43,7 @@ def test_changing_the_unit_of_tokens_changes_only_B(unit):
 def test_a_power_law_comes_back_with_and_without_floor():
     x = np.geomspace(1, 1e4, 12)
     for law, fixed in ((PowerLaw(0.5, 3.0, 0.4), {}), (PowerLaw(0.0, 0.1, -0.5), {"E": 0.0})):
-        found = fit(PowerLaw, table.of(x=x, y=law.loss(x)), fixed=fixed)
+        found = fit(PowerLaw, table.from_columns(x=x, y=law.loss(x)), fixed=fixed)
         np.testing.assert_allclose(astuple(found.law), astuple(law), rtol=1e-5, atol=1e-9)
 
 
@@ -60,15 +60,15 @@ def test_one_wild_run_hardly_moves_a_robust_fit():
     runs = synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=1e-3)
     loss = runs.loss.copy()
     loss[7] *= 3
-    wild = table.of(params=runs.params, tokens=runs.tokens, loss=loss)
+    wild = table.from_columns(params=runs.params, tokens=runs.tokens, loss=loss)
     robust, squares = fit(Chinchilla, wild).law, fit(Chinchilla, wild, objective="ls-log").law
     assert abs(robust.E - TRUTH.E) < 0.05 < abs(squares.E - TRUTH.E)
 
 
 def test_runs_on_one_ray_are_unidentified_and_it_says_why():
-    runs = table.of(params=PARAMS, tokens=20 * PARAMS, loss=TRUTH.loss(PARAMS, 20 * PARAMS))
+    runs = table.from_columns(params=PARAMS, tokens=20 * PARAMS, loss=TRUTH.loss(PARAMS, 20 * PARAMS))
     wobble = 1 + 0.01 * np.random.default_rng(0).standard_normal(6)
-    for each in (runs, table.of(params=PARAMS, tokens=20 * PARAMS * wobble, loss=runs.loss)):
+    for each in (runs, table.from_columns(params=PARAMS, tokens=20 * PARAMS * wobble, loss=runs.loss)):
         found = fit(Chinchilla, each)
         assert found.status == "unidentified" and "ray" in found.message
     # one budget is a ray of slope -1
@@ -77,7 +77,7 @@ def test_runs_on_one_ray_are_unidentified_and_it_says_why():
 
 
 def test_one_size_cannot_show_an_exponent():
-    runs = table.of(params=[1e6] * 8, tokens=np.geomspace(1e8, 1e9, 8), loss=np.linspace(3, 2, 8))
+    runs = table.from_columns(params=[1e6] * 8, tokens=np.geomspace(1e8, 1e9, 8), loss=np.linspace(3, 2, 8))
     found = fit(Chinchilla, runs)
     assert found.status == "unidentified" and "same params" in found.message
 
@@ -85,7 +85,7 @@ def test_one_size_cannot_show_an_exponent():
 def test_pure_noise_is_not_called_ok():
     rng = np.random.default_rng(1)
     runs = synthetic.factorial(TRUTH, PARAMS, TOKENS)
-    noise = table.of(params=runs.params, tokens=runs.tokens, loss=np.exp(rng.normal(1, 0.05, 36)))
+    noise = table.from_columns(params=runs.params, tokens=runs.tokens, loss=np.exp(rng.normal(1, 0.05, 36)))
     assert fit(Chinchilla, noise).status != "ok"
 
 

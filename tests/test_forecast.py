@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parents[1] / "experiments/results"
 
 def steps(*errors: float, trained: int = 1000) -> list[Step]:
     """Forecasts that many standard errors too high."""
-    runs = table.of(params=[1e6], tokens=[1e8], loss=[3.0])
+    runs = table.from_columns(params=[1e6], tokens=[1e8], loss=[3.0])
     one = np.ones(1)
     return [
         Step(1e12 * 2**i, 2.0, trained, runs, one, one, 0.01 * z, 0.01 * abs(z), 0.02, 0.01)
@@ -60,7 +60,7 @@ def clean(seed: int, bend: float = 0.0):
     runs = synthetic.isoflop(SMALL, budgets, sizes=6, noise=0.005, replicates=4, seed=seed)
     columns = dict(runs.columns)
     columns["loss"] = columns["loss"] * np.exp(-bend * np.log(columns["flops"] / budgets[0]) ** 2)
-    return table.of(**columns)
+    return table.from_columns(**columns)
 
 
 def score(runs) -> float:
@@ -101,6 +101,6 @@ def test_a_row_without_a_budget_is_no_level():
     runs = clean(0)
     columns = dict(runs.columns)
     columns["budget"] = np.where(np.arange(len(runs)) == 3, 0.0, columns["budget"])
-    label = forecast.levels(table.of(**columns))
+    label = forecast.levels(table.from_columns(**columns))
     near = np.abs(np.log(columns["flops"] / columns["flops"][3])) < 0.1
     assert len(set(label[near])) == 1

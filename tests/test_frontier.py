@@ -78,7 +78,7 @@ def test_agreement_is_said_and_disagreement_too():
 
 def test_a_law_without_optimum_and_a_single_budget_are_refused():
     x = np.geomspace(1, 100, 9)
-    line = fit(PowerLaw, table.of(x=x, y=1 + x**-0.5))
+    line = fit(PowerLaw, table.from_columns(x=x, y=1 + x**-0.5))
     with pytest.raises(ValueError, match="no optimum"):
         frontier.from_fit(line, costs.SIX, np.array([1e12]))
     single = frontier.from_isoflop(isoflop.optima(synthetic.isoflop(TRUTH, [1e12])))

@@ -60,7 +60,7 @@ def test_a_profile_without_a_valley_is_an_edge_and_stays_out_of_the_exponent(met
     good = synthetic.isoflop(TRUTH, BUDGETS[:3], sizes=7)
     bad = synthetic.isoflop(TRUTH, BUDGETS[3:], sizes=7, centre=centre)
     names = ("budget", "params", "tokens", "flops", "loss")
-    both = table.of(**{n: np.concatenate([good.column(n), bad.column(n)]) for n in names})
+    both = table.from_columns(**{n: np.concatenate([good.column(n), bad.column(n)]) for n in names})
     iso = isoflop.optima(both, method=method)
     assert [p.status for p in iso.profiles] == ["ok", "ok", "ok", "edge"]
     assert end in iso.profiles[3].message
@@ -85,14 +85,14 @@ def test_noise_is_what_replicate_seeds_show():
     runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=40, seed=2)
     iso = isoflop.optima(runs)
     assert iso.sigma == pytest.approx(0.004, rel=0.35) and "seed" in iso.sigma_source
-    bare = table.of(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
+    bare = table.from_columns(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
     assert "residuals" in isoflop.optima(bare).sigma_source
 
 
 def test_a_column_that_differs_makes_runs_no_replicates():
     runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=3)
     columns = {n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss", "seed")}
-    iso = isoflop.optima(table.of(**columns, learning_rate=np.arange(len(runs)) * 1.0))
+    iso = isoflop.optima(table.from_columns(**columns, learning_rate=np.arange(len(runs)) * 1.0))
     assert "residuals" in iso.sigma_source
 
 
@@ -111,13 +111,13 @@ def test_intervals_hold_the_truth_and_both_methods():
 
 def test_budgets_by_column_by_list_and_by_gaps_are_the_same_groups():
     runs = synthetic.isoflop(TRUTH, BUDGETS)
-    bare = table.of(params=runs.params, tokens=runs.tokens, flops=runs.flops, loss=runs.loss)
+    bare = table.from_columns(params=runs.params, tokens=runs.tokens, flops=runs.flops, loss=runs.loss)
     found = [isoflop.optima(runs), isoflop.optima(bare), isoflop.optima(bare, budgets=BUDGETS)]
     for iso in found[1:]:
         assert [p.params for p in iso.profiles] == pytest.approx([p.params for p in found[0].profiles])
     with pytest.raises(ValueError, match="no run lies within 10 %"):
         isoflop.optima(runs, budgets=[1e20])
-    smear = table.of(params=np.geomspace(1e5, 1e7, 60), tokens=[1e8] * 60, loss=[3.0] * 60)
+    smear = table.from_columns(params=np.geomspace(1e5, 1e7, 60), tokens=[1e8] * 60, loss=[3.0] * 60)
     with pytest.raises(ValueError, match="give --budgets"):
         isoflop.optima(smear)
 

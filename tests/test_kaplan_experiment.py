@@ -104,7 +104,7 @@ def test_l_of_n_and_s_comes_back_from_learning_curves(planted):
     steps = np.geomspace(10, 5000, 12)
     names = np.repeat(rows.column("run_id"), len(steps))
     each = np.tile(steps, len(rows))
-    curves = table.of(
+    curves = table.from_columns(
         "planted",
         run_id=names,
         step=each,

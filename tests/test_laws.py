@@ -64,7 +64,7 @@ def runs_of(truth, columns, noise=0.0, seed=0, **units) -> table.Runs:
     law = type(truth)
     wobble = np.exp(noise * np.random.default_rng(seed).standard_normal(len(columns[0])))
     named = {name: c * units.get(name, 1.0) for name, c in zip(law.inputs, columns, strict=True)}
-    return table.of(**named, **{law.output: truth.loss(*columns) * wobble})
+    return table.from_columns(**named, **{law.output: truth.loss(*columns) * wobble})
 
 
 def test_every_law_has_a_subject():

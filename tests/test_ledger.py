@@ -10,7 +10,7 @@ from analysis.fitting import bootstrap
 from analysis.frontiers import isoflop, ledger
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic
-from analysis.tables.table import of
+from analysis.tables.table import from_columns
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = np.geomspace(1e12, 6.4e13, 7)
@@ -35,7 +35,7 @@ def counted(noise=0.0, vocab=64, sizes=22, budgets=BUDGETS, replicates=0):
     d = budget / 6 / n
     rng = np.random.default_rng(0)
     loss = TRUTH.loss(n, d) * np.exp(noise * rng.standard_normal(len(n)))
-    return of(
+    return from_columns(
         "grid",
         budget=budget,
         params=n,
@@ -62,9 +62,9 @@ def test_every_counting_that_the_columns_allow_the_tables_own_first():
         "N = hidden + readout + embedding, C = 6·N·D",
     ]
     runs = counted()
-    bare = of(params=runs.params, tokens=runs.tokens, loss=runs.loss)
+    bare = from_columns(params=runs.params, tokens=runs.tokens, loss=runs.loss)
     assert names(bare) == ["N = table's params, C = table's flops"]
-    more = of(params=runs.params, tokens=runs.tokens, flops=1.3 * runs.flops, loss=runs.loss)
+    more = from_columns(params=runs.params, tokens=runs.tokens, flops=1.3 * runs.flops, loss=runs.loss)
     assert names(more) == ["N = table's params, C = table's flops", "N = table's params, C = 6·N·D"]
 
 
@@ -74,7 +74,7 @@ def test_flops_without_attention_are_the_matrices_alone():
     )
     n = 12 * layers * width**2
     flops = 6 * n * tokens + 12 * layers * width * (length + 1) / 2 * tokens
-    runs = of(
+    runs = from_columns(
         params=n,
         tokens=tokens,
         flops=flops,
@@ -145,7 +145,7 @@ def test_leaving_out_the_readout_raises_the_exponent_by_both_approaches():
 def test_sizes_that_stand_alone_cannot_be_interpolated_and_the_fit_goes_on():
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=7)
     hidden = 1e-3 * runs.params**1.4
-    alone = of(
+    alone = from_columns(
         budget=runs.budget,
         params=runs.params,
         tokens=runs.tokens,
@@ -226,7 +226,7 @@ def test_the_command_writes_a_row_for_every_counting_and_approach(tmp_path, caps
 def test_wrong_input_is_told_in_a_line(tmp_path, capsys, options, words):
     runs = counted()
     spread = np.random.default_rng(0).uniform(1, 4, len(runs))
-    bare = of(params=runs.params, tokens=runs.tokens * spread, loss=runs.loss)
+    bare = from_columns(params=runs.params, tokens=runs.tokens * spread, loss=runs.loss)
     code = main(["ledger", written(bare, tmp_path / "t.csv"), *options])
     error = capsys.readouterr().err
     assert code == 1 and words in error and error.count("\n") == 1

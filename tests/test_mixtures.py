@@ -98,7 +98,7 @@ def test_no_budget_is_zero_or_empty_and_all_or_none_is_no_mixture(empty):
 def test_a_flagged_row_is_no_part_of_a_mixture():
     columns = with_controls()
     status = np.where(columns["budget"] > 0, "done", "diverged").astype(object)
-    assert table.of(**columns, status=status).cautions == []
+    assert table.from_columns(**columns, status=status).cautions == []
 
 
 MIXED = ("corpus", "data_sha256", "tokenizer", "loss_kind")
@@ -111,7 +111,7 @@ def test_several_values_of_a_column_are_one_line_that_names_it_and_by_ends_it(na
     number = name in ("vocab_size", "seq_len")
     values = np.array([256.0, 512.0] if number else ["first", "second"], None if number else object)
     kinds = values[np.arange(35) % 2]
-    runs = table.of(**columns, **{name: kinds})
+    runs = table.from_columns(**columns, **{name: kinds})
     (line,) = runs.cautions
     assert f"2 values of {name} ({values[0]:g}, {values[1]:g})" in line if number else name in line
     assert f"--by {name}" in line and ("no points of one law" in line) == (name not in RECIPE)
@@ -126,7 +126,7 @@ def test_a_corpus_and_its_checksum_are_told_once():
         "corpus": np.array(["a", "b"], object)[kind],
         "data_sha256": np.array(["12ab", "34cd"], object)[kind],
     }
-    (line,) = table.of(**columns, **names).cautions
+    (line,) = table.from_columns(**columns, **names).cautions
     assert "corpus (a, b)" in line and "sha256" not in line
 
 

@@ -189,5 +189,5 @@ def test_the_objective_is_zero_where_the_law_made_the_data():
 def test_parameters_are_counted_from_a_shape():
     from analysis.tables import table
 
-    one = table.of(n_layers=[2.0], d_model=[8.0], ffw_size=[32.0], n_heads=[2.0], kv_size=[4.0])
+    one = table.from_columns(n_layers=[2.0], d_model=[8.0], ffw_size=[32.0], n_heads=[2.0], kv_size=[4.0])
     assert shapes.parameters(one)[0] == 2 * (5 * 64 + 2 * 256) + 32_000 * 8

@@ -90,7 +90,7 @@ def test_hostile_names_are_only_text(parts):
     columns = {name: runs.column(name) for name in ("budget", "params", "tokens", "flops", "loss")}
     columns[EVIL] = np.array([f"{EVIL}{i}" for i in range(len(runs))], object)
     columns["status"] = np.array([EVIL] + ["done"] * (len(runs) - 1), object)
-    hostile = table.of(EVIL, **columns)
+    hostile = table.from_columns(EVIL, **columns)
     iso = isoflop.optima(hostile)
     page = report.page(
         hostile,

@@ -26,7 +26,7 @@ def write(tmp_path: Path, text: str, name: str = "runs.csv") -> Path:
 def test_two_of_params_tokens_flops_give_the_third_and_say_so(left_out):
     columns = {"params": [1e6, 2e6], "tokens": [1e8, 3e8], "flops": [6e14, 3.6e15]}
     known = columns.pop(left_out)
-    runs = table.of(loss=[3.0, 2.5], **columns)
+    runs = table.from_columns(loss=[3.0, 2.5], **columns)
     np.testing.assert_allclose(runs.column(left_out), known)
     assert any(left_out in note for note in runs.notes)
 
@@ -344,7 +344,7 @@ def test_a_text_budget_is_left_alone(tmp_path):
 def test_an_index_hides_no_duplicate_and_groups_keep_their_digits(tmp_path):
     runs = table.read(write(tmp_path, ",params,tokens,loss\n0,1,2,3\n1,1,2,4\n2,1,2,3\n"))
     assert [row for row, _ in runs.dropped()] == [3]
-    assert len(table.of(seed=[1234567.0, 1234568.0], loss=[1.0, 2.0]).by("seed")) == 2
+    assert len(table.from_columns(seed=[1234567.0, 1234568.0], loss=[1.0, 2.0]).by("seed")) == 2
 
 
 def test_scattered_flops_are_refused_with_the_dense_levels(tmp_path):
@@ -353,11 +353,11 @@ def test_scattered_flops_are_refused_with_the_dense_levels(tmp_path):
     flops = [level * np.exp(rng.uniform(-0.05, 0.05, 9)) for level in (1e18, 9e18)]
     flops = np.concatenate([*flops, np.geomspace(5e17, 3e19, 30)])
     params = np.concatenate([sizes, sizes, np.full(30, 1e8)])
-    runs = table.of(params=params, flops=flops, loss=np.full(48, 3.0) + params / 1e12)
+    runs = table.from_columns(params=params, flops=flops, loss=np.full(48, 3.0) + params / 1e12)
     with pytest.raises(ValueError, match=r"give --budgets: 1e18,9e18 have") as caught:
         budgets.group(runs, None, [])
     assert "within 10 %" in str(caught.value)
-    alone = table.of(params=np.full(30, 1e8), flops=flops[18:], loss=np.linspace(3, 2, 30))
+    alone = table.from_columns(params=np.full(30, 1e8), flops=flops[18:], loss=np.linspace(3, 2, 30))
     with pytest.raises(ValueError, match="no isoFLOP table"):
         budgets.group(alone, None, [])
 

@@ -30,7 +30,7 @@ def test_a_resample_refitted_alone_is_the_same_draw():
     counts = np.random.default_rng(5).multinomial(49, np.full(49, 1 / 49), size=3)
     for count, draw in zip(counts, draws, strict=True):
         rows = np.repeat(np.arange(49), count)
-        alone = table.of(
+        alone = table.from_columns(
             params=runs.params[rows], tokens=runs.tokens[rows], loss=runs.loss[rows], copy=np.arange(49.0)
         )
         np.testing.assert_allclose(list(fit(Chinchilla, alone).parameters.values()), draw, rtol=1e-4)
@@ -40,7 +40,7 @@ def straight(noise=0.02, seed=0, rows=15):
     """A power law, which is a straight line in logarithms."""
     x = np.geomspace(1.0, 100.0, rows)
     log_y = 1.0 - 0.3 * np.log(x) + noise * np.random.default_rng(seed).standard_normal(rows)
-    return table.of(x=x, y=np.exp(log_y))
+    return table.from_columns(x=x, y=np.exp(log_y))
 
 
 @pytest.mark.parametrize(("objective", "delta"), [("ls-log", 1e-3), ("huber-log", 10.0)])
@@ -91,7 +91,7 @@ def test_rows_of_one_run_are_drawn_together():
     sizes, tokens = np.repeat(np.geomspace(1e6, 1e9, 16), 6), np.tile(PARAMS[:6] * 100, 16)
     ids = np.array([f"run{i}" for i in np.repeat(np.arange(16), 6)], object)
     loss = TRUTH.loss(sizes, tokens) * np.exp(np.repeat(0.01 * rng.standard_normal(16), 6))
-    found = fit(Chinchilla, table.of(params=sizes, tokens=tokens, loss=loss, run_id=ids))
+    found = fit(Chinchilla, table.from_columns(params=sizes, tokens=tokens, loss=loss, run_id=ids))
     widths = {}
     for kind in ("pairs", "cluster"):
         low, high = bootstrap.resample(found, kind, 200).interval("alpha")

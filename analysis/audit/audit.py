@@ -18,7 +18,7 @@ from analysis.frontiers import costs, isoflop
 from analysis.frontiers import frontier as frontiers
 from analysis.frontiers.isoflop import Isoflop
 from analysis.laws import Chinchilla
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 LITTLE = 0.01  # difference of exponents that no use of them would notice
 WIDE = 0.2  # half of an exponent's interval, from which agreement proves little

@@ -11,7 +11,7 @@ from analysis.fitting.fit import Fit
 from analysis.fitting.profile import Profile
 from analysis.fitting.profile import profiles as profiled
 from analysis.laws import Array, Chinchilla
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 LITTLE = 1e-3  # of an exponent; a smaller difference is rounding, whatever the interval
 

@@ -13,7 +13,7 @@ from analysis.fitting import fit as fitting
 from analysis.fitting.fit import Fit
 from analysis.frontiers.costs import Cost
 from analysis.laws import Array, Chinchilla
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 HOLD_OUT = ("rolling", "largest", "none")
 LEAST = 10  # runs to train on

@@ -10,7 +10,7 @@ from analysis.audit.table import clusters, counted, replicates, sentence, shown
 from analysis.fitting.solve import minimise
 from analysis.frontiers.isoflop import Isoflop
 from analysis.laws import Array, Chinchilla
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 OUTLYING = 5.0  # robust standard deviations
 

@@ -8,7 +8,7 @@ from analysis.fitting.status import degenerate
 from analysis.frontiers.isoflop import identity
 from analysis.laws import Array, Chinchilla
 from analysis.tables import cautions
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 SAME = 0.03  # ln distance within which two scales are one level
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again

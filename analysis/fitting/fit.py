@@ -9,7 +9,7 @@ import numpy as np
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
 from analysis.fitting.status import AGREE, Minima, apart, judge
 from analysis.laws.base import Array, Law
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 # K numbers computed from a law: its fields are numbers, giving (K,), or columns (S, 1), (S, K)
 Quantity = Callable[[Law], Array]

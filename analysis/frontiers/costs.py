@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.laws import Array
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 
 @dataclass(frozen=True)

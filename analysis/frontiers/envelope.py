@@ -13,10 +13,9 @@ import numpy as np
 from analysis.frontiers.lines import Line
 from analysis.frontiers.minima import akima
 from analysis.laws import Array
-from analysis.tables import curves as curve_table
-from analysis.tables import schedule as schedules
-from analysis.tables.schedule import Curve, Schedule
-from analysis.tables.table import Runs
+from analysis.tables.curves import check_sizes, join_counts, run_names
+from analysis.tables.runs import Runs
+from analysis.tables.schedule import Curve, Schedule, find_schedule
 
 Heights = Callable[[Array, str], Array]  # (which runs are drawn (R,), what) -> (curves, K)
 POINTS = ("all", "final")
@@ -71,7 +70,7 @@ def trace(
     Args:
       rows: points of many runs: a run's name, params, tokens, flops (spent so far) and loss.
       run: the column of the name, where it is not run_id or run.
-      table: one row a run. Sizes, and FLOPs per token, are then the table's, see `curve_table`;
+      table: one row a run. Sizes, and FLOPs per token, are then the table's, see `tables.curves`;
         final points are its rows.
       points: all, or final: only the last of each run, those of one size joined to a curve.
       levels: K, spread evenly in log FLOPs over where at least three sizes reach.
@@ -88,12 +87,12 @@ def trace(
     if levels < 2 or not smooth >= 0:
         raise ValueError(f"levels={levels} must be 2 or more, and smooth={smooth} 0 or more")
     if table is not None:
-        rows = table if points == "final" else curve_table.joined(rows, table, run)
+        rows = table if points == "final" else join_counts(rows, table, run)
     used = rows.usable()
     if not len(used):
         raise ValueError(f"{rows.source}: every row is flagged; {rows.dropped()[0][1]}")
-    ids = curve_table.names(used, run)
-    curve_table.check(used, ids)
+    ids = run_names(used, run)
+    check_sizes(used, ids)
     lines = split(used, ids, 0.0 if points == "final" else smooth)
     if points == "all":
         lines = tuple(line for line in lines if len(line.log_flops) > 1)
@@ -129,7 +128,7 @@ def trace(
         progress=np.ones(len(at)) if points == "final" else np.minimum(np.exp(tokens - last), 1.0),
         draws=resample(heights, owner, len(lines), len(at), draws, seed) if draws else None,
         points=points,
-        schedule=schedules.of(used, ids, table, lines),
+        schedule=find_schedule(used, ids, table, lines),
         curves=lines,
         source=rows,
         sizes=len(sizes),

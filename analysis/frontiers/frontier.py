@@ -15,7 +15,7 @@ from analysis.frontiers.costs import Cost
 from analysis.frontiers.envelope import Envelope
 from analysis.frontiers.isoflop import Isoflop
 from analysis.laws import Array, Chinchilla, Law
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.frontiers.minima import LOWEST, Array
 from analysis.tables.budgets import group
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 METHODS = ("interpolate", "parabola", "cubic")
 LOST = 0.1  # share of noisy repeats with their minimum at an end beyond which a valley is flat

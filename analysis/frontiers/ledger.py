@@ -17,7 +17,7 @@ from analysis.frontiers import costs, envelope, frontier, isoflop
 from analysis.frontiers.frontier import Frontier
 from analysis.laws import Array, Chinchilla
 from analysis.tables import table
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 HIDDEN = ("params_hidden", "params_non_embedding", "non_embedding_params")
 READOUT = ("params_readout", "params_head", "params_lm_head")
@@ -261,7 +261,7 @@ def interpolated(runs: Runs, budgets: int) -> Runs:
     loss, tokens = (heights(everyone, what) for what in ("log_loss", "log_tokens"))
     size, level = np.nonzero(np.isfinite(loss))
     flops = np.exp(at[level])
-    return table.of(
+    return table.from_columns(
         runs.source,
         budget=flops,
         params=sizes[size],

@@ -14,7 +14,7 @@ from analysis.fitting.solve import value
 from analysis.laws import Array, Chinchilla, published
 from analysis.laws.published import BESIROGLU, OBJECTIVES, Published
 from analysis.papers.claims import Data, Paper
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 POINTS = "chinchilla_fig4.csv"
 DELTA = 1e-3

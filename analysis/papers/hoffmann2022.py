@@ -19,7 +19,7 @@ from analysis.laws import Array, Chinchilla, published
 from analysis.laws.published import HOFFMANN_EXPONENTS, Published
 from analysis.papers import hoffmann_figures, shapes
 from analysis.papers.claims import Data, Paper
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 POINTS, MODELS, RATIOS = "chinchilla_fig4.csv", "chinchilla_models.csv", "chinchilla_flop_ratio.csv"
 BUDGETS = (6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)  # section 3.2

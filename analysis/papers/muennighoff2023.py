@@ -15,7 +15,7 @@ from analysis.laws import Array, DataConstrained, published
 from analysis.laws.beyond import worth
 from analysis.laws.published import MUENNIGHOFF, MUENNIGHOFF_ALPHA, MUENNIGHOFF_LOGS, Published
 from analysis.papers.claims import Data, Paper
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 POINTS = "datablations_c4.csv"
 DELTA = 1e-3

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.papers.claims import Missing
 from analysis.tables import table
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 RAW = "https://raw.githubusercontent.com"
 CACHE = "scaling-law-lab"  # the folder's name in the user's cache
@@ -117,7 +117,7 @@ class Downloads:
             raise Missing(self.failed[name])
         if name not in self.kept:
             text = self.text(name, source)
-            self.kept[name] = table.of(source.url, **source.columns(name, text))
+            self.kept[name] = table.from_columns(source.url, **source.columns(name, text))
         return self.kept[name]
 
     def text(self, name: str, source: Source) -> str:

@@ -4,7 +4,7 @@ Hoffmann et al. 2022, appendix F; columns n_layers, d_model, ffw_size, n_heads, 
 """
 
 from analysis.laws import Array, published
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 PROJECTIONS = 5  # query, key, value, output, and the relative positions of Transformer-XL
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 NEAR = 0.1  # rows this close to a budget given, as a share of it, belong to it
 GAP = 0.05  # in ln flops: a step beyond it parts two budgets

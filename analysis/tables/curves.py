@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 RUN = ("run_id", "run", "run_name", "id")
 SAME = 1e-3  # how far the params of one curve may differ
 
 
-def names(curves: Runs, column: str | None = None) -> np.ndarray:
+def run_names(curves: Runs, column: str | None = None) -> np.ndarray:
     """Which run each row is of, as text (R,).
 
     Raises:
@@ -29,7 +29,7 @@ def names(curves: Runs, column: str | None = None) -> np.ndarray:
     return np.array([str(value) for value in values], object)
 
 
-def joined(curves: Runs, runs: Runs, column: str | None = None) -> Runs:
+def join_counts(curves: Runs, runs: Runs, column: str | None = None) -> Runs:
     """Curves with params, and flops per token, of each run as its run table counts them.
 
     A curve's rows are flagged when its run is, or is not in the table.
@@ -37,7 +37,7 @@ def joined(curves: Runs, runs: Runs, column: str | None = None) -> Runs:
     Raises:
       ValueError: no run is in both, or the table holds a run twice.
     """
-    ids, known = names(curves, column), names(runs, column)
+    ids, known = run_names(curves, column), run_names(runs, column)
     place = {name: i for i, name in enumerate(known)}
     if len(place) < len(known):
         twice = next(name for i, name in enumerate(known) if place[name] != i)
@@ -68,7 +68,7 @@ def joined(curves: Runs, runs: Runs, column: str | None = None) -> Runs:
     return replace(found, notes=(*found.notes, *said))
 
 
-def check(curves: Runs, ids: np.ndarray) -> None:
+def check_sizes(curves: Runs, ids: np.ndarray) -> None:
     """Refuse a run whose rows hold several sizes: a curve is one model's."""
     for name in dict.fromkeys(ids):
         params = curves.params[ids == name]

@@ -12,7 +12,7 @@ from itertools import permutations
 import numpy as np
 
 from analysis.laws import Array
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 KINDS = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
 RATES = ("learning_rate", "lr")
@@ -41,7 +41,9 @@ class Schedule:
     message: str
 
 
-def of(curves: Runs, names: np.ndarray, table: Runs | None = None, lines: Sequence[Curve] = ()) -> Schedule:
+def find_schedule(
+    curves: Runs, names: np.ndarray, table: Runs | None = None, lines: Sequence[Curve] = ()
+) -> Schedule:
     """The schedule behind training curves.
 
     Told by a learning rate that changes along the curves; else by a column that names it, or a

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.laws import Chinchilla
 from analysis.tables import table
-from analysis.tables.table import Runs
+from analysis.tables.runs import Runs
 
 
 def factorial(law: Chinchilla, params, tokens, noise: float = 0.0, seed: int = 0) -> Runs:
@@ -14,7 +14,7 @@ def factorial(law: Chinchilla, params, tokens, noise: float = 0.0, seed: int = 0
     n, d = (m.ravel() for m in np.meshgrid(params, tokens, indexing="ij"))
     log_noise = noise * np.random.default_rng(seed).standard_normal(n.size)
     loss = law.loss(n, d) * np.exp(log_noise)
-    return table.of("synthetic", params=n, tokens=d, flops=6 * n * d, loss=loss)
+    return table.from_columns("synthetic", params=n, tokens=d, flops=6 * n * d, loss=loss)
 
 
 def isoflop(
@@ -46,7 +46,7 @@ def isoflop(
     budget, n, d, number = np.array(rows).T
     loss = law.loss(n, d) * np.exp(noise * rng.standard_normal(len(rows)))
     ids = np.array([f"{i:012x}" for i in rng.integers(0, 16**12, len(rows))], object)
-    return table.of(
+    return table.from_columns(
         "synthetic",
         run_id=ids,
         budget=budget,
@@ -87,4 +87,4 @@ def curves(
         rows += zip([run] * losses, [n] * losses, d, 6 * n * d, loss, strict=True)
     run, n, d, flops, loss = np.array(rows).T
     ids = np.array([f"run{int(i):03d}" for i in run], object)
-    return table.of("synthetic", run_id=ids, params=n, tokens=d, flops=flops, loss=loss)
+    return table.from_columns("synthetic", run_id=ids, params=n, tokens=d, flops=flops, loss=loss)

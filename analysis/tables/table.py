@@ -21,7 +21,7 @@ SMALL = 1e4  # half of the counts below this: a unit may be missing
 APART = 20.0  # factor between flops and 6·params·tokens beyond which units hardly agree
 
 
-def of(source: str = "table", **columns: Iterable) -> Runs:
+def from_columns(source: str = "table", **columns: Iterable) -> Runs:
     """Runs from arrays by name, checked like a file."""
     arrays = {}
     for name, values in columns.items():
