@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.tables import table
-from experiments import figures, tables
+from experiments.reports import figures, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.plan import grid

@@ -29,7 +29,8 @@ import numpy as np
 from analysis.frontiers import envelope, isoflop
 from analysis.frontiers import frontier as frontiers
 from analysis.tables import table
-from experiments import figures, frontier, quickstart, tables
+from experiments import quickstart
+from experiments.reports import figures, frontier, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora, tokens
 from lab.models import counts

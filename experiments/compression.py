@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments import chinchilla2022, figures_kaplan, kaplan2020, tables
+from experiments import chinchilla2022, kaplan2020
+from experiments.reports import figures_kaplan, tables
 from lab.config import RunConfig
 from lab.data.corpora import Corpus
 from lab.models import counts

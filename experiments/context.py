@@ -25,7 +25,8 @@ import numpy as np
 from scipy import stats
 
 from analysis.tables import table
-from experiments import figures_kaplan, quickstart, tables
+from experiments import quickstart
+from experiments.reports import figures_kaplan, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.models import counts

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.tables import table
-from experiments import figures_trunk, quickstart, tables
+from experiments import quickstart
+from experiments.reports import figures_trunk, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.models import counts

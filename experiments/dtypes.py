@@ -15,7 +15,8 @@ import numpy as np
 
 from analysis.frontiers import isoflop
 from analysis.tables import table
-from experiments import figures, quickstart, tables
+from experiments import quickstart
+from experiments.reports import figures, tables
 from lab.config import RunConfig
 from lab.store import contents, export
 from lab.store.store import Store

@@ -24,9 +24,9 @@ from experiments import (
     quickstart,
     rates,
     repeats,
-    tables,
     transfer,
 )
+from experiments.reports import tables
 from lab.store.files import replace_file
 
 PAGE = Path(__file__).parent / "README.md"

@@ -28,8 +28,9 @@ from analysis.fitting import bootstrap, fit
 from analysis.frontiers import isoflop
 from analysis.laws import PowerLaw
 from analysis.tables import table
-from experiments import chinchilla2022, kaplan_curves, quickstart, tables
-from experiments import figures_kaplan as figures
+from experiments import chinchilla2022, quickstart
+from experiments.reports import figures_kaplan as figures
+from experiments.reports import kaplan_curves, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
 from lab.plan import grid

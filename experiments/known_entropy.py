@@ -33,7 +33,7 @@ import numpy as np
 from analysis.fitting import bootstrap, fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
-from experiments import figures, tables
+from experiments.reports import figures, tables
 from lab.config import DataConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.languages import parse_language

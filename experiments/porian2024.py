@@ -34,7 +34,8 @@ from analysis.frontiers import frontier as frontiers
 from analysis.frontiers.minima import akima
 from analysis.laws import Chinchilla
 from analysis.tables import table
-from experiments import chinchilla2022, figures, tables
+from experiments import chinchilla2022
+from experiments.reports import figures, tables
 from lab.config import RunConfig
 from lab.models import counts
 from lab.store import contents, export

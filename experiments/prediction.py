@@ -32,8 +32,9 @@ from analysis.fitting import bootstrap, fit
 from analysis.frontiers import costs
 from analysis.laws import Chinchilla
 from analysis.tables import table
-from experiments import chinchilla2022, sealed, tables
-from experiments.sealed import SealError
+from experiments import chinchilla2022
+from experiments.reports import sealed, tables
+from experiments.reports.sealed import SealError
 from lab.commands import cli
 from lab.config import RunConfig, from_json, to_json
 from lab.models import counts
@@ -296,7 +297,7 @@ def runs(file: Path = FILE) -> list[RunConfig]:
 
 def report(store: Store, out: Path, file: Path = FILE) -> None:
     """predictions.png, one panel a prediction, and the verdicts; scores nothing."""
-    from experiments import figures
+    from experiments.reports import figures
 
     rows = sealed.read(file)
     done = sealed.scored(rows)

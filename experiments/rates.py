@@ -11,7 +11,8 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import quickstart, tables
+from experiments import quickstart
+from experiments.reports import tables
 from lab.config import RunConfig
 from lab.plan import grid
 from lab.store.store import Store

@@ -27,7 +27,8 @@ from analysis.fitting import bootstrap, fit
 from analysis.fitting.fit import Fit
 from analysis.laws import DataConstrained
 from analysis.tables import table
-from experiments import cooldown, figures_trunk, tables
+from experiments import cooldown
+from experiments.reports import figures_trunk, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.plan import grid

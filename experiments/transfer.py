@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.tables import table
-from experiments import coordinates, figures, tables
+from experiments.reports import coordinates, figures, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.corpora import Corpus

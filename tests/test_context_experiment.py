@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from analysis.tables import table
-from experiments import compression, context, figures_kaplan
+from experiments import compression, context
+from experiments.reports import figures_kaplan
 from lab.config import ModelConfig
 from lab.data import corpora
 from lab.models import counts, model

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments import coordinates
+from experiments.reports import coordinates
 from lab.config import ModelConfig
 from lab.data import corpora
 from lab.models import model

@@ -15,19 +15,15 @@ from experiments import (
     charrnn,
     chinchilla2022,
     cooldown,
-    coordinates,
-    figures,
-    figures_trunk,
-    frontier,
     index,
     known_entropy,
     porian2024,
     quickstart,
     rates,
     repeats,
-    tables,
     transfer,
 )
+from experiments.reports import coordinates, figures, figures_trunk, frontier, tables
 from lab.data import corpora
 from lab.data.languages import parse_language
 from lab.models import counts

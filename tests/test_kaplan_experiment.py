@@ -7,7 +7,8 @@ import pytest
 
 from analysis.laws import KaplanSteps
 from analysis.tables import table
-from experiments import figures_kaplan, kaplan2020, kaplan_curves
+from experiments import kaplan2020
+from experiments.reports import figures_kaplan, kaplan_curves
 from lab.data import corpora
 from lab.models import counts
 from lab.plan import grid

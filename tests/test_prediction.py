@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments import chinchilla2022, prediction, sealed
-from experiments.sealed import SealError
+from experiments import chinchilla2022, prediction
+from experiments.reports import sealed
+from experiments.reports.sealed import SealError
 from lab.config import DataConfig
 from lab.models import counts
 from lab.store import export

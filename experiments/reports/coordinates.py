@@ -1,7 +1,7 @@
 """The coordinate check (Yang et al. 2022, appendix D.1): how large each layer's activations are
 after a few updates, at several widths. Under MUP they do not depend on the width.
 
-Not an experiment of its own: what experiments/transfer.py draws and tests/test_coordinates.py asks.
+What experiments/transfer.py draws and tests/test_coordinates.py asks.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ from analysis.figures.figures import (
     styled,
 )
 from analysis.figures.style import badge
-from experiments.figures import POINT
+from experiments.reports.figures import POINT
 
 DASHES = ("-", (0, (4, 2)), (0, (1, 1)))
 

@@ -1,6 +1,6 @@
 """From a grid's runs.csv to its frontier: figures, a page, and the answer in words.
 
-Not an experiment of its own: what any isoFLOP experiment's report(store, out) calls.
+What any isoFLOP experiment's report(store, out) calls.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
 """What the learning curves and last weights of experiments/kaplan2020.py say: tokens to a loss, the
-critical batch, the gradient noise scale, and L(N, S). No experiment of its own."""
+critical batch, the gradient noise scale, and L(N, S)."""
 
 import csv
 import sys
@@ -12,7 +12,7 @@ from analysis.fitting import bootstrap, fit
 from analysis.frontiers.minima import akima
 from analysis.laws import BatchSteps, KaplanSteps
 from analysis.tables import table
-from experiments import tables
+from experiments.reports import tables
 from lab.models import counts
 from lab.store.files import StoreError
 from lab.store.store import Store

@@ -2,8 +2,8 @@
 
 Every row holds the SHA-256 of its own cells and of the row before, so an edited row, and a removed
 one that is not the last, are noticed by whoever reads the file; that the end was not cut off, only
-a copy elsewhere can show, such as the one in git. Not an experiment of its own: what
-experiments/prediction.py seals and scores with.
+a copy elsewhere can show, such as the one in git. What experiments/prediction.py seals and
+scores with.
 """
 
 import csv

@@ -1,7 +1,4 @@
-"""Where an experiment's report takes its table from: the store, else the one that was committed.
-
-Not an experiment of its own.
-"""
+"""Where an experiment's report takes its table from: the store, else the one that was committed."""
 
 import csv
 import shutil
@@ -17,7 +14,7 @@ from lab.store import contents, export, lineage
 from lab.store.store import Store
 
 Grid = Sequence[RunConfig] | Mapping[str, Sequence[RunConfig]]
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def kept(name: str) -> Path:

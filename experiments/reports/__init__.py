@@ -1,0 +1,1 @@
+"""What the experiments' reports are made with: tables, figures, pages, seals and the index."""
