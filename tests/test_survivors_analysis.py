@@ -1,0 +1,135 @@
+"""Truths that mutations of `analysis` once got past: each test fails for a mutant that all others
+passed."""
+
+import numpy as np
+import pytest
+
+from analysis.fitting import bootstrap
+from analysis.fitting.fit import fit
+from analysis.frontiers import envelope, frontier, isoflop
+from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table, units
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+K, P = 90.0, 0.8  # flops = 90 · params^0.8 · tokens: far from 6·N·D
+
+
+def by_fit(runs):
+    return frontier.from_fit(bootstrap.intervals(fit(Chinchilla, runs), "profile"))
+
+
+def by_valleys(runs):
+    return frontier.from_isoflop(isoflop.optima(runs, draws=200))
+
+
+def by_envelope(_):
+    """Of ten sizes' curves to one end in FLOPs, with noise between them."""
+    ends, rng = (1e12, 1e15), np.random.default_rng(1)
+    sizes = np.geomspace(*(TRUTH.optimum(end, K, P)[0] for end in ends), 10)
+    points = np.geomspace(1e-4, 1, 50)
+    n, share = (grid.ravel() for grid in np.meshgrid(sizes, points, indexing="ij"))
+    tokens = share * 1e15 / (K * n**P)
+    loss = TRUTH.loss(n, tokens) * np.exp(np.repeat(0.002 * rng.standard_normal(10), 50))
+    run_id = np.repeat([f"run{i}" for i in range(10)], 50).astype(object)
+    curves = table.of(run_id=run_id, params=n, tokens=tokens, flops=K * n**P * tokens, loss=loss)
+    return frontier.from_envelope(envelope.trace(curves, draws=1000))
+
+
+@pytest.mark.parametrize("method", [by_fit, by_valleys, by_envelope])
+def test_tokens_follow_from_params_by_the_cost_in_every_interval(method):
+    """params^p · tokens is what a budget buys, so b = 1 - p a, and the ends of b are those of a."""
+    budgets = np.geomspace(1e12, 1.6e13, 5)
+    runs = synthetic.isoflop(TRUTH, budgets, sizes=7, noise=0.002, replicates=4, k=K, p=P)
+    found = method(runs)
+    a, b = found.params_exponent, found.tokens_exponent
+    assert (found.cost.k, found.cost.p) == pytest.approx((K, P), rel=1e-6)
+    assert a.low < a.value < a.high and b.low < b.value < b.high
+    ends = (1 - P * a.high, 1 - P * a.value, 1 - P * a.low)
+    assert (b.low, b.value, b.high) == pytest.approx(ends, abs=2e-3 * (b.high - b.low) + 1e-9)
+    known = np.isfinite(found.params.low)
+    assert known.any()
+    for one, other in (("low", "high"), ("value", "value"), ("high", "low")):
+        n, d = getattr(found.params, one)[known], getattr(found.tokens, other)[known]
+        np.testing.assert_allclose(K * n**P * d, found.flops[known], rtol=2e-3)
+    for far in (found.flops[[0, -1]], [1e17]):
+        params, tokens, _ = found.at(far)
+        for one, other in (("low", "high"), ("high", "low")):
+            bought = K * getattr(params, one) ** P * getattr(tokens, other)
+            np.testing.assert_allclose(bought, far, rtol=1e-2)
+
+
+def test_noise_of_cubics_through_the_valleys_comes_back_over_many_seeds():
+    """A cubic through seven sizes leaves three degrees of freedom a valley."""
+    budgets, variances = [1e12, 2e12, 4e12], []
+    for seed in range(200):
+        runs = synthetic.isoflop(TRUTH, budgets, sizes=7, span=6.0, noise=0.01, seed=seed)
+        bare = table.of(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
+        found = isoflop.optima(bare, window=10.0, draws=2)
+        assert "cubics" in found.sigma_source and found.freedom == 9
+        variances.append(found.sigma**2)
+    assert np.mean(variances) == pytest.approx(0.01**2, rel=0.12)  # 3.6 standard errors
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_runs_whose_noise_leans_to_one_side_are_predicted_to_lean_to_it(side):
+    """Of exponential noise, 3.0 lies between the median and its 97.5 % end, 0.67 the other way."""
+    rng = np.random.default_rng(0)
+    size, tokens = (m.ravel() for m in np.meshgrid(np.geomspace(1e6, 1e9, 20), np.geomspace(1e8, 1e11, 20)))
+    noise = side * 0.02 * (rng.exponential(size=400) - 1)
+    runs = table.of(params=size, tokens=tokens, loss=TRUTH.loss(size, tokens) * np.exp(noise))
+    found = bootstrap.intervals(fit(Chinchilla, runs, objective="ls-log"), "pairs", resamples=50)
+    new = bootstrap.predict(found, params=3e7, tokens=3e9)
+    law = np.log([new.high / new.value, new.value / new.low])  # its own doubt, added in squares
+    runs = np.log([new.run_high / new.value, new.value / new.run_low])
+    up, down = np.sqrt(runs**2 - law**2)[:, 0] / 0.02
+    long, short = (up, down) if side > 0 else (down, up)
+    assert long == pytest.approx(3.0, rel=0.15) and short == pytest.approx(0.67, abs=0.25)
+
+
+WORTH = {
+    "k": 1e3,
+    "kilo": 1e3,
+    "thousand": 1e3,
+    "thousands": 1e3,
+    "m": 1e6,
+    "mn": 1e6,
+    "mil": 1e6,
+    "mega": 1e6,
+    "million": 1e6,
+    "millions": 1e6,
+    "b": 1e9,
+    "bn": 1e9,
+    "g": 1e9,
+    "giga": 1e9,
+    "billion": 1e9,
+    "billions": 1e9,
+    "t": 1e12,
+    "tn": 1e12,
+    "tera": 1e12,
+    "trillion": 1e12,
+    "trillions": 1e12,
+    "p": 1e15,
+    "peta": 1e15,
+    "e": 1e18,
+    "exa": 1e18,
+    "z": 1e21,
+    "zetta": 1e21,
+    "y": 1e24,
+}
+IN_CELLS = ("k", "thousand", "m", "mn", "million", "b", "bn", "g", "billion", "t", "tn", "trillion")
+
+
+def test_every_word_for_a_unit_is_worth_what_it_says():
+    assert {word for word in WORTH if word[:-1] not in WORTH or word[-1] != "s"} == {
+        *units.WORDS,
+        *units.SIZES,
+    }
+    for word, worth in WORTH.items():
+        for written in (word, word.upper(), word.capitalize()):
+            assert units.factor(written) == worth, written
+            assert units.header(f"params ({written})") == ("params", worth, written)
+    for word in IN_CELLS:
+        assert units.number(f"1.5{word}")[0] == 1.5 * WORTH[word]
+        assert units.number(f"1.5 {word.upper()} tokens")[0] == 1.5 * WORTH[word]
+    for letter in "pez":
+        assert units.number(f"2 {letter.upper()}FLOPs")[0] == 2 * WORTH[letter]

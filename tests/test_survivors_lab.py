@@ -1,0 +1,165 @@
+"""Truths that mutations of `lab` once got past: each test fails for a mutant that all others passed."""
+
+import os
+import shutil
+from math import sqrt
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from lab.config import ModelConfig
+from lab.data.tokens import Bpe
+from lab.models import model, ops
+from lab.store.files import sealed, write_json
+from lab.store.store import Store, claim_path
+from lab.train.checkpoint import Checkpoints
+
+# --- the scale at which every weight starts ------------------------------------------------------
+
+D, F, LAYERS = 96, 160, 3
+SHRINK = (2 * LAYERS) ** -0.5  # of what is added to the stream
+STARTS = {  # name: (role's group, fan_in, more), or the constant at which a vector starts
+    "embed_VD": ("table", D, 1),
+    "position_LD": ("table", D, 1),
+    "readout_DV": ("table", D, 1),
+    "w_q_DHK": ("matrix", D, 1),
+    "w_k_DHK": ("matrix", D, 1),
+    "w_v_DHK": ("matrix", D, 1),
+    "w_o_HKD": ("matrix", D, SHRINK),
+    "w_up_DF": ("matrix", D, 1),
+    "w_gate_DF": ("matrix", D, 1),
+    "w_down_FD": ("matrix", F, SHRINK),
+    "w_x_DG": ("matrix", D, 1),
+    "w_h_DG": ("matrix", D, 1),
+    "gain_D": 1.0,
+    "bias_D": 0.0,
+    "bias_f_D": 1.0,
+    "bias_iog_3D": 0.0,
+    "bias_rzn_3D": 0.0,
+    "bias_h_D": 0.0,
+}
+MODELS = [
+    {"d_ff": F},
+    {"d_ff": F, "norm": "layernorm", "position": "learned", "activation": "gelu"},
+    {"n_head": 1, "kind": "lstm"},
+    {"n_head": 1, "kind": "gru"},
+]
+
+
+@pytest.mark.parametrize("fields", MODELS, ids=str)
+@pytest.mark.parametrize("parameterization", ["standard", "mup"])
+def test_every_weight_starts_at_one_over_the_root_of_its_fan_in(fields, parameterization):
+    """Under muP tables start at that of width 64 whatever the width (docs/parameterization.md)."""
+    shape = {"d_model": D, "n_layer": LAYERS, "n_head": 4, "vocab_size": 301, "seq_len": 64} | fields
+    cfg = ModelConfig(**shape, parameterization=parameterization)
+    leaves = jax.tree_util.tree_leaves_with_path(model.init(cfg, jax.random.key(0)))
+    assert leaves
+    for path, leaf in leaves:
+        start = STARTS[path[-1].key]
+        if isinstance(start, float):
+            assert (leaf == start).all(), path
+            continue
+        group, fan_in, more = start
+        std = more * (fan_in if (group, parameterization) != ("table", "mup") else 64) ** -0.5
+        error = 5 / sqrt(2 * leaf.size)  # five standard errors of a standard deviation
+        assert float(leaf.std()) == pytest.approx(std, rel=error), path
+        assert abs(float(leaf.mean())) < 5 * std / sqrt(leaf.size), path
+
+
+# --- where bfloat16 rounds -----------------------------------------------------------------------
+
+
+def to_bfloat16(x):
+    return np.asarray(x).astype(ml_dtypes.bfloat16).astype(np.float64)
+
+
+def between_steps(*shape, seed=0):
+    """Numbers that bfloat16 must round: 1 to 2, and a little beside its steps of 1/128."""
+    rng = np.random.default_rng(seed)
+    return 1 + rng.integers(0, 128, shape) / 128 + rng.choice([-1, 1], shape) / 512
+
+
+@pytest.mark.parametrize(("D", "F"), [(4, 6), (6, 4)])
+def test_a_products_inputs_and_its_gradient_are_rounded_to_bfloat16_and_no_sum_is(D, F):
+    """All sums are of few numbers with few digits, so that float32 holds them exactly."""
+    x, w, g = between_steps(3, D), between_steps(D, F, seed=1), between_steps(3, F, seed=2)
+    ours, back = jax.vjp(lambda x, w: ops.matmul(x, w, "bfloat16"), jnp.float32(x), jnp.float32(w))
+    to_x, to_w = back(jnp.float32(g))
+    x, w, g = map(to_bfloat16, (x, w, g))
+    np.testing.assert_array_equal(ours, x @ w)
+    np.testing.assert_array_equal(to_x, g @ w.T)
+    np.testing.assert_array_equal(to_w, x.T @ g)
+
+
+def attention_by_hand(q, k, v, g, scale):
+    """One head (L, K): its output, and the gradients of g · output, with products of numbers in
+    bfloat16 and all else exact."""
+    seen = np.tril(np.ones((len(q), len(q)), bool))
+    scaled, k, v = map(to_bfloat16, (scale * q, k, v))
+    scores = np.where(seen, scaled @ k.T, -np.inf)
+    p = np.exp(scores - scores.max(1, keepdims=True))
+    p = to_bfloat16((p / p.sum(1, keepdims=True)).astype(np.float32))
+    out = p @ v
+    mean = (g * out).sum(1, keepdims=True)
+    g = to_bfloat16(g)
+    to_s = to_bfloat16((p * (g @ v.T - mean)).astype(np.float32))
+    slopes = (to_s @ k, to_s.T @ scaled, p.T @ g)  # rounded once more where the inputs were
+    slopes = [to_bfloat16(slope.astype(np.float32)) for slope in slopes]
+    return out, (scale * slopes[0], *slopes[1:])
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_attention_rounds_its_probabilities_and_its_scores_gradient_to_bfloat16(same):
+    """Where all keys get equal shares the whole is exact: 1/3 becomes 0.33398."""
+    q, k, v, g = (between_steps(6, 4, seed=seed) for seed in range(4))
+    q = 0 * q if same else q
+    arrays = [jnp.float32(t)[None, :, None] for t in (q, k, v)]  # (B, L, H, K)
+    ours, back = jax.vjp(lambda *t: ops.attend(*t, 0.25, "bfloat16"), *arrays)
+    expected, slopes = attention_by_hand(q, k, v, g, 0.25)
+    found = [t[0, :, 0] for t in (ours, *back(jnp.float32(g)[None, :, None]))]
+    for one, other in zip(found, (expected, *slopes), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-6, atol=2e-6)
+
+
+# --- bytes, claims, checkpoints ------------------------------------------------------------------
+
+
+def test_an_id_counts_all_its_bytes_however_many():
+    merges = [(97, 97)]  # aa, then twice as many each time, to 64
+    merges += [(256 + i, 256 + i) for i in range(5)]
+    pairs = Bpe(tuple(merges))
+    assert pairs.bytes_per_token[:256].tolist() == [1] * 256
+    assert pairs.bytes_per_token[256:].tolist() == [2, 4, 8, 16, 32, 64]
+    assert pairs.decode(np.array([261, 98])) == "a" * 64 + "b"
+
+
+def test_a_process_that_lives_under_a_dead_holders_number_holds_nothing(tmp_path, config):
+    store = Store(tmp_path / "runs")
+    claim = store.claim(config)
+    assert claim.content["pid"] == os.getpid() and store.status(config.run_id) == "running"
+    other = claim.content | {"started": "1"}  # this process's number, of an earlier process
+    write_json(claim_path(claim.folder, claim.number), sealed(other))
+    assert store.status(config.run_id) == "stopped"
+    assert store.claim(config).held()
+
+
+def test_a_whole_manifest_beside_other_arrays_is_refused(tmp_path):
+    """Both were saved at update 20, whole: the checksums of the arrays alone tell them apart."""
+    states = [{"weights": np.full(6, fill, np.float32), "step": np.int32(20)} for fill in (1, 2)]
+    folders = [tmp_path / name / "checkpoints" for name in ("mine", "other")]
+    for folder, state in zip(folders, states, strict=True):
+        kept = Checkpoints(folder)
+        kept.save(20, state, "curve")
+        kept.wait()
+        kept.close()
+    mine, other = (folder / "20" / "state" for folder in folders)
+    shutil.rmtree(mine)
+    shutil.copytree(other, mine)
+    found = Checkpoints(folders[0])
+    with pytest.raises(ValueError, match="array 0001 does not match its checksum"):
+        found.read(20, states[0])
+    restored = found.restore(states[0])
+    assert restored.step == 0 and "does not match its checksum" in restored.warnings[0]
