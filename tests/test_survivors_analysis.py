@@ -31,7 +31,7 @@ def by_envelope(_):
     tokens = share * 1e15 / (K * n**P)
     loss = TRUTH.loss(n, tokens) * np.exp(np.repeat(0.002 * rng.standard_normal(10), 50))
     run_id = np.repeat([f"run{i}" for i in range(10)], 50).astype(object)
-    curves = table.of(run_id=run_id, params=n, tokens=tokens, flops=K * n**P * tokens, loss=loss)
+    curves = table.from_columns(run_id=run_id, params=n, tokens=tokens, flops=K * n**P * tokens, loss=loss)
     return frontier.from_envelope(envelope.trace(curves, draws=1000))
 
 
@@ -63,7 +63,7 @@ def test_noise_of_cubics_through_the_valleys_comes_back_over_many_seeds():
     budgets, variances = [1e12, 2e12, 4e12], []
     for seed in range(200):
         runs = synthetic.isoflop(TRUTH, budgets, sizes=7, span=6.0, noise=0.01, seed=seed)
-        bare = table.of(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
+        bare = table.from_columns(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
         found = isoflop.optima(bare, window=10.0, draws=2)
         assert "cubics" in found.sigma_source and found.freedom == 9
         variances.append(found.sigma**2)
@@ -76,7 +76,7 @@ def test_runs_whose_noise_leans_to_one_side_are_predicted_to_lean_to_it(side):
     rng = np.random.default_rng(0)
     size, tokens = (m.ravel() for m in np.meshgrid(np.geomspace(1e6, 1e9, 20), np.geomspace(1e8, 1e11, 20)))
     noise = side * 0.02 * (rng.exponential(size=400) - 1)
-    runs = table.of(params=size, tokens=tokens, loss=TRUTH.loss(size, tokens) * np.exp(noise))
+    runs = table.from_columns(params=size, tokens=tokens, loss=TRUTH.loss(size, tokens) * np.exp(noise))
     found = bootstrap.intervals(fit(Chinchilla, runs, objective="ls-log"), "pairs", resamples=50)
     new = bootstrap.predict(found, params=3e7, tokens=3e9)
     law = np.log([new.high / new.value, new.value / new.low])  # its own doubt, added in squares
