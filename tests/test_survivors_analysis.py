@@ -63,7 +63,9 @@ def test_noise_of_cubics_through_the_valleys_comes_back_over_many_seeds():
     budgets, variances = [1e12, 2e12, 4e12], []
     for seed in range(200):
         runs = synthetic.isoflop(TRUTH, budgets, sizes=7, span=6.0, noise=0.01, seed=seed)
-        bare = table.from_columns(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
+        bare = table.from_columns(
+            **{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")}
+        )
         found = isoflop.optima(bare, window=10.0, draws=2)
         assert "cubics" in found.sigma_source and found.freedom == 9
         variances.append(found.sigma**2)
