@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
@@ -150,24 +151,11 @@ def test_the_page_takes_its_tables_from_the_results_and_keeps_its_words(tmp_path
 
 
 def test_the_readme_and_the_page_state_what_was_measured():
-    names = {"S": "2 × 64", "M": "5 × 128", "L": "6 × 384"}
     readme = (page.PAGE.parents[1] / "README.md").read_text()
-    stated = {
-        (cells[0], cells[1]): [float(cell.rstrip(" ×").replace(",", "")) for cell in cells[2:]]
-        for cells in (
-            [cell.strip() for cell in line.strip("|").replace(", ", " | ", 1).split("|")]
-            for line in readme.splitlines()
-            if line.startswith(tuple(f"| {name}," for name in names.values()))
-        )
-    }
+    stated = re.search(r"([\d.]+) to ([\d.]+) × the speed of nanoGPT's best way in float32", readme)
     races = json.loads((bench.RESULTS / "grid.json").read_text())["races"]
-    assert len(stated) == len(races)
-    for race in races:
-        ours, *times = stated[names[race["shape"]], race["dtype"]]
-        assert ours == pytest.approx(race["results"][0]["rate"], rel=0.01)
-        peers = ("nanoGPT", "transformers", "NanoDO", "plain JAX")
-        measured = [race["best"][peer]["ours_over_it"]["median"] for peer in peers]
-        assert times == pytest.approx(measured, abs=0.051)
+    ratios = [r["best"]["nanoGPT"]["ours_over_it"]["median"] for r in races if r["dtype"] == "float32"]
+    assert [float(x) for x in stated.groups()] == pytest.approx([min(ratios), max(ratios)], abs=0.0051)
     text = page.PAGE.read_text()
     for name, table in page.TABLES.items():
         path = bench.RESULTS / f"{name}.json"

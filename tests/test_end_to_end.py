@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,24 +23,34 @@ SHRUNK = {
 }
 
 
+def blocks(language: str) -> list[str]:
+    """The README's and the map's code blocks of a language."""
+    pages = [(ROOT / name).read_text() for name in ("README.md", "docs/index.md")]
+    return [block for page in pages for block in re.findall(rf"```{language}\n(.*?)```", page, re.S)]
+
+
 def commands() -> list[list[str]]:
-    """Every `python -m ...` line of the README's code blocks; `make run` is what it stands for."""
-    blocks = re.findall(r"```(?:bash|console|sh)\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    """Every `python -m ...` line of theirs; `make run` is what it stands for."""
+    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
     stands_for = {"make run": "python -m lab run experiments.quickstart"}
     lines = [stands_for.get(line, line) for line in lines]
-    return [shlex.split(line) for line in lines if line.startswith("python -m")]
+    return [shlex.split(line) for line in dict.fromkeys(lines) if line.startswith("python -m")]
 
 
 def test_the_readme_s_own_experiment_can_be_planned(lab_command, tmp_path):
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
-    (tmp_path / "mine.py").write_text(code)
-    (tmp_path / "books").mkdir()
-    for i in range(12):
-        lines = [f"Line {i * j} of book {i} tells of {j} things.\n" for j in range(30_000)]
-        (tmp_path / "books" / f"{i}.txt").write_text("".join(lines))
+    write_experiment(tmp_path, lines=30_000)
     said = lab_command("plan", "mine.py", LAB_DATA=str(tmp_path / "data")).stdout
     assert "8 runs in 4 shapes" in said
+
+
+def write_experiment(folder: Path, lines: int, shrink: float = 1.0) -> None:
+    """The README's own experiment, its budgets shrunk, beside books for it."""
+    code = re.sub(r"\d+e11", lambda budget: str(float(budget[0]) * shrink), blocks("python")[0])
+    (folder / "mine.py").write_text(code)
+    (folder / "books").mkdir()
+    for i in range(12):
+        text = [f"Line {i * j} of book {i} tells of {j} things.\n" for j in range(lines)]
+        (folder / "books" / f"{i}.txt").write_text("".join(text))
 
 
 @pytest.mark.slow
@@ -47,6 +58,7 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     shutil.copytree(ROOT / "experiments", tmp_path / "experiments")
     for package in ("lab", "analysis"):
         (tmp_path / package).symlink_to(ROOT / package)
+    write_experiment(tmp_path, lines=3_000, shrink=0.05)
     shrink = tmp_path / "experiments" / "quickstart.py"
     code = shrink.read_text()
     for name, value in SHRUNK.items():

@@ -68,14 +68,17 @@ def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends(
         assert 0.5 <= rule / best <= 2, f"N={params}, C={budget:g}: rule {rule:.3g}, best {best:g}"
 
 
-def test_the_readme_states_what_the_committed_table_gives():
+def test_readme_and_map_state_what_the_committed_table_gives():
     said = "\n".join(frontier.answer(frontier.analyse(table.read(RESULTS / "quickstart.csv"))))
-    readme = (RESULTS.parents[1] / "README.md").read_text()
-    stated = readme.split("```text\n")[1].split("```")[0].strip()
+    root = RESULTS.parents[1]
+    stated = (root / "docs" / "index.md").read_text().split("```text\n")[1].split("```")[0].strip()
     numbers = re.compile(r"-?\d+\.\d+|-?\d+")
     assert numbers.sub("#", stated) == numbers.sub("#", said)
     ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (said, stated))
     assert theirs == pytest.approx(ours, abs=0.02)
+    line = re.search(r"N ~ C\^.* by law.*valleys", (root / "README.md").read_text().replace("−", "-"))[0]
+    valleys, law = (re.search(rf"{way}.*?N ~ C\^(\S+) \((\S+), (\S+)\)", said) for way in ("isoflop", "fit"))
+    assert numbers.findall(line) == [f"{float(x):.2f}" for match in (law, valleys) for x in match.groups()]
 
 
 def test_the_index_states_what_the_committed_tables_answer():
