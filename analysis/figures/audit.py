@@ -6,17 +6,7 @@ from matplotlib.lines import Line2D
 
 from analysis.audit.audit import Audit
 from analysis.audit.forecast import Step, together
-from analysis.figures.style import (
-    FAINT,
-    INK,
-    METHOD_COLOURS,
-    badge,
-    plain,
-    plain_axis,
-    sequence,
-    sheet,
-    styled,
-)
+from analysis.figures.style import FAINT, INK, METHOD_COLOURS, badge, plain_axis, sequence, sheet, styled
 from analysis.fitting.profile import Profile, crossings
 
 TALL = 3.0  # times the 95 % point at which profiles are cut off
@@ -36,7 +26,7 @@ def audit(found: Audit, title: str = "") -> Figure:
         raise ValueError("this audit has neither forecasts nor profiles to draw")
     first = 2 * bool(found.steps)
     widths = [1.25] * first + [0.85] * len(found.profiles)
-    fig, axes, foot = sheet(2.75 * sum(widths) + 0.4, 3.5, caption(found), panels, widths)
+    fig, axes = sheet(2.75 * sum(widths) + 0.4, 3.5, caption(found), panels, widths, title, wspace=0.05)
     axes = np.atleast_1d(axes)
     if first:
         colours = sequence(len(found.steps))
@@ -46,10 +36,6 @@ def audit(found: Audit, title: str = "") -> Figure:
         draw_profile(ax, name, one)
         if ax is axes[first]:
             ax.set_ylabel("likelihood ratio, 2 Δ log likelihood")
-    head = 0.3 / fig.get_size_inches()[1] if title else 0.0
-    if title:
-        fig.suptitle(plain(title), fontsize=11.5, x=0.01, y=0.985, ha="left")
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot - head), wspace=0.05)
     badge(fig, found.badge())
     return fig
 

@@ -44,7 +44,7 @@ def decision(fitted: Fit, cost: Cost, found: Answer) -> Figure:
 
 def valley(fitted: Fit, cost: Cost, found: Answer) -> Figure:
     """Loss against params at a budget, and the share of the compute wasted."""
-    fig, axes, foot = sheet(9.8, 4.3, caption(fitted, found), columns=2)
+    fig, axes = sheet(9.8, 4.3, caption(fitted, found), columns=2, wspace=0.05)
     laws, serve, plan = laws_of(fitted), found.asked.get("serve", 0.0), found.plan
     flops = plan.get("total_flops", plan["flops"]).value
     best = found.alternatives[0][1]["params"] if "run" in found.asked else plan["params"]
@@ -69,7 +69,6 @@ def valley(fitted: Fit, cost: Cost, found: Answer) -> Figure:
     mark(axes, found, best)
     near_enough(axes[1], found)
     warn(fig, found)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), wspace=0.05)
     return fig
 
 
@@ -146,7 +145,7 @@ def mark(axes, found: Answer, best: Band) -> None:
 
 def reaching(fitted: Fit, cost: Cost, found: Answer) -> Figure:
     """The compute that each size needs for a loss."""
-    fig, ax, foot = sheet(7.4, 4.6, caption(fitted, found))
+    fig, ax = sheet(7.4, 4.6, caption(fitted, found))
     laws, serve = laws_of(fitted), found.asked.get("serve", 0.0)
     loss, plan, rows = found.asked["target_loss"], found.plan, dict(found.alternatives)
     smallest = rows["smallest, with endless tokens"]["params"]
@@ -209,13 +208,12 @@ def reaching(fitted: Fit, cost: Cost, found: Answer) -> Figure:
     power_axis(ax.yaxis, *ax.get_ylim())
     ax.legend(**LEGEND | {"loc": "upper right"})
     warn(fig, found)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
 def limited(fitted: Fit, cost: Cost, found: Answer) -> Figure:
     """Loss against params at a budget, with all the data one likes and with what there is."""
-    fig, ax, foot = sheet(7.4, 4.6, caption(fitted, found))
+    fig, ax = sheet(7.4, 4.6, caption(fitted, found))
     laws, plan = laws_of(fitted), found.plan
     flops, unique, decay = (found.asked[key] for key in ("budget", "data_cap", "repeat_decay"))
     free = found.alternatives[0][1]
@@ -259,7 +257,6 @@ def limited(fitted: Fit, cost: Cost, found: Answer) -> Figure:
     loss_axis(ax)
     ax.legend(**LEGEND)
     warn(fig, found)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 

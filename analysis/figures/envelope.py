@@ -14,7 +14,7 @@ from analysis.frontiers.frontier import Frontier
 def envelope(found: Envelope, front: Frontier):
     """Left: every curve by size and the envelope; right: the best size at each compute, the line
     through those that are not at an edge, and its 95 % band."""
-    fig, axes, foot = figures.sheet(9.6, 4.3, caption(found, front), columns=2, widths=(1.2, 1))
+    fig, axes = figures.sheet(9.6, 4.3, caption(found, front), columns=2, widths=(1.2, 1))
     sizes = np.array([curve.params for curve in found.curves])
     norm = matplotlib.colors.LogNorm(sizes.min() / 1.05, sizes.max() * 1.05)
     cmap = figures.ramp()
@@ -72,7 +72,6 @@ def envelope(found: Envelope, front: Frontier):
     )
     bar.outline.set_visible(False)
     figures.count_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 

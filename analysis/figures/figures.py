@@ -71,7 +71,7 @@ def isoflop(
     red on top; without one the frontier's own status stands there when it is not ok.
     """
     references = dict(references or {})
-    fig, ax, foot = sheet(7.4, 5.2, isoflop_caption(iso, front))
+    fig, ax = sheet(7.4, 5.2, isoflop_caption(iso, front))
     colours = sequence(len(iso.profiles))
     repeated = False
     for profile, colour in zip(iso.profiles, colours, strict=True):
@@ -88,7 +88,6 @@ def isoflop(
     plain_axis(ax.yaxis, *ax.get_ylim())
     reference_lines(ax, references)
     budget_legend(fig, ax, iso, colours, repeated)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, verdict or not_ok(front))
     return fig
 
@@ -318,7 +317,7 @@ def frontier(
     `at` extends the bands to further budgets, with an open mark at each; `verdict` as in `isoflop`.
     """
     fronts = [fronts] if isinstance(fronts, Frontier) else list(fronts)
-    fig, axes, foot = sheet(10.4, 4.1, frontier_caption(fronts, at), columns=3)
+    fig, axes = sheet(10.4, 4.1, frontier_caption(fronts, at), columns=3, title=title, wspace=0.06)
     low = min([f.flops.min() for f in fronts] + list(at))
     high = max([f.flops.max() for f in fronts] + list(at))
     room = (high / low) ** 0.08 if high > low else 2.0
@@ -349,10 +348,6 @@ def frontier(
         power_axis(ax.xaxis, *ax.get_xlim())
         axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="lower left" if ax is axes[2] else "upper left", handlelength=1.5)
-    head = 0.3 / fig.get_size_inches()[1] if title else 0.0
-    if title:
-        fig.suptitle(plain(title), fontsize=11.5, x=0.01, y=0.985, ha="left")
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot - head), wspace=0.06)
     badge(fig, verdict or not_ok(*fronts))
     return fig
 
@@ -415,7 +410,7 @@ def frontier_caption(fronts: Sequence[Frontier], at: Sequence[float] = ()) -> st
 @styled
 def law(fitted: Fit, title: str = "", verdict: str = "") -> Figure:
     """A fitted law over its runs, and the residuals beside it; `verdict` as in `isoflop`."""
-    fig, axes, foot = sheet(9.6, 4.4, law_caption(fitted), columns=2, widths=(1.25, 1))
+    fig, axes = sheet(9.6, 4.4, law_caption(fitted), columns=2, widths=(1.25, 1))
     runs, x_name = fitted.runs, fitted.inputs[-1]
     x = runs.column(x_name)
     if isinstance(fitted.law, Chinchilla):
@@ -452,7 +447,6 @@ def law(fitted: Fit, title: str = "", verdict: str = "") -> Figure:
         bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=plain(fitted.inputs[0]))
         bar.outline.set_visible(False)
         count_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, verdict or not_ok(fitted))
     return fig
 

@@ -17,7 +17,7 @@ def ledger(entries: Sequence[Entry]):
     conventions = list({id(e.convention): e.convention for e in entries}.values())
     approaches = list(dict.fromkeys(e.approach for e in entries))
     place = {id(c): i for i, c in enumerate(conventions)}
-    fig, ax, foot = figures.sheet(8.2, 1.5 + 0.42 * len(conventions), caption(entries))
+    fig, ax = figures.sheet(8.2, 1.5 + 0.42 * len(conventions), caption(entries))
     seen = []
     for k, approach in enumerate(approaches):
         which = list(NAMES).index(approach)
@@ -76,7 +76,6 @@ def ledger(entries: Sequence[Entry]):
     ax.set_yticks(range(len(conventions)), labels=labels, fontsize=8.5, color=INK)
     ax.grid(axis="y", visible=False)
     ax.legend(loc="lower left", bbox_to_anchor=(1.0, 0.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 

@@ -15,7 +15,7 @@ def predicted(fitted: Fit, title: str = "") -> Figure:
     """Observed against predicted output over the line where they are equal, and the residuals over
     the law's first input; coloured by the last input where it varies."""
     caption = figures.law_caption(fitted)
-    fig, axes, foot = figures_style.sheet(9.6, 4.4, caption, columns=2, widths=(1, 1.1))
+    fig, axes = figures_style.sheet(9.6, 4.4, caption, columns=2, widths=(1, 1.1))
     runs = fitted.runs
     observed = runs.column(fitted.output)
     said = observed * np.exp(fitted.residuals)
@@ -52,6 +52,5 @@ def predicted(fitted: Fit, title: str = "") -> Figure:
         bar = fig.colorbar(dots, ax=list(axes), pad=0.01, aspect=35, label=plain(fitted.inputs[-1]))
         bar.outline.set_visible(False)
         figures_style.count_axis(bar.ax.yaxis, norm.vmin, norm.vmax)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     figures_style.badge(fig, figures.not_ok(fitted))
     return fig

@@ -47,16 +47,21 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def sheet(width: float, height: float, caption: str, columns: int = 1, widths=None):
-    """(figure, axes, share of the height that the caption below takes)."""
+def sheet(
+    width: float, height: float, caption: str, columns: int = 1, widths=None, title: str = "", wspace=None
+):
+    """(figure, axes): panels side by side, room for the caption below them and a title above."""
     lines = textwrap.wrap(caption, int(width * 16.5))
-    drop = 0.155 * len(lines) + 0.12
-    fig = Figure(figsize=(width, height + drop), layout="constrained", dpi=200)
-    ratios = {"width_ratios": widths} if widths else None
-    axes = fig.subplots(1, columns, gridspec_kw=ratios)
+    foot = 0.155 * len(lines) + 0.12
+    head, tall = 0.3 * bool(title), height + foot
+    fig = Figure(figsize=(width, tall), layout="constrained", dpi=200)
+    axes = fig.subplots(1, columns, gridspec_kw={"width_ratios": widths} if widths else None)
+    if title:
+        fig.suptitle(plain(title), fontsize=11.5, x=0.01, y=0.985, ha="left")
     text = plain("\n".join(lines))
-    fig.text(0.01, 0.06 / (height + drop), text, fontsize=8, color="#555555", va="bottom", linespacing=1.3)
-    return fig, axes, drop / (height + drop)
+    fig.text(0.01, 0.06 / tall, text, fontsize=8, color="#555555", va="bottom", linespacing=1.3)
+    fig.get_layout_engine().set(rect=(0, foot / tall, 1, 1 - foot / tall - head / tall), wspace=wspace)
+    return fig, axes
 
 
 def badge(fig: Figure, said: str) -> None:

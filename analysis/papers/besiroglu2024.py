@@ -209,7 +209,7 @@ def ratio_figure(drawn: Fit):
             f"80 % of {len(drawn.draws)} pairs-bootstrap refits. Hoffmann: the unrounded constants "
             "of the TeX source. Compute is 6ND."
         )
-        fig, ax, foot = figures.sheet(6.6, 4.3, caption)
+        fig, ax = figures.sheet(6.6, 4.3, caption)
         ax.fill_between(flops, low, high, color=blue, alpha=0.18, lw=0)
         for law, colour, label in (
             (drawn.law, blue, "refit, 80 % interval"),
@@ -239,7 +239,6 @@ def ratio_figure(drawn: Fit):
         figures.power_axis(ax.xaxis, *ax.get_xlim())
         figures.count_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="upper left")
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()
@@ -267,7 +266,7 @@ def residual_figure(fitted: Fit):
             f"Hoffmann's rounded constants predict {-bias:.1f} % too much in the median. "
             "The outermost bars hold what lies beyond."
         )
-        fig, axes, foot = figures.sheet(9.2, 3.2, caption, columns=3)
+        fig, axes = figures.sheet(9.2, 3.2, caption, columns=3)
         edges = np.arange(-0.045, 0.0651, 0.0025)
         blue, red, _, violet = figures.METHOD_COLOURS
         for ax, (name, gap), colour in zip(axes, gaps.items(), (red, violet, blue), strict=True):
@@ -281,7 +280,6 @@ def residual_figure(fitted: Fit):
         for ax in axes:
             ax.set_ylim(0, top)
         axes[0].set_ylabel("points")
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()

@@ -23,7 +23,7 @@ def valleys(iso: Isoflop, line: Frontier):
             f"a = {line.params_exponent}, b = {line.tokens_exponent}; bands 95 %. Star: "
             "Chinchilla as trained."
         )
-        fig, axes, foot = figures.sheet(11.4, 3.9, caption, columns=3, widths=(1.25, 1, 1))
+        fig, axes = figures.sheet(11.4, 3.9, caption, columns=3, widths=(1.25, 1, 1), wspace=0.05)
         colours = figures.sequence(len(iso.profiles))
         for profile, colour in zip(iso.profiles, colours, strict=True):
             axes[0].scatter(profile.runs.params, profile.runs.loss, color=colour, s=9, zorder=3)
@@ -89,7 +89,6 @@ def valleys(iso: Isoflop, line: Frontier):
             )
             figures.power_axis(ax.xaxis, *ax.get_xlim())
             figures.count_axis(ax.yaxis, *ax.get_ylim())
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), wspace=0.05)
         return fig
 
     return figures.styled(draw)()
@@ -115,7 +114,7 @@ def contour(fitted: Fit, budgets: tuple[float, ...]):
             f"{figures.human(float(f'{ends[1]:.2g}'))} parameters. Right: points within 10 % of "
             "nine budgets; lines: the fit at each budget."
         )
-        fig, axes, foot = figures.sheet(10.6, 4.4, caption, columns=2, widths=(1.15, 1))
+        fig, axes = figures.sheet(10.6, 4.4, caption, columns=2, widths=(1.15, 1), wspace=0.05)
         levels = (1.9, 1.95, 2, 2.1, 2.2, 2.3, 2.4, 2.6, 2.8, 3, 3.3, 3.7, 4.2, 5, 6)
         flops, params = np.geomspace(2e18, 1.5e24, 160), np.geomspace(4e7, 2e11, 160)
         loss = law.loss(params[:, None], flops / (6 * params[:, None]))
@@ -178,7 +177,6 @@ def contour(fitted: Fit, budgets: tuple[float, ...]):
         figures.count_axis(axes[0].yaxis, *axes[0].get_ylim())
         figures.count_axis(axes[1].xaxis, *axes[1].get_xlim())
         figures.plain_axis(axes[1].yaxis, *axes[1].get_ylim())
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), wspace=0.05)
         return fig
 
     return figures.styled(draw)()

@@ -279,7 +279,7 @@ def figure():
             "Middle: L(N, D) of the same sizes. Right, blue: L(N, D) at unlimited D. Dashed: the "
             "paper's power laws."
         )
-        fig, axes, foot = figures.sheet(11.4, 3.6, caption, columns=3)
+        fig, axes = figures.sheet(11.4, 3.6, caption, columns=3)
         ramp = figures.sequence(len(sizes))
         batch = (KAPLAN_BATCH["B"].value, KAPLAN_BATCH["alpha"].value)
         for size, colour in zip(sizes, ramp, strict=True):
@@ -311,7 +311,6 @@ def figure():
             figures.plain_axis(ax.yaxis, 2, 8)
         axes[0].set_ylabel("test loss (nats per token)")
         axes[1].legend(title="parameters", loc="upper right", fontsize=7.5)
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()
@@ -334,7 +333,7 @@ def joint_figure():
             f"data sets and 1e6 to 1e9 parameters; dashed: {100 * SEED:.0f} %, the spread of "
             "seeds. Right: L(N, S) at a batch far above the critical one."
         )
-        fig, axes, foot = figures.sheet(11.4, 3.6, caption, columns=3)
+        fig, axes = figures.sheet(11.4, 3.6, caption, columns=3, wspace=0.05)
         n = np.geomspace(1e5, 2e9, 80)
         power_of = joint.alpha_N / joint.alpha_D
         for tokens, colour in zip(sets, figures.sequence(len(sets)), strict=True):
@@ -380,7 +379,6 @@ def joint_figure():
             figures.power_axis(ax.xaxis, *ax.get_xlim())
             figures.plain_axis(ax.yaxis, *ax.get_ylim())
         figures.power_axis(axes[1].yaxis, *axes[1].get_ylim())
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot), wspace=0.05)
         return fig
 
     return figures.styled(draw)()

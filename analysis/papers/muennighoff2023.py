@@ -197,7 +197,7 @@ def return_figure(runs: Runs, law: DataConstrained):
             f"the median of all {len(runs)} runs it lies {100 * low:.0f} % below the loss, since "
             "only R_D* and R_N* were fitted to them."
         )
-        fig, axes, foot = figures.sheet(10.0, 3.9, caption, columns=2)
+        fig, axes = figures.sheet(10.0, 3.9, caption, columns=2)
         epochs = np.geomspace(1, 300, 300)
         axes[0].plot(epochs, epochs, "--", color=figures.FAINT, label="as good as new tokens")
         axes[0].plot(epochs, worth(epochs, 1.0, law.R_D), color=red, lw=2, label="published law")
@@ -238,7 +238,6 @@ def return_figure(runs: Runs, law: DataConstrained):
         for ax, place in zip(axes, ("upper left", "upper left"), strict=True):
             figures.count_axis(ax.xaxis, *ax.get_xlim())
             ax.legend(loc=place)
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()
@@ -255,7 +254,7 @@ def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
             f"Huber objective of {len(runs)} runs over both e-foldings, in per cent above its "
             "lowest point. The published pair is a local minimum of a long flat floor."
         )
-        fig, ax, foot = figures.sheet(6.2, 4.2, caption)
+        fig, ax = figures.sheet(6.2, 4.2, caption)
         levels = (0.003, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
         above = np.maximum(100 * (grid.T / least - 1), levels[0])
         drawn = ax.contourf(REPEATS, EXCESS, above, levels, cmap=figures.ramp(), norm="log")
@@ -284,7 +283,6 @@ def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
         figures.count_axis(ax.xaxis, *ax.get_xlim())
         figures.count_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="lower left", frameon=True, facecolor="white", edgecolor="none")
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()

@@ -78,7 +78,7 @@ def figure():
             f"{published.PEARCE_OMEGA.value:.0f}; its optimum in non-embedding size and compute. "
             "Shaded: the sizes Kaplan trained; thick: one line fitted over them."
         )
-        fig, axes, foot = figures.sheet(9.6, 3.7, caption, columns=2)
+        fig, axes = figures.sheet(9.6, 3.7, caption, columns=2)
         for name, colour in zip(LAWS, figures.METHOD_COLOURS, strict=False):
             law = published.law(LAWS[name])
             inside = np.geomspace(low, high, 20)
@@ -133,7 +133,6 @@ def figure():
         figures.power_axis(axes[1].xaxis, *axes[1].get_xlim())
         axes[0].legend(loc="upper left", title="exponent over Kaplan's sizes", alignment="left")
         axes[1].legend(loc="upper right")
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()

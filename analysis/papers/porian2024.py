@@ -86,7 +86,7 @@ def walk_figure(lines: dict[str, Frontier]):
             "each isoFLOP valley, then a line; bars 95\u00a0% (noise, scatter about the line, and "
             "the parabola's answer). Published: 95 % bootstrap."
         )
-        fig, ax, foot = figures.sheet(7.6, 4.0, caption)
+        fig, ax = figures.sheet(7.6, 4.0, caption)
         place = np.arange(len(lines))
         blue, red = figures.METHOD_COLOURS[:2]
         theirs = list(published.PORIAN.values())
@@ -135,7 +135,6 @@ def walk_figure(lines: dict[str, Frontier]):
         )
         ax.legend(loc="upper right")
         ax.grid(axis="x", visible=False)
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()
@@ -151,7 +150,7 @@ def optima_figure(lines: dict[str, Frontier]):
             "Kaplan's exponent, dotted: Hoffmann's, both through the middle optimum. Cross: a "
             "minimum at an edge, unused."
         )
-        fig, axes, foot = figures.sheet(12.0, 2.9, caption, columns=5)
+        fig, axes = figures.sheet(12.0, 2.9, caption, columns=5)
         for ax, (step, front), colour in zip(axes, lines.items(), figures.sequence(5), strict=True):
             band = front.at(front.flops)[0]
             figures.draw_band(ax, front.flops, band, colour, "")
@@ -169,7 +168,6 @@ def optima_figure(lines: dict[str, Frontier]):
             figures.power_axis(ax.xaxis, *ax.get_xlim())
             figures.count_axis(ax.yaxis, *ax.get_ylim())
         axes[0].set_ylabel("optimal parameters")
-        fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
         return fig
 
     return figures.styled(draw)()

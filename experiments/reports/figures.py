@@ -37,7 +37,7 @@ def horizon(cosines: Any):
             f"; band: ± 2 standard deviations of a run's noise, {100 * cosines.noise:.2g} % "
             f"({cosines.source})"
         )
-    fig, ax, foot = sheet(5.6, 3.8, text + ".")
+    fig, ax = sheet(5.6, 3.8, text + ".")
     if cosines.times:
         ax.plot(cosines.times, cosines.loss, color=METHOD_COLOURS[0], **POINT)
     if cosines.times and np.isfinite(cosines.noise):
@@ -52,7 +52,6 @@ def horizon(cosines: Any):
     if cosines.times:
         ax.set_xticks(cosines.times, labels=[f"{time:.3g}" for time in cosines.times])
         ax.minorticks_off()
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -65,7 +64,7 @@ def dtypes(found: Any):
         "equal in all else. Band: ± 2 standard deviations of the gap between two seeds, "
         f"{band:.2g} % ({found.source}). Line: the mean."
     )
-    fig, ax, foot = sheet(5.8, 3.8, text)
+    fig, ax = sheet(5.8, 3.8, text)
     ax.axhspan(-band, band, color=FAINT, alpha=0.35, lw=0)
     ax.axhline(0, color=INK, lw=0.8)
     ax.axhline(100 * found.gap.mean(), color=METHOD_COLOURS[1], lw=1.4)
@@ -83,7 +82,6 @@ def dtypes(found: Any):
     )
     count_axis(ax.xaxis, *ax.get_xlim())
     ax.legend(title="FLOPs", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -100,7 +98,7 @@ def known_entropy(answers: list):
         "the held-out windows. Arrows: the interval goes on; pale: the fit says that it is not "
         "identified. In the titles: how often the known floor is inside."
     )
-    fig, axes, foot = sheet(5.2 * len(kinds) + 1.2, 4.6, text, columns=len(kinds))
+    fig, axes = sheet(5.2 * len(kinds) + 1.2, 4.6, text, columns=len(kinds))
     for ax, kind in zip(np.atleast_1d(axes), kinds, strict=True):
         mine = [found for found in answers if found.kind == kind]
         off = 100 * np.array([found.estimates[estimators[0]].value / found.floor - 1 for found in mine])
@@ -134,7 +132,6 @@ def known_entropy(answers: list):
     np.atleast_1d(axes)[-1].legend(
         handles=handles, title="interval", loc="upper left", bbox_to_anchor=(1.0, 1.0)
     )
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -163,7 +160,7 @@ def floors(answers: list):
         )
         + "."
     )
-    fig, axes, foot = sheet(5.0 * len(answers) + 0.8, 4.0, text, columns=len(answers))
+    fig, axes = sheet(5.0 * len(answers) + 0.8, 4.0, text, columns=len(answers))
     for ax, found in zip(np.atleast_1d(axes), answers, strict=True):
         sizes, estimate = np.unique(found.runs.params), next(iter(found.estimates.values()))
         at = np.geomspace(found.runs.tokens.min(), found.runs.tokens.max() * 1.5, 60)
@@ -193,7 +190,6 @@ def floors(answers: list):
         count_axis(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, not_ok(*(found.fitted for found in answers)))
     return fig
 
@@ -208,7 +204,7 @@ def walk(steps: list):
     )
     if without := [step.name for step in steps if not np.isfinite(step.valley.params_exponent.value)]:
         text += f" No exponent by valleys ({', '.join(without)}): their minima are at an edge."
-    fig, ax, foot = sheet(6.4, 4.0, text)
+    fig, ax = sheet(6.4, 4.0, text)
     for number, (of, label) in enumerate((("valley", "isoFLOP valleys"), ("law", "fitted law"))):
         fronts = [getattr(step, of).params_exponent for step in steps]
         at = np.arange(len(steps)) + 0.14 * (number - 0.5)
@@ -250,7 +246,6 @@ def walk(steps: list):
     ax.set(ylabel="a in N ~ C^a", title="From Kaplan's exponent to Chinchilla's", ylim=(-0.12, 1.12))
     ax.grid(visible=False, axis="x")
     ax.legend(loc="lower left")
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, not_ok(*(step.law for step in steps)))
     return fig
 
@@ -263,7 +258,7 @@ def positions(found: Mapping):
         "anew. Bands: ± 2 standard errors over windows, which are the same for all "
         "models."
     )
-    fig, ax, foot = sheet(5.6, 3.8, text)
+    fig, ax = sheet(5.6, 3.8, text)
     for (name, of), colour in zip(found.items(), METHOD_COLOURS, strict=False):
         at = np.arange(1, len(of.nats) + 1)
         ax.plot(at, of.nats, color=colour, lw=1.3, label=name)
@@ -275,7 +270,6 @@ def positions(found: Mapping):
     )
     count_axis(ax.xaxis, *ax.get_xlim())
     ax.legend()
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -288,7 +282,7 @@ def widths(found: Mapping):
         "(the vertex of a parabola through three points; crosses: at an end of the rates "
         "tried). All else equal; at width 64 the two are the same model."
     )
-    fig, axes, foot = sheet(4.4 * len(kinds) + 1.0, 4.0, text, columns=len(kinds))
+    fig, axes = sheet(4.4 * len(kinds) + 1.0, 4.0, text, columns=len(kinds))
     every = sorted({key[1] for key in found})
     colour = dict(zip(every, sequence(len(every)), strict=True))
     for ax, kind in zip(np.atleast_1d(axes), kinds, strict=True):
@@ -302,7 +296,6 @@ def widths(found: Mapping):
     np.atleast_1d(axes)[-1].legend(
         handles=handles, title="width", loc="upper left", bbox_to_anchor=(1.0, 1.0)
     )
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -341,7 +334,7 @@ def batches(found: Mapping):
         "Final loss by peak learning rate at several batches (tokens an update); rings: the "
         "best rate, crosses: at an end of the rates tried."
     )
-    fig, axes, foot = sheet(3.0 * len(places) + 1.2, 3.8, text, columns=len(places))
+    fig, axes = sheet(3.0 * len(places) + 1.2, 3.8, text, columns=len(places))
     for ax, (params, tokens) in zip(np.atleast_1d(axes), places, strict=True):
         for size in sizes:
             if ("batch", params, tokens, size) in found:
@@ -356,7 +349,6 @@ def batches(found: Mapping):
     axes = np.atleast_1d(axes)
     axes[-1].legend(title="batch", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     share_height(axes)
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -368,7 +360,7 @@ def coordinates(checks: Mapping):
         f"Root mean square of each layer's output after {first.updates} updates, over that at "
         f"width {first.widths[0]}; means over seeds. Band: ± 10 %."
     )
-    fig, axes, foot = sheet(4.4 * len(checks) + 1.6, 3.8, text, columns=len(checks))
+    fig, axes = sheet(4.4 * len(checks) + 1.6, 3.8, text, columns=len(checks))
     axes = np.atleast_1d(axes)
     colours = sequence(len(first.scale))
     for ax, (kind, found) in zip(axes, checks.items(), strict=True):
@@ -386,7 +378,6 @@ def coordinates(checks: Mapping):
         ax.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
     axes[0].set_ylabel("activation over that of the narrowest")
     axes[-1].legend(title="layer", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -402,7 +393,7 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
         f"table sha256 {row['table_sha256'][:12]}, run {row['run_id']}. Bar: 95 % for one new "
         "run. Line: the law's least loss, with its 95 % band where the fit is ok."
     )
-    fig, ax, foot = sheet(6.4, 4.2, text)
+    fig, ax = sheet(6.4, 4.2, text)
     ax.scatter(used.flops, used.loss, s=12, color=FAINT, lw=0, label="runs the law was fitted to")
     flops = np.geomspace(used.flops.min(), float(row["flops"]) * 1.3, 24)
 
@@ -447,6 +438,5 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
     power_axis(ax.xaxis, *ax.get_xlim())
     plain_axis(ax.yaxis, *ax.get_ylim())
     ax.legend(loc="upper right")
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, not_ok(fitted))
     return fig

@@ -27,7 +27,7 @@ def powers(laws: list):
         )
         + "."
     )
-    fig, axes, foot = sheet(4.0 * len(laws), 3.6, text, columns=len(laws))
+    fig, axes = sheet(4.0 * len(laws), 3.6, text, columns=len(laws))
     for ax, law in zip(np.atleast_1d(axes), laws, strict=True):
         at = np.geomspace(law.at.min(), law.at.max(), 100)
         ax.plot(law.at, law.loss, ls="", color=METHOD_COLOURS[0], **POINT)
@@ -43,7 +43,6 @@ def powers(laws: list):
         ax.set_ylim(law.loss.min() / 1.02, law.loss.max() * 1.02)
         count_axis(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, said_against(*(law.floored for law in laws)))
     return fig
 
@@ -58,7 +57,7 @@ def efficiency(found: Any, rows: Runs, curves: Runs, along: Any):
         f"compute the curves cross. Dotted: L(N, S) with exponents {law.alpha_N:.3f} and "
         f"{law.alpha_S:.3f}, fitted to the last nine tenths of all curves."
     )
-    fig, axes, foot = sheet(9.0, 3.8, text, columns=2)
+    fig, axes = sheet(9.0, 3.8, text, columns=2)
     order, ids = np.argsort(rows.params), curves.column("run_id")
     low, high = rows.loss.min() / 1.02, 0.0
     for i, colour in zip(order, sequence(len(order)), strict=True):
@@ -78,7 +77,6 @@ def efficiency(found: Any, rows: Runs, curves: Runs, along: Any):
     axes[0].set_title("Learning curves, by tokens")
     axes[1].set_title("by compute")
     axes[-1].legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, said_against(along))
     return fig
 
@@ -93,7 +91,7 @@ def shapes(found: Any):
         f"beside {found.names[0]}; band: ± 2 standard deviations of its loss between seeds, "
         f"{band:.2g} % ({found.seeds} runs)."
     )
-    fig, ax, foot = sheet(6.4, 3.8, text)
+    fig, ax = sheet(6.4, 3.8, text)
     ax.axhspan(-band, band, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
     ax.axhline(0, color=INK, lw=0.8)
     ax.plot(found.aspect, 100 * found.gap, ls="", color=METHOD_COLOURS[0], **POINT)
@@ -113,7 +111,6 @@ def shapes(found: Any):
     )
     ax.set(xlim=(found.aspect.min() / 1.3, found.aspect.max() * 1.6), ylim=(-edge, edge))
     count_axis(ax.xaxis, *ax.get_xlim())
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -129,7 +126,7 @@ def critical_batch(found: list, noise: Any):
         "at the ends of runs (dots: at a constant rate; triangles: after a cosine's "
         "decay)."
     )
-    fig, (ax, right), foot = sheet(9.6, 4.0, text, columns=2)
+    fig, (ax, right) = sheet(9.6, 4.0, text, columns=2)
     colours = sequence(len(found))
     for one, colour in zip(found, colours, strict=True):
         law, at = one.fitted.law, np.geomspace(one.batch.min() / 2, one.batch.max() * 2, 200)
@@ -167,7 +164,6 @@ def critical_batch(found: list, noise: Any):
     for axis, ends in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim()), (right.yaxis, right.get_ylim())):
         count_axis(axis, *ends)
     plain_axis(right.xaxis, *right.get_xlim())
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -180,7 +176,7 @@ def context(found: list, pairs: list):
         "Transformers; dashed: LSTMs of the same weights in their layers; thin: other seeds. "
         "Bars: 95 % over 64 blocks of text."
     )
-    fig, (left, right), foot = sheet(9.6, 4.0, text, columns=2)
+    fig, (left, right) = sheet(9.6, 4.0, text, columns=2)
     sizes = sorted({pair[0].hidden for pair in pairs})
     nearest = lambda one: min(sizes, key=lambda size: abs(size - one.hidden))  # noqa: E731
     colours = dict(zip(sizes, sequence(len(sizes)), strict=True))
@@ -215,7 +211,6 @@ def context(found: list, pairs: list):
     right.set_xlim(found[0].seen[-5], found[0].seen[-1] * 1.15)
     lines = [Line2D([], [], color=colours[size], label=human(float(f"{size:.3g}"))) for size in sizes]
     right.legend(handles=lines, title="N in layers", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig
 
 
@@ -229,7 +224,7 @@ def compression(found: Any):
         "with the weights at 4 bytes each, for texts of the lengths named at the same rate. "
         "Horizontal: other compressors, on the text alone."
     )
-    fig, ax, foot = sheet(6.6, 4.2, text)
+    fig, ax = sheet(6.6, 4.2, text)
     lengths = (1e6, 1e7, 1e8)
     for length, colour in zip(lengths, sequence(len(lengths)), strict=True):
         ax.plot(
@@ -261,5 +256,4 @@ def compression(found: Any):
     )
     count_axis(ax.xaxis, *ax.get_xlim())
     ax.legend(fontsize=8, loc="lower left")
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     return fig

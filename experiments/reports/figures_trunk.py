@@ -37,7 +37,7 @@ def cooldown(found: Any, bars: tuple[float, float]):
         f"{found.flops[0]:.3g} FLOPs, {100 * found.share:.1f} % of the cosines' "
         f"{found.flops[1]:.3g} (bar: {100 * bars[0]:.0f} %)."
     )
-    fig, (left, right), foot = sheet(9.2, 4.0, text, columns=2)
+    fig, (left, right) = sheet(9.2, 4.0, text, columns=2)
     sizes = np.unique(found.params)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
         here = found.params == params
@@ -64,7 +64,6 @@ def cooldown(found: Any, bars: tuple[float, float]):
         title="What a shared trunk costs in loss",
     )
     right.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     if found.unpaired:
         badge(fig, f"WITH CARE: {found.unpaired} cells have no other to be compared with")
     return fig
@@ -82,7 +81,7 @@ def repeats(found: Any, published: float):
         f"[{found.worn.status}]; dotted: each token worth a new one; dashed: R_D* = "
         f"{published:.3g}, published on C4."
     )
-    fig, (left, right), foot = sheet(9.2, 4.0, text, columns=2)
+    fig, (left, right) = sheet(9.2, 4.0, text, columns=2)
     sizes, texts = np.unique(found.params), np.unique(found.unique)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
         for unique, dash in zip(texts, DASHES, strict=False):
@@ -130,6 +129,5 @@ def repeats(found: Any, published: float):
     for axis in (left.xaxis, right.xaxis, right.yaxis):
         axis.set_ticks(ticks, labels=[f"{tick}" for tick in ticks])
         axis.set_minor_locator(NullLocator())
-    fig.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
     badge(fig, not_ok(found.worn))
     return fig
