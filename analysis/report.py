@@ -253,7 +253,7 @@ def conventions(runs: Runs, iso: Isoflop | None, fit: Fit | None, fronts: Sequen
     lines = [f"Table: {runs.source}", f"Units: {convention(runs)}"]
     lines += [f"Cost: {text}" for text in dict.fromkeys(str(f.cost) for f in fronts)]
     said = convention(runs)
-    lines += [f"Table: {note}" for note in runs.notes if note not in said and not note.startswith("caution")]
+    lines += [f"Table: {note}" for note in runs.notes if note not in said]
     if iso is not None:
         if np.isfinite(iso.sigma):
             lines.append(f"Noise of log loss: {iso.sigma:.3g}, from {iso.sigma_source}")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.frontiers.frontier import convention
-from analysis.tables import budgets, table, units, where
-from analysis.tables import roles as table_roles
+from analysis.tables import budgets, cells, roles, table, where
+from analysis.tables.cells import Column
 
 HEAD = "run_id,status,params,tokens,loss\n"
 
@@ -142,7 +142,7 @@ def test_a_million_rows_are_read_in_seconds(tmp_path):
     ],
 )
 def test_a_cell_is_worth_what_a_reader_takes_it_for(text, value):
-    found, how = units.number(text)
+    found, how = cells.number(text)
     np.testing.assert_allclose(found, value)
     assert how != "bad"
 
@@ -151,21 +151,21 @@ def test_a_cell_is_worth_what_a_reader_takes_it_for(text, value):
     "text", ["big", "1.2.3", "6e18x", "x10^3", "610^3", "1..2", "70B70", "3,14", "5E", "1e18-1e19"]
 )
 def test_what_is_no_number_is_not_made_one(text):
-    assert units.number(text)[1] == "bad"
+    assert cells.number(text)[1] == "bad"
 
 
 @given(st.floats(1e-3, 999), st.sampled_from([("k", 1e3), ("M", 1e6), ("B", 1e9), ("T", 1e12)]))
 def test_a_suffix_multiplies(value, suffix):
     letter, factor = suffix
-    assert units.number(f"{value!r}{letter}")[0] == pytest.approx(value * factor)
+    assert cells.number(f"{value!r}{letter}")[0] == pytest.approx(value * factor)
 
 
 @given(st.integers(1000, 10**15))
 def test_thousands_separators_change_nothing(value):
     for mark in (",", " ", "'", "_"):
-        assert units.number(f"{value:,}".replace(",", mark))[0] == value
+        assert cells.number(f"{value:,}".replace(",", mark))[0] == value
     if value >= 10**6:  # one group alone is ambiguous
-        assert units.read([f"{value:,}".replace(",", ".")]).values[0] == value
+        assert cells.read([f"{value:,}".replace(",", ".")]).values[0] == value
 
 
 @pytest.mark.parametrize(
@@ -206,9 +206,9 @@ def test_thousands_separators_change_nothing(value):
     ],
 )
 def test_headers_are_read_as_a_reader_does(header, role, factor):
-    roles = table_roles.assign("t", [header, "step"], {})
-    assert roles.columns == {role: header}
-    assert roles.factors.get(role, (1, ""))[0] == factor
+    assigned = roles.assign("t", [Column(name, np.ones(2)) for name in (header, "step")], {})
+    assert {role: column.name for role, column in assigned.columns.items()} == {role: header}
+    assert assigned.factors.get(role, 1) == factor
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_headers_are_read_as_a_reader_does(header, role, factor):
     ],
 )
 def test_headers_that_only_look_alike_play_no_role(header):
-    assert table_roles.assign("t", [header], {}).columns == {}
+    assert roles.assign("t", [Column(header, np.ones(2))], {}).columns == {}
 
 
 GRID = [

@@ -209,7 +209,7 @@ def mixed(used: Runs) -> Finding:
     numbers = {name: len(values) for name, values in (kinds | recipe).items()}
     numbers |= {"without_budget": int(outside.sum())} if of_outside else {}
     numbers |= {f"cells_of_several_{name}": cells for name, cells in several.items()}
-    said = [sentence(f"{line}.") for line in cautions.cautions(columns, roles)]
+    said = [sentence(f"{line}.") for line in cautions.mixtures(columns, roles)]
     if not said:
         return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", numbers)
     severity = "warn" if kinds or of_outside or several else "note"

@@ -90,8 +90,8 @@ def as_json(found: audit.Audit) -> dict:
 
 def show(group, runs, found: audit.Audit) -> None:
     used = runs.usable()
-    mixed = cautions.cautions(used.columns, used.roles)  # the finding `mixed` tells of them
-    shared.print_head(group, runs, "audit", [c for c in runs.cautions if c not in mixed])
+    lines = cautions.units(used.columns, used.roles)  # the finding `mixed` tells of the others
+    shared.print_head(group, runs, "audit", lines)
     print(f"  verdict     {found.verdict}: {found.headline()}\n")
     for finding in found.findings:
         word = {"refuse": "REFUSE", "warn": "WARN"}.get(finding.severity, finding.severity)

@@ -54,8 +54,7 @@ class Frontier:
 
 def convention(runs: Runs) -> str:
     """What params, tokens, flops and loss mean in a table, in a sentence."""
-    plain = [note for note in runs.notes if not note.startswith("caution")]
-    said = [note for note in plain if "=" in note or "flops/" in note]
+    said = [note for note in runs.notes if "=" in note or "flops/" in note]
     return "; ".join([f"loss in {runs.loss_unit}", *said])
 
 

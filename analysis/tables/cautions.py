@@ -1,11 +1,12 @@
-"""Rows that are no points of one law: a table's own columns say so, and nothing else is looked at.
-
-What is said here changes no number; it is a caution beside it.
+"""What looks wrong in a table, a line each: a unit that may be missing, and rows that are no points of
+one law. The table's own columns say so, nothing else is looked at, and no number is changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+
+from analysis.tables.where import quoted
 
 # a loss means something else when one of these differs; the recipe only may
 TEXT = ("corpus dataset data data_sha256 subset split tokenizer vocab_size vocab loss_kind").split()
@@ -17,57 +18,93 @@ RECIPE = (
 TUNED = "learning_rate lr peak_lr max_lr weight_decay batch_tokens batch_size".split()
 IDS = ("run_id", "run", "run_name", "curve_id")
 SHOWN = 3  # names written out of many
+SMALL = 1e4  # half of the counts below this: a unit may be missing
+LARGE = 1e17  # counts above it: a unit may be applied twice
+DISAGREEMENT = 20.0  # factor between flops and 6·params·tokens beyond which units hardly agree
 Columns = Mapping[str, np.ndarray]
 Roles = Mapping[str, str]
 
 
-def cautions(columns: Columns, roles: Roles) -> list[str]:
-    """A line each for the text or tokens, the budget, rivals in a cell, and the recipe.
+def units(columns: Columns, roles: Roles) -> list[str]:
+    """A line for every count whose unit does not look like one.
 
     Args:
       columns: of the usable rows, each (R,), float64 or text.
-      roles: which column plays params, tokens, ...; a column that plays a role is no mixture.
+      roles: which column plays params, tokens, ...
     """
-    said = [different_text(columns, roles), without_budget(columns, roles)[1]]
-    if several := rivals(columns, roles):
-        said.append(rivalry(several))
-    if recipe := varied(RECIPE, columns, roles):
-        said.append(
-            f"the runs hold {counted(recipe)}; fit each alone (--by {first(recipe)}) and "
-            "see that the exponents stay"
-        )
-    return [line for line in said if line]
+    lines: list[str] = []
+    if not {"params", "tokens", "flops"} <= set(roles) or not len(columns[roles["params"]]):
+        return lines
+    for role in ("params", "tokens"):
+        name, counts = roles[role], columns[roles[role]]
+        advice = f"if {name} is in thousands, millions or billions, write so in its header, as in {role} (M)"
+        if name.startswith(f"{role} ("):
+            advice = f"they are {name[len(role) + 2 : -1]}: do its units agree?"
+        if np.median(counts) < SMALL:
+            lines.append(
+                f"{role} from {counts.min():.3g} to {counts.max():.3g} look small for counts; {advice}"
+            )
+        elif counts.max() > LARGE:
+            lines.append(f"{role} up to {counts.max():.3g}: is its unit counted twice?")
+    params, tokens, flops = (columns[roles[role]] for role in ("params", "tokens", "flops"))
+    ratio = np.median(flops / 6 / params / tokens)
+    if not 1 / DISAGREEMENT < ratio < DISAGREEMENT:
+        lines.append(f"flops are about {ratio:.2g} times 6·params·tokens: do units agree?")
+    return lines
+
+
+def mixtures(columns: Columns, roles: Roles) -> list[str]:
+    """A line each for the text or tokens, the budget, rivals in a cell, and the recipe.
+
+    Args: as `units`; a column that plays a role is no mixture.
+    """
+    lines = (
+        different_text(columns, roles),
+        without_budget(columns, roles)[1],
+        rivalry(columns, roles),
+        different_recipe(columns, roles),
+    )
+    return [line for line in lines if line]
 
 
 def different_text(columns: Columns, roles: Roles, names=(*TEXT, *CONTEXT)) -> str:
     """Why losses do not compare at all: of other text, other tokens or other context; or ""."""
-    found = varied(names, columns, roles)
-    if not found:
+    mixed = varied(names, columns, roles)
+    if not mixed:
         return ""
     return (
-        f"the runs hold {counted(found)}: losses on different text, tokens or context are no "
-        f"points of one law; fit each alone (--by {first(found)}, or --where)"
+        f"the runs hold {counted(mixed)}: losses on different text, tokens or context are no "
+        f"points of one law; fit each alone (--by {most_varied(mixed)}, or --where)"
+    )
+
+
+def different_recipe(columns: Columns, roles: Roles) -> str:
+    """Why exponents may not be those of one recipe; or ""."""
+    mixed = varied(RECIPE, columns, roles)
+    if not mixed:
+        return ""
+    return (
+        f"the runs hold {counted(mixed)}; fit each alone (--by {most_varied(mixed)}) and "
+        "see that the exponents stay"
     )
 
 
 def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
     """(rows (R,) that the design gives no budget while it gives others one, a line on them)."""
     name = roles.get("budget", "")
-    column = columns.get(name, np.empty(0, object))
-    if column.dtype == object:
+    budget = columns.get(name, np.empty(0, object))
+    if budget.dtype == object:
         return np.zeros(0, bool), ""
-    none = ~(column > 0)  # 0 or empty
-    if not none.any() or none.all():
-        return np.zeros(len(none), bool), ""
-    ids = next((columns[each] for each in IDS if each in columns), None)
-    which = ""
+    without = ~(budget > 0)  # 0 or empty
+    if not without.any() or without.all():
+        return np.zeros(len(without), bool), ""
+    ids, examples = next((columns[each] for each in IDS if each in columns), None), ""
     if ids is not None:
-        names = [written(value)[:8] for value in ids[none].tolist()]
-        which = f" ({', '.join(names[:SHOWN])}{', ...' * (len(names) > SHOWN)})"
-    quoted = name if name.replace(".", "_").isidentifier() else f"`{name}`"
-    return none, (
-        f"{none.sum()} of {len(none)} runs{which} have no {name} and the others have one: controls "
-        f'beside the grid count in a fit like the rest; leave them out with --where "{quoted} > 0"'
+        shown = ", ".join(written(value)[:8] for value in ids[without][:SHOWN].tolist())
+        examples = f" ({shown}{', ...' * bool(without.sum() > SHOWN)})"
+    return without, (
+        f"{without.sum()} of {len(without)} runs{examples} have no {name} and the others have one: controls "
+        f'beside the grid count in a fit like the rest; leave them out with --where "{quoted(name)} > 0"'
     )
 
 
@@ -84,61 +121,58 @@ def rivals(columns: Columns, roles: Roles) -> dict[str, int]:
     for role, name in roles.items():
         if role not in ("loss", "budget", "flops", "y"):
             cell = paired(cell, codes(columns[name]))
-    found = {}
+    cells_of_several = {}
     for name in tuned:
         value = codes(columns[name])
-        _, at = np.unique(paired(cell, value)[value >= 0], return_index=True)
-        found[name] = int((np.bincount(cell[value >= 0][at]) > 1).sum())
-    return {name: count for name, count in found.items() if count}
+        _, first = np.unique(paired(cell, value)[value >= 0], return_index=True)
+        cells_of_several[name] = int((np.bincount(cell[value >= 0][first]) > 1).sum())
+    return {name: count for name, count in cells_of_several.items() if count}
+
+
+def rivalry(columns: Columns, roles: Roles) -> str:
+    """The line on the setting with most `rivals`; or ""."""
+    several = rivals(columns, roles)
+    if not several:
+        return ""
+    name = max(several, key=several.get)
+    return (
+        f"{several[name]} cell{'s hold' if several[name] > 1 else ' holds'} several values of {name} at "
+        "equal params and tokens: a law is of the best loss that a cell reaches; keep the best run of "
+        "each, or one value (--where)"
+    )
 
 
 def paired(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Codes (R,) from 0 of pairs of codes (R,)."""
-    both = one * (other.max(initial=0) + 2) + other + 1
-    return np.unique(both, return_inverse=True)[1]
+    pairs = one * (other.max(initial=0) + 2) + other + 1
+    return np.unique(pairs, return_inverse=True)[1]
 
 
-def rivalry(several: Mapping[str, int]) -> str:
-    """The line on `rivals`."""
-    name, cells = max(several.items(), key=lambda item: item[1])
-    holds = "s hold" if cells > 1 else " holds"
-    return (
-        f"{cells} cell{holds} several values of {name} at equal params and tokens: a law is of the "
-        "best loss that a cell reaches; keep the best run of each, or one value (--where)"
-    )
-
-
-def varied(names, columns: Columns, roles: Roles) -> dict[str, list[str]]:
+def varied(names: Iterable[str], columns: Columns, roles: Roles) -> dict[str, list[str]]:
     """The values of each of `names` that has more than one, where it plays no role. Of columns that
     part the runs alike, such as a corpus and its sha256, the first alone."""
-    found, seen = {}, set()
+    mixed, partitions = {}, set()
     for name in names:
         if name in columns and name not in roles.values():
-            values, parts = different(columns[name]), alike(codes(columns[name]))
-            if len(values) > 1 and parts not in seen:
-                found[name] = values
-                seen.add(parts)
-    return found
+            _, first, inverse = np.unique(codes(columns[name]), return_index=True, return_inverse=True)
+            partition = first[inverse].tobytes()  # of each row, the first row of its kind
+            if len(values := different(columns[name])) > 1 and partition not in partitions:
+                mixed[name] = values
+                partitions.add(partition)
+    return mixed
 
 
-def alike(code: np.ndarray) -> bytes:
-    """The first row of each row's kind: equal for columns that part the runs alike."""
-    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
-    return first[inverse].tobytes()
-
-
-def counted(found: Mapping[str, list[str]]) -> str:
+def counted(mixed: Mapping[str, list[str]]) -> str:
     """2 values of corpus (a, b), 3 of tokenizer."""
-    said = [f"{len(values)} of {name}" for name, values in found.items()]
-    values = next(iter(found.values()))
+    (name, values), *others = mixed.items()
     some = ", ".join(value[:20] for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
-    said[0] = f"{said[0].replace(' of ', ' values of ', 1)} ({some})"
-    return ", ".join(said)
+    first = f"{len(values)} values of {name} ({some})"
+    return ", ".join([first, *(f"{len(values)} of {name}" for name, values in others)])
 
 
-def first(found: Mapping[str, list[str]]) -> str:
+def most_varied(mixed: Mapping[str, list[str]]) -> str:
     """The column that parts the runs most."""
-    return max(found, key=lambda name: len(found[name]))
+    return max(mixed, key=lambda name: len(mixed[name]))
 
 
 def codes(column: np.ndarray) -> np.ndarray:
@@ -152,9 +186,8 @@ def codes(column: np.ndarray) -> np.ndarray:
 
 def different(column: np.ndarray) -> list[str]:
     """The values of a column as text, without the empty ones: text in order of first sight."""
-    if column.dtype != object:
-        return [written(value) for value in np.unique(column[~np.isnan(column)]).tolist()]
-    return [text for text in dict.fromkeys(map(written, column.tolist())) if text]
+    values = column if column.dtype == object else np.unique(column[~np.isnan(column)])
+    return [text for text in dict.fromkeys(map(written, values.tolist())) if text]
 
 
 def written(value) -> str:

@@ -6,10 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.tables import cautions as mixtures
-from analysis.tables import where as language
-from analysis.tables.files import listed
-from analysis.tables.roles import ALIASES
+from analysis.tables import cautions, where
+from analysis.tables.headers import ALIASES
+from analysis.tables.sheets import listed
+from analysis.tables.units import UNSTATED
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +18,8 @@ class Runs:
 
     `columns` are float64 (R,) (an empty cell is NaN) or object (R,) of text. `reasons` (R,) is ""
     for a usable row. `notes` state the conventions: which column was taken for what, and what was
-    computed instead of read; those that begin with "caution" say what looks wrong. `doubts` say by
-    role why no column was taken for it. `loss_unit` is what the header says of the loss.
+    computed instead of read. `doubts` say by role why no column was taken for it. `loss_unit` is
+    what the header says of the loss.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -29,7 +29,7 @@ class Runs:
     reasons: np.ndarray
     notes: tuple[str, ...] = field(default=())
     doubts: Mapping[str, str] = field(default_factory=dict)
-    loss_unit: str = "nats/token as in the table"
+    loss_unit: str = UNSTATED
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -42,17 +42,14 @@ class Runs:
             raise ValueError(f"{self.source}: {self.doubts[name]}")
         if name in self.columns:
             return self.columns[name]
-        looked = ", ".join(ALIASES[name][:5]) + ", ..." if name in ALIASES else name
-        option = f" name it with --{name} COL" if name in ALIASES else ""
+        headers, advice = name, "choose one of these"
+        if name in ALIASES:
+            headers, advice = ", ".join(ALIASES[name][:5]) + ", ...", f"name it with --{name} COL"
+        computed = {column for role, column in self.roles.items() if column.startswith(f"{role} (")}
         raise ValueError(
-            f"{self.source}: no column for {name} (looked for {looked}); the columns are "
-            f"{listed(self.of_the_file())};{option or ' choose one of these'}"
+            f"{self.source}: no column for {name} (looked for {headers}); the columns are "
+            f"{listed(column for column in self.columns if column not in computed)}; {advice}"
         )
-
-    def of_the_file(self) -> list[str]:
-        """The columns of the file, without those computed from them."""
-        made = {name for role, name in self.roles.items() if name.startswith(f"{role} (")}
-        return [name for name in self.columns if name not in made]
 
     params = property(lambda self: self.column("params"))
     tokens = property(lambda self: self.column("tokens"))
@@ -86,10 +83,8 @@ class Runs:
 
     def where(self, text: str) -> "Runs":
         """The rows for which a filter (see `where`) is true."""
-        kept = self.select(language.mask(text, self.columns))
-        if not len(kept):
-            raise ValueError(f"{self.source}: no row is left by --where {text!r}")
-        return replace(kept, notes=(*kept.notes, f"{len(kept)} of {len(self)} rows: {text}"))
+        rows, note = where.select(self.source, text, self.columns)
+        return replace(self.select(rows), notes=(*self.notes, note))
 
     def by(self, name: str) -> dict[str, "Runs"]:
         """One table per value of a column, in order of first appearance."""
@@ -100,12 +95,9 @@ class Runs:
 
     @cached_property
     def cautions(self) -> list[str]:
-        """What looks wrong in the table, a line each: a missing unit, or usable rows that are no
-        points of one law (`cautions`)."""
-        found = [note for note in self.notes if note.startswith("caution")]
+        """What looks wrong in the usable rows, a line each (see `cautions`)."""
         used = self.usable()
-        mixed = mixtures.cautions(used.columns, used.roles)
-        return [*(note.removeprefix("caution: ") for note in found), *mixed]
+        return [*cautions.units(used.columns, used.roles), *cautions.mixtures(used.columns, used.roles)]
 
     def with_column(self, role: str, values: np.ndarray, note: str) -> "Runs":
         """The same runs with one role's values replaced, and a note that says how."""

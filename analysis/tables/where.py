@@ -71,21 +71,21 @@ class Parser:
             return word
         return None
 
-    def whole(self) -> np.ndarray:
+    def parse(self) -> np.ndarray:
         if not self.tokens:
             raise self.error("is empty")
-        mask = self.either()
+        mask = self.disjunction()
         if self.place < len(self.tokens):
             raise self.error(f"does not expect {self.peek()[1]!r} here")
         return mask
 
-    def either(self) -> np.ndarray:
-        mask = self.both()
+    def disjunction(self) -> np.ndarray:
+        mask = self.conjunction()
         while self.take("or"):
-            mask = mask | self.both()
+            mask = mask | self.conjunction()
         return mask
 
-    def both(self) -> np.ndarray:
+    def conjunction(self) -> np.ndarray:
         mask = self.negation()
         while self.take("and"):
             mask = mask & self.negation()
@@ -99,7 +99,7 @@ class Parser:
             if self.take("not"):
                 return ~self.negation()
             if self.take("("):
-                mask = self.either()
+                mask = self.disjunction()
                 if not self.take(")"):
                     raise self.error("misses a closing parenthesis")
                 return mask
@@ -141,8 +141,8 @@ class Parser:
             column = self.columns[word]
             return column, column.dtype == object, word
         self.place -= 1
-        found = "the end" if kind == "end" else repr(word)
-        raise self.error(f"expects a column, a number or a quoted text, found {found}")
+        token = "the end" if kind == "end" else repr(word)
+        raise self.error(f"expects a column, a number or a quoted text, found {token}")
 
 
 def mask(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -156,4 +156,21 @@ def mask(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
       ValueError: what is wrong with the filter, and at which character.
     """
     size = len(next(iter(columns.values()))) if columns else 0
-    return Parser(text, columns, size).whole()
+    return Parser(text, columns, size).parse()
+
+
+def select(source: str, text: str, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
+    """The places of the rows for which `text` is true, as `mask`, and a note on how many they are.
+
+    Raises:
+      ValueError: also where it is true of none.
+    """
+    kept = mask(text, columns)
+    if not kept.any():
+        raise ValueError(f"{source}: no row is left by --where {text!r}")
+    return np.flatnonzero(kept), f"{kept.sum()} of {len(kept)} rows: {text}"
+
+
+def quoted(name: str) -> str:
+    """A column's name as a filter wants it."""
+    return name if name.replace(".", "_").isidentifier() else f"`{name}`"

@@ -1,0 +1,191 @@
+"""What a cell is worth: 1.4B, 6 × 10^18 FLOPs, 1,000,000. Nothing is guessed: what may be read in two
+ways is refused."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from analysis.tables import headers
+from analysis.tables.sheets import Sheet, short
+from analysis.tables.units import DAYS, MULTIPLES, PETAFLOP_DAY
+
+MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "—", "–", "?", ".", "missing"}
+CELL = re.compile(
+    r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)?"
+    r"(?:(?P<times>\s*[x×*·]\s*)?\b(?P<base>10|2)\s*(?:\^|\*\*)\s*[({]?(?P<power>[-+]?\d+(?:\.\d+)?)[)}]?)?"
+    r"\s*(?P<size>thousand|million|billion|trillion|mn|bn|tn|[kmbgtpez])?"
+    r"[\s-]*(?P<unit>params?|parameters?|tokens?|toks?|flops?|nats?|bits?)?\.?",
+    re.I,
+)
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.' _])\d{3})(?:\1\d{3})*(?!\d)")
+SUFFIXES = "suffixes such as M and B worked out"
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers:
+    """Cells as numbers: `values` (R,) with NaN where a cell is empty or is none, which `bad` (R,)
+    cells are none, and `how` the others were read ("" for plain numbers)."""
+
+    values: np.ndarray
+    bad: np.ndarray
+    how: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A column of a table: float64 (R,) where all its cells are plain numbers, else text (R,).
+
+    `comma` says whether elsewhere in the file a comma is certainly a decimal sign; a column not
+    `named` by its file, such as an index, plays no role.
+    """
+
+    name: str
+    cells: np.ndarray
+    comma: bool = False
+    named: bool = True
+
+    @cached_property
+    def header(self) -> headers.Header:
+        return headers.parse(self.name)
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        """The cells as numbers, text with its units.
+
+        Raises:
+          ValueError: all that has a comma or a dot may be either thousands or decimals.
+        """
+        if self.cells.dtype != object:
+            return Numbers(self.cells, np.zeros(len(self.cells), bool))
+        return read(self.cells.tolist(), self.comma)
+
+    def has_numbers(self) -> bool:
+        """Whether any cell is a number, or may be one in two ways."""
+        try:
+            return self.named and not (self.cells.size and self.numbers.bad.all())
+        except ValueError:
+            return self.named
+
+
+def columns(sheet: Sheet) -> list[Column]:
+    """The columns of a file."""
+    arrays = []
+    for name, cells in zip(sheet.header, sheet.columns, strict=True):
+        values = None if name in headers.TEXTS else plain(cells)
+        arrays.append(np.array([c.strip() for c in cells], object) if values is None else values)
+    comma = sheet.comma and any(has_decimal_comma(a) for a in arrays if a.dtype == object)
+    return [
+        Column(name, array, comma, name not in sheet.unnamed)
+        for name, array in zip(sheet.header, arrays, strict=True)
+    ]
+
+
+def plain(cells: Sequence[str]) -> np.ndarray | None:
+    """A column of plain numbers as float64, an empty or missing cell being NaN; else None."""
+    try:
+        return np.array(cells, float)
+    except ValueError:
+        pass
+    try:
+        return np.array([float(cell) if cell.strip().lower() not in MISSING else np.nan for cell in cells])
+    except ValueError:
+        return None
+
+
+def read(cells: Sequence[str], comma: bool = False) -> Numbers:
+    """A column of text as numbers, with thousands separators, suffixes and powers; see `Column`."""
+    distinct = dict.fromkeys(cells)
+    decimal = decimal_mark(list(distinct), comma)
+    worth = {cell: number(cell, decimal) for cell in distinct}
+    values = np.array([worth[cell][0] for cell in cells])
+    bad = np.array([worth[cell][1] == "bad" for cell in cells])
+    how = dict.fromkeys(way for _, way in worth.values() if way not in ("", "bad"))
+    return Numbers(values, bad, ", ".join(how))
+
+
+def decimal_mark(cells: Sequence[str], comma: bool = False) -> str:
+    """The decimal sign of a column of text."""
+    marks: dict[str, set[str]] = {",": set(), ".": set()}
+    for cell in cells:
+        cell = cell.strip().lstrip("~≈ ")
+        for mark in marks:
+            if mark in cell:
+                marks[mark].add(mark_kind(mark, cell))
+    if "decimal" in marks[","] and "thousands" not in marks[","]:
+        return ","
+    if "thousands" in marks["."] and "decimal" not in marks["."]:
+        return ","
+    if "thousands" in marks[","] or not marks[","]:
+        return "."
+    if comma:
+        return ","
+    raise ValueError(
+        f"{short(next(c for c in cells if ',' in c))} may be a decimal or a thousand; "
+        "write numbers without separators of thousands"
+    )
+
+
+def has_decimal_comma(cells: np.ndarray) -> bool:
+    """Whether a column of text certainly has decimal commas, as 3,14 is one."""
+    try:
+        return decimal_mark(list(dict.fromkeys(cells[:1000]))) == ","
+    except ValueError:
+        return False
+
+
+def mark_kind(mark: str, cell: str) -> str:
+    """Whether a comma or dot in one cell is decimal, thousands, or may be either."""
+    match = THOUSANDS.match(cell)
+    if not match or match[1] != mark or cell.lstrip("+-").startswith("0"):
+        return "decimal"
+    several = match[0].count(mark) > 1
+    other = "." if mark == "," else ","
+    return "thousands" if several or cell[match.end() :].startswith(other) else "either"
+
+
+def number(cell: str, decimal: str = ".") -> tuple[float, str]:
+    """(value, how it was read): how is "" for a plain number, "bad" for none."""
+    text = cell.strip().strip("'\"").lstrip("~≈ ").replace("\u2212", "-").replace("\u00a0", " ")
+    text = re.sub(r"^[A-Za-z]+\s*=\s*", "", text.replace("\u202f", " "))  # C=1e18, N = 70M
+    if text.lower() in MISSING:
+        return np.nan, ""
+    if decimal == "." or "." not in text:
+        try:
+            return float(text), ""
+        except ValueError:
+            pass
+    how = []
+    thousand = "," if decimal == "." else "."
+    grouped = re.match(rf"[-+]?\d{{1,3}}(?:[{thousand}' _]\d{{3}})+(?!\d)", text)
+    if grouped:
+        text = re.sub(rf"[{thousand}' _]", "", grouped[0]) + text[grouped.end() :]
+        how.append("thousands separated")
+    if decimal == "," and "," in text:
+        text = text.replace(",", ".")
+        how.append("decimal comma")
+    elif decimal == "," and "." in text:
+        return np.nan, "bad"
+    text = re.sub(r"10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+)", lambda m: "10^" + m[1].translate(RAISED), text)
+    if days := DAYS.search(text):
+        value, way = number(text[: days.start()])
+        return (np.nan, "bad") if way == "bad" else (value * PETAFLOP_DAY, "PF-days × 8.64e19")
+    match = CELL.fullmatch(text)
+    if not match or (match["number"] is None and match["power"] is None):
+        return np.nan, "bad"
+    if match["power"] and (match["number"] is None) != (match["times"] is None):
+        return np.nan, "bad"
+    value = float(match["number"] or 1)
+    if match["power"]:
+        power = float(match["power"])
+        value *= float(match["base"]) ** power if abs(power) < 300 else (np.inf if power > 0 else 0)
+        how.append("powers worked out")
+    if size := (match["size"] or "").lower():
+        if size in "pez" and not (match["unit"] or "").lower().startswith("flop"):
+            return np.nan, "bad"
+        value *= MULTIPLES[size]
+        how.append(SUFFIXES)
+    return value, ", ".join(how)

@@ -1,0 +1,116 @@
+"""The words of headers: by which ones a meaning is known, and a header read apart into them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from analysis.tables import units
+
+ALIASES = {  # of each role, the best first; letters alone are read with their capitals
+    "params": (
+        "params n_params N parameters num_params num_parameters model_params param_count model_size "
+        "n_parameters nparams"
+    ).split(),
+    "tokens": (
+        "tokens n_tokens D num_tokens training_tokens train_tokens tokens_seen token_count total_tokens "
+        "ntokens dataset_size"
+    ).split(),
+    "flops": (
+        "flops C compute flop training_flops train_flops total_flops n_flops training_flop "
+        "training_compute train_compute"
+    ).split(),
+    "loss": (
+        "loss L val_loss validation_loss eval_loss test_loss final_loss loss_val cross_entropy "
+        "train_loss training_loss"
+    ).split(),
+    "budget": ("budget flops_budget flop_budget compute_budget budget_flops isoflop isoflop_budget").split(),
+}
+COUNT = r"(?:(?:n|nb|nr|num|no|number|count|of|total|model|size)_)*"
+PATTERNS = {  # further headers of a role, whole and in lower case
+    "params": COUNT + r"(?:non_?embed(?:ding)?s?_|active_|trainable_)?(?:params?|parameters?)"
+    r"(?:_(?:count|total|num|no_embed|non_?embed(?:ding)?s?))?",
+    "tokens": COUNT + r"(?:train(?:ing)?_|pretrain(?:ing)?_|consumed_|seen_|data_|total_)*tokens?"
+    r"(?:_(?:count|total|num|seen|trained|consumed|processed))?"
+    r"|(?:data|dataset|training_set)_size|d_tokens",
+    "flops": COUNT + r"(?:train(?:ing)?_|pretrain(?:ing)?_|compute_|achieved_|total_)*"
+    r"(?:flops?|compute)(?:_(?:count|total|num|used|in_flops?))?",
+    "budget": r"(?:(?:target|nominal|isoflops?|compute|training|train|flops?|c)_)*"
+    r"(?:budget|isoflops?)(?:_(?:flops?|compute|group|level))?|(?:target|nominal)_flops?",
+}
+LOSSES = {"loss", "nll", "xent"}
+USUAL = set(  # beside a loss, words that leave it the held-out one
+    "final val valid validation eval evaluation test heldout held out dev mean avg average lm ema "
+    "smoothed last ce cross entropy token per nats bits".split()
+)
+NOT_A_LOSS = set(
+    "se sd std stderr sem low high lower upper min max ci opt var delta diff gap ratio scale "
+    "weight fn function type kind name aux z router balance balancing lb load excess reducible "
+    "irreducible regularization reg kl predicted pred fit fitted target budget".split()
+)
+WIDTHS = ("d_model", "width", "hidden_dim", "hidden_size", "n_embd", "d_hidden", "embed_dim")
+DEPTHS = ("n_layers", "n_layer", "num_layers", "depth", "layers", "num_hidden_layers")
+NAMES = ("model", "model_name", "name", "size", "run", "run_name", "config", "model_id", "run_id")
+TEXTS = {"run_id", "run", "experiment", "status", "corpus", "commit", "sha256", "device"}  # never numbers
+TAILS = (  # tokens_B, params millions, tokens in B; params/1e6
+    re.compile(r"(.+?)(?:\s*,\s*|[ _]in[ _]|[ _]+)([kmbt]|[a-z]{2,}s?)", re.I),
+    re.compile(r"(.+?)\s*(?:/|[x×])\s*(1e\d+|10\^\d+)", re.I),
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header read apart: `bare` is it without its unit, `words` that in lower case with one
+    underscore between words, `last` the words after its path (`eval/loss` -> `loss`)."""
+
+    bare: str
+    factor: float = 1.0
+    unit: str = ""
+
+    @cached_property
+    def words(self) -> str:
+        return normalize(self.bare)
+
+    @cached_property
+    def last(self) -> str:
+        return normalize(without_path(self.bare))
+
+
+def parse(name: str) -> Header:
+    """A header such as params (M), tokens_B, total_gflops or Compute (PF-days)."""
+    text = " ".join(name.split())
+    bracket = re.fullmatch(r"(.*?)\s*[(\[{]\s*([^)\]}]*?)\s*[)\]}]\s*", text)
+    if bracket and bracket[1]:
+        return Header(bracket[1], units.multiple(bracket[2]) or 1.0, bracket[2])
+    if days := units.DAYS.search(text):
+        return Header(text[: days.start()].rstrip("_- ") or "flops", units.PETAFLOP_DAY, days[0])
+    joined = re.fullmatch(r"(.*?)([kmgbtpez])(params|parameters|tokens|flops?)", text, re.I)
+    if joined and not joined[1][-1:].isalnum():
+        return Header(joined[1] + joined[3], units.MULTIPLES[joined[2].lower()], joined[2])
+    for pattern in TAILS:
+        tail = pattern.fullmatch(text)
+        if tail and len(tail[1]) > 1 and (size := units.multiple(tail[2])):
+            return Header(tail[1], size, tail[2])
+    return Header(text)
+
+
+def without_path(name: str) -> str:
+    """eval/loss -> loss; but tokens/param is a ratio and stays whole."""
+    parts = [part for part in re.split(r"[/.]", name) if part]
+    known = {alias.lower() for aliases in ALIASES.values() for alias in aliases} | {"param", "token"}
+    if len(parts) < 2 or normalize(parts[-1]) in {"param", "token", "step", "s", "sec"}:
+        return name
+    return name if any(normalize(part) in known for part in parts[:-1]) else parts[-1]
+
+
+def normalize(name: str) -> str:
+    """A header in lower case with one underscore between words: # Params, nParams -> n_params."""
+    text = re.sub(r"^#\s*", "n_", name.strip())
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", text)
+    return re.sub(r"[\W_]+", "_", text.lower()).strip("_")
+
+
+def find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
+    """The first column whose header, or the last part of its path, is one of `wanted`."""
+    by_words = {normalize(without_path(name)): name for name in reversed(list(names))}
+    return next((by_words[words] for words in wanted if words in by_words), None)

@@ -1,0 +1,73 @@
+"""JSON: one object a line, a list of objects, an object of objects by name, or of lists by column;
+nested names are joined by dots, and lists inside a run (its curve) are left out."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from analysis.tables.sheets import Sheet, short
+
+SUFFIXES = {".jsonl", ".ndjson", ".json"}
+
+
+def recognises(path: Path, text: str) -> bool:
+    return bool({suffix.lower() for suffix in path.suffixes} & SUFFIXES) or text.lstrip()[0] in "{["
+
+
+def read(path: Path, text: str) -> Sheet:
+    objects = parse(path, text)
+    for row, record in enumerate(objects, 1):
+        if not isinstance(record, Mapping):
+            raise ValueError(f"{path}, row {row}: is {short(record)}, not a JSON object of one run")
+    try:
+        rows = [flatten(record) for record in objects]
+    except RecursionError:
+        raise ValueError(f"{path}: its objects are nested too deep for a table") from None
+    if not any(rows):
+        raise ValueError(f"{path}: holds no runs; it needs an object for every run")
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    return Sheet(header, [tuple(row.get(name, "") for row in rows) for name in header], comma=True)
+
+
+def parse(path: Path, text: str) -> list:
+    """The objects of a text, which should be one a run."""
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        whole = None
+    if isinstance(whole, list):
+        return whole
+    if not (isinstance(whole, Mapping) and whole):
+        return [parse_line(path, n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    values = list(whole.values())
+    if all(isinstance(value, Mapping) for value in values):
+        return [{"name": name, **value} for name, value in whole.items()]
+    if not all(isinstance(value, list) for value in values):
+        return [whole]
+    if len({len(value) for value in values}) > 1:
+        raise ValueError(f"{path}: the lists under its names differ in length")
+    return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def parse_line(path: Path, number: int, line: str):
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {number}: is not JSON ({error.msg})") from None
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path}, line {number}: is JSON too large or deep for a run") from None
+
+
+def flatten(record: Mapping, prefix: str = "") -> dict[str, str]:
+    """Cells of text by their dotted names."""
+    cells: dict[str, str] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            cells |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            cells[prefix + name] = repr(value)
+        elif isinstance(value, int):
+            cells[prefix + name] = str(int(value)) if abs(value) < 10**300 else "inf"
+        elif not isinstance(value, list):
+            cells[prefix + name] = "" if value is None else value
+    return cells

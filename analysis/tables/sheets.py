@@ -1,0 +1,31 @@
+"""A file as a header and columns of text, which every format gives, and how cells are shown."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A header, its columns of text (all equally long), and how the file was laid out.
+
+    `unnamed` are columns whose name is made up here, such as an index. `comma` says whether a comma
+    may be a decimal sign: not where it parts the cells.
+    """
+
+    header: list[str]
+    columns: list[tuple[str, ...]]
+    unnamed: frozenset[str] = frozenset()
+    comma: bool = False
+
+
+def short(value, most: int = 40) -> str:
+    """A value as it is shown in a message: quoted, on one line, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def listed(names: Iterable[str], most: int = 24) -> str:
+    """Column names for a message, cut where there are many."""
+    names = [name if len(name) <= 60 else f"{name[:59]}…" for name in names]
+    more = f", ... ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
