@@ -8,7 +8,7 @@ from analysis.fitting import bootstrap
 from analysis.fitting.fit import fit
 from analysis.frontiers import envelope, frontier, isoflop
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table, units
+from analysis.tables import cells, headers, synthetic, table, units
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 K, P = 90.0, 0.8  # flops = 90 · params^0.8 · tokens: far from 6·N·D
@@ -122,16 +122,13 @@ IN_CELLS = ("k", "thousand", "m", "mn", "million", "b", "bn", "g", "billion", "t
 
 
 def test_every_word_for_a_unit_is_worth_what_it_says():
-    assert {word for word in WORTH if word[:-1] not in WORTH or word[-1] != "s"} == {
-        *units.WORDS,
-        *units.SIZES,
-    }
+    assert {word for word in WORTH if word[:-1] not in WORTH or word[-1] != "s"} == {*units.MULTIPLES}
     for word, worth in WORTH.items():
         for written in (word, word.upper(), word.capitalize()):
-            assert units.factor(written) == worth, written
-            assert units.header(f"params ({written})") == ("params", worth, written)
+            assert units.multiple(written) == worth, written
+            assert headers.parse(f"params ({written})") == headers.Header("params", worth, written)
     for word in IN_CELLS:
-        assert units.number(f"1.5{word}")[0] == 1.5 * WORTH[word]
-        assert units.number(f"1.5 {word.upper()} tokens")[0] == 1.5 * WORTH[word]
+        assert cells.number(f"1.5{word}")[0] == 1.5 * WORTH[word]
+        assert cells.number(f"1.5 {word.upper()} tokens")[0] == 1.5 * WORTH[word]
     for letter in "pez":
-        assert units.number(f"2 {letter.upper()}FLOPs")[0] == 2 * WORTH[letter]
+        assert cells.number(f"2 {letter.upper()}FLOPs")[0] == 2 * WORTH[letter]
