@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(part: str, options: Options) -> None:
     """Measure one part; its results so far are on disk after every race."""
-    from lab.commands.cli import commit
+    from lab.commands.run import commit
     from lab.launch import local
 
     if part not in ANYWHERE and not local.on_cpu():

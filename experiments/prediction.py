@@ -15,6 +15,7 @@ largest budget, and writes the prediction into experiments/predictions.csv, whic
 chained by checksums and never rewritten. The table is kept beside it. `runs()` are the sealed runs.
 """
 
+import argparse
 import hashlib
 import json
 import shutil
@@ -22,10 +23,8 @@ import sys
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 
 from analysis.audit import audit
 from analysis.fitting import bootstrap, fit
@@ -35,7 +34,8 @@ from analysis.tables import table
 from experiments import chinchilla2022
 from experiments.reports import sealed, tables
 from experiments.reports.sealed import SealError
-from lab.commands import cli
+from lab.commands import shared
+from lab.commands.run import commit
 from lab.config import RunConfig, from_json, to_json
 from lab.models import counts
 from lab.store import export
@@ -47,9 +47,6 @@ BEYOND = 4.0  # times the table's largest budget
 FILTER = "budget > 0"  # the isoFLOP cells, without runs that ask something else
 OPTIONS = {"objective": "huber-log", "delta": 1e-3, "intervals": "auto", "where": FILTER}
 REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low", "high")
-
-File = Annotated[Path, tyro.conf.arg(metavar="CSV", help="the predictions")]
-Folder = Annotated[Path, tyro.conf.arg(metavar="DIR", help="the folder of runs")]
 
 
 @dataclass(frozen=True)
@@ -99,20 +96,13 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
 def seal(
     *,
     table: Path | None = None,
-    size: Literal["laptop", "reviews", "bpe", "accelerator", "smoke"] = "laptop",
+    size: str = "laptop",
     beyond: float = BEYOND,
-    store: Folder = Path("runs"),
-    file: File = FILE,
+    store: Path = Path("runs"),
+    file: Path = FILE,
     unless_sealed: bool = False,
 ) -> int:
-    """Write down what the law of a table says of a run that nobody has begun.
-
-    Args:
-      table: the run table of the smaller runs; None: the committed one of that size.
-      size: of experiments.chinchilla2022, whose models and data the run takes.
-      beyond: its budget over the table's largest.
-      unless_sealed: do nothing when a prediction of this size was sealed before.
-    """
+    """Write down what the law of a table says of a run that nobody has begun."""
     rows = sealed.read(file)
     table = table or tables.kept(chinchilla2022.named(size))
     name = f"chinchilla2022:{size}"
@@ -145,7 +135,7 @@ def seal(
             "status": fitted.status,
             "cost": str(made.price),
             "data_sha256": config.data.sha256,
-            "commit": cli.commit(),
+            "commit": commit(),
             "beyond": beyond,
             "budget": made.budget,
             "params": counts.count_params(config.model).params,
@@ -190,7 +180,7 @@ def check_clock(text: str, path: Path) -> None:
             raise SealError(f"{path} holds a run finished at {last}, and the clock says {now}: set the clock")
 
 
-def score(*, store: Folder = Path("runs"), file: File = FILE) -> int:
+def score(*, store: Path = Path("runs"), file: Path = FILE) -> int:
     """Add to each sealed prediction whose run is finished what it ended at."""
     rows, runs = sealed.read(file), Store(store)
     done = sealed.scored(rows)
@@ -199,7 +189,7 @@ def score(*, store: Folder = Path("runs"), file: File = FILE) -> int:
             print(told(row, done[row["run_id"]]))
             continue
         check_table(row, file)
-        status, record = runs.found(row["run_id"])
+        status, record = runs.status_and_record(row["run_id"])
         if status not in ("done", "diverged"):
             print(f"run {row['run_id']}, sealed {row['time']}: {status}; nothing to score yet")
             continue
@@ -261,7 +251,7 @@ def told(row: sealed.Row, result: sealed.Row | None) -> str:
     )
 
 
-def check(*, file: File = FILE) -> int:
+def check(*, file: Path = FILE) -> int:
     """Read every row, check the chain and the kept tables, and say what stands there."""
     rows = sealed.read(file)
     done = sealed.scored(rows)
@@ -310,12 +300,34 @@ def report(store: Store, out: Path, file: Path = FILE) -> None:
     print(f"figures in {out}; `python -m experiments.prediction score` writes what was measured")
 
 
+HELP = shared.HELP | {
+    "--table": "of the smaller runs; by default the committed one of that size",
+    "--size": "of experiments.chinchilla2022, whose models and data the run takes",
+    "--beyond": "its budget over the table's largest",
+    "--unless-sealed": "do nothing when a prediction of this size was sealed before",
+    "--file": "the predictions",
+}
+
+
+def parser() -> shared.Parser:
+    top = shared.Parser(prog="python -m experiments.prediction", description=__doc__.split("\n")[0])
+    commands = top.add_subparsers(required=True)
+    for name, run in (("score", score), ("check", check), ("seal", seal)):
+        option = shared.option_adder(shared.command(commands, name, run), HELP)
+        option("--file", type=Path, default=FILE, metavar="CSV")
+        if name != "check":
+            option("--store", **shared.STORE)
+    option("--table", type=Path, metavar="CSV")
+    option("--size", choices=tuple(chinchilla2022.SIZES), default="laptop")
+    option("--beyond", type=float, default=BEYOND, metavar="X")
+    option("--unless-sealed", action=argparse.BooleanOptionalAction)
+    return top
+
+
 def main(arguments: list[str] | None = None) -> int:
-    commands = {"seal": seal, "score": score, "check": check}
+    options = vars(parser().parse_args(arguments))
     try:
-        return tyro.extras.subcommand_cli_from_dict(
-            commands, args=arguments, prog="python -m experiments.prediction"
-        )
+        return options.pop("run")(**options)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"prediction: {error}", file=sys.stderr)
         return 1

@@ -58,7 +58,7 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     import tiny
 
     from lab.config import to_json
-    from lab.launch import worker
+    from lab.launch import attempt, worker
     from lab.plan.grid import with_fields
     from lab.store import store as store_module
     from lab.store.failures import kind_of
@@ -70,7 +70,7 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     shape = config.shape
     config = with_fields(config, {"tokens": SAVES * shape.steps_per_dispatch * config.batch_tokens})
     worker.set_up = lambda task: None  # no compile cache: whatever is refused is the store's
-    worker.BEAT_SECONDS = 0.1
+    attempt.BEAT_SECONDS = 0.1
     worker.say = lambda text: None
 
     starts = itertools.count()

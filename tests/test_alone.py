@@ -59,7 +59,7 @@ def test_without_a_figure_little_is_imported(command, further, tmp_path):
     done = python(f"""
 from analysis.__main__ import main
 assert main([{command!r}, {str(runs)!r}]) == 0
-heavy = [name for name in ("matplotlib", "tyro", "jax", {further!r}) if name in sys.modules]
+heavy = [name for name in ("matplotlib", "jax", {further!r}) if name in sys.modules]
 assert not heavy, heavy
 """)
     assert done.returncode == 0, done.stderr

@@ -30,7 +30,8 @@ def test_a_plan_prices_the_grid_and_trains_nothing(lab_command, tmp_path):
 
 
 def test_status_counts_and_needs_no_jax(lab_command, tmp_path):
-    (tmp_path / "jax.py").write_text("raise ImportError('jax was imported')")
+    for name in ("jax", "rich"):  # a table that lives is drawn in a terminal alone
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} was imported')")
     assert "0/4 runs done" in lab_command("status", TINY).stdout
 
 
@@ -60,6 +61,33 @@ def test_bad_input_gets_one_clear_line(lab_command, tmp_path, arguments, words):
 def test_wrong_usage_exits_with_two(lab_command):
     for arguments in ([], ["run"], ["train", "x"], ["run", TINY, "--workers", "many"]):
         lab_command(*arguments, code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", TINY, "--worker", "2"], "--worker 2; was --workers meant?"),
+        (["plan", "--stroe=x", TINY], "--stroe=x; was --store meant?"),
+        (["plan", TINY, "more"], "lab plan: error: unrecognized arguments: more\n"),
+        (["export", TINY, "--set"], "argument --set: expected one argument"),
+        (["run", TINY, "--way", "pnap"], "invalid choice: 'pnap' (choose from"),
+        (["data", "lst"], "invalid choice: 'lst'"),
+    ],
+)
+def test_wrong_usage_names_what_was_meant(arguments, words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*map(str, arguments)])
+    assert words in capsys.readouterr().err
+
+
+def test_options_may_stand_anywhere(said):
+    found = said("verify-resume", "--devices", 1, 2, TINY, "--from-devices", 3, "abc", code=1)
+    assert "'abc' names 0 of the 4 runs" in found
+    assert "--devices 1 0 --from-devices 1" in said("verify-resume", TINY, "abc", "--devices", 1, 0, code=1)
+    for words in (["--tokenizer", "no", "show", "x"], ["show", "--tokenizer", "no", "x"]):
+        assert "tokenizer 'no' is unknown" in said("data", *words, code=1)
+    table = said("plan", "--set", "seed=7", "--workers", 2, TINY, "--set", "optim.learning_rate=0.5")
+    assert table.count("    7  left") == 4 and " 0.5 " in table and "on 2 workers" in table
 
 
 def test_more_tokens_than_the_corpus_holds_are_refused_before_anything_runs(lab_command, tmp_path):

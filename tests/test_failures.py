@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-from lab.commands import troubles
+from lab.commands.run import forget_failures, report_failures
 from lab.commands.view import View
 from lab.config import to_json
 from lab.data import corpora
@@ -115,7 +115,7 @@ def test_out_of_memory_is_tried_once_more_with_half_the_micro_batch(worked, caps
     assert failure["kind"] == "out of memory" and "Traceback" in failure["log"]
     again = trained_as(store, config)
     assert again.micro_batch == 4 and store.status(again.run_id) == "done"
-    assert troubles.tell(store, [config, small]) == 0
+    assert report_failures(store, [config, small]) == 0
     assert f"micro_batch=4, as run {again.run_id}" in capsys.readouterr().err
     view = View(store, [config, small], 1)
     view.read(quiet=True)
@@ -126,10 +126,10 @@ def test_out_of_memory_twice_is_a_failure_and_retry_failed_begins_with_the_whole
     store, config, small, work = worked
     assert work(most=2) == 1 and store.status(small.run_id) == "done"
     assert "retried_as" not in store.failure(trained_as(store, config).run_id)
-    assert troubles.tell(store, [config, small]) == 1
+    assert report_failures(store, [config, small]) == 1
     assert "failed: " in capsys.readouterr().err
     assert work(most=8) == 0 and store.status(config.run_id) == "failed"  # not without being asked
-    troubles.forget_failures(store, [config, small])
+    forget_failures(store, [config, small])
     assert work(most=8) == 0 and store.status(config.run_id) == "done"
     assert not list(store.root.glob("*/failure.json"))
 
@@ -251,7 +251,7 @@ def test_no_run_is_trained_on_tokens_damaged_on_disk(worked, tmp_path, monkeypat
         assert failure["kind"] == "corpus" and f"{file} is damaged" in failure["error"]
         assert not (store.folder(run.run_id) / "curve.csv").exists()
     (copied / file).write_bytes(found)
-    troubles.forget_failures(store, [config, small])
+    forget_failures(store, [config, small])
     assert work(most=8) == 0  # the same process: what is mended is looked at again
 
 
@@ -294,4 +294,4 @@ def test_a_full_disk_stops_the_worker_and_fails_no_run(worked, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         work(most=8)
     assert store.status(config.run_id) == "stopped" and store.status(small.run_id) == "left"
-    assert troubles.tell(store, [config, small]) == 1
+    assert report_failures(store, [config, small]) == 1

@@ -96,7 +96,7 @@ def test_flags_of_jax_are_set_only_where_a_worker_starts():
 def test_status_and_data_commands_start_without_jax():
     launchers = ("launch.order", "launch.local", "launch.slurm", "launch.ray")
     light = ("store.store", "store.export", "plan.grid", "models.counts", "data.corpora", "data.batches")
-    for name in (*light, "commands.cli", *launchers):
+    for name in (*light, "commands.cli", "commands.plan", "commands.run", *launchers):
         top = ast.parse(files("lab")[name].read_text()).body
         heads = {
             alias.name.split(".")[0]

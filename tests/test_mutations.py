@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lab.commands import troubles
+from lab.commands.run import report_failures
 from lab.commands.view import View
 from lab.config import from_json, to_json
 from lab.store import export
@@ -81,7 +81,7 @@ def everything_a_user_does(store, configs, folder):
     view = View(store, configs, 1)
     view.read(quiet=True)
     view.summary(), view.table()
-    troubles.tell(store, configs)
+    report_failures(store, configs)
     export.write_curves(store, configs, folder / "curves.csv")
     rows = export.rows(store, configs)
     export.write(rows, folder / "runs.csv")

@@ -42,7 +42,7 @@ def place(tmp_path, monkeypatch):
     predictions yet; `now` moves the clock."""
     text = DataConfig(sha256=SHA, corpus="text", train_tokens=10**8)
     monkeypatch.setattr(chinchilla2022, "text", lambda size: text)
-    monkeypatch.setattr(prediction.cli, "commit", lambda: "c0ffee")
+    monkeypatch.setattr(prediction, "commit", lambda: "c0ffee")
     rng = np.random.default_rng(0)
     rows = []
     for config in chinchilla2022.runs("smoke"):

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.tables import table
-from lab.commands import experiment, troubles
+from lab.commands import experiment
+from lab.commands.run import forget_failures
 from lab.config import OptimConfig, from_json, to_json
 from lab.data import corpora
 from lab.launch import worker
@@ -380,7 +381,7 @@ def test_a_trunk_that_fails_fails_its_branches_and_says_so(working, tmp_path, co
     assert failure["kind"] == "trunk"
     assert "which failed (error: ValueError: broken on purpose)" in failure["error"]
     monkeypatch.setattr(attempt, "corpus_of", right)
-    troubles.forget_failures(store, configs)
+    forget_failures(store, configs)
     monkeypatch.undo()
     assert [store.status(c.run_id) for c in configs] == ["done", "stopped", "done", "stopped"]
 

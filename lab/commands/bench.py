@@ -1,15 +1,71 @@
-"""Times the training step of one shape, as `lab run` would run it in one worker."""
+"""`lab bench`: times the training step of one shape, as `lab run` would run it in one worker."""
 
+import argparse
 import json
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
+from lab.commands import shared
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
+
+SHAPE = {
+    "d_model": (128, "width"),
+    "layers": (4, "blocks"),
+    "heads": (4, "of a Transformer; the other kinds have none"),
+    "seq_len": (128, "tokens of a sequence"),
+    "batch": (32, "sequences of an update"),
+    "vocab": (256, "token ids"),
+}
+
+
+def add(commands) -> None:
+    parser = shared.command(commands, "bench", run)
+    for name, (default, help) in SHAPE.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", **shared.COUNT, default=default, help=help)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the products")
+    parser.add_argument(
+        "--kind", choices=("transformer", "lstm", "gru"), default="transformer", help="of model"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the numbers are written too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Time the training step of one shape on this machine, in this process."""
+    if options.kind != "transformer":
+        options.heads = 1
+    model = ModelConfig(
+        d_model=options.d_model,
+        n_layer=options.layers,
+        n_head=options.heads,
+        vocab_size=options.vocab,
+        seq_len=options.seq_len,
+        dtype=options.dtype,
+        kind=options.kind,
+    )
+    tokens = options.batch * options.seq_len
+    config = RunConfig(
+        model=model,
+        optim=OptimConfig(learning_rate=1e-3),
+        tokens=tokens,
+        data=DataConfig(sha256="0" * 64, corpus="random"),
+        batch_tokens=tokens,
+    )
+    speed = measure(config)
+    print(
+        f"{options.kind} {options.layers} x {options.d_model}, batch {options.batch} x {options.seq_len}, "
+        f"{options.dtype}: {speed['tokens_per_second']:,.0f} tokens/s, "
+        f"{speed['ms_per_step']['median']:.2f} ms a step, {speed['flops_per_second'] / 1e9:.1f} GFLOP/s, "
+        f"compiled in {speed['compile_seconds']:.1f} s, on {speed['device']}"
+    )
+    if options.json:
+        settings = {name: getattr(options, name) for name in (*SHAPE, "dtype", "kind")}
+        options.json.write_text(json.dumps(speed | {"config": settings}, indent=1) + "\n")
+    return 0
 
 
 def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
@@ -49,64 +105,3 @@ def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
         "compile_seconds": compile_seconds,
         "device": jax.local_devices()[0].device_kind,
     }
-
-
-def command(
-    *,
-    d_model: int = 128,
-    layers: int = 4,
-    heads: int = 4,
-    seq_len: int = 128,
-    batch: int = 32,
-    vocab: int = 256,
-    dtype: Literal["float32", "bfloat16"] = "float32",
-    json: Path | None = None,
-    kind: Literal["transformer", "lstm", "gru"] = "transformer",
-) -> int:
-    """Time the training step of one shape on this machine, in this process.
-
-    Args:
-      heads: of a Transformer; the other kinds have none.
-    """
-    heads = heads if kind == "transformer" else 1
-    model = ModelConfig(
-        d_model=d_model,
-        n_layer=layers,
-        n_head=heads,
-        vocab_size=vocab,
-        seq_len=seq_len,
-        dtype=dtype,
-        kind=kind,
-    )
-    config = RunConfig(
-        model=model,
-        optim=OptimConfig(learning_rate=1e-3),
-        tokens=batch * seq_len,
-        data=DataConfig(sha256="0" * 64, corpus="random"),
-        batch_tokens=batch * seq_len,
-    )
-    found = measure(config) | {
-        "config": {
-            "d_model": d_model,
-            "layers": layers,
-            "heads": heads,
-            "seq_len": seq_len,
-            "batch": batch,
-            "vocab": vocab,
-            "dtype": dtype,
-            "kind": kind,
-        }
-    }
-    print(
-        f"{kind} {layers} x {d_model}, batch {batch} x {seq_len}, {dtype}: "
-        f"{found['tokens_per_second']:,.0f} tokens/s, {found['ms_per_step']['median']:.2f} ms a "
-        f"step, {found['flops_per_second'] / 1e9:.1f} GFLOP/s, compiled in "
-        f"{found['compile_seconds']:.1f} s, on {found['device']}"
-    )
-    if json:
-        write(json, found)
-    return 0
-
-
-def write(path: Path, found: dict[str, Any]) -> None:
-    path.write_text(json.dumps(found, indent=1) + "\n")

@@ -1,21 +1,42 @@
-"""What `python -m lab data list | prepare | show` prints; errors are raised for the caller."""
+"""`lab data list | prepare | show`: the corpora there are, and what is in one."""
 
+import argparse
 import json
-import os
 from math import log
 
+from lab.commands import shared
+from lab.commands.experiment import CommandError
 from lab.data.corpora import SPLITS, Corpus, data_directory, list_corpora, open_corpus, prepare
 from lab.data.tokens import Bpe
 
-Directory = str | os.PathLike | None
+WORDS = (
+    "List the corpora there are, prepare one (fetch, clean, split, tokenize, once), or show one. They lie in "
+    "the folder that LAB_DATA names, by default data/."
+)
+HELP = {
+    "name": "of a corpus, such as shakespeare, linux-6.1 or text:PATH for your own file, folder or glob; "
+    "`lab data list` shows them all",
+    "--tokenizer": "bytes, chars, or bpe-N: N byte-pair ids learned from the corpus's training part",
+}
 
 
-def list_command(directory: Directory = None) -> None:
-    """Every corpus that can be named, and those prepared under the data directory."""
+def add(commands) -> None:
+    parser = commands.add_parser("data", help=WORDS, description=WORDS)
+    shared.option_adder(parser, HELP)("--tokenizer", default="bytes", metavar="KIND")
+    actions = parser.add_subparsers(dest="action", required=True)
+    shared.command(actions, "list", list_all)
+    for name, run in (("prepare", prepare_one), ("show", show)):
+        option = shared.option_adder(shared.command(actions, name, run), HELP)
+        option("name", nargs="?", metavar="NAME")
+        option("--tokenizer", default=argparse.SUPPRESS, metavar="KIND")
+
+
+def list_all(options: argparse.Namespace) -> int:
+    """List every corpus that can be named, and those prepared."""
     print("corpora that can be prepared:")
-    for name, what, licence in list_corpora():
-        print(f"  {name}\n      {what} (licence: {licence})")
-    root = data_directory(directory)
+    for name, description, licence in list_corpora():
+        print(f"  {name}\n      {description} (licence: {licence})")
+    root = data_directory()
     metas = sorted(root.glob("*/meta.json"))
     print(f"\nprepared under {root}: {'' if metas else 'none'}")
     for file in metas:
@@ -28,21 +49,22 @@ def list_command(directory: Directory = None) -> None:
             )
         except (ValueError, KeyError, TypeError):
             print(f"  {file} is damaged; delete its folder and prepare that corpus again")
+    return 0
 
 
-def prepare_command(name: str, tokenizer: str = "bytes", directory: Directory = None) -> None:
+def prepare_one(options: argparse.Namespace) -> int:
     """Prepare a corpus (at once where that was done before) and say what it holds."""
-    corpus = prepare(name, tokenizer, directory)
+    corpus = prepare(name_of(options), options.tokenizer)
     corpus.verify()
-    print("\n".join(_summary(corpus)))
+    print("\n".join(summary(corpus)))
+    return 0
 
 
-def show_command(name: str, tokenizer: str = "bytes", directory: Directory = None) -> None:
-    """A prepared corpus: its source, splits, documents, baselines and the look of its text."""
-    corpus = open_corpus(name, tokenizer, directory=directory)
-    lines = _summary(corpus)
-    for key in ("source", "licence", "cleaning", "split"):
-        lines.append(f"{key:<10} {corpus.meta[key]}")
+def show(options: argparse.Namespace) -> int:
+    """Show a prepared corpus: its source, splits, documents, baselines and the look of its text."""
+    corpus = open_corpus(name_of(options), options.tokenizer)
+    lines = summary(corpus)
+    lines += [f"{key:<10} {corpus.meta[key]}" for key in ("source", "licence", "cleaning", "split")]
     lines += ["", "baselines on the held-out text     nats/token  nats/byte  bits/byte"]
     for key, loss in corpus.baselines.items():
         per_byte = loss["nats_per_byte"]
@@ -57,9 +79,16 @@ def show_command(name: str, tokenizer: str = "bytes", directory: Directory = Non
     sample = corpus.tokenizer.decode(corpus.train[start : start + 600])
     lines += ["", f"training text from token {start:,}:", *("  | " + x for x in sample.split("\n"))]
     print("\n".join(lines))
+    return 0
 
 
-def _summary(corpus: Corpus) -> list[str]:
+def name_of(options: argparse.Namespace) -> str:
+    if not options.name:
+        raise CommandError(f"lab data {options.action} needs a name; `lab data list` shows them")
+    return options.name
+
+
+def summary(corpus: Corpus) -> list[str]:
     learned = ""
     if isinstance(corpus.tokenizer, Bpe):
         each = corpus.train_bytes / corpus.n_train

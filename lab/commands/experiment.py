@@ -4,7 +4,7 @@
     report(store, out)                        report(store, out, size); optional
     report(..., configs=None)                 one that can draw a grid changed by `--set`
 
-What the user asked for and can't be done is raised as `Refused`, in one line.
+What the user asked for and can't be done is raised as `CommandError`, in one line.
 """
 
 import difflib
@@ -27,23 +27,23 @@ from lab.store.files import StoreError
 from lab.store.store import Store
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """What the user asked for can't be done; the message says why and what to do."""
 
 
 @contextmanager
-def told_in_a_line() -> Iterator[None]:
+def errors_with_place() -> Iterator[None]:
     """Mistakes in an experiment's own code, with their place and without our frames."""
     try:
         yield
-    except (Refused, ValueError, OSError, StoreError, ModuleNotFoundError):
+    except (CommandError, ValueError, OSError, StoreError, ModuleNotFoundError):
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         here = str(Path(__file__).parents[1])
         own = [f for f in frames if not f.filename.startswith((here, "<frozen"))]
         place = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
-        raise Refused(
+        raise CommandError(
             f"{place}{type(error).__name__}: {error} (LAB_TRACEBACK=1 shows the whole trace)"
         ) from error
 
@@ -70,17 +70,17 @@ class Experiment:
         """Its grid, with fields replaced; checked, each run once.
 
         Raises:
-          Refused: its code fails or returns no run; ValueError: a run can't be.
+          CommandError: its code fails or returns no run; ValueError: a run can't be.
         """
-        with told_in_a_line():
+        with errors_with_place():
             configs = list(self.module.runs(*self.with_size))
         for config in configs:
             if not isinstance(config, RunConfig):
-                raise Refused(f"{self.module.__name__}.runs() returned {config!r}, no RunConfig")
+                raise CommandError(f"{self.module.__name__}.runs() returned {config!r}, no RunConfig")
         if self.settings:
             configs = replanned(configs, self.settings)
         if not configs:
-            raise Refused(f"{self.module.__name__}.runs() returned no run")
+            raise CommandError(f"{self.module.__name__}.runs() returned no run")
         for config in configs:
             grid.check_epochs(config)
         return grid.unique(configs)
@@ -98,12 +98,14 @@ class Experiment:
             )
         return ""
 
-    def report(self, store: Store, out: Path) -> None:
+    def report(self, store: Store, out: Path | None = None) -> None:
+        """Draw its figures and page in a folder, by default out/NAME."""
         if self.no_report:
-            raise Refused(self.no_report)
+            raise CommandError(self.no_report)
+        out = out or Path("out") / self.name
         out.mkdir(parents=True, exist_ok=True)
         changed = {"configs": self.configs()} if self.settings else {}
-        with told_in_a_line():
+        with errors_with_place():
             self.module.report(store, out, *self.with_size, **changed)
 
 
@@ -120,7 +122,7 @@ def load(experiment: str, settings: Sequence[str] = ()) -> Experiment:
     sizes = sizes_of(module)
     if size and size not in sizes:
         has = f"its sizes are {', '.join(sizes)}" if sizes else "it has one size only"
-        raise Refused(f"{experiment}: {name} has no size {size!r}; {has}")
+        raise CommandError(f"{experiment}: {name} has no size {size!r}; {has}")
     return Experiment(module, size or (sizes[0] if sizes else ""), tuple(settings))
 
 
@@ -128,28 +130,28 @@ def load_module(experiment: str) -> ModuleType:
     path = Path(experiment)
     if path.suffix == ".py":
         if not path.exists():
-            raise Refused(f"{experiment}: no such file")
+            raise CommandError(f"{experiment}: no such file")
         spec = importlib.util.spec_from_file_location(path.stem, path)
         module = importlib.util.module_from_spec(spec)
         sys.path.insert(0, str(path.parent.resolve()))
-        with told_in_a_line():
+        with errors_with_place():
             spec.loader.exec_module(module)
     else:
         sys.path.insert(0, os.getcwd())
         try:
             if not experiment.strip(".") or experiment.startswith("."):
                 raise ModuleNotFoundError
-            with told_in_a_line():
+            with errors_with_place():
                 module = importlib.import_module(experiment)
         except ModuleNotFoundError as error:
             if error.name and not experiment.startswith(error.name):
                 raise
-            raise Refused(
+            raise CommandError(
                 f"{experiment!r}: no such module here{near(experiment)}; name one such as "
                 "experiments.quickstart, or a file ending in .py"
             ) from error
     if not callable(getattr(module, "runs", None)):
-        raise Refused(f"{experiment} defines no function runs() -> list[RunConfig]")
+        raise CommandError(f"{experiment} defines no function runs() -> list[RunConfig]")
     return module
 
 

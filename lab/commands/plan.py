@@ -1,12 +1,59 @@
-"""What `lab plan` prints: a grid's runs, and what they cost."""
+"""`lab plan` and `lab status`: what a grid would run, what it costs, and how far it is."""
 
+import argparse
+from collections import Counter
 from collections.abc import Sequence
 
+from lab.commands import shared
+from lab.commands.experiment import CommandError
 from lab.commands.view import View, duration, human
 from lab.config import RunConfig
+from lab.launch.local import cores
 from lab.models import counts
 from lab.plan import grid, trunk
+from lab.store import lineage
 from lab.store.store import Store
+
+WORKERS = (
+    "how many at once the time left is told for; 0 means as many as are running now or, where none is, one a "
+    "core of this machine"
+)
+
+
+def add(commands) -> None:
+    for name, run in (("plan", plan), ("status", status)):
+        parser = shared.command(commands, name, run)
+        shared.add_grid(parser)
+        parser.add_argument("--workers", **shared.COUNT, default=0, help=WORKERS)
+
+
+def plan(options: argparse.Namespace) -> int:
+    """Show what would run and what it costs. Trains nothing."""
+    view = open_view(options)
+    print("\n".join(table(view.store, view.configs) + price(view)))
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """How many runs are done, running, silent, stopped, failed, diverged and left; and the time left."""
+    view = open_view(options)
+    print(view.summary())
+    for word, n in Counter(view.status.values()).most_common():
+        print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
+    return 0
+
+
+def open_view(options: argparse.Namespace) -> View:
+    """How far a grid is, for who looks once, and the time left on so many workers."""
+    experiment, store = shared.open_grid(options)
+    configs = lineage.settled(store, experiment.configs())
+    if options.workers < 0:
+        raise CommandError(f"--workers {options.workers} is below 0; 0 means as many as are running now")
+    view = View(store, configs, 1)
+    view.read(quiet=True)
+    view.find_silent()
+    view.workers = options.workers or view.running or len(cores())
+    return view
 
 
 def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:

@@ -7,11 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
 from lab.config import RunConfig
 from lab.models import counts
 from lab.plan.grid import seconds_left
@@ -43,7 +38,7 @@ def as_trained(config: RunConfig, record: dict[str, Any]) -> RunConfig:
 
 
 class View:
-    """Follows a grid in its store. Call `look` often; it decides how often to read."""
+    """Follows a grid in its store. Call `refresh` often; it decides how often to read."""
 
     def __init__(self, store: Store, configs: Sequence[RunConfig], workers: int):
         self.store, self.configs, self.workers = store, list(configs), max(1, workers)
@@ -52,53 +47,53 @@ class View:
         self.losses: dict[str, float | None] = {}
         self.silent: dict[str, float] = {}  # and when its claim was last written
         self.pause = max(0.5, len(configs) / 1000)
-        self.last = self.said = 0.0
-        self.console = Console()
-        self.live = Live(console=self.console, auto_refresh=False) if sys.stdout.isatty() else None
+        self.read_at = self.printed_at = 0.0
+        self.live: Any = None  # the table, in a terminal
 
     def __enter__(self) -> "View":
         self.read(quiet=True)
-        if self.live:
+        if sys.stdout.isatty():
+            from rich.live import Live
+
+            self.live = Live(auto_refresh=False)
             self.live.__enter__()
         return self
 
     def __exit__(self, *error) -> None:
-        self.look(now=True)
+        self.refresh(now=True)
         if self.live:
             self.live.__exit__(*error)
 
-    def look(self, now: bool = False) -> None:
-        if not now and time.monotonic() - self.last < self.pause:
+    def refresh(self, now: bool = False) -> None:
+        if not now and time.monotonic() - self.read_at < self.pause:
             return
         self.read()
-        self.last = time.monotonic()
+        self.read_at = time.monotonic()
         if self.live:
             self.live.update(self.table(), refresh=True)
-        elif now or self.last - self.said > PLAIN_SECONDS:
-            self.said = self.last
+        elif now or self.read_at - self.printed_at > PLAIN_SECONDS:
+            self.printed_at = self.read_at
             print(self.summary(), flush=True)
 
     def read(self, quiet: bool = False) -> None:
-        """Look at what is not finished yet; a run that has just ended is told in a line."""
-        for i, asked in enumerate(self.configs):
-            if self.status.get(asked.run_id) in FINISHED:
+        """Read what is not finished yet; a run that has just ended gets a line."""
+        for i, first in enumerate(self.configs):
+            if self.status.get(first.run_id) in FINISHED:
                 continue
-            config = trained_as(self.store, asked)
+            config = trained_as(self.store, first)
             run_id = config.run_id
-            if config != asked:  # it ran out of memory: this one stands for it from now on
+            if config != first:  # it ran out of memory: this one stands for it from now on
                 self.configs[i] = config
-                self.status.pop(asked.run_id, None)
-            status, record = self.store.found(run_id)
+                self.status.pop(first.run_id, None)
+            status, record = self.store.status_and_record(run_id)
             if status == "done":
                 if record.get("seconds"):
                     self.timed.append((as_trained(config, record), record["seconds"]))
                 self.losses[run_id] = record["loss"]
-            if not quiet and not self.live and status != self.status.get(run_id):
-                if status in FINISHED:
-                    loss = self.losses.get(run_id)
-                    end = f"loss {loss:.4f}" if loss else ""
-                    end += " (trunk)" if config.trunk else ""
-                    print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
+            if status in FINISHED and status != self.status.get(run_id) and not (quiet or self.live):
+                loss = self.losses.get(run_id)
+                end = (f"loss {loss:.4f}" if loss else "") + " (trunk)" * config.trunk
+                print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
             self.status[run_id] = status
 
     def find_silent(self) -> None:
@@ -122,7 +117,7 @@ class View:
     @property
     def left(self) -> list[RunConfig]:
         """What is still to be trained."""
-        return [one for one in self.configs if self.status[one.run_id] not in FINISHED]
+        return [config for config in self.configs if self.status[config.run_id] not in FINISHED]
 
     def left_seconds(self) -> float:
         parts = ((config, 1 - self.fraction(config)) for config in self.left)
@@ -146,19 +141,14 @@ class View:
         left = f", about {duration(self.left_seconds())} left" if done < len(self.configs) else ""
         return f"{count['done']}/{len(self.configs)} runs done" + (f" ({words})" if words else "") + left
 
-    def table(self) -> Group:
-        table = Table(
-            "run",
-            "layers x width",
-            "N",
-            "tokens",
-            "progress",
-            "train loss",
-            "held-out",
-            "tokens/s",
-            title=None,
-            box=None,
-        )
+    def table(self) -> Any:
+        """What is running now, for the terminal."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        heads = ("run", "layers x width", "N", "tokens", "progress", "train loss", "held-out", "tokens/s")
+        table = Table(*heads, box=None)
         for config in self.configs:
             if self.status[config.run_id] != "running":
                 continue
@@ -170,15 +160,10 @@ class View:
                 human(counts.count_params(config.model).params),
                 human(config.tokens),
                 f"{'━' * round(20 * part):<20} {part:4.0%}",
-                number(now.get("train_loss"), ".3f"),
-                number(now.get("loss"), ".3f"),
+                *("" if now.get(name) is None else f"{now[name]:.3f}" for name in ("train_loss", "loss")),
                 human(now.get("tokens_per_second", 0)),
             )
         return Group(Text(self.summary(), style="bold"), table)
-
-
-def number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def describe(config: RunConfig) -> str:

@@ -137,9 +137,9 @@ class Store:
     def status(self, run_id: str) -> str:
         """done, diverged, damaged (its record: `run` trains it again), unreadable (its record, for
         now), failed, running, stopped (it can be gone on with) or left."""
-        return self.found(run_id)[0]
+        return self.status_and_record(run_id)[0]
 
-    def found(self, run_id: str) -> tuple[str, dict[str, Any] | None]:
+    def status_and_record(self, run_id: str) -> tuple[str, dict[str, Any] | None]:
         """A run's status, and its record when it has one."""
         try:
             if record := self.record(run_id):

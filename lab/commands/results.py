@@ -1,0 +1,35 @@
+"""`lab export` and `lab report`: what a grid came to, as a table and as figures."""
+
+import argparse
+from pathlib import Path
+
+from lab.commands import shared
+from lab.store import export
+
+
+def add(commands) -> None:
+    parser = shared.command(commands, "export", write_table)
+    shared.add_grid(parser)
+    help = "the table, .csv or .jsonl; one that is there is replaced"
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs.csv"), metavar="FILE", help=help)
+    parser = shared.command(commands, "report", report)
+    shared.add_grid(parser)
+    shared.add_out(parser)
+
+
+def write_table(options: argparse.Namespace) -> int:
+    """Write the run table (csv or jsonl): one row a finished run."""
+    experiment, store = shared.open_grid(options)
+    export.check(options.output)
+    table = export.rows(store, experiment.configs(), experiment.name)
+    export.write(table, options.output)
+    print(f"{len(table)} rows in {options.output}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the experiment's figures and page again, from the store. Where the store holds none of its
+    runs, an experiment may draw the table committed with it, and says so."""
+    experiment, store = shared.open_grid(options)
+    experiment.report(store, options.out)
+    return 0

@@ -1,0 +1,165 @@
+"""`lab run`: trains what has no record yet, and says what went wrong."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from lab.commands import shared
+from lab.commands.view import View
+from lab.config import RunConfig
+from lab.launch import local
+from lab.launch.launchers import LAUNCHERS
+from lab.launch.order import Order, read_options
+from lab.store import lineage
+from lab.store.failures import trained_as
+from lab.store.store import UNFINISHED, Store
+
+HELP = {
+    "--workers": "how many at once; 0 means, on this machine, one a core or for each `devices` cores (CPU) "
+    "or one (accelerators), and elsewhere as many as there is room for",
+    "--hosts": "how many processes each run's batch is split over, by jax.distributed: a node each on a "
+    "cluster; on this machine all of them here",
+    "--devices": "how many devices each run's batch is split over, on each of its hosts",
+    "--way": "how it is split; by default jit on one device and mesh on several. fsdp splits the parameters "
+    "and the optimiser's state too, for models that one device can't hold",
+    "--pack": "train N runs of one shape at once on each of the devices, every run on one device; auto "
+    "measures how many pay. By default auto on one accelerator, and no packs on CPU",
+    "--launcher": "where the workers run: this machine, a Slurm cluster or a Ray cluster",
+    "--launcher-option": "for the engine: slurm takes sbatch's options, such as partition=gpu "
+    "gpus-per-node=1 time=240; ray takes address=HOST:PORT and what a task takes of a node, such as "
+    "num-cpus=4 num-gpus=1 TPU=4; repeatable",
+    "--wait": "stay until the jobs are over (slurm; the others always do)",
+    "--retry": '"failed" tries again what failed before',
+    "--fail-fast": "stop the grid at the first failure",
+    "--save-seconds": "time between checkpoints",
+}
+
+
+def add(commands) -> None:
+    parser = shared.command(commands, "run", run)
+    shared.add_grid(parser)
+    option = shared.option_adder(parser, HELP)
+    option("--workers", **shared.COUNT, default=0)
+    option("--hosts", **shared.COUNT, default=1)
+    option("--devices", **shared.COUNT, default=1)
+    option("--way", **shared.WAY)
+    option("--pack", default="", metavar="N|auto")
+    option("--launcher", choices=tuple(LAUNCHERS), default="local")
+    option("--launcher-option", action="append", default=[], metavar="NAME=VALUE")
+    option("--wait", action=argparse.BooleanOptionalAction)
+    option("--retry", choices=("", "failed"), default="", metavar="failed")
+    option("--fail-fast", action=argparse.BooleanOptionalAction)
+    option("--save-seconds", type=float, default=15.0, metavar="SECONDS")
+    shared.add_out(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train what has no record yet, then write the experiment's report."""
+    experiment, store = shared.open_grid(options)
+    order = order_of(options)
+    store.prepare()
+    configs = experiment.configs()
+    if options.retry:
+        forget_failures(store, configs)
+    configs = lineage.settled(store, configs)
+    todo = [config for config in configs if store.status(trained_as(store, config).run_id) in UNFINISHED]
+    print(f"{options.experiment}: {len(configs)} runs, {len(todo)} to train, in {store.root}")
+    if todo:
+        n = order.workers or len(local.shares(order.devices))
+        with View(store, configs, n) as view:
+            end = LAUNCHERS[options.launcher](store, todo, order, view.refresh)
+        if end == "submitted":
+            print("lab status shows how far the runs are; the report comes with the same command")
+            return 0
+        if end == "stopped":
+            print("stopped; nothing is lost: the same command goes on from here")
+            return 1
+    status = report_failures(store, configs)
+    if any(store.status(config.run_id) == "done" for config in configs):
+        if experiment.no_report:
+            print(experiment.no_report)
+        else:
+            experiment.report(store, options.out)
+    return status
+
+
+def order_of(options: argparse.Namespace) -> Order:
+    return Order(
+        workers=options.workers,
+        hosts=options.hosts,
+        devices=options.devices,
+        way=options.way,
+        pack=options.pack,
+        save_seconds=options.save_seconds,
+        fail_fast=bool(options.fail_fast),
+        commit=commit(),
+        options=read_options(options.launcher_option),
+        wait=bool(options.wait),
+    )
+
+
+def commit() -> str:
+    """The commit of this code, with + when files were changed since; empty without git."""
+    git = partial(subprocess.run, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    try:
+        head = git(["git", "rev-parse", "HEAD"]).stdout.strip()
+        changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + ("+" if changed else "")
+
+
+def forget_failures(store: Store, configs: Sequence[RunConfig]) -> None:
+    """Forget the failures of a grid, those of second tries with the first."""
+    for config in configs:
+        run = trained_as(store, config)
+        if store.status(run.run_id) == "failed":
+            store.clear_failure(run.run_id)
+            store.clear_failure(config.run_id)
+
+
+def report_failures(store: Store, configs: Sequence[RunConfig]) -> int:
+    """Name the runs that did not end well; 1 when any failed or was not ended."""
+    exit_status = left = 0
+    for first in configs:
+        config = trained_as(store, first)
+        status = store.status(config.run_id)
+        if config != first:
+            print(
+                f"out of memory: {first.run_id}: tried again with micro_batch={config.micro_batch}, "
+                f"as run {config.run_id}",
+                file=sys.stderr,
+            )
+        if message := trouble(store, config, status):
+            print(f"{status}: {config.run_id}: {message}", file=sys.stderr)
+            exit_status = max(exit_status, int(status != "diverged"))
+        elif status in UNFINISHED:
+            left += 1
+    if left:
+        print(
+            f"{left} of {len(configs)} runs were not finished; the same command goes on from here",
+            file=sys.stderr,
+        )
+    return max(exit_status, int(left > 0))
+
+
+def trouble(store: Store, config: RunConfig, status: str) -> str:
+    """What went wrong with a run of this status and what to do; "" where nothing did."""
+    folder = store.folder(config.run_id)
+    if status == "failed":
+        failure = store.failure(config.run_id) or {}
+        return (
+            f"{failure.get('kind', 'error')}: {failure.get('error')}\n  log in "
+            f"{folder / 'failure.json'}; try again with --retry failed"
+        )
+    if status == "damaged":
+        return f"{folder / 'record.json'}; `lab run` sets it aside and trains the run again"
+    if status == "unreadable":
+        return f"{folder / 'record.json'} can't be read now; mend the file system, then again"
+    if status == "diverged":
+        steps = store.record(config.run_id)["steps"]
+        return f"at rate {config.optim.learning_rate:g}, after step {steps}; it stays out of fits"
+    return ""
