@@ -127,7 +127,7 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
             continue
         cfg, corpus = config.model, run.corpus()
         found = positions.by_position(cfg, run.params, corpus)
-        by_kind[cfg.name if cfg.recurrent else f"{cfg.kind} {cfg.name}"] = found
+        by_kind[f"{cfg.kind} {cfg.n_layer} x {cfg.d_model}"] = found
         print(
             f"\n{grid.describe_model(cfg)}: "
             f"{run.record['loss']:.4f} ± {run.record['loss_se']:.4f} nats/character, "

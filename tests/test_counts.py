@@ -85,7 +85,7 @@ def test_a_recurrent_step_multiplies_twice_as_much_backward_as_forward(cfg):
     tokens = jax.ShapeDtypeStruct((3, cfg.seq_len + 1), jnp.int32)
     loss = jax.grad(lambda p, t: model.nats(cfg, p, t).mean())
     found = products(jax.make_jaxpr(loss)(params, tokens).jaxpr)
-    first = 2 * cfg.n_layer * cfg.n_gate * cfg.d_model**2  # the weights' gradient skips that state
+    first = cfg.n_layer * counts.layer(cfg).matrices  # the weights' gradient skips that state
     assert found == pytest.approx(3 * (cfg.seq_len * counts.flops_exact(cfg) - first), rel=1e-12)
 
 
@@ -102,28 +102,15 @@ def test_the_compiler_counts_the_same_where_matrices_dominate():
     assert compiled["flops"] == pytest.approx(analytic, rel=0.05)
 
 
-def test_conventions_differ_where_they_say():
+def test_causal_attention_meets_half_the_keys():
     cfg = ModelConfig(d_model=64, n_layer=3, n_head=2, vocab_size=256, seq_len=128)
-    hidden = counts.matrix_params(cfg)
-    assert counts.flops_6n(cfg) == 6 * counts.count_params(cfg).params
-    assert counts.flops_kaplan(cfg) == 6 * hidden + 6 * 3 * 128 * 64
-    # causal attention meets half the keys
     gap = counts.flops_exact(cfg, causal=False) - counts.flops_exact(cfg)
     assert gap == pytest.approx(3 * 3 * 4 * 64 * (128 - 129 / 2))
 
 
-def test_a_recurrent_model_has_no_attention_in_any_convention():
+def test_a_recurrent_model_has_no_attention():
     cfg = ModelConfig(kind="lstm", d_model=512, n_layer=3, n_head=1, vocab_size=65, seq_len=50, tied=False)
     hidden = 3 * 8 * 512 * 512  # four gates, each a matrix on the input and one on the state
     assert counts.count_params(cfg).hidden == hidden + 3 * 4 * 512
     for causal in (True, False):
         assert counts.flops_exact(cfg, causal=causal) == 6 * (hidden + 512 * 65)
-    assert counts.flops_kaplan(cfg) == 6 * hidden
-    assert counts.flops_hoffmann(cfg) == 6 * (hidden + 2 * 512 * 65)
-
-
-def test_hoffmann_count_gives_the_papers_ratios_to_6nd():
-    # Table A4's first row, embedding and logits left out as its ratios imply: 10 x 640, 1.03
-    cfg = ModelConfig(d_model=640, n_layer=10, n_head=10, vocab_size=32_000, seq_len=2048, activation="gelu")
-    without_ends = counts.flops_hoffmann(cfg) - 3 * 4 * 32_000 * 640
-    assert without_ends / (6 * 73e6) == pytest.approx(1.03, abs=0.02)

@@ -36,8 +36,7 @@ def test_a_trained_model_comes_within_three_percent_of_the_source_and_never_belo
     known_WL = mask_WL & np.isfinite(source_WL)
     known_WL[:, : ORDER - 1] = False
     program = run.program(config.shape, "jit", tuple(trainer.devices))
-    hyper = step.hyper_of(config)
-    like = program.init(jax.random.key(0), jax.tree.map(np.float32, hyper))
+    like = program.init(jax.random.key(0), step.hyper_of(config))
     checkpoints = Checkpoints(trainer.store.folder(config.run_id) / "checkpoints")
     state = checkpoints.restore(like).state
     nats_W, targets_W = run.Evaluator(tokens_WL, known_WL).nats(program.evaluate, state.params)

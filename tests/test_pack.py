@@ -197,7 +197,7 @@ SPREAD = """
 from lab.data import batches as data
 from lab.launch import packs
 def states(config, seeds):
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    hyper = step.hyper_of(config)
     return [step.init_state(config.shape, jax.random.key(seed), hyper) for seed in seeds]
 config = config_of(optimizer="sgd", clip=0.0)
 many = np.random.default_rng(1).integers(0, 32, (16, 6, 16, 17), np.int32)

@@ -23,7 +23,7 @@ def config_of(micro_batch=0, **optim):
         data=DataConfig(sha256="0" * 64, corpus="random"), tokens=256 * 6, batch_tokens=256,
     )
 def placed(config, way, devices):
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    hyper = step.hyper_of(config)
     compiled = parallel.compile_step(config.shape, way, devices)
     return compiled, compiled.place(step.init_state(config.shape, jax.random.key(0), hyper))
 tokens = np.random.default_rng(0).integers(0, 32, (6, 16, 17), np.int32)

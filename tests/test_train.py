@@ -191,8 +191,7 @@ def test_a_checkpoint_of_before_manifests_is_read_and_said(tmp_path, longer, cor
     folder = part.store.folder(longer.run_id) / "checkpoints"
     with_manifest = checkpoint.Checkpoints(folder)
     program = run.program(longer.shape, "jit", tuple(part.devices))
-    hyper = {name: np.float32(value) for name, value in step.hyper_of(longer).items()}
-    found = with_manifest.restore(program.init(jax.random.key(0), hyper))
+    found = with_manifest.restore(program.init(jax.random.key(0), step.hyper_of(longer)))
     with_manifest.close()
     shutil.rmtree(folder)
     with ocp.CheckpointManager(folder) as manager:  # as it was written before

@@ -97,7 +97,7 @@ def one_width(
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """(scale, moved) by layer, for each seed."""
     cfg, shape = config.model, replace(config.shape, steps_per_dispatch=updates)
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
+    hyper = step.hyper_of(config)
     tokens_SBL = jnp.asarray(batches.batches(corpus.train, 0, 0, updates, config.batch_size, cfg.seq_len))
     probe_BL = batches.eval_windows(corpus.held_out, cfg.seq_len, BATCH)[0][:, :-1]
     size = lambda x: jnp.sqrt(jnp.mean(jnp.square(x)))  # noqa: E731

@@ -71,15 +71,13 @@ def run(options: argparse.Namespace) -> int:
 def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
     """Median and spread of the time of one update, over `repeats` dispatches after a warm one."""
     import jax
-    import jax.numpy as jnp
 
     from lab.train import run, step
 
     shape = config.shape
     began = time.perf_counter()
     program = run.program(shape, "jit", tuple(jax.local_devices()[:1]))
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
-    state = program.train.place(program.init(jax.random.key(0), hyper))
+    state = program.train.place(program.init(jax.random.key(0), step.hyper_of(config)))
     width = (shape.steps_per_dispatch, shape.batch_size, shape.model.seq_len + 1)
     tokens_SBL = np.random.default_rng(0).integers(0, shape.model.vocab_size, width, np.int32)
     n = np.int32(shape.steps_per_dispatch)

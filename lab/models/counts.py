@@ -1,10 +1,11 @@
-"""Parameters by role and training FLOPs per token, from the config alone, under named conventions.
+"""Parameters by role and training FLOPs per token, from the config alone.
 
 Analytic counts are the record. `tests/test_counts.py` audits them against the parameter tree,
 against every product in the traced program, and against the compiler's own count.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from lab.config import ModelConfig, RunConfig
 
@@ -27,24 +28,47 @@ class Params:
         return self.hidden + self.readout
 
 
-def count_params(cfg: ModelConfig) -> Params:
-    D, V = cfg.d_model, cfg.vocab_size
-    embed = 0 if cfg.tied else V * D
-    if cfg.recurrent:  # 4 biases a layer: an LSTM's gates, or a GRU's 3 and one inside its reset
-        return Params(embed=embed, hidden=matrix_params(cfg) + cfg.n_layer * 4 * D, readout=V * D)
+@dataclass(frozen=True)
+class Layer:
+    """What one layer of a kind of model holds, and does for a token."""
+
+    matrices: int  # weights inside matrix products
+    vectors: int  # gains and biases
+    kept: int  # numbers kept for the gradient, rough
+    attended: int = 0  # width of what a token's query is multiplied with, for each key it meets
+    last: int = 0  # gains and biases after the last layer
+
+
+def transformer(cfg: ModelConfig) -> Layer:
+    D, F = cfg.d_model, cfg.ffn_width
+    gates = 3 if cfg.activation == "swiglu" else 2
     gains = D * (2 if cfg.norm == "layernorm" else 1)
+    kept = 16 * D + 3 * F + 3 * cfg.n_head * cfg.seq_len
+    return Layer(4 * D**2 + gates * D * F, 2 * gains, kept, attended=D, last=gains)
+
+
+def recurrent(cfg: ModelConfig, gates: int) -> Layer:
+    """One matrix on the layer's input and one on its state; 4 biases: an LSTM's gates, or a GRU's 3
+    and one inside its reset. Kept are gates, their slopes and gradients; outputs and cells."""
+    D = cfg.d_model
+    return Layer(matrices=2 * gates * D**2, vectors=4 * D, kept=(4 * gates + 4) * D)
+
+
+LAYERS = {"transformer": transformer, "lstm": partial(recurrent, gates=4), "gru": partial(recurrent, gates=3)}
+
+
+def layer(cfg: ModelConfig) -> Layer:
+    return LAYERS[cfg.kind](cfg)
+
+
+def count_params(cfg: ModelConfig) -> Params:
+    D, V, each = cfg.d_model, cfg.vocab_size, layer(cfg)
     positions = cfg.seq_len * D if cfg.position == "learned" else 0
     return Params(
-        embed=positions + embed, hidden=matrix_params(cfg) + cfg.n_layer * 2 * gains + gains, readout=V * D
+        embed=positions + (0 if cfg.tied else V * D),
+        hidden=cfg.n_layer * (each.matrices + each.vectors) + each.last,
+        readout=V * D,
     )
-
-
-def matrix_params(cfg: ModelConfig) -> int:
-    """Weights inside matrix products, readout left out: Kaplan's non-embedding N."""
-    if cfg.recurrent:  # one matrix on the layer's input, one on its state
-        return cfg.n_layer * 2 * cfg.n_gate * cfg.d_model**2
-    gates = 3 if cfg.activation == "swiglu" else 2
-    return cfg.n_layer * (4 * cfg.d_model**2 + gates * cfg.d_model * cfg.ffn_width)
 
 
 def flops_exact(cfg: ModelConfig, *, causal: bool = True) -> float:
@@ -54,40 +78,10 @@ def flops_exact(cfg: ModelConfig, *, causal: bool = True) -> float:
     square instead, which is what a dense implementation executes. A recurrent model has none, and
     multiplies its first state, which is zero, like any other.
     """
-    keys = (cfg.seq_len + 1) / 2 if causal else cfg.seq_len
-    attention = 0 if cfg.recurrent else cfg.n_layer * 4 * cfg.d_model * keys
+    each, keys = layer(cfg), (cfg.seq_len + 1) / 2 if causal else cfg.seq_len
+    attention = cfg.n_layer * 4 * each.attended * keys if each.attended else 0
     readout = 2 * cfg.d_model * cfg.vocab_size
-    return 3 * (2 * matrix_params(cfg) + attention + readout)
-
-
-def flops_6n(cfg: ModelConfig) -> float:
-    """6 N per token with N = hidden + readout (the rule of thumb of Kaplan 2020, section 2.1)."""
-    return 6.0 * count_params(cfg).params
-
-
-def flops_kaplan(cfg: ModelConfig) -> float:
-    """3 (2 N + 2 n_layer n_ctx d_attn), N without embedding and readout (Kaplan 2020, eq. 2.2).
-    The second term is attention's: of a recurrent model 6 N is left."""
-    attention = 0 if cfg.recurrent else 2 * cfg.n_layer * cfg.seq_len * cfg.d_model
-    return 3.0 * (2 * matrix_params(cfg) + attention)
-
-
-def flops_hoffmann(cfg: ModelConfig) -> float:
-    """Hoffmann 2022, appendix F, per token: embedding and logits counted, attention not halved,
-    3 FLOPs a softmax entry. A SwiGLU block's third matrix is counted like its other two; a
-    recurrent model has no attention, and its matrices are counted like a block's."""
-    D, L, V = cfg.d_model, cfg.seq_len, cfg.vocab_size
-    attention = 0 if cfg.recurrent else cfg.n_layer * (4 * L * D + 3 * cfg.n_head * L)
-    forward = 2 * V * D + 2 * matrix_params(cfg) + attention + 2 * D * V
-    return 3.0 * forward
-
-
-CONVENTIONS = {
-    "exact": flops_exact,
-    "6n": flops_6n,
-    "kaplan2020": flops_kaplan,
-    "hoffmann2022": flops_hoffmann,
-}
+    return 3 * (2 * cfg.n_layer * each.matrices + attention + readout)
 
 
 def run_flops(config: RunConfig) -> float:
@@ -103,8 +97,5 @@ def spent_flops(config: RunConfig) -> float:
 def run_bytes(config: RunConfig) -> int:
     """Rough peak memory: weights, gradients, two moments, one micro-batch's activations."""
     cfg, sequences = config.model, config.micro_batch or config.batch_size
-    width = 16 * cfg.d_model + 3 * cfg.ffn_width + 3 * cfg.n_head * cfg.seq_len
-    if cfg.recurrent:  # gates, their slopes and their gradients; outputs and cells
-        width = (4 * cfg.n_gate + 4) * cfg.d_model
-    activations = sequences * cfg.seq_len * (cfg.n_layer * width + 3 * cfg.vocab_size)
+    activations = sequences * cfg.seq_len * (cfg.n_layer * layer(cfg).kept + 3 * cfg.vocab_size)
     return 4 * (4 * count_params(cfg).total + activations)

@@ -165,7 +165,7 @@ class Cells(nnx.Module):
     """One recurrent layer, (L, B, D) -> (L, B, D): each position sees those before it."""
 
     def __init__(self, cfg: ModelConfig, par: Parameterization):
-        D, G = cfg.d_model, cfg.n_gate * cfg.d_model
+        D, G = cfg.d_model, {"lstm": 4, "gru": 3}[cfg.kind] * cfg.d_model
         self.cfg = cfg
         self.w_x_DG = weight(par, "hidden", (D, G), fan_in=D)
         self.w_h_DG = weight(par, "hidden", (D, G), fan_in=D)
@@ -255,7 +255,7 @@ def built(cfg: ModelConfig, params: Params) -> Transformer | Recurrent:
 
 @cache
 def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    kind = Recurrent if cfg.recurrent else Transformer
+    kind = Transformer if cfg.kind == "transformer" else Recurrent
     return nnx.split(nnx.eval_shape(lambda: kind(cfg)), nnx.Param)
 
 

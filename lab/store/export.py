@@ -15,91 +15,35 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lab.config import OF_TRANSFORMERS, ModelConfig, RunConfig
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.fields import columns_of
 from lab.models import counts
 from lab.store.failures import trained_as
 from lab.store.files import StoreError, replace_file
 from lab.store.records import origin
 from lab.store.store import Store
 
-MODEL = (
-    "d_model",
-    "n_layer",
-    "n_head",
-    "seq_len",
-    "vocab_size",
-    "norm",
-    "position",
-    "activation",
-    "tied",
-    "parameterization",
-    "dtype",
-    "kind",
+MEASURED = (  # read from the run's record
+    *("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds", "tokens_per_second"),
+    *("flops_utilization", "init_from", "device", "way", "devices", "host", "python", "jax", "commit"),
+    *("finished", "schema"),
 )
-OPTIM = (
-    "optimizer",
-    "learning_rate",
-    "weight_decay",
-    "beta1",
-    "beta2",
-    "clip",
-    "schedule",
-    "warmup_fraction",
-    "cooldown_fraction",
-    "cooldown_shape",
-    "final_fraction",
-)
-MEASURED = (
-    "loss_se",
-    "bits_per_byte",
-    "held_out_tokens",
-    "seconds",
-    "io_seconds",
-    "tokens_per_second",
-    "flops_utilization",
-    "init_from",
-    "device",
-    "way",
-    "devices",
-    "host",
-    "python",
-    "jax",
-    "commit",
-    "finished",
-    "schema",
-)
-COLUMNS = (
-    "run_id",
-    "experiment",
-    "status",
-    "budget",
-    "params_embed",
-    "params_hidden",
-    "params_readout",
-    "params",
-    "tokens",
-    "unique_tokens",
-    "epochs",
-    "flops",
-    "flops_spent",
-    "loss",
-    *MEASURED[:3],
-    "batch_tokens",
-    "steps",
-    *MODEL,
-    "d_ff",
-    *OPTIM,
-    "warmup_steps",
-    "horizon_steps",
-    "micro_batch",
-    "seed",
-    "data_seed",
-    "corpus",
-    "tokenizer",
-    "data_sha256",
-    *MEASURED[3:],
-    "asked_for",
-    "reason",
+COLUMNS = tuple(
+    dict.fromkeys(  # each in its first place
+        (
+            *("run_id", "experiment", "status", "budget"),
+            *("params_embed", "params_hidden", "params_readout", "params"),
+            *("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss"),
+            *MEASURED[:3],
+            *("batch_tokens", "steps"),
+            *columns_of(ModelConfig),
+            *columns_of(OptimConfig),
+            *columns_of(RunConfig),
+            *columns_of(DataConfig),
+            *MEASURED,
+            *("asked_for", "reason"),
+        )
+    )
 )
 
 
@@ -110,43 +54,43 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
     before = (origin(record.get("init_from")) or ("", 0))[1]
     tokens, each = steps * config.batch_tokens, counts.flops_exact(config.model)
     available = config.data.available_tokens
-    return {
-        "run_id": config.run_id,
-        "experiment": experiment,
-        "status": "trunk" if config.trunk and record["status"] == "done" else record["status"],
-        "budget": config.budget or None,
-        "params_embed": size.embed,
-        "params_hidden": size.hidden,
-        "params_readout": size.readout,
-        "params": size.params,
-        "tokens": tokens,
-        "unique_tokens": min(tokens, available) if available else None,
-        "epochs": tokens / available if available else None,
-        "flops": each * tokens,
-        "flops_spent": each * max(0, steps - before) * config.batch_tokens,
-        "loss": record["loss"],
-        "batch_tokens": config.batch_tokens,
-        "steps": steps,
-        **shape_of(config.model),
-        **{name: getattr(config.optim, name) for name in OPTIM},
-        "warmup_steps": config.warmup_steps,
-        "horizon_steps": config.horizon_steps,
-        "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
-        "seed": config.seed,
-        "data_seed": config.data_seed,
-        "corpus": config.data.corpus,
-        "tokenizer": config.data.tokenizer,
-        "data_sha256": config.data.sha256,
-        **{name: record.get(name) for name in MEASURED},
-        "asked_for": None,
-        "reason": None,
+    return (
+        dict.fromkeys(COLUMNS)
+        | settings(config)
+        | {
+            "run_id": config.run_id,
+            "experiment": experiment,
+            "status": "trunk" if config.trunk and record["status"] == "done" else record["status"],
+            "budget": config.budget or None,
+            "params_embed": size.embed,
+            "params_hidden": size.hidden,
+            "params_readout": size.readout,
+            "params": size.params,
+            "tokens": tokens,
+            "unique_tokens": min(tokens, available) if available else None,
+            "epochs": tokens / available if available else None,
+            "flops": each * tokens,
+            "flops_spent": each * max(0, steps - before) * config.batch_tokens,
+            "loss": record["loss"],
+            "steps": steps,
+            "d_ff": config.model.ffn_width if config.model.has("d_ff") else None,
+            "warmup_steps": config.warmup_steps,
+            "horizon_steps": config.horizon_steps,
+            "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
+            **{name: record.get(name) for name in MEASURED},
+        }
+    )
+
+
+def settings(config: RunConfig) -> dict[str, Any]:
+    """The columns that show a config's fields; those that its kind of model does not have are empty."""
+    model = config.model
+    cells = {
+        column: getattr(part, name)
+        for part in (model, config.optim, config.data, config)
+        for column, name in columns_of(type(part)).items()
     }
-
-
-def shape_of(model: ModelConfig) -> dict[str, Any]:
-    """The columns of a model's shape and kind; what a recurrent one does not have is empty."""
-    found = {name: getattr(model, name) for name in MODEL} | {"d_ff": model.ffn_width}
-    return found | dict.fromkeys(OF_TRANSFORMERS) if model.recurrent else found
+    return cells | dict.fromkeys(name for name in columns_of(ModelConfig) if not model.has(name))
 
 
 def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[str, Any]:

@@ -13,7 +13,6 @@ from functools import cache, partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from lab.config import RunConfig, Shape
@@ -59,8 +58,7 @@ def program(shape: Shape, way: parallel.Way, devices: tuple[jax.Device, ...]) ->
 
 def fresh(program: Program, config: RunConfig) -> step.TrainState:
     """Where a run begins."""
-    hyper = {name: jnp.float32(value) for name, value in step.hyper_of(config).items()}
-    return program.init(jax.random.key(config.seed), hyper)
+    return program.init(jax.random.key(config.seed), step.hyper_of(config))
 
 
 def eval_steps(total: int) -> list[int]:
@@ -314,7 +312,7 @@ class Run:
             return False
         self.loss, self.good_step = loss, self.step
         tokens = self.step * self.config.batch_tokens
-        hyper = step.hyper_of(self.config)
+        hyper = self.config.hyper
         rate = learning_rate(self.config.shape.optim, self.step - 1, hyper)
         point = {
             "step": self.step,

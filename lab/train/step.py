@@ -33,17 +33,9 @@ class TrainState:
     hyper: dict[str, jax.Array]  # float32 scalars, see `hyper_of`
 
 
-def hyper_of(config: RunConfig) -> dict[str, float]:
+def hyper_of(config: RunConfig) -> dict[str, jax.Array]:
     """What may differ between runs that share a program."""
-    optim = config.optim
-    return {
-        "learning_rate": optim.learning_rate,
-        "weight_decay": optim.weight_decay,
-        "warmup": float(config.warmup_steps),
-        "horizon": float(config.horizon_steps),
-        "cooldown": optim.cooldown_fraction * (-1 if optim.cooldown_shape == "1-sqrt" else 1),
-        "final": optim.final_fraction,
-    }
+    return {name: jnp.float32(value) for name, value in config.hyper.items()}
 
 
 def optimiser(cfg: ModelConfig, optim: OptimConfig) -> optax.GradientTransformation:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import numpy as np
 
 from lab.config import RunConfig
 from lab.data.corpora import Corpus, open_corpus
@@ -76,5 +75,5 @@ def trained(store: Store, prefix: str) -> Trained:
 
 def like(config: RunConfig) -> step.TrainState:
     """The shapes and types of a run's state."""
-    hyper = {name: np.float32(value) for name, value in step.hyper_of(config).items()}
+    hyper = step.hyper_of(config)
     return jax.eval_shape(lambda: step.init_state(config.shape, jax.random.key(0), hyper))

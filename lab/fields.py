@@ -1,0 +1,175 @@
+"""What a field of a config is, said once, where it is declared.
+
+A field says how it reaches a run:
+
+- static: the compiled program depends on it; runs that differ in it share none;
+- traced: a number in `RunConfig.hyper`, an array in the step; runs that differ in it share a program;
+- fed: it decides what the program is fed (tokens, keys) and how often it is called;
+- label: it describes the run and changes none of its numbers.
+
+The run_id (all but labels), `RunConfig.shape`, `RunConfig.hyper`, the columns of the run table and
+the check of a field's value follow from this.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import field, fields, is_dataclass, replace
+from functools import cache, partial
+from numbers import Real
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+KINDS = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
+hints_of = cache(get_type_hints)  # a grid has thousands of configs
+
+
+class Rule(NamedTuple):
+    """Which numbers a field may hold, and what is said of others."""
+
+    holds: Callable[[float], bool]
+    otherwise: str
+
+
+POSITIVE = Rule(lambda value: value > 0, "must be above 0")
+NOT_NEGATIVE = Rule(lambda value: value >= 0, "is negative")
+FRACTION = Rule(lambda value: 0 <= value <= 1, "is not in 0..1")
+
+
+def declare(
+    reach: Literal["static", "traced", "fed", "label"],
+    default: Any = dataclasses.MISSING,
+    *,
+    rule: Rule | None = None,
+    zero: str = "",
+    only: str = "",
+    hyper: str = "",
+    column: str | None = None,
+) -> Any:
+    """A field of a config.
+
+    Args:
+      rule: which numbers it may hold; a `Literal`'s words and whole numbers are checked anyway.
+      zero: what 0 means, where that is no number like the others; then none may be below it.
+      only: the one kind of model that has it.
+      hyper: the entry of `hyper` that it goes into; None where that has the field's name.
+      column: of the run table; None where that has the field's name, "" where it has none.
+    """
+    about = {"reach": reach, "rule": rule or (NOT_NEGATIVE if zero else None), "zero": zero}
+    return field(default=default, metadata=about | {"only": only, "hyper": hyper, "column": column})
+
+
+static, traced, fed, label = (partial(declare, reach) for reach in ("static", "traced", "fed", "label"))
+
+
+@cache
+def declared(kind: type) -> dict[str, dataclasses.Field]:
+    """A config's own fields, its parts left out. One that does not say what it is raises TypeError."""
+    own = {item.name: item for item in fields(kind) if not is_dataclass(hints_of(kind)[item.name])}
+    for name, item in own.items():
+        if "reach" not in item.metadata:
+            raise TypeError(f"{kind.__name__}.{name} must be declared static, traced, fed or label")
+    return own
+
+
+@cache
+def names_of(kind: type, reach: str) -> tuple[str, ...]:
+    return tuple(name for name, item in declared(kind).items() if item.metadata["reach"] == reach)
+
+
+@cache
+def unset(kind: type) -> dict[str, Any]:
+    """By name the value of a field that nobody has set: its default, and 1 where it has none."""
+    hints = hints_of(kind)
+    return {
+        name: hints[name](1) if item.default is dataclasses.MISSING else item.default
+        for name, item in declared(kind).items()
+    }
+
+
+def static_part(config: Any) -> Any:
+    """The config with all but its static fields unset: equal for configs that share a program."""
+    kind = type(config)
+    moved = set(unset(kind)) - set(names_of(kind, "static"))
+    return replace(config, **{name: unset(kind)[name] for name in moved})
+
+
+def traced_part(config: Any) -> dict[str, Any]:
+    """The traced fields by their entry in `hyper`."""
+    items = declared(type(config))
+    names = names_of(type(config), "traced")
+    return {items[name].metadata["hyper"] or name: getattr(config, name) for name in names}
+
+
+@cache
+def columns_of(kind: type) -> dict[str, str]:
+    """The columns in which the run table shows a config's own fields, with the field of each."""
+    columns = {name: item.metadata["column"] for name, item in declared(kind).items()}
+    return {name if column is None else column: name for name, column in columns.items() if column != ""}
+
+
+def essence(config: Any) -> dict[str, Any]:
+    """A config's fields without labels and without those at their default, so that a new field
+    with a default does not orphan old runs."""
+    essential = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            essential[item.name] = essence(value)
+        elif item.metadata["reach"] != "label" and value != item.default:
+            essential[item.name] = value
+    return essential
+
+
+def check(config: Any) -> None:
+    """Raise ValueError at a value that its field can't hold. Counts written as 2e6 become whole."""
+    hints = hints_of(type(config))
+    for name, item in declared(type(config)).items():
+        value, hint, about = getattr(config, name), hints[name], item.metadata
+        if hint is int and type(value) is not int:
+            if isinstance(value, bool) or not isinstance(value, Real) or value % 1 != 0:
+                raise ValueError(f"{setting(config, name)} should be a whole number")
+            object.__setattr__(config, name, int(value))
+        elif get_origin(hint) is Literal and value not in get_args(hint):
+            choices = ", ".join(repr(choice) for choice in get_args(hint))
+            raise ValueError(f"{setting(config, name)} is none of {choices}")
+        if about["rule"] and not about["rule"].holds(value):
+            zero = f"; 0 means {about['zero']}" if about["zero"] else ""
+            raise ValueError(f"{setting(config, name)} {about['rule'].otherwise}{zero}")
+
+
+def setting(config: Any, name: str) -> str:
+    return f"{type(config).__name__}.{name}={getattr(config, name)!r}"
+
+
+def from_tree(tree: dict[str, Any], kind: type, where: str) -> Any:
+    """The config of this kind written as a tree of plain values, as JSON holds it. Unknown, missing
+    or mistyped fields raise ValueError, with their place in `where`."""
+    if not isinstance(tree, dict):
+        raise ValueError(f"{where}: expected an object of fields, found {tree!r}")
+    hints, known = hints_of(kind), {item.name: item for item in fields(kind)}
+    if unknown := sorted(set(tree) - set(known)):
+        raise ValueError(f"{where}: unknown field {unknown[0]!r}; {kind.__name__} has {', '.join(known)}")
+    values = {}
+    for name, item in known.items():
+        if name not in tree:
+            if item.default is dataclasses.MISSING:
+                raise ValueError(f"{where}: field {name!r} is missing")
+            continue
+        inner = f"{where}{name}" if where.endswith(" ") else f"{where}.{name}"
+        values[name] = from_value(tree[name], hints[name], inner)
+    return kind(**values)
+
+
+def from_value(value: Any, hint: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        return from_tree(value, hint, where)
+    if get_origin(hint) is Literal:
+        return value  # the config's own check names the choices
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is int and isinstance(value, float) and value.is_integer():
+        return int(value)  # 2e6
+    right = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
+    if not right or (hint is float and not math.isfinite(value)):  # JSON has no NaN to store
+        raise ValueError(f"{where}={value!r} should be {KINDS[hint]}")
+    return value

@@ -1,0 +1,126 @@
+"""A field reaches what its declaration says: run_id, compiled program, the step's arrays, the table."""
+
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Literal, get_args, get_origin
+
+import pytest
+
+from lab import fields as declarations
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.plan import grid
+from lab.store import export
+
+LONG = {"warmup_steps": 3, "horizon_steps": 30}  # apart from the run's length
+RUN = RunConfig(
+    model=ModelConfig(d_model=32, n_layer=2, n_head=1, vocab_size=256, seq_len=64),
+    # a shape of the cool-down changes nothing without a cool-down
+    optim=OptimConfig(learning_rate=0.01, schedule="constant", cooldown_fraction=0.5),
+    data=DataConfig(sha256="ab" * 32, corpus="text", train_tokens=10_000),
+    tokens=10_000,
+    batch_tokens=128,
+)
+# where no rule makes another valid value of this one
+OTHERS = {
+    "sha256": "cd" * 32,
+    "corpus": "other",
+    "tokenizer": "chars",
+    "micro_batch": 1,
+    "warmup_steps": 7,
+    "unique_tokens": 5_000,
+    "init_from": "0123456789ab@5",
+}
+
+
+def other_value(config, name):
+    """A value that a field may hold and does not."""
+    hint, now = declarations.hints_of(type(config))[name], getattr(config, name)
+    if name in OTHERS:
+        return OTHERS[name]
+    if get_origin(hint) is Literal:
+        return next(word for word in get_args(hint) if word != now)
+    return not now if hint is bool else 2 * now or 4 if hint is int else now / 2 or 0.5
+
+
+def shown(run):
+    """Its row, had it been trained to its end."""
+    return export.row(run, {"status": "done", "steps": run.steps, "loss": 1.0, "init_from": run.init_from})
+
+
+def check_reach(run, name, value):
+    """Assert that replacing a field, written `part__field`, reaches what its declaration says."""
+    part, _, inner = name.partition("__")
+    kind = type(getattr(run, part)) if inner else RunConfig
+    about = declarations.declared(kind)[inner or part].metadata
+    reach, shows = about["reach"], about["reach"] != "label" or about["column"] is None
+    # warm-up and horizon follow from a run's length, which is fed, unless they are given
+    runs = [run, grid.with_fields(run, {f"optim__{field}": steps for field, steps in LONG.items()})]
+    pairs = [(before, grid.with_fields(before, {name: value})) for before in runs]
+    for before, after in pairs:
+        assert (before.run_id != after.run_id) == (reach != "label"), "run_id"
+        assert (before.shape != after.shape) == (reach == "static"), "shape"
+        assert not shows or shown(before) != shown(after) | {"run_id": before.run_id}, "row"
+    follows, given = (before.hyper != after.hyper for before, after in pairs)
+    assert (given or follows if reach == "traced" else given) == (reach == "traced"), "hyper"
+
+
+def names(kind, part=""):
+    for item in fields(kind):
+        hint = declarations.hints_of(kind)[item.name]
+        yield from names(hint, f"{item.name}__") if is_dataclass(hint) else [part + item.name]
+
+
+@pytest.mark.parametrize("name", list(names(RunConfig)))
+def test_a_field_reaches_id_program_arrays_and_table_as_its_declaration_says(name):
+    part, _, inner = name.partition("__")
+    config = getattr(RUN, part) if inner else RUN
+    check_reach(RUN, name, other_value(config, inner or part))
+
+
+def test_columns_of_the_configs_are_columns_of_the_table_and_each_has_one_field():
+    parts = (ModelConfig, OptimConfig, DataConfig, RunConfig)
+    columns = [column for kind in parts for column in declarations.columns_of(kind)]
+    assert len(set(columns)) == len(columns) and set(columns) <= set(export.COLUMNS)
+    assert set(shown(RUN)) == set(export.COLUMNS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class More(OptimConfig):
+    """As a later version might have it."""
+
+    nesterov: bool = declarations.static(False)
+    damping: float = declarations.traced(0.5, rule=declarations.FRACTION)
+    note: str = declarations.label("")
+
+
+@pytest.mark.parametrize(("name", "value"), [("nesterov", True), ("damping", 0.25), ("note", "x")])
+def test_a_new_field_reaches_them_by_its_declaration_alone(name, value):
+    known = {item.name: getattr(RUN.optim, item.name) for item in fields(OptimConfig)}
+    more = replace(RUN, optim=More(**known))
+    assert more.run_id == RUN.run_id, "at its default it orphans no old run"
+    check_reach(more, f"optim__{name}", value)
+
+
+def test_a_field_that_does_not_say_what_it_is_is_refused():
+    @dataclass(frozen=True, kw_only=True)
+    class Bare(OptimConfig):
+        nesterov: bool = False
+
+    with pytest.raises(TypeError, match=r"Bare.nesterov must be declared static, traced, fed or label"):
+        Bare(learning_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("optim__learning_rate", 0.0, "learning_rate=0.0 must be above 0"),
+        ("optim__beta1", 1.5, "beta1=1.5 is not in 0..1"),
+        ("optim__warmup_steps", -1, "warmup_steps=-1 is negative; 0 means by warmup_fraction"),
+        ("optim__weight_decay", float("nan"), "weight_decay=nan is negative"),
+        ("model__d_ff", -8, "d_ff=-8 is negative; 0 means the default of the activation"),
+        ("micro_batch", -1, "micro_batch=-1 is negative"),
+        ("data_seed", -1, "data_seed=-1 is negative"),
+    ],
+)
+def test_a_value_that_a_field_can_not_hold_is_refused_with_the_rule(name, value, words):
+    with pytest.raises(ValueError, match=words):
+        grid.with_fields(RUN, {name: value})
