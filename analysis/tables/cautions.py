@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from analysis.tables.kinds import codes, distinct, earliest, paired, written
 from analysis.tables.where import quoted
 
 # a loss means something else when one of these differs; the recipe only may
@@ -142,21 +143,14 @@ def rivalry(columns: Columns, roles: Roles) -> str:
     )
 
 
-def paired(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Codes (R,) from 0 of pairs of codes (R,)."""
-    pairs = one * (other.max(initial=0) + 2) + other + 1
-    return np.unique(pairs, return_inverse=True)[1]
-
-
 def varied(names: Iterable[str], columns: Columns, roles: Roles) -> dict[str, list[str]]:
     """The values of each of `names` that has more than one, where it plays no role. Of columns that
     part the runs alike, such as a corpus and its sha256, the first alone."""
     mixed, partitions = {}, set()
     for name in names:
         if name in columns and name not in roles.values():
-            _, first, inverse = np.unique(codes(columns[name]), return_index=True, return_inverse=True)
-            partition = first[inverse].tobytes()  # of each row, the first row of its kind
-            if len(values := different(columns[name])) > 1 and partition not in partitions:
+            values, partition = distinct(columns[name]), earliest(codes(columns[name])).tobytes()
+            if len(values) > 1 and partition not in partitions:
                 mixed[name] = values
                 partitions.add(partition)
     return mixed
@@ -173,25 +167,3 @@ def counted(mixed: Mapping[str, list[str]]) -> str:
 def most_varied(mixed: Mapping[str, list[str]]) -> str:
     """The column that parts the runs most."""
     return max(mixed, key=lambda name: len(mixed[name]))
-
-
-def codes(column: np.ndarray) -> np.ndarray:
-    """Whole numbers (R,) that are equal where values are; -1 where one is missing."""
-    if column.dtype != object:
-        return np.where(np.isnan(column), -1, np.unique(column, return_inverse=True)[1])
-    known: dict[str, int] = {}
-    texts = [written(value) for value in column.tolist()]
-    return np.array([known.setdefault(text, len(known)) if text else -1 for text in texts], int)
-
-
-def different(column: np.ndarray) -> list[str]:
-    """The values of a column as text, without the empty ones: text in order of first sight."""
-    values = column if column.dtype == object else np.unique(column[~np.isnan(column)])
-    return [text for text in dict.fromkeys(map(written, values.tolist())) if text]
-
-
-def written(value) -> str:
-    """A cell as text; "" where it is empty."""
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.15g}"
-    return str(value).strip()

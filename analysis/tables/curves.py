@@ -16,17 +16,14 @@ def run_names(curves: Runs, column: str | None = None) -> np.ndarray:
     Raises:
       ValueError: no column names the run.
     """
-    found = column or next((name for name in RUN if curves.has(name)), None)
-    if found is None or not curves.has(found):
+    name = column or next((name for name in RUN if curves.has(name)), None)
+    if name is None or not curves.has(name):
         raise ValueError(
-            f"{curves.source}: no column {found or 'that names the run'} (looked for "
+            f"{curves.source}: no column {name or 'that names the run'} (looked for "
             f"{', '.join(RUN)}); the columns are {', '.join(curves.columns)}; name it with "
             "--run-id COL"
         )
-    values = curves.column(found)
-    if values.dtype != object:
-        values = [f"{value:.15g}" for value in values]
-    return np.array([str(value) for value in values], object)
+    return curves.labels(name)
 
 
 def join_counts(curves: Runs, runs: Runs, column: str | None = None) -> Runs:
@@ -48,24 +45,17 @@ def join_counts(curves: Runs, runs: Runs, column: str | None = None) -> Runs:
             f"no run of {curves.source} is in {runs.source}: the first is {ids[0]} here and "
             f"{known[0]} there; both must name their runs alike"
         )
-    reasons = curves.reasons.copy()
-    for i in range(len(ids)):
-        if reasons[i] == "" and at[i] < 0:
-            reasons[i] = f"its run is not in {runs.source}"
-        elif reasons[i] == "" and runs.reasons[at[i]]:
-            reasons[i] = f"its run is flagged in {runs.source}: {runs.reasons[at[i]]}"
-    found = replace(
-        curves,
-        reasons=reasons,
-        notes=tuple(note for note in curves.notes if not note.startswith(("params =", "flops =", "flops/"))),
-    )
-    there = np.where(at < 0, 0, at)
+    flags = [f"its run is flagged in {runs.source}: {reason}" if reason else "" for reason in runs.reasons]
+    flags = np.array([*flags, f"its run is not in {runs.source}"], object)[at]  # the last for -1
+    about_counts = ("params =", "flops =", "flops/")
+    kept = [note for note in curves.notes if not note.startswith(about_counts)]
+    joined = replace(curves, reasons=np.where(curves.reasons == "", flags, curves.reasons), notes=tuple(kept))
     source = f"of each run in {runs.source}"
-    said = [note for note in runs.notes if note.startswith(("params =", "flops =", "flops/"))]
-    found = found.with_column("params", runs.params[there], f"those {source}")
-    per_token = (runs.flops / runs.tokens)[there]
-    found = found.with_column("flops", found.tokens * per_token, f"tokens · those per token {source}")
-    return replace(found, notes=(*found.notes, *said))
+    joined = joined.with_column("params", runs.params[at], f"those {source}")
+    per_token = (runs.flops / runs.tokens)[at]
+    joined = joined.with_column("flops", curves.tokens * per_token, f"tokens · those per token {source}")
+    further = [note for note in runs.notes if note.startswith(about_counts)]
+    return replace(joined, notes=(*joined.notes, *further))
 
 
 def check_sizes(curves: Runs, ids: np.ndarray) -> None:

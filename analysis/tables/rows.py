@@ -1,10 +1,11 @@
 """Which rows carry no result, and why; values that no run can have are refused."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from analysis.tables.cells import Column
+from analysis.tables.kinds import codes, earliest, paired
 from analysis.tables.sheets import short
 from analysis.tables.where import quoted
 
@@ -13,15 +14,20 @@ LEAST = 1e-100  # below it, or above its inverse, products of two values leave f
 
 
 def flag(
-    source: str, columns: Mapping[str, np.ndarray], roles: Mapping[str, Column], rows: np.ndarray
+    source: str,
+    columns: Sequence[Column],
+    roles: Mapping[str, Column],
+    values: Mapping[str, np.ndarray],
+    rows: np.ndarray,
 ) -> np.ndarray:
     """The reason (R,) why each row is left out: "" for a usable one.
 
     Args:
       source: of the table, for messages.
-      columns: the named ones, each (R,), those that play a role as numbers.
-      roles: the column of each role, as it was read.
-      rows: their places (R,) in the table as it was read.
+      columns: as they were read.
+      roles: those of them that play one.
+      values: of each column by name, (R,), numbers where it plays a role.
+      rows: their places (R,) in the columns.
 
     Raises:
       ValueError: naming row and column, of text where a number belongs, or of a number that is not
@@ -32,13 +38,14 @@ def flag(
     def keep_out(which: np.ndarray, reason: str) -> None:
         reasons[which & (reasons == "")] = reason
 
-    if "status" in columns:
-        for status in dict.fromkeys(columns["status"]):
-            if str(status).lower() not in FINISHED:
-                keep_out(columns["status"] == status, f"status is {status}")
-    keep_out(repeats(list(columns.values()), len(rows)), "repeats an earlier row in every column")
+    states = values.get("status", ())
+    for state in dict.fromkeys(states):
+        if str(state).lower() not in FINISHED:
+            keep_out(states == state, f"status is {state}")
+    named = (values[column.name] for column in columns if column.named)
+    keep_out(repeats(named, len(rows)), "repeats an earlier row in every column")
     for role, column in roles.items():
-        name, values = column.name, columns[column.name]
+        name, numbers = column.name, values[column.name]
         wrong = np.flatnonzero(column.numbers.bad[rows] & (reasons == ""))
         if wrong.size:
             row = rows[wrong[0]]
@@ -48,14 +55,14 @@ def flag(
             )
         if role == "budget":
             continue
-        missing = np.isnan(values) if role not in ("x", "y") else ~np.isfinite(values)
+        missing = np.isnan(numbers) if role not in ("x", "y") else ~np.isfinite(numbers)
         if role == "loss":
-            missing |= np.isposinf(values)
+            missing |= np.isposinf(numbers)
         keep_out(missing, f"{name} is empty or not a number")
-        wrong = np.flatnonzero((reasons == "") & ~in_range(values))
+        wrong = np.flatnonzero((reasons == "") & ~in_range(numbers))
         if wrong.size:
             raise ValueError(
-                f"{source}, row {rows[wrong[0]] + 1}, column {name}: {values[wrong[0]]:g} "
+                f"{source}, row {rows[wrong[0]] + 1}, column {name}: {numbers[wrong[0]]:g} "
                 f"({wrong.size} such row{'s' * (wrong.size > 1)}); {role} must be positive and "
                 f'finite. Correct it, or keep it out with --where "{quoted(name)} > 0"'
             )
@@ -67,20 +74,11 @@ def in_range(values: np.ndarray) -> np.ndarray:
     return (values > LEAST) & (values < 1 / LEAST)
 
 
-def repeats(columns: list[np.ndarray], size: int) -> np.ndarray:
+def repeats(columns: Iterable[np.ndarray], size: int) -> np.ndarray:
     """Rows (R,) equal to an earlier one in every column (R,)."""
-    hashes = np.zeros(size, np.uint64)
+    kind = np.zeros(size, int)
     for column in columns:
-        if column.dtype == object:
-            code = {value: i for i, value in enumerate(dict.fromkeys(column))}
-            column = np.array([code[value] for value in column], float)
-        hashes = (hashes ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        hashes ^= hashes >> np.uint64(29)
-    _, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    again = np.flatnonzero(first[inverse] != np.arange(size))
-    repeated, seen = np.zeros(size, bool), set()
-    for i in np.flatnonzero(np.isin(hashes, hashes[again])) if again.size else ():
-        row = tuple("nan" if value != value else value for value in (column[i] for column in columns))
-        repeated[i] = row in seen
-        seen.add(row)
-    return repeated
+        kind = paired(kind, codes(column))
+        if kind.max() == size - 1:  # no two are equal
+            break
+    return earliest(kind) != np.arange(size)

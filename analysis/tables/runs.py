@@ -88,10 +88,14 @@ class Runs:
 
     def by(self, name: str) -> dict[str, "Runs"]:
         """One table per value of a column, in order of first appearance."""
+        labels = self.labels(name)
+        return {label: self.select(labels == label) for label in dict.fromkeys(labels)}
+
+    def labels(self, name: str) -> np.ndarray:
+        """A column as text (R,), numbers to 15 digits."""
         column = self.column(name)
-        if column.dtype != object:
-            column = np.array([f"{value:.15g}" for value in column], object)
-        return {str(value): self.select(column == value) for value in dict.fromkeys(column)}
+        form = str if column.dtype == object else "{:.15g}".format
+        return np.array([form(value) for value in column.tolist()], object)
 
     @cached_property
     def cautions(self) -> list[str]:

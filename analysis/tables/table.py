@@ -56,8 +56,7 @@ def assemble(
     if where:
         kept, note = filters.select(source, where, values)
         values, notes = {name: column[kept] for name, column in values.items()}, [*notes, note]
-    named = {column.name: values[column.name] for column in columns if column.named}
-    reasons = rows.flag(source, named, roles.columns, kept)
+    reasons = rows.flag(source, columns, roles.columns, values, kept)
     names = {role: column.name for role, column in roles.columns.items()}
     scaled = {
         role: (values[names[role]] * factor, roles.notes[role]) for role, factor in roles.factors.items()

@@ -66,10 +66,10 @@ class Parser:
     def take(self, *words: str) -> str | None:
         """The next token if it is one of `words` (never a quoted string), else None."""
         kind, word = self.peek()
-        if kind in ("name", "symbol") and word in words:
-            self.place += 1
-            return word
-        return None
+        if kind not in ("name", "symbol") or word not in words:
+            return None
+        self.place += 1
+        return word
 
     def parse(self) -> np.ndarray:
         if not self.tokens:
@@ -95,54 +95,49 @@ class Parser:
         self.depth += 1
         if self.depth > DEEPEST:
             raise self.error(f"is nested more than {DEEPEST} deep")
-        try:
-            if self.take("not"):
-                return ~self.negation()
-            if self.take("("):
-                mask = self.disjunction()
-                if not self.take(")"):
-                    raise self.error("misses a closing parenthesis")
-                return mask
-            return self.comparison()
-        finally:
-            self.depth -= 1
+        if self.take("not"):
+            mask = ~self.negation()
+        elif self.take("("):
+            mask = self.disjunction()
+            if not self.take(")"):
+                raise self.error("misses a closing parenthesis")
+        else:
+            mask = self.comparison()
+        self.depth -= 1
+        return mask
 
     def comparison(self) -> np.ndarray:
-        left, mask, compared = self.value(), np.ones(self.size, bool), False
+        mask, compared = np.ones(self.size, bool), False
+        left, name, is_text = self.value()
         while sign := self.take(*COMPARE):
-            right = self.value()
-            mask &= self.compare(sign, left, right)
-            left, compared = right, True
+            right, other, other_is_text = self.value()
+            if is_text != other_is_text:
+                text, number = (name, other) if is_text else (other, name)
+                raise self.error(f"compares the text {text} with the number {number}")
+            mask &= COMPARE[sign](left, right)
+            left, name, compared = right, other, True
         if not compared:
             raise self.error("expects a comparison (== != < <= > >=)")
         return mask
 
-    def compare(self, sign: str, left, right) -> np.ndarray:
-        (a, a_text, a_name), (b, b_text, b_name) = left, right
-        if a_text != b_text:
-            text, number = (a_name, b_name) if a_text else (b_name, a_name)
-            raise self.error(f"compares the text {text} with the number {number}")
-        return np.broadcast_to(COMPARE[sign](a, b), (self.size,)).astype(bool)
-
-    def value(self) -> tuple[object, bool, str]:
-        """(value or column, whether it is text, how to call it)."""
+    def value(self) -> tuple[object, str, bool]:
+        """(value or column, how to call it, whether it is text)."""
         kind, word = self.peek()
-        self.place += 1
+        if kind not in ("number", "string", "quoted", "name") or word in ("and", "or", "not"):
+            token = "the end" if kind == "end" else repr(word)
+            raise self.error(f"expects a column, a number or a quoted text, found {token}")
         if kind == "number":
-            return float(word), False, word
-        if kind == "string":
-            return re.sub(r"\\(.)", r"\1", word[1:-1]), True, word
-        if kind in ("name", "quoted") and word not in ("and", "or", "not"):
+            value = float(word)
+        elif kind == "string":
+            value = re.sub(r"\\(.)", r"\1", word[1:-1])
+        else:
             word = word.strip("`")
             if word not in self.columns:
-                self.place -= 1
                 known = ", ".join(self.columns)
                 raise self.error(f"there is no column {word!r} (columns: {known})")
-            column = self.columns[word]
-            return column, column.dtype == object, word
-        self.place -= 1
-        token = "the end" if kind == "end" else repr(word)
-        raise self.error(f"expects a column, a number or a quoted text, found {token}")
+            value = self.columns[word]
+        self.place += 1
+        return value, word, kind == "string" or (kind != "number" and value.dtype == object)
 
 
 def mask(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,0 +1,37 @@
+"""Which rows are alike: the values of columns as codes and as text."""
+
+import numpy as np
+
+
+def written(value) -> str:
+    """A cell as text; "" where it is empty."""
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.15g}"
+    return str(value).strip()
+
+
+def distinct(column: np.ndarray) -> list[str]:
+    """The values of a column (R,) as text, without the empty ones: text in order of first sight."""
+    values = column if column.dtype == object else np.unique(column[~np.isnan(column)])
+    return [text for text in dict.fromkeys(map(written, values.tolist())) if text]
+
+
+def codes(column: np.ndarray) -> np.ndarray:
+    """Whole numbers (R,) that are equal where values are; -1 where one is missing."""
+    if column.dtype != object:
+        return np.where(np.isnan(column), -1, np.unique(column, return_inverse=True)[1])
+    known: dict[str, int] = {}
+    texts = map(written, column.tolist())
+    return np.array([known.setdefault(text, len(known)) if text else -1 for text in texts], int)
+
+
+def paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Codes (R,) from 0 of pairs of codes (R,)."""
+    pairs = first * (second.max(initial=0) + 2) + second + 1
+    return np.unique(pairs, return_inverse=True)[1]
+
+
+def earliest(code: np.ndarray) -> np.ndarray:
+    """The place (R,) of the first row of each row's kind: equal for columns that part rows alike."""
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    return first[inverse]
