@@ -70,24 +70,26 @@ def mixtures(columns: Columns, roles: Roles) -> list[str]:
 
 def different_text(columns: Columns, roles: Roles, names=(*TEXT, *CONTEXT)) -> str:
     """Why losses do not compare at all: of other text, other tokens or other context; or ""."""
-    mixed = varied(names, columns, roles)
-    if not mixed:
-        return ""
-    return (
-        f"the runs hold {counted(mixed)}: losses on different text, tokens or context are no "
-        f"points of one law; fit each alone (--by {most_varied(mixed)}, or --where)"
-    )
+    reason = "losses on different text, tokens or context are no points of one law"
+    return mixture(varied(names, columns, roles), f": {reason}; fit each alone (--by {{}}, or --where)")
 
 
 def different_recipe(columns: Columns, roles: Roles) -> str:
     """Why exponents may not be those of one recipe; or ""."""
-    mixed = varied(RECIPE, columns, roles)
+    advice = "; fit each alone (--by {}) and see that the exponents stay"
+    return mixture(varied(RECIPE, columns, roles), advice)
+
+
+def mixture(mixed: Mapping[str, list[str]], advice: str) -> str:
+    """The runs hold 2 values of corpus (a, b), 3 of tokenizer: and what to do by the one that parts
+    them most."""
     if not mixed:
         return ""
-    return (
-        f"the runs hold {counted(mixed)}; fit each alone (--by {most_varied(mixed)}) and "
-        "see that the exponents stay"
-    )
+    (name, values), *others = mixed.items()
+    some = ", ".join(value[:20] for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
+    counts = [f"{len(values)} values of {name} ({some})", *(f"{len(v)} of {other}" for other, v in others)]
+    most_varied = max(mixed, key=lambda name: len(mixed[name]))
+    return f"the runs hold {', '.join(counts)}{advice.format(most_varied)}"
 
 
 def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
@@ -154,16 +156,3 @@ def varied(names: Iterable[str], columns: Columns, roles: Roles) -> dict[str, li
                 mixed[name] = values
                 partitions.add(partition)
     return mixed
-
-
-def counted(mixed: Mapping[str, list[str]]) -> str:
-    """2 values of corpus (a, b), 3 of tokenizer."""
-    (name, values), *others = mixed.items()
-    some = ", ".join(value[:20] for value in values[:SHOWN]) + ", ..." * (len(values) > SHOWN)
-    first = f"{len(values)} values of {name} ({some})"
-    return ", ".join([first, *(f"{len(values)} of {name}" for name, values in others)])
-
-
-def most_varied(mixed: Mapping[str, list[str]]) -> str:
-    """The column that parts the runs most."""
-    return max(mixed, key=lambda name: len(mixed[name]))

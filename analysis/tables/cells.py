@@ -73,15 +73,12 @@ class Column:
 
 def columns(sheet: Sheet) -> list[Column]:
     """The columns of a file."""
-    arrays = []
-    for name, cells in zip(sheet.header, sheet.columns, strict=True):
+    arrays = {}
+    for name, cells in sheet.columns.items():
         values = None if name in headers.TEXTS else plain(cells)
-        arrays.append(np.array([c.strip() for c in cells], object) if values is None else values)
-    comma = sheet.comma and any(has_decimal_comma(a) for a in arrays if a.dtype == object)
-    return [
-        Column(name, array, comma, name not in sheet.unnamed)
-        for name, array in zip(sheet.header, arrays, strict=True)
-    ]
+        arrays[name] = np.array([cell.strip() for cell in cells], object) if values is None else values
+    comma = sheet.comma and any(has_decimal_comma(a) for a in arrays.values() if a.dtype == object)
+    return [Column(name, array, comma, name not in sheet.unnamed) for name, array in arrays.items()]
 
 
 def plain(cells: Sequence[str]) -> np.ndarray | None:

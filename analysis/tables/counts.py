@@ -1,7 +1,7 @@
 """Params, tokens and flops that no column counts, from what other columns hold."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -52,21 +52,14 @@ def complete(
 
 
 def named_sizes(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
-    """Sizes (R,) in a column of names such as chinchilla-74M, and which; None where there is none."""
+    """Sizes (R,) in a column of names such as chinchilla-74M, one a name, and which column."""
     for name, cells in columns.items():
         if headers.normalize(name) in headers.NAMES and cells.dtype == object:
-            sizes = sizes_in(cells.tolist())
-            if sizes is not None and len(set(sizes)) > 1:
-                return sizes, f"sizes named in column {name!r}, rounded as they are"
+            sizes = [NAMED.findall(cell) for cell in cells.tolist()]
+            if len(set(map(str, sizes))) > 1 and all(len(size) == 1 for size in sizes):
+                params = [float(number) * MULTIPLES[letter.lower()] for ((number, letter),) in sizes]
+                return np.array(params), f"sizes named in column {name!r}, rounded as they are"
     return None
-
-
-def sizes_in(names: Sequence[str]) -> np.ndarray | None:
-    """The size in each name; None if any lacks it or holds two."""
-    sizes = [NAMED.findall(name) for name in names]
-    if any(len(size) != 1 for size in sizes):
-        return None
-    return np.array([float(number) * MULTIPLES[letter.lower()] for ((number, letter),) in sizes])
 
 
 def shapes(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str] | None:

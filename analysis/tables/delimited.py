@@ -45,16 +45,18 @@ def read(path: Path, text: str) -> Sheet:
         )
     if len(header) > 1 and {len(line) for line in body} == {len(header) + 1}:
         header = ["", *header]  # as R writes row names
-    columns = transpose(path, header, body)
-    kept = [i for i, name in enumerate(header) if name or any(map(str.strip, columns[i]))]
-    unnamed = {i: f"(column {i + 1})" for i in kept if not header[i]}
-    names = [unnamed.get(i, header[i]) for i in kept]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"{path}: the header names {short(repeated[0])} twice; rename one of the two")
-    if not names:
+    columns, unnamed = {}, set()
+    for i, (name, cells) in enumerate(zip(header, transpose(path, len(header), body), strict=True), 1):
+        if not name and any(map(str.strip, cells)):
+            name = f"(column {i})"
+            unnamed.add(name)
+        if name in columns:
+            raise ValueError(f"{path}: the header names {short(name)} twice; rename one of the two")
+        if name:
+            columns[name] = cells
+    if not columns:
         raise ValueError(f"{path}: the header names no column")
-    return Sheet(names, [columns[i] for i in kept], frozenset(unnamed.values()), delimiter != ",")
+    return Sheet(columns, frozenset(unnamed), comma=delimiter != ",")
 
 
 def without_comments(text: str) -> str:
@@ -98,9 +100,8 @@ def split(text: str, delimiter: str, strict: bool = True) -> Iterator[list[str]]
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=strict)
 
 
-def transpose(path: Path, header: list[str], body: list[list[str]]) -> list[tuple[str, ...]]:
-    """Columns of text; cells beyond the header must be empty, and none may be missing."""
-    width = len(header)
+def transpose(path: Path, width: int, body: list[list[str]]) -> Iterator[tuple[str, ...]]:
+    """The columns; cells beyond the header must be empty, and none may be missing."""
     if {len(line) for line in body} != {width}:
         for row, line in enumerate(body, 1):
             if len(line) < width or any(map(str.strip, line[width:])):
@@ -109,4 +110,4 @@ def transpose(path: Path, header: list[str], body: list[list[str]]) -> list[tupl
                     "quote cells that hold the delimiter, and fill missing cells with nothing"
                 )
         body = [line[:width] for line in body]
-    return list(zip(*body, strict=True))
+    return zip(*body, strict=True)

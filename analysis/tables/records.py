@@ -25,8 +25,8 @@ def read(path: Path, text: str) -> Sheet:
         raise ValueError(f"{path}: its objects are nested too deep for a table") from None
     if not any(rows):
         raise ValueError(f"{path}: holds no runs; it needs an object for every run")
-    header = list(dict.fromkeys(name for row in rows for name in row))
-    return Sheet(header, [tuple(row.get(name, "") for row in rows) for name in header], comma=True)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Sheet({name: tuple(row.get(name, "") for row in rows) for name in names}, comma=True)
 
 
 def parse(path: Path, text: str) -> list:

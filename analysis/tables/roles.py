@@ -18,7 +18,7 @@ ALONE = 50  # from this rank on a header is taken only where no other fits as we
 UNFIT = 99
 
 
-@dataclass(frozen=True)
+@dataclass
 class Roles:
     """By role the `columns` that play it, the `factors` of units in their headers and, where a header
     alone does not tell, `notes` on them; by role the `doubts` for which none was taken."""
@@ -27,13 +27,7 @@ class Roles:
     factors: dict[str, float] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def loss_unit(self) -> str:
-        if "loss" not in self.columns:
-            return units.UNSTATED
-        header = self.columns["loss"].header
-        return units.loss_unit(header.last, header.unit)
+    loss_unit: str = units.UNSTATED
 
 
 def assign(source: str, columns: Sequence[Column], given: Mapping[str, str | None]) -> Roles:
@@ -62,36 +56,33 @@ def assign(source: str, columns: Sequence[Column], given: Mapping[str, str | Non
             choose(roles, role, [column for column in columns if column.name not in taken])
     for role, column in roles.columns.items():
         describe(source, roles, role, column)
+    if "loss" in roles.columns:
+        header = roles.columns["loss"].header
+        roles.loss_unit = units.loss_unit(header.last, header.unit)
     return roles
 
 
 def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
     """Take the best column for a role, with a note; or note that several are equally good. One that
     holds no number is taken only where it has the very name of the role."""
-    fitting = sorted((rank(role, column.header), i) for i, column in enumerate(free))
-    fitting = [(fit, free[i]) for fit, i in fitting if fit < UNFIT]
-    ranked = [
-        (fit, column) for fit, column in fitting if column.has_numbers() or (fit == 0 and role != "budget")
-    ]
-    if not fitting:
-        return
-    if not ranked:
+    ranks = {column.name: rank(role, column.header) for column in free}
+    fitting = sorted((c for c in free if ranks[c.name] < UNFIT), key=lambda column: ranks[column.name])
+    usable = [c for c in fitting if c.has_numbers() or (ranks[c.name] == 0 and role != "budget")]
+    best = [column.name for column in usable if ranks[column.name] == ranks[usable[0].name]]
+    if fitting and not usable:
         roles.doubts[role] = (
-            f"column {fitting[0][1].name} holds no numbers, so it is not the {role}; "
+            f"column {fitting[0].name} holds no numbers, so it is not the {role}; "
             f"name the right one with --{role} COL"
         )
-        return
-    best = [column.name for fit, column in ranked if fit == ranked[0][0]]
-    if len(best) > 1 and ranked[0][0] >= ALONE:
+    elif len(best) > 1 and ranks[best[0]] >= ALONE:
         roles.doubts[role] = (
             f"{len(best)} columns may be the {role}: {listed(best, 6)}; choose one with --{role} COL"
         )
-        return
-    chosen, *others = [column for _, column in ranked]
-    roles.columns[role] = chosen
-    shown = listed([column.name for column in others if column.header.words != "bits_per_byte"], 6)
-    if chosen.name != role or shown:
-        roles.notes[role] = f" (not {shown})" if shown else ""
+    elif usable:
+        roles.columns[role], *others = usable
+        others = listed([column.name for column in others if column.header.words != "bits_per_byte"], 6)
+        if best[0] != role or others:
+            roles.notes[role] = f" (not {others})" if others else ""
 
 
 def describe(source: str, roles: Roles, role: str, column: Column) -> None:

@@ -57,36 +57,29 @@ def find_schedule(
     """
     for column in RATES:
         if curves.has(column) and curves.column(column).dtype != object:
-            found = by_rate(curves.column(column), names, column)
-            if found:
-                return found
-    for source in (curves, table):
-        for column in KINDS if source is not None else ():
-            if source.has(column):
-                return by_name(source, column)
-    for source in (curves, table):
-        for column in HORIZONS if source is not None else ():
-            if source.has(column):
-                return Schedule("decaying", f"column {column} of {source.source} sets the end of a schedule")
+            if schedule := by_rate(curves.column(column), names, column):
+                return schedule
+    tables = [source for source in (curves, table) if source is not None]
+    for source in tables:
+        if column := next(filter(source.has, KINDS), None):
+            return by_name(source, column)
+    for source in tables:
+        if column := next(filter(source.has, HORIZONS), None):
+            return Schedule("decaying", f"column {column} of {source.source} sets the end of a schedule")
     looked = ", ".join((*KINDS[:2], *RATES, *HORIZONS[:2]))
-    unknown = Schedule("unknown", f"no column tells the schedule (looked for {looked})")
-    return by_gap(lines) or unknown
+    return by_gap(lines) or Schedule("unknown", f"no column tells the schedule (looked for {looked})")
 
 
 def by_rate(rate: np.ndarray, names: np.ndarray, column: str) -> Schedule | None:
     """From the learning rate at every point; None where it does not change along any curve, as a
     run's peak rate written in each row does not."""
-    changes, fallen = False, 0
-    kinds = dict.fromkeys(names)
-    for name in kinds:
-        along = rate[names == name]
-        along = along[np.isfinite(along)]
-        changes |= bool(along.size) and bool(np.ptp(along) > 1e-6 * along.max())
-        fallen += bool(along.size) and bool(along[-1] < FALLEN * along.max())
-    if not changes:
+    runs = dict.fromkeys(names)
+    curves = [rate[(names == name) & np.isfinite(rate)] for name in runs]
+    curves = [along for along in curves if along.size]
+    if not any(np.ptp(along) > 1e-6 * along.max() for along in curves):
         return None
-    if fallen:
-        return Schedule("decaying", f"{column} falls along {fallen} of {len(kinds)} curves")
+    if fallen := sum(along[-1] < FALLEN * along.max() for along in curves):
+        return Schedule("decaying", f"{column} falls along {fallen} of {len(runs)} curves")
     return Schedule("constant", f"{column} does not fall along any curve")
 
 
@@ -113,15 +106,14 @@ def by_gap(lines: Sequence[Curve]) -> Schedule | None:
 def by_name(source: Runs, column: str) -> Schedule:
     """From the schedule's name, and what a constant one does at its end."""
     words = {str(word).strip().lower() for word in source.column(column)}
-    said = f"{column} is {', '.join(sorted(words))} in {source.source}"
+    message = f"{column} is {', '.join(sorted(words))} in {source.source}"
     if always(source, "final_fraction", 1.0):
-        return Schedule("constant", f"{said}, down to all of the peak rate")
-    if words <= LEVEL:
-        cooled = source.has("cooldown_fraction") and not always(source, "cooldown_fraction", 0.0)
-        if not cooled:
-            return Schedule("constant", said)
-        said += ", with a cool-down at the end"
-    return Schedule("decaying", said)
+        return Schedule("constant", f"{message}, down to all of the peak rate")
+    if not words <= LEVEL:
+        return Schedule("decaying", message)
+    if source.has("cooldown_fraction") and not always(source, "cooldown_fraction", 0.0):
+        return Schedule("decaying", f"{message}, with a cool-down at the end")
+    return Schedule("constant", message)
 
 
 def always(source: Runs, column: str, value: float) -> bool:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sheet:
-    """A header, its columns of text (all equally long), and how the file was laid out.
+    """Columns of text by name (all equally long), and how the file was laid out.
 
     `unnamed` are columns whose name is made up here, such as an index. `comma` says whether a comma
     may be a decimal sign: not where it parts the cells.
     """
 
-    header: list[str]
-    columns: list[tuple[str, ...]]
+    columns: dict[str, tuple[str, ...]]
     unnamed: frozenset[str] = frozenset()
     comma: bool = False
 

@@ -58,15 +58,14 @@ def assemble(
         values, notes = {name: column[kept] for name, column in values.items()}, [*notes, note]
     reasons = rows.flag(source, columns, roles.columns, values, kept)
     names = {role: column.name for role, column in roles.columns.items()}
-    scaled = {
-        role: (values[names[role]] * factor, roles.notes[role]) for role, factor in roles.factors.items()
-    }
-    known = {role: scaled[role][0] if role in scaled else values[name] for role, name in names.items()}
-    computed, how = counts.complete(known, values, names.get("budget", ""), reasons == "")
-    for role, (column, _) in computed.items():
+    for role, factor in roles.factors.items():
+        names[role] = f"{role} ({roles.notes[role]})"
+        values[names[role]] = factor * values[roles.columns[role].name]
+    known = {role: values[name] for role, name in names.items()}
+    computed, further = counts.complete(known, values, names.get("budget", ""), reasons == "")
+    for role, (column, how) in computed.items():
         reasons[~rows.in_range(column) & (reasons == "")] = f"{role} cannot be told"
-    for role, (column, note) in (scaled | computed).items():
-        names[role] = f"{role} ({note})"
+        names[role] = f"{role} ({how})"
         values[names[role]] = column
-    notes = (*notes, *how)
+    notes = (*notes, *further)
     return Runs(values, names, source, kept + 1, reasons, notes, roles.doubts, roles.loss_unit)
