@@ -141,9 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
 def run(part: str, options: Options) -> None:
     """Measure one part; its results so far are on disk after every race."""
     from lab.commands.run import commit
-    from lab.launch import local
+    from lab.launch import processes
 
-    if part not in ANYWHERE and not local.on_cpu():
+    if part not in ANYWHERE and not processes.on_cpu():
         raise RuntimeError(
             "it measures processors, and jax would take an accelerator here; set "
             "JAX_PLATFORMS=cpu for it, or name the part many"

@@ -26,7 +26,7 @@ OURS = "this lab"
 
 def competitors(shape: str, dtype: str, options: Options) -> tuple[list[Competitor], dict[str, str]]:
     """Who races, and who is left out and why."""
-    from lab.launch import local
+    from lab.launch import processes
 
     cores = machine.cores()[-1:] if options.quick else machine.cores()
     each, together = tuple(cores), (None,)
@@ -36,7 +36,7 @@ def competitors(shape: str, dtype: str, options: Options) -> tuple[list[Competit
     many = f"1 x {len(cores)}"  # processes x threads
     single = f"{len(cores)} x 1"
     racing = [
-        Competitor(OURS, "ours", task, local.environment(1), each),
+        Competitor(OURS, "ours", task, processes.environment(1), each),
         Competitor(f"plain JAX, {many}", "plain", task),
     ]
     left_out = {}

@@ -55,7 +55,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
 
 
 def speeds(which: tuple[Shape, ...], options: Options) -> list[dict[str, Any]]:
-    from lab.launch import local
+    from lab.launch import processes
 
     core = machine.cores()[-1:]
     racing = [
@@ -63,7 +63,7 @@ def speeds(which: tuple[Shape, ...], options: Options) -> list[dict[str, Any]]:
             f"{shape.layers} x {shape.width}, context {shape.context}",
             "ours",
             {"shape": vars(shape), "dtype": "float32"},
-            local.environment(1),
+            processes.environment(1),
             tuple(core),
         )
         for shape in which

@@ -17,32 +17,34 @@ ONE = "one run on one device"
 
 
 def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[str, str]]:
-    from lab.launch import local
+    from lab.launch import processes
 
-    cores, on_cpu = machine.cores(), local.on_cpu()
+    cores, on_cpu = machine.cores(), processes.on_cpu()
     core = (cores[-1],) if on_cpu else (None,)
     most = len(cores) if on_cpu else accelerators()
     ways, packs = available()
     task = {"shape": shape, "dtype": "float32", "devices": 1}
-    racing = [Competitor(ONE, "spread", task | {"way": "jit"}, local.environment(1), core)]
+    racing = [Competitor(ONE, "spread", task | {"way": "jit"}, processes.environment(1), core)]
     left_out = {} if packs else {"packs": "this version of the lab has no parallel.pack_step"}
     for each in PACKS[: 2 if options.quick else None] if packs else ():
         told = task | {"way": "pack", "each": each}
         name = f"pack of {each} on one device"
-        racing.append(Competitor(name, "spread", told, local.environment(1), core))
+        racing.append(Competitor(name, "spread", told, processes.environment(1), core))
     if most < 2:
         left_out["several devices"] = "there is one core, or one accelerator"
     else:
         for way in ways:
             told = task | {"way": way, "devices": most}
             name = f"one run over {most} devices, {way}"
-            racing.append(Competitor(name, "spread", told, local.environment(most)))
+            racing.append(Competitor(name, "spread", told, processes.environment(most)))
     if on_cpu and most > 1:
         name = f"one run on one device of {most} threads"
-        threads = local.environment(1) | {"NPROC": str(most)}
+        threads = processes.environment(1) | {"NPROC": str(most)}
         racing.append(Competitor(name, "spread", task | {"way": "jit"}, threads))
         name = f"{most} workers, one run each"
-        racing.append(Competitor(name, "spread", task | {"way": "jit"}, local.environment(1), tuple(cores)))
+        racing.append(
+            Competitor(name, "spread", task | {"way": "jit"}, processes.environment(1), tuple(cores))
+        )
     return racing, left_out
 
 

@@ -20,12 +20,12 @@ MINUTE = 60.0
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
-    from lab.launch import local
+    from lab.launch import processes
 
     name = "tiny" if options.quick else options.shapes[0]
     shape, cores = shapes.SHAPES[name], machine.cores()
     task = {"shape": name, "dtype": "float32"}
-    alone = Competitor(OURS, "ours", task, local.environment(1), tuple(cores))
+    alone = Competitor(OURS, "ours", task, processes.environment(1), tuple(cores))
     race = rounds.race([alone], 1 if options.quick else 3, options.seconds, options.quiet)[0]
     if race.failed:
         raise RuntimeError(f"our own step failed: {race.failed}")

@@ -21,9 +21,9 @@ COPIED = 512 << 20  # bytes; twice the largest cache that has been met
 
 def competitors(options: Options) -> list[Competitor]:
     """One process a core, each pinned and single-threaded, as many as the name says."""
-    from lab.launch import local
+    from lab.launch import processes
 
-    cores, one = machine.cores(), local.environment(1)
+    cores, one = machine.cores(), processes.environment(1)
     size = QUICK_SIZE if options.quick else SIZE
     racing = []
     some, every = (cores[-1:], "one core"), (cores, f"{len(cores)} cores")

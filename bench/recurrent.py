@@ -34,7 +34,7 @@ def matching(kind: str, shape: Shape) -> Shape:
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
-    from lab.launch import local
+    from lab.launch import processes
 
     core, found = tuple(machine.cores()[-1:]), []
     for name in ["tiny"] if options.quick else [one for one in options.shapes if one != "L"]:
@@ -45,7 +45,7 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
                 f"{kind} {shape.layers} x {shape.width}",
                 "ours",
                 {"shape": vars(shape), "dtype": "float32", "kind": kind},
-                local.environment(1),
+                processes.environment(1),
                 core,
             )
             for kind, shape in shapes.items()

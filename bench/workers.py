@@ -48,7 +48,7 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
       RuntimeError: a worker ended badly; with the end of its log.
     """
     from lab.config import to_json
-    from lab.launch import local
+    from lab.launch import processes
     from lab.launch.attempt import Task
     from lab.store.store import Store
 
@@ -58,7 +58,7 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
         for number, core in enumerate(cores):
             task = Task(str(store), [to_json(config) for config in configs], None if core is None else [core])
             stamps, log = Path(folder, f"{number}.json"), Path(folder, f"{number}.log")
-            env = local.environment(1) | {"BENCH_BEGAN": repr(time.time())}
+            env = processes.environment(1) | {"BENCH_BEGAN": repr(time.time())}
             with log.open("w") as file:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "bench.traced", str(stamps)],

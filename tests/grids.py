@@ -6,20 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab.launch.verify import TIMES
 from tests.conftest import ROOT, data_folder
 
 TINY = ROOT / "tests" / "tiny.py"
-TIMES = (
-    "seconds",
-    "compile_seconds",
-    "io_seconds",
-    "tokens_per_second",
-    "flops_utilization",
-    "finished",
-    "host",
-    "curve_sha256",
-    "sha256",
-)
 
 
 def launch(store: Path, *options: str) -> subprocess.Popen:

@@ -150,7 +150,7 @@ class Ended:
     """A worker that has ended with a code."""
 
     def __init__(self, log, code):
-        self.log, self.code, self.processes, self.task = log, code, [], None
+        self.log, self.code, self.processes, self.task, self.over = log, code, [], "again", False
 
     def poll(self):
         return self.code

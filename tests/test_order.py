@@ -1,14 +1,14 @@
 """What a launcher is asked for: the grid is dealt out whole, options are read or refused."""
 
 import re
-from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.launch import local
-from lab.launch.launchers import LAUNCHERS, Name
+from lab.commands.cli import parser
+from lab.launch import processes
+from lab.launch.launchers import LAUNCHERS
 from lab.launch.order import LaunchError, Order, cost, engine, parts, read_options
 from lab.models import counts
 from lab.store.store import Store
@@ -25,8 +25,8 @@ from tests.conftest import change
     ],
 )
 def test_a_worker_has_a_core_for_each_of_its_devices(monkeypatch, cores, devices, expected):
-    monkeypatch.setattr(local, "cores", lambda: cores)
-    assert local.shares(devices) == expected
+    monkeypatch.setattr(processes, "cores", lambda: cores)
+    assert processes.shares(devices) == expected
 
 
 @given(widths=st.lists(st.sampled_from([8, 16, 32]), min_size=1, max_size=12), at_least=st.integers(0, 20))
@@ -59,7 +59,10 @@ def test_a_missing_engine_says_what_to_install():
 
 
 def test_the_command_line_offers_every_launcher():
-    assert get_args(Name) == tuple(LAUNCHERS)
+    for name in LAUNCHERS:
+        assert parser().parse_args(["run", "x", "--launcher", name]).launcher == name
+    with pytest.raises(SystemExit, match="2"):
+        parser().parse_args(["run", "x", "--launcher", "pbs"])
 
 
 def test_this_machine_takes_no_options_of_a_cluster(tmp_path, config):

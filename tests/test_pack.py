@@ -325,22 +325,21 @@ def test_a_broken_device_is_no_run_s_fault_and_lets_all_of_them_go(tmp_path, con
     assert status == ["left", "stopped", "stopped", "stopped"]
 
 
-def test_a_worker_that_died_with_a_pack_is_followed_by_smaller_packs(tmp_path, config, monkeypatch):
+def test_a_worker_that_died_with_a_pack_is_followed_by_smaller_packs(tmp_path, config):
     configs, store = grid_of(config), Store(tmp_path)
     claims = [store.claim(one) for one in configs[:3]]
-    begun, deaths = [], Counter()
-    monkeypatch.setattr(local, "start", lambda task: begun.append(task.pack))
+    deaths = Counter()
     process = SimpleNamespace(pid=os.getpid(), poll=lambda: -9, kill=lambda: None)
     log = tmp_path / "log"
     log.write_text("the end")
-    for asked in (4, 2, 0):
-        task = Task(str(tmp_path), [], pack=asked)
-        local.replacement(store, configs, local.Worker([process], task, log), deaths)
-    assert begun == [2, 1, None] and not deaths
+    tasks = [Task(str(tmp_path), [], pack=each) for each in (4, 2, 0)]
+    dead = [local.Worker([process], task, log) for task in tasks]
+    following = [local.next_task(store, configs, worker, deaths) for worker in dead]
+    assert [task.pack for task in following] == [2, 1, None] and not deaths
     for claim in claims[1:]:
         claim.release()
     for _ in range(local.DEATHS):  # now one run alone is to blame
-        local.replacement(store, configs, local.Worker([process], task, log), deaths)
+        assert local.next_task(store, configs, dead[-1], deaths) == tasks[-1]
     assert store.failure(configs[0].run_id)["kind"] == "died"
     assert not any(store.failure(one.run_id) for one in configs[1:])
 

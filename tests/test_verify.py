@@ -65,7 +65,7 @@ def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(tmp_pa
         return 7, 1.0
 
     monkeypatch.setattr(verify, "kill_in_the_middle", too_fast_at_first)
-    assert verify.killed_in_time(store, config, verify.Place(), 0.3) == (7, 1.0)
+    assert verify.kill_in_time(store, config, verify.Place(), 0.3) == (7, 1.0)
     assert asked == [0.3, 0.0]
 
 

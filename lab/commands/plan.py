@@ -8,7 +8,7 @@ from lab.commands import shared
 from lab.commands.experiment import CommandError
 from lab.commands.view import View, duration, human
 from lab.config import RunConfig
-from lab.launch.local import cores
+from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import grid, trunk
 from lab.store import lineage

@@ -10,9 +10,9 @@ from pathlib import Path
 from lab.commands import shared
 from lab.commands.view import View
 from lab.config import RunConfig
-from lab.launch import local
 from lab.launch.launchers import LAUNCHERS
 from lab.launch.order import Order, read_options
+from lab.launch.processes import shares
 from lab.store import lineage
 from lab.store.failures import trained_as
 from lab.store.store import UNFINISHED, Store
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     todo = [config for config in configs if store.status(trained_as(store, config).run_id) in UNFINISHED]
     print(f"{options.experiment}: {len(configs)} runs, {len(todo)} to train, in {store.root}")
     if todo:
-        n = order.workers or len(local.shares(order.devices))
+        n = order.workers or len(shares(order.devices))
         with View(store, configs, n) as view:
             end = LAUNCHERS[options.launcher](store, todo, order, view.refresh)
         if end == "submitted":

@@ -50,5 +50,5 @@ def run(options: argparse.Namespace) -> int:
     print(f"run {config.run_id}, {describe(config)}, in a scratch store", flush=True)
     first = verify.Place(options.from_devices)
     then = [verify.Place(n, options.way) for n in options.devices]
-    equal = verify.verify(config, first, then, partial(print, flush=True), store.root)
-    return 0 if equal else 1
+    agree = verify.verify(config, first, then, partial(print, flush=True), store.root)
+    return 0 if agree else 1

@@ -5,21 +5,16 @@ The launcher trains nothing and holds no state: what is done, and by whom, is in
 several launchers on one store share the work.
 """
 
-import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from lab.config import RunConfig, to_json
-from lab.data.corpora import data_directory
-from lab.launch.order import End, LaunchError, Look, Order
+from lab.launch.order import End, LaunchError, Order, Refresh
+from lab.launch.processes import Worker, on_cpu, shares, start, stop, tail, wait
 from lab.launch.worker import AGAIN, DISK_FULL, FAILED_FAST, Task
 from lab.store.failures import trained_as
 from lab.store.store import Store
@@ -27,203 +22,98 @@ from lab.store.store import Store
 DEATHS = 2  # of workers, at one checkpoint of a run, before the run counts as failed
 STARTS = 4  # of the hosts of a run, or of a job, none of which gets any run further: the last
 LOOK_SECONDS = 0.5
+WARNINGS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)  # of a job system
 
 
-@dataclass
-class Worker:
-    """One process, or one for each host of its runs: these end together."""
-
-    processes: list[subprocess.Popen]
-    task: Task
-    log: Path  # of the first
-    code: int = 0  # of the host that ended the others
-
-    def poll(self) -> int | None:
-        """None while it lives, else 0 or the exit code of the host that ended badly; AGAIN only
-        where no other did, since a host that lost another ends with AGAIN too."""
-        codes = [process.poll() for process in self.processes]
-        bad = [code for code in codes if code]
-        if bad and not self.code:  # kept: those killed here end badly too
-            self.code = next((code for code in bad if code != AGAIN), AGAIN)
-            for process in self.processes:
-                process.kill()
-        return self.code or (None if None in codes else 0)
-
-    def wait(self) -> None:
-        for process in self.processes:
-            process.wait()
-
-
-def cores() -> list[int]:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
-def shares(devices: int) -> list[list[int]]:
-    """The cores dealt to workers, one for each of their devices; what is left over stays idle."""
-    mine = cores()
-    return [mine[i : i + devices] for i in range(0, max(1, len(mine) - devices + 1), devices)]
-
-
-def surroundings() -> dict[str, str]:
-    """Where a worker finds code and data, whatever an engine hands on of its caller's environment.
-    The project's folder leads the path, since a worker may be started from anywhere."""
-    here = str(Path(__file__).parents[2])
-    path = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {"PYTHONPATH": path, "LAB_DATA": str(data_directory().resolve())}
-
-
-def environment(devices: int) -> dict[str, str]:
-    """What a worker must find before it starts."""
-    env = os.environ | surroundings()
-    if not on_cpu():
-        return env
-    env |= {
-        "NPROC": str(devices),  # one thread a device: XLA's own threading wastes the second core
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",  # each dispatch page-faults its temporaries
-    }
-    if devices > 1:
-        forced = f"--xla_force_host_platform_device_count={devices}"
-        env["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {forced}".strip()
-    return env
-
-
-def on_cpu() -> bool:
-    """Whether workers will train on CPU, told without starting jax in this process."""
-    if wanted := os.environ.get("JAX_PLATFORMS"):
-        return wanted.split(",")[0] == "cpu"
-    return not (Path("/dev/nvidia0").exists() or Path("/dev/accel0").exists())
-
-
-def start(task: Task, host: int | None = None) -> Worker:
-    """A worker with all its hosts on this machine, or with the one named."""
-    if task.hosts > 1 and host is None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            task = replace(task, coordinator=f"127.0.0.1:{free.getsockname()[1]}")
-    wanted = range(task.hosts) if host is None else [host]
-    started = [start_one(replace(task, host=number)) for number in wanted]
-    return Worker([process for process, _ in started], task, started[0][1])
-
-
-def start_one(task: Task) -> tuple[subprocess.Popen, Path]:
-    folder = Path(task.store) / ".logs"
-    folder.mkdir(exist_ok=True)
-    stamp = f"{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}-{time.monotonic_ns() % 10**6:06d}"
-    log = folder / f"worker-{stamp}.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "lab.launch.worker", str(task.store)],  # told for `ps` alone
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment(task.devices),
-            start_new_session=True,  # Ctrl-C reaches the launcher alone, which tells the workers
-        )
-    with suppress(BrokenPipeError):  # a worker that died at once is seen by the loop
-        process.stdin.write(task.line().encode())
-        process.stdin.flush()
-    return process, log
-
-
-def stop(workers: Sequence[Worker]) -> None:
-    for process in (process for worker in workers for process in worker.processes):
-        with suppress(OSError):
-            process.stdin.close()
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-
-
-def launch(store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None) -> End:
+def launch(store: Store, configs: Sequence[RunConfig], order: Order, refresh: Refresh = lambda: None) -> End:
     """Train the runs that have no record.
 
-    `look` is called twice a second. A worker that dies is replaced; a run under which two died at
-    one checkpoint gets a failure.json and the grid goes on.
+    `refresh` is called twice a second. A worker that dies is replaced; a run under which two died
+    at one checkpoint gets a failure.json and the grid goes on.
     """
     if order.options:
         raise LaunchError(f"the launcher local takes no option {next(iter(order.options))!r}")
-    places = shares(order.devices) if on_cpu() and order.hosts == 1 else [None]
-    n = min(order.workers or len(places), max(1, len(configs)))
-    pack = order.runs_a_device(on_cpu())
-    spread = order.devices * order.hosts > 1 and pack is None
-    tasks = [
-        Task(
-            str(store.root),
-            [to_json(config) for config in configs],
-            places[i % len(places)] if order.pinned else None,
-            order.devices,
-            order.way or ("mesh" if spread else "jit"),
-            order.save_seconds,
-            order.fail_fast,
-            order.commit,
-            order.hosts,
-            pack=pack,
-        )
-        for i in range(n)
-    ]
     crew: list[Worker] = []
-    deaths: Counter[str] = Counter()
-    ends: Counter[tuple] = Counter()  # of hosts, by how far the runs were
     with interruptible():
         try:
-            for task in tasks:
+            for task in deal(store, configs, order):
                 crew.append(start(task, order.host))
-            settled: set[int] = set()  # places whose worker has ended and has no successor
-            while len(settled) < len(crew):
-                look()
-                time.sleep(LOOK_SECONDS)
-                for i, worker in enumerate(crew):
-                    code = worker.poll()
-                    if code is None or i in settled:
-                        continue
-                    if code in (FAILED_FAST, DISK_FULL):
-                        stop(crew)
-                    elif code and order.host is not None:
-                        return "stopped" if code == AGAIN else "finished"
-                    elif code == AGAIN:
-                        ends[far := progress(store, configs)] += 1
-                        if ends[far] < STARTS:
-                            crew[i] = start(worker.task)
-                    elif code:
-                        crew[i] = replacement(store, configs, worker, deaths)
-                    if crew[i] is worker:
-                        settled.add(i)
-            look()
-            check_ends(store, crew)
-            return "finished"
+            return follow(store, configs, order, crew, refresh)
         except KeyboardInterrupt:
             print("\nstopping: every run saves its state (Ctrl-C again: at once)", flush=True)
             return "stopped"
         finally:
             stop(crew)
-            try:
-                for worker in crew:
-                    worker.wait()
-            except KeyboardInterrupt:
-                for process in (process for worker in crew for process in worker.processes):
-                    process.kill()
+            wait(crew)
 
 
-class interruptible:
-    """The signals by which a job system warns are taken as Ctrl-C is, so that the runs are saved.
-    It may send several: only the first counts, and only Ctrl-C a second time stops at once."""
+def deal(store: Store, configs: Sequence[RunConfig], order: Order) -> list[Task]:
+    """A task for each worker: all of them choose from all the runs."""
+    places = shares(order.devices) if on_cpu() and order.hosts == 1 else [None]
+    pack = order.runs_a_device(on_cpu())
+    spread = order.devices * order.hosts > 1 and pack is None
+    task = Task(
+        store=str(store.root),
+        configs=[to_json(config) for config in configs],
+        devices=order.devices,
+        way=order.way or ("mesh" if spread else "jit"),
+        save_seconds=order.save_seconds,
+        fail_fast=order.fail_fast,
+        commit=order.commit,
+        hosts=order.hosts,
+        pack=pack,
+    )
+    workers = min(order.workers or len(places), max(1, len(configs)))
+    cores = [places[i % len(places)] if order.pinned else None for i in range(workers)]
+    return [replace(task, cores=own) for own in cores]
 
-    SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-    def __enter__(self):
-        self.before = {name: signal.signal(name, self.interrupt) for name in self.SIGNALS}
+def follow(
+    store: Store, configs: Sequence[RunConfig], order: Order, crew: list[Worker], refresh: Refresh
+) -> End:
+    """Replace workers that die, until all have ended."""
+    ends: Counter = Counter()  # of workers, by how far the runs were
+    while not all(worker.over for worker in crew):
+        refresh()
+        time.sleep(LOOK_SECONDS)
+        for i, worker in enumerate(crew):
+            code = worker.poll()
+            if code is None or worker.over:
+                continue
+            worker.over = True
+            if code in (FAILED_FAST, DISK_FULL):
+                stop(crew)
+            elif code and order.host is not None:
+                return "stopped" if code == AGAIN else "finished"
+            elif code and (task := next_task(store, configs, worker, ends)):
+                crew[i] = start(task)
+    refresh()
+    check_ends(store, crew)
+    return "finished"
 
-    def __exit__(self, *_):
-        for name, handler in self.before.items():
-            signal.signal(name, handler)
 
-    def interrupt(self, *_):
-        for name in self.SIGNALS:
-            signal.signal(name, lambda *_: None)
-        raise KeyboardInterrupt
+def next_task(store: Store, configs: Sequence[RunConfig], dead: Worker, ends: Counter) -> Task | None:
+    """What is to be done after a worker died; None where that was tried often enough. A run that it
+    held is blamed: one for which several died at one checkpoint has failed."""
+    code = dead.poll()
+    if code == AGAIN:
+        far = progress(store, configs)
+        ends[far] += 1
+        return dead.task if ends[far] < STARTS else None
+    held = held_by(store, configs, dead.processes[0].pid)
+    if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
+        return replace(dead.task, pack=(dead.task.pack or 0) // 2 or None)
+    for run_id in held:
+        ends[at := (run_id, store.newest_checkpoint(run_id))] += 1
+        if ends[at] >= DEATHS:
+            error = (
+                f"the worker training it died {DEATHS} times without getting a checkpoint further, last "
+                f"with exit code {code} (-9 is often the system short of memory: try micro_batch)"
+            )
+            failure = {"run_id": run_id, "kind": "died", "error": error, "log": tail(dead.log)}
+            store.write_failure(run_id, failure)
+    ends["before any run"] += not held
+    return dead.task if ends["before any run"] < STARTS else None
 
 
 def progress(store: Store, configs: Sequence[RunConfig]) -> tuple[int, int, int]:
@@ -232,47 +122,21 @@ def progress(store: Store, configs: Sequence[RunConfig]) -> tuple[int, int, int]
     ids = [trained_as(store, config).run_id for config in configs]
     return (
         sum(store.finished(run_id) for run_id in ids),
-        len([1 for run_id in ids if store.failure(run_id)]),
+        sum(store.failure(run_id) is not None for run_id in ids),
         sum(store.newest_checkpoint(run_id) for run_id in ids),
     )
 
 
-def replacement(store: Store, configs: Sequence[RunConfig], dead: Worker, deaths: Counter[str]) -> Worker:
-    """A new worker for one that died by a signal or at start; blames the run it held, if any."""
+def held_by(store: Store, configs: Sequence[RunConfig], pid: int) -> list[str]:
+    """The unfinished runs whose claims a process of this id holds."""
     ids = [trained_as(store, config).run_id for config in configs]
-    held = [
-        run_id
-        for run_id in ids
-        if (holder := store.holder(run_id))
-        and holder.get("pid") == dead.processes[0].pid
-        and not holder.get("released")
-        and not store.finished(run_id)
-    ]
-    code = dead.poll()
-    if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
-        return start(replace(dead.task, pack=(dead.task.pack or 0) // 2 or None))
-    for run_id in held or [""]:
-        at = f"{run_id} {store.newest_checkpoint(run_id)}" if run_id else ""
-        deaths[at] += 1
-        if run_id and deaths[at] >= DEATHS:
-            store.write_failure(
-                run_id,
-                {
-                    "run_id": run_id,
-                    "kind": "died",
-                    "log": tail(dead.log),
-                    "error": f"the worker training it died {DEATHS} times without getting a checkpoint "
-                    f"further, last with exit code {code} "
-                    "(-9 is often the system short of memory: try micro_batch)",
-                },
-            )
-    if deaths[""] >= STARTS:  # they die before they hold anything
-        return dead
-    return start(dead.task)
+    claims = ((run_id, store.holder(run_id) or {}) for run_id in ids)
+    mine = [run_id for run_id, claim in claims if claim.get("pid") == pid and not claim.get("released")]
+    return [run_id for run_id in mine if not store.finished(run_id)]
 
 
 def check_ends(store: Store, crew: Sequence[Worker]) -> None:
-    """Raise LaunchError when workers ended for a reason that no run has told in the store."""
+    """Raise LaunchError when workers ended for a reason that no run has written in the store."""
     ends = {worker.poll(): worker for worker in crew}
     if DISK_FULL in ends:
         raise LaunchError(
@@ -285,5 +149,19 @@ def check_ends(store: Store, crew: Sequence[Worker]) -> None:
         raise LaunchError(f"workers kept dying and got no run further; the last line of {bad[0].log}: {last}")
 
 
-def tail(log: Path) -> str:
-    return log.read_text(errors="replace")[-4000:]
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """The signals by which a job system warns are taken as Ctrl-C is, so that the runs are saved.
+    It may send several: only the first counts, and only Ctrl-C a second time stops at once."""
+
+    def interrupt(*_):
+        for name in WARNINGS:
+            signal.signal(name, lambda *_: None)
+        raise KeyboardInterrupt
+
+    before = {name: signal.signal(name, interrupt) for name in WARNINGS}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)

@@ -1,8 +1,9 @@
 """What a launcher is asked for, besides the runs: nothing of it is part of a run's id."""
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import ModuleType
 from typing import Literal
 
@@ -11,7 +12,7 @@ from lab.models import counts
 from lab.plan.grid import group_by_shape
 from lab.plan.trunk import families
 
-Look = Callable[[], None]  # called often while a launcher waits
+Refresh = Callable[[], None]  # called often while a launcher waits
 End = Literal["finished", "stopped", "submitted"]
 
 
@@ -81,19 +82,15 @@ def parts(configs: Sequence[RunConfig], at_least: int) -> list[list[RunConfig]]:
     a compiled program, the costliest part first. Where shapes are fewer than `at_least` the
     costliest are halved, so that a sweep of one shape is shared too; but a trunk stays with its
     branches, so that no worker waits for another's."""
-    found = [families(part) for part in group_by_shape(configs).values()]
-    while len(found) < at_least and (whole := [part for part in found if len(part) > 1]):
-        cut = max(whole, key=lambda part: cost(chain(part)))
-        found.remove(cut)
-        found += [cut[0::2], cut[1::2]]
-    return sorted((chain(part) for part in found), key=cost, reverse=True)
+    groups = [families(part) for part in group_by_shape(configs).values()]
+    while len(groups) < at_least and (several := [group for group in groups if len(group) > 1]):
+        costliest = max(several, key=lambda group: cost(chain.from_iterable(group)))
+        groups.remove(costliest)
+        groups += [costliest[0::2], costliest[1::2]]
+    return sorted((list(chain.from_iterable(group)) for group in groups), key=cost, reverse=True)
 
 
-def chain(part: Sequence[Sequence[RunConfig]]) -> list[RunConfig]:
-    return [config for family in part for config in family]
-
-
-def cost(part: Sequence[RunConfig]) -> float:
+def cost(part: Iterable[RunConfig]) -> float:
     return sum(counts.spent_flops(config) for config in part)
 
 

@@ -20,20 +20,20 @@ from pathlib import Path
 from shlex import quote
 
 from lab.config import RunConfig, from_json, to_json
-from lab.launch import local
+from lab.launch import local, processes
 from lab.launch.attempt import unfinished
-from lab.launch.order import End, LaunchError, Look, Order, engine, parts
+from lab.launch.order import End, LaunchError, Order, Refresh, engine, parts
 from lab.store.failures import has_failed, trained_as
 from lab.store.files import read_json, write_json
 from lab.store.lineage import with_trunks
 from lab.store.store import Store
 
-ASK_SECONDS = 5.0  # between looks at the queue
-MINUTES = 60  # of a job unless told; what is not done by then goes back to the queue
+QUEUE_SECONDS = 5.0  # between looks at the queue
+MINUTES = 60  # of a job unless another time is asked for; what is not done by then goes back to the queue
 OURS = ("array", "output", "error", "requeue")  # options of sbatch that the launcher sets
 
 
-def launch(store: Store, configs: Sequence[RunConfig], order: Order, look: Look = lambda: None) -> End:
+def launch(store: Store, configs: Sequence[RunConfig], order: Order, refresh: Refresh = lambda: None) -> End:
     """Submit the runs that no queued job has; with `order.wait`, stay until the jobs are over."""
     if not shutil.which("sbatch"):
         raise LaunchError("there is no sbatch here: run this on a machine that submits to Slurm")
@@ -53,12 +53,12 @@ def launch(store: Store, configs: Sequence[RunConfig], order: Order, look: Look 
         return "submitted"
     try:
         with local.interruptible():
-            wait(jobs, look)
+            wait(jobs, refresh)
     except KeyboardInterrupt:
         print(f"\nthe jobs go on; scancel {listed} ends them", flush=True)
         return "submitted"
     if order.fail_fast and any(has_failed(store, config) for config in configs):
-        return "finished"  # and what failed is told by whoever asked
+        return "finished"  # the caller names what failed
     if left := sum(unfinished(store, trained_as(store, c).run_id) for c in configs):
         raise LaunchError(
             f"job {listed} is over and {left} of its runs are not; its logs are in "
@@ -77,20 +77,19 @@ def submit(store: Store, dealt: Sequence[Sequence[RunConfig]], order: Order) -> 
     folder = root / ".slurm" / time.strftime(f"%Y%m%dT%H%M%S-{os.getpid()}")
     folder.mkdir(parents=True)
     folder.chmod(0o700)
-    told = {"store": str(root), "order": asdict(order)}
-    write_json(folder / "order.json", told | {"parts": [[to_json(c) for c in p] for p in dealt]})
+    runs = [[to_json(config) for config in part] for part in dealt]
+    write_json(folder / "order.json", {"store": str(root), "order": asdict(order), "parts": runs})
     options = {name.replace("-", "_"): value or True for name, value in order.options.items()}
     executor = submitit.SlurmExecutor(folder)
     if order.hosts > 1:
-        many = {"nodes": order.hosts, "ntasks_per_node": 1, "srun_args": ["--kill-on-bad-exit=1"]}
-        executor.update_parameters(**many)
+        executor.update_parameters(nodes=order.hosts, ntasks_per_node=1, srun_args=["--kill-on-bad-exit=1"])
     executor.update_parameters(
         job_name="lab",
         time=MINUTES,
         array_parallelism=order.workers or len(dealt),
         stderr_to_stdout=True,
         additional_parameters={"requeue": True} | options,
-        setup=[f"export {name}={quote(value)}" for name, value in local.surroundings().items()],
+        setup=[f"export {name}={quote(value)}" for name, value in processes.paths().items()],
     )
     files = [str(folder / "order.json")] * len(dealt)
     try:
@@ -98,8 +97,8 @@ def submit(store: Store, dealt: Sequence[Sequence[RunConfig]], order: Order) -> 
             jobs = executor.map_array(element, files, range(len(dealt)))
     except submitit.core.utils.FailedJobError as refusal:
         shutil.rmtree(folder)
-        said = str(refusal).strip().splitlines() or ["sbatch said nothing"]
-        raise LaunchError(f"Slurm refused the jobs: {said[0]}") from refusal
+        lines = str(refusal).strip().splitlines() or ["sbatch said nothing"]
+        raise LaunchError(f"Slurm refused the jobs: {lines[0]}") from refusal
     job = jobs[0].job_id.partition("_")[0]
     write_json(folder / "submitted.json", {"job": job})
     return job
@@ -107,35 +106,35 @@ def submit(store: Store, dealt: Sequence[Sequence[RunConfig]], order: Order) -> 
 
 def queued() -> set[tuple[str, int]]:
     """(job, element) of all that this user has in the queue, running or not."""
-    ask = ["squeue", "--me", "--array", "--noheader", "--format=%F %K"]
-    done = subprocess.run(ask, capture_output=True, text=True)
-    if done.returncode:
-        raise LaunchError(f"squeue failed: {done.stderr.strip()}")
-    lines = [line.split() for line in done.stdout.splitlines()]
+    command = ["squeue", "--me", "--array", "--noheader", "--format=%F %K"]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode:
+        raise LaunchError(f"squeue failed: {answer.stderr.strip()}")
+    lines = [line.split() for line in answer.stdout.splitlines()]
     return {(job, int(index) if index.isdigit() else 0) for job, index in lines}
 
 
 def queued_runs(store: Store) -> list[tuple[str, str]]:
     """(job, run_id) of what this store's jobs have in the queue; of a run that was out of memory
     the id of its second try too."""
-    now, found = queued(), []
+    elements, runs = queued(), []
     for file in store.root.glob(".slurm/*/submitted.json"):
         job = (read_json(file) or {}).get("job")
-        if any(job == other for other, _ in now):
+        if any(job == other for other, _ in elements):
             dealt = (read_json(file.with_name("order.json")) or {"parts": []})["parts"]
-            held = [config for i, part in enumerate(dealt) if (job, i) in now for config in part]
-            asked = [from_json(config, where=str(file)) for config in held]
-            found += [(job, c.run_id) for one in asked for c in {one, trained_as(store, one)}]
-    return found
+            held = [config for i, part in enumerate(dealt) if (job, i) in elements for config in part]
+            for config in (from_json(config, where=str(file)) for config in held):
+                runs += [(job, each.run_id) for each in {config, trained_as(store, config)}]
+    return runs
 
 
-def wait(jobs: set[str], look: Look) -> None:
+def wait(jobs: set[str], refresh: Refresh) -> None:
     """Until none of the jobs is in the queue."""
-    asked = 0.0
+    queue_read = 0.0
     while True:
-        look()
-        if time.monotonic() - asked > ASK_SECONDS:
-            asked = time.monotonic()
+        refresh()
+        if time.monotonic() - queue_read > QUEUE_SECONDS:
+            queue_read = time.monotonic()
             try:
                 if not jobs & {job for job, _ in queued()}:
                     return
@@ -149,9 +148,9 @@ def wait(jobs: set[str], look: Look) -> None:
 
 def element(file: str, index: int) -> None:
     """What submitit calls on a node."""
-    told = json.loads(Path(file).read_text())
-    order, store = Order(**told["order"]), Store(Path(told["store"]))
-    configs = [from_json(config, where=file) for config in told["parts"][index]]
+    request = json.loads(Path(file).read_text())
+    order, store = Order(**request["order"]), Store(Path(request["store"]))
+    configs = [from_json(config, where=file) for config in request["parts"][index]]
     host = int(os.environ["SLURM_PROCID"]) if order.hosts > 1 else None
     here = replace(order, workers=1, options={}, pinned=False, host=host)
     end = local.launch(store, configs, here)
@@ -185,5 +184,5 @@ def again(kept: Path, far: tuple[int, ...]) -> None:
     shown = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True)
     if " JobState=RUNNING " not in shown.stdout:  # preempted or cancelled: queueing it is not ours
         raise SystemExit(f"job {job} ends, as Slurm decided; what it trained is saved")
-    asked = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
-    raise SystemExit(f"job {job} goes back to the queue {asked.stderr}".strip())
+    answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    raise SystemExit(f"job {job} goes back to the queue {answer.stderr}".strip())

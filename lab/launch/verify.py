@@ -12,52 +12,47 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab.config import RunConfig, to_json
-from lab.launch import local
+from lab.launch import processes
 from lab.launch.worker import Task
 from lab.store.records import CURVE
 from lab.store.store import Store
 
 TIMES = (
-    "seconds",
-    "compile_seconds",
-    "io_seconds",
-    "tokens_per_second",
-    "flops_utilization",
-    "finished",
-    "host",
-    "curve_sha256",
-    "sha256",
+    *("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization"),
+    *("finished", "host", "curve_sha256", "sha256"),
 )
 PLACES = ("device", "devices", "way")
+COLUMNS = [name for name in CURVE if name != "seconds"]
 TOLERANCE = 2e-3  # of a loss, relative, when devices differ: rounding grows over a whole run
 POLL_SECONDS = 0.002
+
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Place:
-    """How many devices a run is spread over, and by which way."""
+    """How many devices a run is spread over, and by which way; "" is mesh on several."""
 
     devices: int = 1
     way: str = ""
 
-    @property
-    def how(self) -> str:
-        return self.way or ("mesh" if self.devices > 1 else "jit")
+    def task(self, store: Store, config: RunConfig, save_seconds: float = 15.0) -> Task:
+        cores = processes.cores()[: self.devices] if processes.on_cpu() else None
+        way = self.way or ("mesh" if self.devices > 1 else "jit")
+        return Task(str(store.root), [to_json(config)], cores, self.devices, way, save_seconds)
 
     def __str__(self) -> str:
-        return f"{self.devices} device{'s' * (self.devices > 1)} by {self.how}"
+        way = self.way or ("mesh" if self.devices > 1 else "jit")
+        return f"{self.devices} device{'s' * (self.devices > 1)} by {way}"
 
 
 def verify(
-    config: RunConfig,
-    first: Place,
-    thens: Sequence[Place],
-    tell: Callable[[str], None],
-    folder: Path | None = None,
+    config: RunConfig, first: Place, then: Sequence[Place], log: Log, folder: Path | None = None
 ) -> bool:
-    """Train, kill, resume in each of `thens` and compare; True when all agree with the run left
+    """Train, kill, resume in each place of `then` and compare; True when all agree with the run left
     alone. The scratch stores are made in `folder`, by default the system's for temporary files, and
     kept if not.
 
@@ -68,47 +63,43 @@ def verify(
     alone, killed = Store(root / "alone"), Store(root / "killed")
     for store in (alone, killed):
         store.prepare()
-    began = time.monotonic()
-    finish(local.start(task(alone, config, first)), alone, config)
-    seconds = time.monotonic() - began
-    tell(f"alone on {first}: {config.steps} updates in {seconds:.1f} s, start and compilation included")
+    seconds = train(alone, config, first)
+    log(f"alone on {first}: {config.steps} updates in {seconds:.1f} s, start and compilation included")
     shutil.copytree(alone.root / ".compiled", killed.root / ".compiled", dirs_exist_ok=True)
-    trained = alone.record(config.run_id)["seconds"]
-    step, after = killed_in_time(killed, config, first, min(15.0, trained / 20))
-    tell(
-        f"again, its worker killed with signal 9 after {after:.1f} s, its newest checkpoint at "
+    step, lived = kill_in_time(killed, config, first, min(15.0, alone.record(config.run_id)["seconds"] / 20))
+    log(
+        f"again, its worker killed with signal 9 after {lived:.1f} s, its newest checkpoint at "
         f"update {step} of {config.steps}"
     )
-    right = True
-    for i, then in enumerate(thens):
+    agree = True
+    for i, place in enumerate(then):
         resumed = Store(Path(shutil.copytree(killed.root, root / f"resumed-{i}")))
-        began = time.monotonic()
-        finish(local.start(task(resumed, config, then)), resumed, config)
-        tell(f"resumed on {then}: to its end in {time.monotonic() - began:.1f} s")
-        exact = first.devices == then.devices == 1
-        right &= compare(alone, resumed, config.run_id, exact, tell)
-    if right:
+        log(f"resumed on {place}: to its end in {train(resumed, config, place):.1f} s")
+        agree &= compare(alone, resumed, config.run_id, first.devices == place.devices == 1, log)
+    if agree:
         shutil.rmtree(root)
     else:
-        tell(f"all are kept in {root}")
-    return right
+        log(f"all are kept in {root}")
+    return agree
 
 
-def task(store: Store, config: RunConfig, place: Place, save_seconds: float = 15.0) -> Task:
-    cores = local.cores()[: place.devices] if local.on_cpu() else None
-    return Task(str(store.root), [to_json(config)], cores, place.devices, place.how, save_seconds)
-
-
-def finish(worker: local.Worker, store: Store, config: RunConfig) -> None:
+def train(store: Store, config: RunConfig, place: Place) -> float:
+    """Train a run to its end; the seconds that took."""
+    began = time.monotonic()
+    worker = processes.start(place.task(store, config))
     worker.wait()
     code = worker.poll()
-    if code == 0 and store.record(config.run_id):
-        return
-    error = (store.failure(config.run_id) or {}).get("error") or f"exit code {code}"
-    raise RuntimeError(f"run {config.run_id} failed: {error}; its log is {worker.log}")
+    if code or not store.record(config.run_id):
+        error = (store.failure(config.run_id) or {}).get("error") or f"exit code {code}"
+        raise RuntimeError(f"run {config.run_id} failed: {error}; its log is {worker.log}")
+    return time.monotonic() - began
 
 
-def killed_in_time(store: Store, config: RunConfig, place: Place, save_seconds: float) -> tuple[int, float]:
+class TooFast(RuntimeError):
+    """A run ended before it could be killed."""
+
+
+def kill_in_time(store: Store, config: RunConfig, place: Place, save_seconds: float) -> tuple[int, float]:
     """`kill_in_the_middle`; a short run that ended first is tried again, saved at every chance."""
     for every in (save_seconds, 0.0, 0.0):
         try:
@@ -119,15 +110,11 @@ def killed_in_time(store: Store, config: RunConfig, place: Place, save_seconds: 
     raise last
 
 
-class TooFast(RuntimeError):
-    """A run ended before it could be killed."""
-
-
 def kill_in_the_middle(
     store: Store, config: RunConfig, place: Place, save_seconds: float
 ) -> tuple[int, float]:
     """The step of the newest checkpoint, and how long the worker had lived, when it was killed."""
-    worker, began = local.start(task(store, config, place, save_seconds)), time.monotonic()
+    worker, began = processes.start(place.task(store, config, save_seconds)), time.monotonic()
     while worker.poll() is None:
         if config.steps / 3 <= store.newest_checkpoint(config.run_id) < config.steps:
             break
@@ -144,43 +131,39 @@ def kill_in_the_middle(
     return step, time.monotonic() - began
 
 
-def compare(alone: Store, resumed: Store, run_id: str, exact: bool, tell: Callable[[str], None]) -> bool:
+def compare(alone: Store, resumed: Store, run_id: str, exact: bool, log: Log) -> bool:
     """Curve and record of one run in two stores, what is measured by the clock left out."""
-    names = [name for name in CURVE if name != "seconds"]
-    curves = [
-        [{name: row[name] for name in names} for row in store.curve(run_id)] for store in (alone, resumed)
+    stores = (alone, resumed)
+    curves = [[{name: row[name] for name in COLUMNS} for row in store.curve(run_id)] for store in stores]
+    records: list[dict[str, Any]] = [store.record(run_id) for store in stores]
+    if not exact:
+        return close(curves, records, log)
+    a, b = ({name: value for name, value in record.items() if name not in TIMES} for record in records)
+    differ = [
+        f"point {i + 1}" for i, points in enumerate(zip(*curves, strict=False)) if points[0] != points[1]
     ]
-    leave_out = TIMES if exact else TIMES + PLACES
-    records = [
-        {name: value for name, value in store.record(run_id).items() if name not in leave_out}
-        for store in (alone, resumed)
-    ]
-    what = (
-        f"{len(curves[0])} points x {len(names)} columns of curve.csv and {len(records[0])} "
-        "fields of record.json (times left out)"
+    differ += [f"record's {name}" for name in a | b if a.get(name) != b.get(name)]
+    if len(curves[0]) != len(curves[1]):
+        differ.append("the number of points")
+    log(
+        f"compared {len(curves[0])} points x {len(COLUMNS)} columns of curve.csv and {len(a)} fields of "
+        f"record.json (times left out): "
+        + (f"DIFFERENT in {', '.join(differ)}" if differ else "equal to the last bit")
     )
-    if exact:
-        differ = [f"point {i + 1}" for i, (a, b) in enumerate(zip(*curves, strict=False)) if a != b]
-        differ += [
-            f"record's {name}"
-            for name in records[0] | records[1]
-            if records[0].get(name) != records[1].get(name)
-        ]
-        if len(curves[0]) != len(curves[1]):
-            differ.append("the number of points")
-        end = f"DIFFERENT in {', '.join(differ)}" if differ else "equal to the last bit"
-        tell(f"compared {what}: {end}")
-        return not differ
-    losses = [
+    return not differ
+
+
+def close(curves: Sequence[list[dict[str, str]]], records: Sequence[dict[str, Any]], log: Log) -> bool:
+    """Whether the losses of two trainings of one run agree within float error."""
+    a, b = (
         [float(row["loss"]) for row in curve] + [record["loss"] or math.nan]
         for curve, record in zip(curves, records, strict=True)
-    ]
-    steps = [[row["step"] for row in curve] for curve in curves]
-    worst = max(abs(a / b - 1) for a, b in zip(*losses, strict=False))
-    right = steps[0] == steps[1] and worst <= TOLERANCE
-    word = "within" if right else "NOT within"
-    tell(
-        f"compared {len(losses[0])} losses: they differ by at most {worst:.1e} of themselves, "
-        f"{word} the float error allowed, {TOLERANCE:g}"
     )
-    return right
+    worst = max(abs(x / y - 1) for x, y in zip(a, b, strict=False))
+    steps = [[row["step"] for row in curve] for curve in curves]
+    agree = steps[0] == steps[1] and worst <= TOLERANCE
+    log(
+        f"compared {len(a)} losses: they differ by at most {worst:.1e} of themselves, "
+        f"{'within' if agree else 'NOT within'} the float error allowed, {TOLERANCE:g}"
+    )
+    return agree
