@@ -121,7 +121,7 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     by_kind = {}
     for config in configs or (runs(size) if contents.learned_from(store, of.corpora) else []):
         try:
-            run = weights.trained(store, trained_as(store, config).run_id)
+            run = weights.read(store, trained_as(store, config).run_id)
         except StoreError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
@@ -133,8 +133,8 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
             f"{run.record['loss']:.4f} ± {run.record['loss_se']:.4f} nats/character, "
             f"{run.record['bits_per_byte']:.4f} bits/byte; {by_doubling(found)}"
         )
-        ids = sample.encode(corpus.tokenizer, PROMPT)
-        drawn = sample.sample(cfg, run.params, ids, SAMPLE_TOKENS, spoken=sample.spoken(corpus.tokenizer))
+        ids = corpus.tokenizer.encode_known(PROMPT)
+        drawn = sample.sample(cfg, run.params, ids, SAMPLE_TOKENS, n_ids=corpus.tokenizer.n_text_ids)
         text = corpus.tokenizer.decode(list(drawn))
         print("\n".join(f"  | {line}" for line in text.split("\n")))
     if by_kind:

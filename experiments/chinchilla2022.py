@@ -32,7 +32,8 @@ from analysis.tables import table
 from experiments import quickstart
 from experiments.reports import figures, frontier, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.data import corpora, tokens
+from lab.data import corpora
+from lab.data.byte_pairs import bpe_size
 from lab.models import counts
 from lab.plan import grid
 from lab.store.store import Store
@@ -148,7 +149,7 @@ def text(size: Size) -> DataConfig:
 
 
 def models(size: Size) -> list[ModelConfig]:
-    ids = 256 if size.tokenizer == "bytes" else tokens.bpe_size(size.tokenizer)
+    ids = 256 if size.tokenizer == "bytes" else bpe_size(size.tokenizer)
     return grid.ladder(size.shapes, vocab_size=ids, seq_len=size.seq_len, dtype=size.dtype)
 
 

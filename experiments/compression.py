@@ -129,7 +129,7 @@ def pack(run: weights.Trained, corpus: Corpus, again: int) -> dict:
         compress.weight_bytes(run),
     )
     at = {"finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    return dict(zip(COLUMNS, values, strict=True)) | compress.others(text) | at
+    return dict(zip(COLUMNS, values, strict=True)) | compress.compressed_sizes(text) | at
 
 
 def write(store: Store, size: str, path: Path, kept: Path) -> None:
@@ -146,7 +146,7 @@ def write(store: Store, size: str, path: Path, kept: Path) -> None:
         if run_id in known:
             continue
         try:
-            run, began = weights.trained(store, run_id), time.monotonic()
+            run, began = weights.read(store, run_id), time.monotonic()
             known[run_id] = pack(run, run.corpus(), SIZES[size])
         except StoreError as error:
             print(f"left out: {error}", file=sys.stderr)

@@ -234,7 +234,7 @@ def write_blocks(store: Store, rows: table.Runs, path: Path, kept: Path) -> None
 
 def measured(store: Store, run_id: str, header: list[str]) -> list[str]:
     try:
-        run = weights.trained(store, run_id)
+        run = weights.read(store, run_id)
         corpus = run.corpus()
     except (StoreError, corpora.CorpusError) as error:
         print(f"left out: {error}", file=sys.stderr)

@@ -56,7 +56,7 @@ def test_its_table_and_curves_are_the_same(store, tmp_path):
 
 @pytest.mark.parametrize("run_id", EXPECTED["trained"])
 def test_its_weights_and_what_they_write_are_the_same(store, run_id):
-    run, expected = weights.trained(store, run_id), EXPECTED["trained"][run_id]
+    run, expected = weights.read(store, run_id), EXPECTED["trained"][run_id]
     assert run.sha256 == expected["sha256"]
     ids = sample.sample(run.config.model, run.params, np.array([1, 2, 3]), 24, temperature=0.8, seed=7)
     assert list(ids) == expected["sampled"]

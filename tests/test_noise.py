@@ -25,7 +25,7 @@ def test_a_planted_noise_scale_comes_back_inside_its_interval_95_times_in_100():
     truth = each * 50 * deviation**2 / (G @ G)  # tr(Sigma) of a part over |G|^2, in tokens
     for _ in range(300):
         grads = G + deviation * rng.standard_normal((16 * 8, 50))
-        one = noise.jackknifed(*grouped(grads, 8), 8, each)
+        one = noise.with_interval(*grouped(grads, 8), 8, each)
         inside += one.low <= truth <= one.high
         found.append(one.tokens)
     assert np.mean(found) == pytest.approx(truth, rel=0.02)
@@ -35,14 +35,14 @@ def test_a_planted_noise_scale_comes_back_inside_its_interval_95_times_in_100():
 
 def test_without_a_mean_gradient_there_is_no_finite_scale():
     rng = np.random.default_rng(1)
-    found = noise.jackknifed(*grouped(rng.standard_normal((64, 400)), 4), 4, 32)
+    found = noise.with_interval(*grouped(rng.standard_normal((64, 400)), 4), 4, 32)
     assert (found.low, found.high) == (0.0, np.inf)
 
 
 def test_sums_over_parts_are_those_of_gradients_made_one_at_a_time():
     params = model.init(CFG, jax.random.key(0))
     tokens_PBL = np.random.default_rng(2).integers(0, 256, (3, 2, 9))
-    total, squares = noise.of_parts(CFG, params, tokens_PBL)
+    total, squares = noise.sum_gradients(CFG, params, tokens_PBL)
     ones = [
         np.concatenate(
             [
@@ -60,13 +60,13 @@ def test_it_is_measured_on_text_that_the_run_has_not_seen(tmp_path, monkeypatch)
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     config = trained.on_sheep(tmp_path)
     corpus, asked = corpora.open_corpus(config.data.corpus), []
-    real = batches.batch
+    real = batches.batches
 
-    def seen(tokens, seed, step, size, *more):
+    def seen(tokens, seed, step, n_steps, size, *more):
         asked.append(step * size * config.model.seq_len)
-        return real(tokens, seed, step, size, *more)
+        return real(tokens, seed, step, n_steps, size, *more)
 
-    monkeypatch.setattr(batches, "batch", seen)
+    monkeypatch.setattr(batches, "batches", seen)
     params = model.init(config.model, jax.random.key(0))
     found = noise.noise_scale(config, params, corpus, sequences=2, parts=2)
     assert asked and asked[0] >= config.tokens

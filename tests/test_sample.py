@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lab.data import batches, corpora
-from lab.data.tokens import Bpe, Bytes, Chars, Symbols
+from lab.data.byte_pairs import Bpe
+from lab.data.tokens import Bytes, Chars, Symbols
 from lab.models import model
 from lab.store import contents
 from lab.store.files import StoreError
@@ -45,22 +46,22 @@ def test_the_likeliest_tokens_are_those_of_the_model_on_the_last_tokens_alone(fi
 def test_a_text_is_made_by_one_program_whatever_its_length_and_temperature():
     cfg = build("gru")
     params = noisy(cfg)
-    sample.following.clear_cache()
+    sample.next_token.clear_cache()
     for prompt, n, temperature in (([1], 3, 0.0), ([1, 2, 3], 20, 0.7), (range(30), 5, 2.0)):
         list(sample.sample(cfg, params, np.array(prompt) % 11, n, temperature=temperature))
-    assert sample.following._cache_size() == 1
+    assert sample.next_token._cache_size() == 1
 
 
-@pytest.mark.parametrize(("temperature", "top_k", "spoken"), [(1.0, 0, 0), (0.5, 4, 0), (2, 0, 9)])
-def test_tokens_come_as_often_as_the_model_says(temperature, top_k, spoken):
+@pytest.mark.parametrize(("temperature", "top_k", "n_ids"), [(1.0, 0, 0), (0.5, 4, 0), (2, 0, 9)])
+def test_tokens_come_as_often_as_the_model_says(temperature, top_k, n_ids):
     cfg = build("lstm")
     params, window = noisy(cfg), jnp.zeros((1, 8), jnp.int32).at[0, :2].set(jnp.array([3, 5]))
     logits = np.asarray(jax.jit(partial(model.apply, cfg))(params, window)[0, 1], float)
-    allowed = np.arange(11) < (spoken or 11)
+    allowed = np.arange(11) < (n_ids or 11)
     allowed &= logits >= np.sort(logits[allowed])[-(top_k or allowed.sum())]
     expected = np.where(allowed, np.exp(logits / temperature), 0)
     expected /= expected.sum()
-    draw = partial(sample.following, cfg, top_k or spoken or 11, spoken or 11, params, window, 2)
+    draw = partial(sample.next_token, cfg, top_k or n_ids or 11, n_ids or 11, params, window, 2)
     keys = jax.random.split(jax.random.key(0), 5_000)
     drawn = jax.jit(jax.vmap(lambda key: draw(key, jnp.float32(temperature))[0]))(keys)
     found = np.bincount(drawn, minlength=11) / len(keys)
@@ -105,13 +106,13 @@ def test_what_can_t_be_sampled_is_refused(fields, words):
     ids=lambda x: type(x).__name__,
 )
 def test_every_tokenizer_takes_a_prompt_and_names_the_character_it_lacks(tokenizer, text, strange):
-    assert tokenizer.decode(sample.encode(tokenizer, text)) == text
+    assert tokenizer.decode(tokenizer.encode_known(text)) == text
     if strange:
         missing = next(char for char in sorted(strange) if char not in text)
         with pytest.raises(ValueError, match=repr(missing)):
-            sample.encode(tokenizer, strange)
+            tokenizer.encode_known(strange)
     unknown = isinstance(tokenizer, Chars)  # its last id stands for no text and is never drawn
-    assert sample.spoken(tokenizer) == tokenizer.vocab_size - unknown
+    assert tokenizer.n_text_ids == tokenizer.vocab_size - unknown
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +123,13 @@ def store(config, tmp_path_factory):
 
 
 def test_final_weights_come_back_and_have_the_loss_of_the_record_by_position_too(store):
-    run = weights.trained(store, next(store.root.glob("*/record.json")).parent.name[:5])
+    run = weights.read(store, next(store.root.glob("*/record.json")).parent.name[:5])
     cfg, corpus = run.config.model, run.corpus()
     found = positions.by_position(cfg, run.params, corpus)
     assert found.nats.shape == (16,) and found.windows.sum() == run.record["held_out_tokens"]
     mean = (found.nats * found.windows).sum() / found.windows.sum()
     assert mean == pytest.approx(run.record["loss"], rel=1e-6)
-    assert run.sha256 == weights.trained(store, run.config.run_id).sha256
+    assert run.sha256 == weights.read(store, run.config.run_id).sha256
 
 
 def test_the_error_of_a_position_s_loss_is_that_of_a_mean_over_windows(store, config):
@@ -150,7 +151,7 @@ def test_weights_that_are_not_there_are_told_in_a_line(store, config, tmp_path):
     other = Store(tmp_path / "runs")
     other.claim(config)
     with pytest.raises(StoreError, match="is running, and only a run that is done"):
-        weights.trained(other, config.run_id[:6])
+        weights.read(other, config.run_id[:6])
 
 
 def test_a_checkpoint_that_is_gone_or_damaged_is_told_in_a_line(config, tmp_path):
@@ -161,7 +162,7 @@ def test_a_checkpoint_that_is_gone_or_damaged_is_told_in_a_line(config, tmp_path
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(StoreError, match="can't be read"):
-        weights.trained(store, small.run_id)
+        weights.read(store, small.run_id)
     last.rename(last.with_name("elsewhere"))
     with pytest.raises(StoreError, match="no checkpoint of update 5"):
-        weights.trained(store, small.run_id)
+        weights.read(store, small.run_id)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lab.config import ModelConfig
-from lab.data.tokens import Bpe
+from lab.data.byte_pairs import Bpe
 from lab.models import model, ops
 from lab.store.files import sealed, write_json
 from lab.store.store import Store, claim_path

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.data.tokens import UNKNOWN, Bpe, Bytes, Chars, Symbols, bpe_size, from_json, id_dtype
+from lab.data.byte_pairs import Bpe, bpe_size
+from lab.data.tokenizer import id_dtype
+from lab.data.tokens import UNKNOWN, Bytes, Chars, Symbols, from_json
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
 

@@ -206,7 +206,7 @@ def measured(store: Store, rows: dict[str, table.Runs], path: Path, kept: Path) 
 
 def of_run(store: Store, run_id: str, part: str) -> dict:
     try:
-        run = weights.trained(store, run_id)
+        run = weights.read(store, run_id)
     except StoreError as error:
         print(f"noise scale left out: {error}", file=sys.stderr)
         return {}

@@ -6,8 +6,9 @@ from math import log
 
 from lab.commands import shared
 from lab.commands.experiment import CommandError
-from lab.data.corpora import SPLITS, Corpus, data_directory, list_corpora, open_corpus, prepare
-from lab.data.tokens import Bpe
+from lab.data.byte_pairs import Bpe
+from lab.data.corpora import Corpus, data_directory, open_corpus, prepare
+from lab.data.sources import SOURCES, SPLITS
 
 WORDS = (
     "List the corpora there are, prepare one (fetch, clean, split, tokenize, once), or show one. They lie in "
@@ -34,8 +35,8 @@ def add(commands) -> None:
 def list_all(options: argparse.Namespace) -> int:
     """List every corpus that can be named, and those prepared."""
     print("corpora that can be prepared:")
-    for name, description, licence in list_corpora():
-        print(f"  {name}\n      {description} (licence: {licence})")
+    for source in SOURCES.values():
+        print(f"  {source.name}\n      {source.what} (licence: {source.licence})")
     root = data_directory()
     metas = sorted(root.glob("*/meta.json"))
     print(f"\nprepared under {root}: {'' if metas else 'none'}")

@@ -56,7 +56,7 @@ def run_sample(options: argparse.Namespace) -> int:
     run, tokenizer = load_run(options.store, options.run_id)
     from lab.trained import sample
 
-    ids, cfg = sample.encode(tokenizer, options.prompt), run.config.model
+    ids, cfg = tokenizer.encode_known(options.prompt), run.config.model
     sample.check(ids, options.tokens, options.temperature, options.top_k)
     message, unseen = describe(run), len(ids) - cfg.seq_len
     if unseen > 0:
@@ -71,7 +71,7 @@ def run_sample(options: argparse.Namespace) -> int:
         temperature=options.temperature,
         top_k=options.top_k,
         seed=options.seed,
-        spoken=sample.spoken(tokenizer),
+        n_ids=tokenizer.n_text_ids,
     )
     print(options.prompt + tokenizer.decode(list(drawn)))
     return 0
@@ -101,7 +101,7 @@ def run_compress(options: argparse.Namespace) -> int:
     sizes = {
         f"{output.name}": len(packed),
         "  and the model's weights, 4 bytes each": len(packed) + compress.weight_bytes(run),
-        **compress.others(text),
+        **compress.compressed_sizes(text),
     }
     print(f"{'':<42}{'bytes':>12} {'bits/byte':>10}\n{file.name:<42}{len(text):>12,}")
     for name, size in sizes.items():
@@ -135,7 +135,7 @@ def load_run(folder: Path, run_id: str):
     contents.find(store, run_id)
     from lab.trained import weights
 
-    run = weights.trained(store, run_id)
+    run = weights.read(store, run_id)
     return run, run.corpus().tokenizer
 
 

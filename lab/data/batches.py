@@ -17,24 +17,6 @@ SUBSET_KEY = 0x5EED  # which windows `unique_tokens` keeps is the same for every
 WORD = (1 << 64) - 1
 
 
-def batch(
-    tokens: np.ndarray,
-    seed: int,
-    step: int,
-    batch_size: int,
-    seq_len: int,
-    unique_tokens: int | None = None,
-    rows: slice = slice(None),
-) -> np.ndarray:
-    """The training batch of one step, (batch_size, seq_len + 1) int32.
-
-    No window repeats within an epoch; a batch may straddle two. `unique_tokens` limits training to
-    a fixed, seed-independent set of windows spread over the corpus, and a smaller set lies inside
-    every larger one. `rows` picks rows of the batch, so that each host reads only its own.
-    """
-    return batches(tokens, seed, step, 1, batch_size, seq_len, unique_tokens, rows)[0]
-
-
 def batches(
     tokens: np.ndarray,
     seed: int,
@@ -45,7 +27,12 @@ def batches(
     unique_tokens: int | None = None,
     rows: slice = slice(None),
 ) -> np.ndarray:
-    """`batch` of n_steps steps stacked, (n_steps, batch_size, seq_len + 1), in one go."""
+    """The training batches of n_steps steps, (n_steps, batch_size, seq_len + 1) int32.
+
+    No window repeats within an epoch; a batch may straddle two. `unique_tokens` limits training to
+    a fixed, seed-independent set of windows spread over the corpus, and a smaller set lies inside
+    every larger one. `rows` picks rows of each batch, so that each host reads only its own.
+    """
     if first_step < 0:
         raise ValueError(f"step={first_step} is before the first step, 0")
     steps = np.arange(first_step, first_step + n_steps, dtype=np.int64)
@@ -96,7 +83,7 @@ def eval_windows(
     All of it: targets are stream[1:], each counted once. Where seq_len does not divide them, the
     last window is moved back to end with the stream and its mask leaves out what was counted
     before. With n_tokens: about that many targets in whole windows spread evenly over the stream,
-    always the same. Any array along the stream (such as a source's own nats) is cut the same way.
+    always the same. Any array along the stream is cut the same way.
     """
     n_targets = len(stream) - 1
     n_whole = n_windows(len(stream), seq_len)

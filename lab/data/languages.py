@@ -1,20 +1,16 @@
-"""Languages whose loss is known without training a Transformer: synthetic ones, whose entropy rate
-is computed, and n-gram models, whose loss on held-out text a real run must beat.
-"""
+"""Synthetic languages, whose entropy rate is computed: a Markov source, and `parse_language`, which
+also knows grammars."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from math import gcd
+from typing import ClassVar
 
 import numpy as np
 
-from lab.data.grammars import Grammar, entropy, parse_grammar
+from lab.data.grammars import Grammar, entropy
 
 MAX_CONTEXTS = 2000
-CHUNK = 1 << 22  # tokens whose n-grams are counted at once
-MARKOV_NAME = "markov:SYMBOLS-ORDER-BRANCHING-SEED[-TOKENS]"
-SYNTHETIC = ("markov:", "grammar:")  # how their corpora's names begin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +27,7 @@ class Markov:
     order: int = 2
     branching: int = 4
     seed: int = 0
+    form: ClassVar[str] = "markov:SYMBOLS-ORDER-BRANCHING-SEED[-TOKENS]"  # of its corpora's names
 
     def __post_init__(self) -> None:
         if self.order < 1 or self.seed < 0:
@@ -45,11 +42,6 @@ class Markov:
                 f"branching={self.branching}: each context needs from 2 to n_symbols="
                 f"{self.n_symbols} successors (with 1 the language would have no entropy)"
             )
-
-    @property
-    def unknown(self) -> int:
-        """Tokens at a document's start whose probability the source does not tell."""
-        return self.order
 
     @property
     def n_contexts(self) -> int:
@@ -116,10 +108,6 @@ class Markov:
             context = self._next(context, tokens[place])
         return np.ascontiguousarray(tokens.T)
 
-    def sample(self, n: int, seed: int) -> np.ndarray:
-        """One stationary document of n symbols."""
-        return self.documents(1, n, seed)[0]
-
     def log_probs(self, tokens: np.ndarray) -> np.ndarray:
         """Nats (log probability) of each token given the `order` before it, along the last axis.
 
@@ -140,122 +128,36 @@ class Markov:
         return out
 
 
-def parse_markov(name: str) -> tuple[Markov, int | None]:
-    """The source and, where given, the number of tokens that a corpus name asks for."""
-    match = re.fullmatch(r"markov:(\d+)-(\d+)-(\d+)-(\d+)(?:-(\d+))?", name)
-    if not match:
-        raise ValueError(f"{name!r}: a synthetic language is named {MARKOV_NAME}, as markov:16-2-4-0")
-    n_symbols, order, branching, seed = (int(part) for part in match.groups()[:4])
-    tokens = int(match[5]) if match[5] else None
-    return Markov(n_symbols=n_symbols, order=order, branching=branching, seed=seed), tokens
-
-
 Language = Markov | Grammar
+LANGUAGES = {"markov": Markov, "grammar": Grammar}  # by the first word of their corpora's names
 
 
 def parse_language(name: str) -> tuple[Language, int | None]:
-    """The language of a corpus name that begins as one of `SYNTHETIC`, and its tokens if given."""
-    return (parse_grammar if name.startswith("grammar:") else parse_markov)(name)
+    """The language and, where given, the number of tokens that a corpus name asks for."""
+    word, _, numbers = name.partition(":")
+    language = LANGUAGES[word]
+    names = [field.name for field in fields(language)]
+    values = (
+        [int(number) for number in numbers.split("-")] if re.fullmatch("[0-9]+(-[0-9]+)*", numbers) else []
+    )
+    if not 0 <= len(values) - len(names) <= 1:
+        raise ValueError(f"{name!r}: a synthetic language of this kind is named {language.form}")
+    tokens = values[len(names)] if len(values) > len(names) else None
+    return language(**dict(zip(names, values, strict=False))), tokens
 
 
 def _ergodic_class(next_SB: np.ndarray) -> np.ndarray | None:
     """The states of the one closed, aperiodic class of the chain, sorted; None if there is none."""
-    start = 0
-    while True:
-        forward = _levels(next_SB, start)
-        reached = forward >= 0
-        backward = _reaching(next_SB, start)
-        if not (reached & ~backward).any():
-            break  # whatever `start` reaches leads back to it: its class is closed
-        start = int(np.flatnonzero(reached & ~backward)[0])
-    if not backward.all():
-        return None  # some state never gets here, so there is another closed class
-    closed = np.flatnonzero(reached)
-    steps = forward[closed][:, None] + 1 - forward[next_SB[closed]]
-    period = 0
-    for step in np.unique(np.abs(steps)):
-        period = gcd(period, int(step))
-    return closed if period == 1 else None
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components, shortest_path
 
-
-def _levels(next_SB: np.ndarray, start: int) -> np.ndarray:
-    """Steps from `start` to each state, -1 where it never comes."""
-    level = np.full(len(next_SB), -1)
-    frontier, depth = np.array([start]), 0
-    while len(frontier):
-        level[frontier] = depth
-        frontier, depth = np.unique(next_SB[frontier]), depth + 1
-        frontier = frontier[level[frontier] < 0]
-    return level
-
-
-def _reaching(next_SB: np.ndarray, goal: int) -> np.ndarray:
-    """Which states can come to `goal`."""
-    can = np.zeros(len(next_SB), bool)
-    can[goal] = True
-    while True:
-        grown = can | can[next_SB].any(axis=1)
-        if (grown == can).all():
-            return can
-        can = grown
-
-
-def ngram_nats(train: np.ndarray, held_out: np.ndarray, vocab_size: int) -> list[np.ndarray]:
-    """Nats of each token of `held_out[1:]` under a unigram, bigram and trigram model of `train`.
-
-    Unigram: add-one over the vocabulary. Longer: interpolated Witten-Bell (Bell, Cleary & Witten
-    1990), p_n(c|h) = (count(hc) + T(h) p_{n-1}(c|h')) / (count(h) + T(h)), where T(h) is the number
-    of distinct tokens seen after h. The trigram's first token, whose context is cut, is scored
-    with the bigram.
-    """
-    held_out = np.asarray(held_out, np.int64)
-    singles = _grams(train, 0, vocab_size)
-    prob = (_found(*singles, held_out) + 1) / (len(train) + vocab_size)
-    result = [-np.log(prob[1:])]
-    held_code = held_out
-    for order in (1, 2):
-        if len(train) <= order or len(held_out) <= order:
-            result.append(result[-1])
-            continue
-        before = held_code[:-1]
-        held_code = before * vocab_size + held_out[order:]
-        grams, gram_counts = _grams(train, order, vocab_size)
-        contexts, first = np.unique(grams // vocab_size, return_index=True)
-        kinds = np.diff(np.append(first, len(grams)))
-        total = np.add.reduceat(gram_counts, first)
-        count_hc = _found(grams, gram_counts, held_code)
-        count_h, kinds_h = _found(contexts, total, before), _found(contexts, kinds, before)
-        backoff = prob[order:]
-        mixed = (count_hc + kinds_h * backoff) / np.maximum(count_h + kinds_h, 1)
-        prob = np.concatenate([prob[:order], np.where(count_h > 0, mixed, backoff)])
-        result.append(-np.log(prob[1:]))
-    return result
-
-
-def _grams(tokens: np.ndarray, order: int, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The different runs of order + 1 tokens as numbers in base vocab_size, sorted, and how often
-    each occurs; a chunk at a time, since 100 MB of text at once would take gigabytes."""
-    space = vocab_size ** (order + 1)
-    dense = space <= 4 * len(tokens)
-    totals, parts = np.zeros(space if dense else 0, np.int64), []
-    for start in range(0, len(tokens) - order, CHUNK):
-        part = np.asarray(tokens[start : start + CHUNK + order], np.int64)
-        code = part[: len(part) - order]
-        for k in range(1, order + 1):
-            code = code * vocab_size + part[k : len(part) - order + k]
-        if dense:
-            totals += np.bincount(code, minlength=space)
-        else:
-            parts.append(np.unique(code, return_counts=True))
-    if dense:
-        found = np.flatnonzero(totals)
-        return found, totals[found]
-    codes, counts = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    found, place = np.unique(codes, return_inverse=True)
-    return found, np.bincount(place, weights=counts).astype(np.int64)
-
-
-def _found(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """values[keys == wanted], 0 where a key is not there; keys are sorted."""
-    place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
-    return np.where(keys[place] == wanted, values[place], 0)
+    S, B = next_SB.shape
+    steps = csr_array((np.ones(S * B), next_SB.ravel(), np.arange(0, S * B + 1, B)), (S, S))
+    label = connected_components(steps, connection="strong")[1]
+    left = np.unique(label[(label[next_SB] != label[:, None]).any(axis=1)])  # classes with a way out
+    closed = np.flatnonzero(~np.isin(label, left))
+    if len(set(label[closed])) != 1:
+        return None
+    depth = shortest_path(steps, unweighted=True, indices=closed[0])
+    around = np.abs(depth[closed][:, None] + 1 - depth[next_SB[closed]]).astype(int)
+    return closed if np.gcd.reduce(around.ravel()) == 1 else None

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 import sysconfig
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,9 @@ HELD_OUT_SHARE = 0.04
 HELD_OUT_BYTES = 100_000  # where the corpus is large enough: at most a fifth of it is held out
 BLOCK_BYTES = 8192
 STDLIB_BYTES = 10_000_000
+
+
+Say = Callable[[str], None]  # how a source tells what it does or leaves out
 
 
 class CorpusError(ValueError):
@@ -32,6 +37,10 @@ class Text:
     notes: dict  # source, licence, cleaning, split
 
 
+def sizes_of(documents: list[tuple[str, str]]) -> dict[str, int]:
+    return {name: len(text.encode()) for name, text in documents}
+
+
 def choose_held_out(sizes: dict[str, int], most: float = float("inf")) -> frozenset[str]:
     """The documents to hold out, by the order of their names' hashes: about 4 % of the bytes (and
     about `most` bytes, where that is less), and at least 100 kB unless that is over a fifth. Passes
@@ -48,24 +57,24 @@ def choose_held_out(sizes: dict[str, int], most: float = float("inf")) -> frozen
     return frozenset(chosen or [min(sizes, key=lambda name: (sizes[name], name))])
 
 
-def python_stdlib() -> Text:
-    root = Path(sysconfig.get_paths()["stdlib"])
+def python_stdlib(name: str, root: Path, say: Say) -> Text:
+    library = Path(sysconfig.get_paths()["stdlib"])
     skip = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
     skip |= {"encodings", "pydoc_data", "lib2to3", "ensurepip"}  # tables, and copies of the rest
-    files = [path.relative_to(root) for path in root.rglob("*.py")]
+    files = [path.relative_to(library) for path in library.rglob("*.py")]
     files = [path for path in files if not skip & set(path.parts)]
     documents, size = [], 0
     for path in sorted(files, key=lambda path: digest(path.as_posix())):
-        text = _read_text(root / path)
+        text = _read_text(library / path)
         if text and size + len(text) <= STDLIB_BYTES:
             documents.append((path.as_posix(), text))
             size += len(text)
     if size < 10 * HELD_OUT_BYTES:
-        raise Unavailable(f"{root} holds {size:,} bytes of Python sources, too few for a corpus")
+        raise Unavailable(f"{library} holds {size:,} bytes of Python sources, too few for a corpus")
     documents = distinct(sorted(documents))
-    sizes: dict[str, int] = {}
-    for name, text in documents:  # whole top-level packages, whose files resemble each other
-        sizes[name.split("/")[0]] = sizes.get(name.split("/")[0], 0) + len(text.encode())
+    sizes: dict[str, int] = defaultdict(int)  # of top-level packages, whose files resemble each other
+    for name, size in sizes_of(documents).items():
+        sizes[name.split("/")[0]] += size
     packages = choose_held_out(sizes)
     notes = {
         "source": f"the standard library of Python {sys.version.split()[0]} as installed",
@@ -84,25 +93,31 @@ def user_files(name: str) -> list[tuple[str, Path]]:
     if root.is_file():
         return [(root.name, root)]
     if root.is_dir():
-        found = [(path.relative_to(root), path) for path in root.rglob("*")]
-        found = [(rel, path) for rel, path in found if not any(p[0] == "." for p in rel.parts)]
+        paths = [(path.relative_to(root), path) for path in root.rglob("*")]
+        paths = [(rel, path) for rel, path in paths if not any(p[0] == "." for p in rel.parts)]
     else:
-        found = [(Path(path), Path(path)) for path in glob.glob(where, recursive=True)]
-    files = sorted((rel.as_posix(), path) for rel, path in found if path.is_file())
+        paths = [(Path(path), Path(path)) for path in glob.glob(where, recursive=True)]
+    files = sorted((rel.as_posix(), path) for rel, path in paths if path.is_file())
     if not files:
         what = "an empty folder" if root.is_dir() else "no file, no folder and no glob that matches"
         raise CorpusError(f"{name}: {os.path.abspath(where)} is {what}; give a path to UTF-8 text")
     return files
 
 
-def user_text(name: str, say) -> Text:
+def files_stamp(name: str) -> str:
+    """Another one where a file of text:PATH came, went or was written to."""
+    stats = [(rel, path.stat()) for rel, path in user_files(name)]
+    return digest(str([(rel, s.st_size, s.st_mtime_ns) for rel, s in stats]))
+
+
+def user_text(name: str, root: Path, say: Say) -> Text:
     files = user_files(name)
     texts = [(rel, _read_text(path)) for rel, path in files]
     documents = distinct([(rel, text) for rel, text in texts if text])
     skipped = sum(text is None for _, text in texts)
     if skipped:
         say(f"{name}: {skipped} of {len(files)} files are not UTF-8 text and were left out")
-    sizes = {rel: len(text.encode()) for rel, text in documents}
+    sizes = sizes_of(documents)
     total = sum(sizes.values())
     if total < 2000:
         what = f"{skipped} files are not UTF-8 text, and " if skipped else ""
@@ -119,7 +134,7 @@ def user_text(name: str, say) -> Text:
         )
         say(f"{name}: {split}")
         documents = _blocks(documents, min(BLOCK_BYTES, total // 25))
-        sizes = {rel: len(text.encode()) for rel, text in documents}
+        sizes = sizes_of(documents)
         held_out = choose_held_out(sizes)
         if sum(sizes[rel] for rel in held_out) > 0.5 * total:
             raise CorpusError(f"{name}: the text has no lines to cut it at; give several files")

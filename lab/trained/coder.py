@@ -14,7 +14,7 @@ MOST = 1 << 32  # what frequencies may sum to
 
 
 class Encoder:
-    """`add` symbols in order, then take `finished`."""
+    """`add` symbols in order, then take the bytes of `finish`."""
 
     def __init__(self) -> None:
         self.low, self.range, self.bytes = 0, WHOLE, bytearray()
@@ -39,7 +39,7 @@ class Encoder:
             last -= 1
         self.bytes[last] += 1
 
-    def finished(self) -> bytes:
+    def finish(self) -> bytes:
         """The shortest bytes that name a number of the range; zeros that would follow are left."""
         for zeros in range(64, -1, -8):
             value = -(-self.low >> zeros) << zeros

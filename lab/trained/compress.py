@@ -26,11 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.config import ModelConfig
-from lab.data.tokens import Bpe, Bytes, Tokenizer
+from lab.data.tokenizer import Tokenizer
 from lab.models import model, ops
 from lab.store.files import sha256
 from lab.trained.coder import Decoder, Encoder
-from lab.trained.sample import encode
 from lab.trained.weights import Trained
 
 MAGIC = b"lab compressed 1\n"
@@ -73,7 +72,7 @@ def cumulative(cfg: ModelConfig, params: model.Params, tokens_SL: jax.Array) -> 
 
 
 @jax.jit
-def parts_of(table_SLW: jax.Array, ids_SL: jax.Array) -> jax.Array:
+def intervals(table_SLW: jax.Array, ids_SL: jax.Array) -> jax.Array:
     """Each id's start, the next one's, and the sum: (S, L, 3)."""
     ends = jnp.stack([ids_SL, ids_SL + 1, jnp.full_like(ids_SL, table_SLW.shape[2] - 1)], axis=-1)
     return jnp.take_along_axis(table_SLW, ends, axis=-1)
@@ -84,7 +83,7 @@ def at_position(table_SLW: jax.Array, position: jax.Array) -> jax.Array:
     return table_SLW[:, position]
 
 
-def lengths(cfg: ModelConfig, n_tokens: int) -> list[int]:
+def stream_lengths(cfg: ModelConfig, n_tokens: int) -> list[int]:
     """Tokens of each stream. Their number is a power of two, since each is a program of its own,
     and their probabilities fit in memory."""
     most = min(STREAMS, ops.WIDE // (cfg.seq_len * cfg.vocab_size), n_tokens // EACH)
@@ -93,77 +92,54 @@ def lengths(cfg: ModelConfig, n_tokens: int) -> list[int]:
     return [each + (stream < more) for stream in range(streams)]
 
 
-def code(cfg: ModelConfig, params: model.Params, ids: np.ndarray) -> list[bytes]:
+def encode(cfg: ModelConfig, params: model.Params, ids: np.ndarray) -> list[bytes]:
     """The coded streams of a text's ids."""
     if not len(ids):
         return [b""]
-    long, L, V = lengths(cfg, len(ids)), cfg.seq_len, cfg.vocab_size
-    S, ends = len(long), np.cumsum(long)
-    windows = -(-max(long[0] - 1, 0) // L)
+    lengths, L, V = stream_lengths(cfg, len(ids)), cfg.seq_len, cfg.vocab_size
+    S, ends = len(lengths), np.cumsum(lengths)
+    windows = -(-max(lengths[0] - 1, 0) // L)
     padded = np.zeros((S, windows * L + 1), np.int32)
-    for row, end, n in zip(padded, ends, long, strict=True):
+    for row, end, n in zip(padded, ends, lengths, strict=True):
         row[:n] = ids[end - n : end]
-    coders = [Encoder() for _ in long]
+    coders = [Encoder() for _ in lengths]
     for coder, row in zip(coders, padded, strict=True):
         coder.add(int(row[0]), 1, V)
     for begin in range(0, windows * L, L):
         table = cumulative(cfg, params, padded[:, begin : begin + L])
         targets_SL = padded[:, begin + 1 : begin + L + 1]
-        parts = np.asarray(parts_of(table, targets_SL)).tolist()
-        for coder, row, n in zip(coders, parts, long, strict=True):
+        parts = np.asarray(intervals(table, targets_SL)).tolist()
+        for coder, row, n in zip(coders, parts, lengths, strict=True):
             for start, end, total in row[: max(0, n - 1 - begin)]:
                 coder.add(start, end - start, total)
-    return [coder.finished() for coder in coders]
+    return [coder.finish() for coder in coders]
 
 
 def decode(cfg: ModelConfig, params: model.Params, streams: list[bytes], n_tokens: int) -> np.ndarray:
-    """The ids that `code` was given: one run of the program for each token of a stream."""
+    """The ids that `encode` was given: one run of the program for each token of a stream."""
     if not n_tokens:
         return np.zeros(0, np.int64)
-    long, L, V = lengths(cfg, n_tokens), cfg.seq_len, cfg.vocab_size
+    lengths, L, V = stream_lengths(cfg, n_tokens), cfg.seq_len, cfg.vocab_size
     decoders = [Decoder(stream) for stream in streams]
-    found = np.zeros((len(long), long[0]), np.int32)
-    found[:, 0] = [decoder.take(range(V + 1)) for decoder in decoders]
-    window_SL = np.zeros((len(long), L), np.int32)
-    for place in range(1, long[0]):
+    ids_ST = np.zeros((len(lengths), lengths[0]), np.int32)
+    ids_ST[:, 0] = [decoder.take(range(V + 1)) for decoder in decoders]
+    window_SL = np.zeros((len(lengths), L), np.int32)
+    for place in range(1, lengths[0]):
         position = (place - 1) % L
         if position == 0:
             window_SL[:] = 0
-        window_SL[:, position] = found[:, place - 1]
-        table = at_position(cumulative(cfg, params, window_SL), position)
-        for row, decoder, frequencies, n in zip(
-            found, decoders, np.asarray(table).tolist(), long, strict=True
-        ):
+        window_SL[:, position] = ids_ST[:, place - 1]
+        tables = np.asarray(at_position(cumulative(cfg, params, window_SL), position)).tolist()
+        for row, decoder, table, n in zip(ids_ST, decoders, tables, lengths, strict=True):
             if place < n:
-                row[place] = decoder.take(frequencies)
-    return np.concatenate([row[:n] for row, n in zip(found, long, strict=True)])
-
-
-def to_ids(tokenizer: Tokenizer, text: bytes) -> np.ndarray:
-    """Raises ValueError for bytes that the tokenizer can't give back."""
-    if isinstance(tokenizer, Bytes):
-        return np.frombuffer(text, np.uint8)
-    try:
-        return encode(tokenizer, text.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"byte {error.start} is not UTF-8, which this run's tokenizer reads; a run on bytes "
-            "compresses any file"
-        ) from error
-
-
-def to_bytes(tokenizer: Tokenizer, ids: np.ndarray) -> bytes:
-    if isinstance(tokenizer, Bytes):
-        return ids.astype(np.uint8).tobytes()
-    if isinstance(tokenizer, Bpe):
-        return b"".join(tokenizer.vocabulary[i] for i in ids)
-    return tokenizer.decode(ids).encode()
+                row[place] = decoder.take(table)
+    return np.concatenate([row[:n] for row, n in zip(ids_ST, lengths, strict=True)])
 
 
 def compress(run: Trained, tokenizer: Tokenizer, text: bytes) -> bytes:
     """The file that `decompress` gives `text` back from."""
-    params, ids = jax.device_put(run.params), to_ids(tokenizer, text)
-    streams = code(run.config.model, params, ids)
+    ids = tokenizer.encode_bytes(text)
+    streams = encode(run.config.model, jax.device_put(run.params), ids)
     header = Header(
         run_id=run.config.run_id,
         weights=run.sha256,
@@ -173,8 +149,8 @@ def compress(run: Trained, tokenizer: Tokenizer, text: bytes) -> bytes:
         sizes=[len(stream) for stream in streams],
         machine=machine(),
     )
-    told = json.dumps(asdict(header), separators=(",", ":")).encode()
-    rest = told + b"\n" + b"".join(streams)
+    first_line = json.dumps(asdict(header), separators=(",", ":")).encode()
+    rest = first_line + b"\n" + b"".join(streams)
     return MAGIC + seal(rest) + rest
 
 
@@ -194,9 +170,9 @@ def read_header(packed: bytes) -> tuple[Header, list[bytes]]:
     at = len(MAGIC) + len(seal(b""))
     if packed[len(MAGIC) : at] != seal(packed[at:]):
         raise NotTheText("it is damaged, or part of it is missing: its checksum is another")
-    told, _, body = packed[at:].partition(b"\n")
+    first_line, _, body = packed[at:].partition(b"\n")
     try:
-        header = Header(**json.loads(told))
+        header = Header(**json.loads(first_line))
     except TypeError as error:
         raise NotTheText("it was made by another version of the lab") from error
     ends = np.cumsum(header.sizes)
@@ -217,7 +193,7 @@ def decompress(run: Trained, tokenizer: Tokenizer, packed: bytes) -> bytes:
         )
     ids = decode(run.config.model, jax.device_put(run.params), streams, header.tokens)
     if len(ids) == 0 or ids.max() < tokenizer.vocab_size:
-        text = to_bytes(tokenizer, ids)
+        text = tokenizer.decode_bytes(ids)
         if sha256(text) == header.text:
             return text
     raise NotTheText(
@@ -231,7 +207,7 @@ def weight_bytes(run: Trained) -> int:
     return sum(leaf.nbytes for leaf in jax.tree.leaves(run.params))
 
 
-def others(text: bytes) -> dict[str, int]:
+def compressed_sizes(text: bytes) -> dict[str, int]:
     """Bytes that general compressors make of a text, each at its best level."""
     sizes = {
         "gzip -9": len(zlib.compress(text, 9, wbits=31)),

@@ -35,7 +35,7 @@ class NoiseScale:
     used: int  # tokens whose gradients were made
 
 
-def scale(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: float) -> float:
+def ratio(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: float) -> float:
     """tr(Sigma) / |G|^2 from gradients of equal parts, both without bias (the paper's appendix
     A.1, with all parts together as the large batch).
 
@@ -50,11 +50,11 @@ def scale(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: float) -
     return each * variance / signal if signal > 0 else np.inf
 
 
-def jackknifed(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: int) -> NoiseScale:
+def with_interval(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: int) -> NoiseScale:
     groups = len(sums_GP)
-    value = scale(sums_GP, squares_G, parts, each)
+    value = ratio(sums_GP, squares_G, parts, each)
     without = np.array(
-        [scale(np.delete(sums_GP, g, 0), np.delete(squares_G, g), parts, each) for g in range(groups)]
+        [ratio(np.delete(sums_GP, g, 0), np.delete(squares_G, g), parts, each) for g in range(groups)]
     )
     used = groups * parts * each
     if not np.isfinite([value, *without]).all():
@@ -66,14 +66,16 @@ def jackknifed(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: int
 
 
 @partial(jax.jit, static_argnums=0)
-def of_parts(cfg: ModelConfig, params: model.Params, tokens_PBL: jax.Array) -> tuple[jax.Array, jax.Array]:
+def sum_gradients(
+    cfg: ModelConfig, params: model.Params, tokens_PBL: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """The gradients of parts of B sequences summed, as one vector, and their squared norms
     summed."""
     grad = jax.grad(lambda p, part: step.mean_nats(cfg, p, part))
 
     def add(total, part):
-        found = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(grad(params, part))])
-        return (total[0] + found, total[1] + found @ found), None
+        gradient = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(grad(params, part))])
+        return (total[0] + gradient, total[1] + gradient @ gradient), None
 
     zero = jnp.zeros(model.n_weights(cfg)), jnp.zeros(())
     return jax.lax.scan(add, zero, tokens_PBL)[0]
@@ -86,12 +88,11 @@ def noise_scale(
     windows, none of them seen before while a run is shorter than an epoch."""
     cfg, want = config.model, GROUPS * parts * sequences
     first = -(-config.tokens // (cfg.seq_len * want))
-    tokens_TL = batches.batch(
-        corpus.train, config.data_seed, first, want, cfg.seq_len, config.data.unique_tokens or None
+    tokens_1TL = batches.batches(
+        corpus.train, config.data_seed, first, 1, want, cfg.seq_len, config.data.unique_tokens or None
     )
-    tokens_GPBL = tokens_TL.reshape(GROUPS, parts, sequences, -1)
+    tokens_GPBL = tokens_1TL.reshape(GROUPS, parts, sequences, -1)
     params = jax.device_put(params)
-    found = [of_parts(cfg, params, part) for part in tokens_GPBL]
-    sums_GP = np.array([np.asarray(one, np.float64) for one, _ in found])
-    squares_G = np.array([float(one) for _, one in found])
-    return jackknifed(sums_GP, squares_G, parts, sequences * cfg.seq_len)
+    sums, squares = zip(*(sum_gradients(cfg, params, part) for part in tokens_GPBL), strict=True)
+    sums_GP, squares_G = np.array(sums, np.float64), np.array(squares, np.float64)
+    return with_interval(sums_GP, squares_G, parts, sequences * cfg.seq_len)

@@ -33,12 +33,7 @@ def by_position(
     differ much the standard error is too small.
     """
     tokens_WL, mask_WL = batches.eval_windows(corpus.held_out, cfg.seq_len, n_tokens)
-    nats = jax.jit(partial(model.nats, cfg))
-    params = jax.device_put(params)
-    short = -len(tokens_WL) % EVAL_BLOCK
-    padded = np.pad(tokens_WL, ((0, short), (0, 0))).reshape(-1, EVAL_BLOCK, cfg.seq_len + 1)
-    found = np.concatenate([np.asarray(nats(params, part)) for part in padded])
-    nats_WL = found[: len(tokens_WL)].astype(np.float64)
+    nats_WL = _nats(cfg, params, tokens_WL, EVAL_BLOCK)
     windows = mask_WL.sum(0)
     mean = (nats_WL * mask_WL).sum(0) / windows
     spread = ((nats_WL - mean) ** 2 * mask_WL).sum(0) / np.maximum(windows - 1, 1)
@@ -58,16 +53,20 @@ def by_octave(cfg: ModelConfig, params: model.Params, text: np.ndarray) -> np.nd
     Of octave (a, b] each token is scored once, in a window of b tokens that starts a + 1 to b
     before it. So what differs between octaves is the context and not the tokens.
     """
-    L, params, found = cfg.seq_len, jax.device_put(params), []
+    L, columns = cfg.seq_len, []
     n = (len(text) - L) // L * L
-    nats = jax.jit(partial(model.nats, cfg))
     for end in octaves(L):
         seen = end // 2  # by the octave before
         starts = L - seen - 1 + (end - seen) * np.arange(n // (end - seen))
+        windows = text[starts[:, None] + np.arange(end + 1)]
         rows = min(EVAL_BLOCK * L // end, len(starts))
-        padded = np.pad(starts, (0, -len(starts) % rows), mode="edge").reshape(-1, rows)
-        parts = [
-            np.asarray(nats(params, text[part[:, None] + np.arange(end + 1)]))[:, seen:] for part in padded
-        ]
-        found.append(np.concatenate(parts)[: len(starts)].reshape(-1))
-    return np.stack(found, 1).astype(np.float64)
+        columns.append(_nats(cfg, params, windows, rows)[:, seen:].reshape(-1))
+    return np.stack(columns, 1)
+
+
+def _nats(cfg: ModelConfig, params: model.Params, windows: np.ndarray, rows: int) -> np.ndarray:
+    """Nats of each window's targets, so many rows at a time."""
+    nats, params = jax.jit(partial(model.nats, cfg)), jax.device_put(params)
+    padded = np.pad(windows, ((0, -len(windows) % rows), (0, 0))).reshape(-1, rows, windows.shape[1])
+    parts = [np.asarray(nats(params, part)) for part in padded]
+    return np.concatenate(parts)[: len(windows)].astype(np.float64)

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.config import ModelConfig
-from lab.data.tokens import Chars, Tokenizer
 from lab.models import model
 
 
@@ -26,7 +25,7 @@ def sample(
     temperature: float = 0.8,
     top_k: int = 0,
     seed: int = 0,
-    spoken: int = 0,
+    n_ids: int = 0,
 ) -> Iterator[int]:
     """The ids that follow `prompt`, one by one.
 
@@ -34,22 +33,22 @@ def sample(
       prompt: ids, one at least; of a longer one than the window its end is seen.
       temperature: what logits are divided by; 0 takes the likeliest token each time.
       top_k: draw from the k likeliest only; 0 means from all.
-      spoken: draw only ids below it, those that stand for a text; 0 means all of the vocabulary.
+      n_ids: draw only ids below it (a tokenizer's `n_text_ids`); 0 means all of the vocabulary.
 
     Raises:
       ValueError: there is no prompt, or an option makes no sense.
     """
     check(prompt, n_tokens, temperature, top_k)
-    L, spoken = cfg.seq_len, spoken or cfg.vocab_size
+    L, n_ids = cfg.seq_len, n_ids or cfg.vocab_size
     window_1L, key = np.zeros((1, L), np.int32), jax.random.key(seed)
     seen = np.asarray(prompt)[-L:]
     window_1L[0, : len(seen)] = seen
-    window_1L, top_k = jnp.asarray(window_1L), min(top_k or spoken, spoken)
+    window_1L, top_k = jnp.asarray(window_1L), min(top_k or n_ids, n_ids)
     params = jax.device_put(params)
     for i in range(n_tokens):
         at = np.int32(min(L, len(seen) + i))
-        drawn, window_1L = following(
-            cfg, top_k, spoken, params, window_1L, at, jax.random.fold_in(key, i), np.float32(temperature)
+        drawn, window_1L = next_token(
+            cfg, top_k, n_ids, params, window_1L, at, jax.random.fold_in(key, i), np.float32(temperature)
         )
         yield int(drawn)
 
@@ -65,9 +64,9 @@ def check(prompt: np.ndarray, n_tokens: int, temperature: float, top_k: int) -> 
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def following(cfg, top_k, spoken, params, window_1L, n, key, temperature):
+def next_token(cfg, top_k, n_ids, params, window_1L, n, key, temperature):
     """The token after the first `n` of the window, and the window with it."""
-    logits_V = model.apply(cfg, params, window_1L)[0, n - 1, :spoken]
+    logits_V = model.apply(cfg, params, window_1L)[0, n - 1, :n_ids]
     least = jax.lax.top_k(logits_V, top_k)[0][-1]
     kept_V = jnp.where(logits_V >= least, logits_V, -jnp.inf)
     warm_V = kept_V / jnp.where(temperature > 0, temperature, 1.0)
@@ -75,24 +74,3 @@ def following(cfg, top_k, spoken, params, window_1L, n, key, temperature):
     full = n == cfg.seq_len
     moved_1L = jnp.where(full, jnp.roll(window_1L, -1, axis=1), window_1L)
     return drawn, moved_1L.at[0, jnp.minimum(n, cfg.seq_len - 1)].set(drawn.astype(jnp.int32))
-
-
-def encode(tokenizer: Tokenizer, text: str) -> np.ndarray:
-    """The ids of a text, all of which the vocabulary has.
-
-    Raises:
-      ValueError: it lacks a character.
-    """
-    if isinstance(tokenizer, Chars):
-        strange = sorted(set(text) - set(tokenizer.alphabet))
-        if strange:
-            raise ValueError(
-                f"{strange[0]!r} is not in the vocabulary, which has the {len(tokenizer.alphabet)} "
-                f"characters of the training text: {tokenizer.alphabet!r}"
-            )
-    return tokenizer.encode(text)
-
-
-def spoken(tokenizer: Tokenizer) -> int:
-    """Ids below it stand for a text; a character tokenizer's last does not."""
-    return tokenizer.vocab_size - isinstance(tokenizer, Chars)

@@ -38,7 +38,7 @@ class Trained:
         return open_corpus(data.corpus, data.tokenizer, data.sha256)
 
 
-def trained(store: Store, prefix: str) -> Trained:
+def read(store: Store, prefix: str) -> Trained:
     """A finished run with its final weights.
 
     Raises:
@@ -58,7 +58,7 @@ def trained(store: Store, prefix: str) -> Trained:
         )
     checkpoints = Checkpoints(folder)
     try:
-        arrays, _ = checkpoints.read(last, like(config))
+        arrays, _ = checkpoints.read(last, abstract_state(config))
     except MemoryError:
         raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
@@ -69,11 +69,11 @@ def trained(store: Store, prefix: str) -> Trained:
     finally:
         checkpoints.close()
     leaves = [arrays[name] for name in sorted(arrays)]
-    state = jax.tree.unflatten(jax.tree.structure(like(config)), leaves)
+    state = jax.tree.unflatten(jax.tree.structure(abstract_state(config)), leaves)
     return Trained(config, record, state.params)
 
 
-def like(config: RunConfig) -> step.TrainState:
+def abstract_state(config: RunConfig) -> step.TrainState:
     """The shapes and types of a run's state."""
     hyper = step.hyper_of(config)
     return jax.eval_shape(lambda: step.init_state(config.shape, jax.random.key(0), hyper))

