@@ -7,7 +7,7 @@ from analysis.fitting.solve import Problem
 from analysis.fitting.status import degenerate
 from analysis.frontiers.isoflop import identity
 from analysis.laws import Array, Chinchilla
-from analysis.tables import cautions
+from analysis.tables import cautions, headers
 from analysis.tables.runs import Runs
 
 SAME = 0.03  # ln distance within which two scales are one level
@@ -202,8 +202,8 @@ def mixed(used: Runs) -> Finding:
     """mixed: columns in which a table should not vary, as its losses then mean different things;
     and rows beside the grid."""
     columns, roles = used.columns, used.roles
-    kinds = cautions.varied((*cautions.TEXT, *cautions.CONTEXT), columns, roles)
-    recipe = cautions.varied(cautions.RECIPE, columns, roles)
+    kinds = cautions.varied((*headers.TEXT, *headers.CONTEXT), columns, roles)
+    recipe = cautions.varied(headers.RECIPE, columns, roles)
     outside, of_outside = cautions.without_budget(columns, roles)
     several = cautions.rivals(columns, roles)
     numbers = {name: len(values) for name, values in (kinds | recipe).items()}
@@ -240,7 +240,7 @@ def repeated(used: Runs) -> Finding:
 
 def curves(used: Runs) -> Finding:
     """mid-curve: several rows of one run at different tokens are one curve, not several runs."""
-    name = next((name for name in cautions.IDS if name in used.columns), None)
+    name = next((name for name in headers.RUN_IDS if name in used.columns), None)
     if name == "run" and all(str(value).isdecimal() for value in used.columns[name]):
         name = None  # 0, 1, 2, ... is as likely the number of a repeat
     if name is None:

@@ -10,7 +10,7 @@ from analysis.decisions import plans, questions
 from analysis.decisions.answer import Answer, Bands, priced
 from analysis.fitting.band import Band
 from analysis.frontiers import frontier
-from analysis.tables import cautions
+from analysis.tables import cautions, headers
 
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
     "params": ("params", "{:.4g}", True),
@@ -147,7 +147,7 @@ def run(options) -> int:
 def comparable(runs, options) -> None:
     """Refuse losses of several texts or tokens, which no law joins."""
     used = runs.usable()
-    why = cautions.different_text(used.columns, used.roles, cautions.TEXT)
+    why = cautions.different_text(used.columns, used.roles, headers.TEXT)
     if why and not options.anyway:
         raise ValueError(
             f"{runs.source}: {why}. A decision on all of them together would be of none; see it with --anyway"

@@ -6,18 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from analysis.tables.headers import CONTEXT, RECIPE, RUN_IDS, TEXT, TUNED
 from analysis.tables.kinds import codes, distinct, earliest, paired, written
 from analysis.tables.where import quoted
 
-# a loss means something else when one of these differs; the recipe only may
-TEXT = ("corpus dataset data data_sha256 subset split tokenizer vocab_size vocab loss_kind").split()
-CONTEXT = "seq_len sequence_length context_length".split()
-RECIPE = (
-    "experiment schedule lr_schedule optimizer parameterization norm position activation "
-    "tied dtype kind architecture"
-).split()
-TUNED = "learning_rate lr peak_lr max_lr weight_decay batch_tokens batch_size".split()
-IDS = ("run_id", "run", "run_name", "curve_id")
 SHOWN = 3  # names written out of many
 SMALL = 1e4  # half of the counts below this: a unit may be missing
 LARGE = 1e17  # counts above it: a unit may be applied twice
@@ -101,7 +93,7 @@ def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
     without = ~(budget > 0)  # 0 or empty
     if not without.any() or without.all():
         return np.zeros(len(without), bool), ""
-    ids, examples = next((columns[each] for each in IDS if each in columns), None), ""
+    ids, examples = next((columns[each] for each in RUN_IDS if each in columns), None), ""
     if ids is not None:
         shown = ", ".join(written(value)[:8] for value in ids[without][:SHOWN].tolist())
         examples = f" ({shown}{', ...' * bool(without.sum() > SHOWN)})"

@@ -75,7 +75,7 @@ def columns(sheet: Sheet) -> list[Column]:
     """The columns of a file."""
     arrays = {}
     for name, cells in sheet.columns.items():
-        values = None if name in headers.TEXTS else plain(cells)
+        values = None if name in headers.NEVER_NUMBERS else plain(cells)
         arrays[name] = np.array([cell.strip() for cell in cells], object) if values is None else values
     comma = sheet.comma and any(has_decimal_comma(a) for a in arrays.values() if a.dtype == object)
     return [Column(name, array, comma, name not in sheet.unnamed) for name, array in arrays.items()]

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.tables.headers import RUN_IDS
 from analysis.tables.runs import Runs
 
-RUN = ("run_id", "run", "run_name", "id")
 SAME = 1e-3  # how far the params of one curve may differ
 
 
@@ -16,11 +16,11 @@ def run_names(curves: Runs, column: str | None = None) -> np.ndarray:
     Raises:
       ValueError: no column names the run.
     """
-    name = column or next((name for name in RUN if curves.has(name)), None)
+    name = column or next((name for name in RUN_IDS if curves.has(name)), None)
     if name is None or not curves.has(name):
         raise ValueError(
             f"{curves.source}: no column {name or 'that names the run'} (looked for "
-            f"{', '.join(RUN)}); the columns are {', '.join(curves.columns)}; name it with "
+            f"{', '.join(RUN_IDS)}); the columns are {', '.join(curves.columns)}; name it with "
             "--run-id COL"
         )
     return curves.labels(name)

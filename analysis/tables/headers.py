@@ -1,4 +1,8 @@
-"""The words of headers: by which ones a meaning is known, and a header read apart into them."""
+"""The words of headers: by which of them each meaning is known, and a header read apart.
+
+All aliases stand here: of roles (`ALIASES`, `PATTERNS`) and of the other columns that the package
+looks for.
+"""
 
 import re
 from collections.abc import Iterable
@@ -48,10 +52,22 @@ NOT_A_LOSS = set(
     "weight fn function type kind name aux z router balance balancing lb load excess reducible "
     "irreducible regularization reg kl predicted pred fit fitted target budget".split()
 )
+# a loss means something else when one of these differs; the recipe only may
+TEXT = "corpus dataset data data_sha256 subset split tokenizer vocab_size vocab loss_kind".split()
+CONTEXT = "seq_len sequence_length context_length".split()
+RECIPE = (
+    "experiment schedule lr_schedule optimizer parameterization norm position activation "
+    "tied dtype kind architecture"
+).split()
+TUNED = "learning_rate lr peak_lr max_lr weight_decay batch_tokens batch_size".split()
+RATES = ("learning_rate", "lr")
+SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
+HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
+RUN_IDS = ("run_id", "run", "run_name", "curve_id", "id")
 WIDTHS = ("d_model", "width", "hidden_dim", "hidden_size", "n_embd", "d_hidden", "embed_dim")
 DEPTHS = ("n_layers", "n_layer", "num_layers", "depth", "layers", "num_hidden_layers")
 NAMES = ("model", "model_name", "name", "size", "run", "run_name", "config", "model_id", "run_id")
-TEXTS = {"run_id", "run", "experiment", "status", "corpus", "commit", "sha256", "device"}  # never numbers
+NEVER_NUMBERS = {"run_id", "run", "experiment", "status", "corpus", "commit", "sha256", "device"}
 TAILS = (  # tokens_B, params millions, tokens in B; params/1e6
     re.compile(r"(.+?)(?:\s*,\s*|[ _]in[ _]|[ _]+)([kmbt]|[a-z]{2,}s?)", re.I),
     re.compile(r"(.+?)\s*(?:/|[x×])\s*(1e\d+|10\^\d+)", re.I),

@@ -12,11 +12,9 @@ from itertools import permutations
 import numpy as np
 
 from analysis.laws import Array
+from analysis.tables.headers import HORIZONS, RATES, SCHEDULES
 from analysis.tables.runs import Runs
 
-KINDS = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
-RATES = ("learning_rate", "lr")
-HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
 LEVEL = {"constant", "const", "none", "constant_with_warmup", "constant with warmup", "flat"}
 GAP, PAIRS = 0.003, 4  # log loss, over so many pairs, that tells a schedule from the curves alone
 FALLEN = 0.9  # share of its peak below which a learning rate has decayed
@@ -61,12 +59,12 @@ def find_schedule(
                 return schedule
     tables = [source for source in (curves, table) if source is not None]
     for source in tables:
-        if column := next(filter(source.has, KINDS), None):
+        if column := next(filter(source.has, SCHEDULES), None):
             return by_name(source, column)
     for source in tables:
         if column := next(filter(source.has, HORIZONS), None):
             return Schedule("decaying", f"column {column} of {source.source} sets the end of a schedule")
-    looked = ", ".join((*KINDS[:2], *RATES, *HORIZONS[:2]))
+    looked = ", ".join((*SCHEDULES[:2], *RATES, *HORIZONS[:2]))
     return by_gap(lines) or Schedule("unknown", f"no column tells the schedule (looked for {looked})")
 
 
