@@ -15,13 +15,12 @@ SIZES, MOST = 4, 9  # sizes that make a level worth proposing, and levels propos
 def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
     """(budget, rows) in rising order of budget."""
     if budgets is not None:
-        out = [(float(b), runs.select(np.abs(runs.flops / b - 1) <= NEAR)) for b in sorted(budgets)]
-        for budget, rows in out:
-            if not len(rows):
-                raise ValueError(f"{runs.source}: no run lies within 10 % of {budget:g} FLOPs")
-        held = sum(len(rows) for _, rows in out)
-        notes.append(f"{held} of {len(runs)} runs lie within 10 % of the budgets given")
-        return out
+        groups = [(float(b), runs.select(np.abs(runs.flops / b - 1) <= NEAR)) for b in sorted(budgets)]
+        if empty := [budget for budget, rows in groups if not len(rows)]:
+            raise ValueError(f"{runs.source}: no run lies within 10 % of {empty[0]:g} FLOPs")
+        near = sum(len(rows) for _, rows in groups)
+        notes.append(f"{near} of {len(runs)} runs lie within 10 % of the budgets given")
+        return groups
     if runs.has("budget"):
         known = runs.select(np.isfinite(runs.budget) & (runs.budget > 0))
         if len(known) < len(runs):
@@ -64,17 +63,16 @@ def dense(runs: Runs) -> list[tuple[float, int]]:
     log_flops = np.log(runs.flops)
     size = np.round(np.log(runs.params) / 0.03)
     centres = np.unique(np.exp(np.quantile(log_flops, np.linspace(0, 1, min(len(runs), 500)))))
-    counts: dict[float, tuple[int, int]] = {}
+    levels: dict[float, tuple[int, int]] = {}
     for centre in centres:
         near = runs.flops[np.abs(runs.flops / centre - 1) <= NEAR]
         for digits in (1, 2):  # of two levels that hold as many sizes, the rounder
             level = float(f"{np.median(near) if near.size else centre:.{digits}g}")
             sizes = len(np.unique(size[np.abs(runs.flops / level - 1) <= NEAR]))
-            counts.setdefault(level, (-sizes, digits))
+            levels.setdefault(level, (sizes, digits))
     kept: list[tuple[float, int]] = []
-    for level, (count, _) in sorted(counts.items(), key=lambda one: (one[1], one[0])):
-        count = -count
+    for level, (sizes, _) in sorted(levels.items(), key=lambda item: (-item[1][0], item[1][1], item[0])):
         clear = all(abs(np.log(level / other)) > 2.2 * NEAR for other, _ in kept)
-        if count >= SIZES and clear and len(kept) < MOST:
-            kept.append((level, count))
+        if sizes >= SIZES and clear and len(kept) < MOST:
+            kept.append((level, sizes))
     return sorted(kept)

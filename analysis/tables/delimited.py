@@ -14,10 +14,6 @@ NUMERIC = re.compile(r"[-+~]?[\d.]")  # how a cell that is a number begins
 RULE = re.compile(r"\s*(:?-+:?)?\s*")  # a cell of the line below a Markdown header
 
 
-def recognises(path: Path, text: str) -> bool:
-    return True
-
-
 def read(path: Path, text: str) -> Sheet:
     """A table whose first line that is no comment (#) names the columns."""
     text = without_comments(text)

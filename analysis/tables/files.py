@@ -11,7 +11,7 @@ from pathlib import Path
 from analysis.tables import delimited, records
 from analysis.tables.sheets import Sheet
 
-FORMATS = (records, delimited)  # the first that recognises a text reads it
+FORMATS = (records,)  # the first that recognises a text reads it; `delimited` what none does
 BINARY = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
     b"PAR1": "a Parquet file",
@@ -43,7 +43,7 @@ def load(path: Path) -> Sheet:
     text = decode(path, data)
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; it needs a header and a row for every run")
-    return next(each for each in FORMATS if each.recognises(path, text)).read(path, text)
+    return next((each for each in FORMATS if each.recognises(path, text)), delimited).read(path, text)
 
 
 def decode(path: Path, data: bytes) -> str:

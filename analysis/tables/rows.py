@@ -23,11 +23,8 @@ def flag(
     """The reason (R,) why each row is left out: "" for a usable one.
 
     Args:
-      source: of the table, for messages.
-      columns: as they were read.
-      roles: those of them that play one.
-      values: of each column by name, (R,), numbers where it plays a role.
-      rows: their places (R,) in the columns.
+      values: of `columns` by name, (R,), numbers where one plays a role.
+      rows: their places (R,) in the columns as they were read.
 
     Raises:
       ValueError: naming row and column, of text where a number belongs, or of a number that is not

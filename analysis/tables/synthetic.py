@@ -46,17 +46,8 @@ def isoflop(
     budget, n, d, number = np.array(rows).T
     loss = law.loss(n, d) * np.exp(noise * rng.standard_normal(len(rows)))
     ids = np.array([f"{i:012x}" for i in rng.integers(0, 16**12, len(rows))], object)
-    return table.from_columns(
-        "synthetic",
-        run_id=ids,
-        budget=budget,
-        params=n,
-        tokens=d,
-        flops=budget,
-        loss=loss,
-        seed=number,
-        epochs=d / 5e6,
-    )
+    columns = {"run_id": ids, "budget": budget, "params": n, "tokens": d, "flops": budget, "loss": loss}
+    return table.from_columns("synthetic", **columns, seed=number, epochs=d / 5e6)
 
 
 def curves(
