@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from analysis.frontiers.frontier import convention
 from analysis.tables import budgets, cells, roles, table, where
 from analysis.tables.cells import Column
+from analysis.tables.rows import repeats
 
 HEAD = "run_id,status,params,tokens,loss\n"
 
@@ -345,6 +346,37 @@ def test_an_index_hides_no_duplicate_and_groups_keep_their_digits(tmp_path):
     runs = table.read(write(tmp_path, ",params,tokens,loss\n0,1,2,3\n1,1,2,4\n2,1,2,3\n"))
     assert [row for row, _ in runs.dropped()] == [3]
     assert len(table.from_columns(seed=[1234567.0, 1234568.0], loss=[1.0, 2.0]).by("seed")) == 2
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([1.0, 2.0, np.nan]), st.sampled_from("ab "), st.sampled_from([0.0, -0.0, 1.0])
+        ),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_repeats_are_the_rows_that_a_set_has_seen(rows):
+    columns = [
+        np.array(column, float if i != 1 else object) for i, column in enumerate(zip(*rows, strict=True))
+    ]
+    keys = [tuple("nan" if x != x else x for x in row) for row in rows]
+    seen = [key in keys[:i] for i, key in enumerate(keys)]
+    assert repeats(columns, len(rows)).tolist() == seen
+
+
+def test_a_caution_on_units_is_of_the_rows_in_view():
+    small, counts = np.array([64.0, 128, 256]), np.array([1e8, 2e8, 4e8])
+    runs = table.from_columns(
+        params=np.concatenate([counts, small]),
+        tokens=np.full(6, 1e10),
+        loss=np.linspace(3, 2, 6),
+        study=np.repeat(np.array(["a", "b"], object), 3),
+    )
+    groups = runs.by("study")
+    assert not groups["a"].cautions
+    assert any("params from 64 to 256" in line for line in groups["b"].cautions)
 
 
 def test_scattered_flops_are_refused_with_the_dense_levels(tmp_path):
