@@ -13,7 +13,7 @@ from lab.commands import cli
 from lab.data import batches
 from lab.data.byte_pairs import Bpe
 from lab.data.tokens import Bytes, Chars, Symbols
-from lab.models import model
+from lab.models import tree
 from lab.store.store import Store
 from lab.trained import compress, weights
 from lab.trained.coder import Decoder, Encoder
@@ -60,7 +60,7 @@ def test_frequencies_that_are_none_are_refused(wrong):
 def untrained(kind, n_head=1, vocab=256):
     """A model with opinions: some of its probabilities are far from even."""
     cfg = build(kind, n_head=n_head, vocab_size=vocab)
-    params = model.init(cfg, jax.random.key(0))
+    params = tree.init(cfg, jax.random.key(0))
     return cfg, params | {"readout_DV": 20 * params["readout_DV"]}
 
 
@@ -113,7 +113,7 @@ def test_held_out_text_has_the_size_that_its_loss_foretells(sheep):
     _, run, corpus = sheep
     cfg, ids = run.config.model, np.asarray(corpus.held_out)
     windows, mask = batches.eval_windows(ids, cfg.seq_len)
-    nats = float((np.asarray(model.nats(cfg, run.params, jnp.asarray(windows))) * mask).sum())
+    nats = float((np.asarray(tree.nats(cfg, run.params, jnp.asarray(windows))) * mask).sum())
     assert nats / mask.sum() == pytest.approx(run.record["loss"], rel=1e-5)
     foretold = nats / math.log(2) / 8
     size = sum(map(len, compress.encode(cfg, run.params, ids)))

@@ -13,7 +13,7 @@ from experiments import compression, context
 from experiments.reports import figures_kaplan
 from lab.config import ModelConfig
 from lab.data import corpora
-from lab.models import counts, model
+from lab.models import counts, tree
 from lab.store import export
 from lab.trained import positions
 
@@ -46,7 +46,7 @@ def test_octaves_score_the_same_tokens_with_more_and_more_in_sight(monkeypatch):
     def seen(cfg, params, tokens_BL):
         return tokens_BL[:, 1:] + jnp.arange(1, tokens_BL.shape[1]) / 1000
 
-    monkeypatch.setattr(positions.model, "nats", seen)
+    monkeypatch.setattr(positions.tree, "nats", seen)
     found = positions.by_octave(cfg, {}, np.arange(16 * 300 + 5))
     assert found.shape == (16 * 299, 5)
     np.testing.assert_array_equal(np.floor(found), np.tile(16 + np.arange(16 * 299), (5, 1)).T)
@@ -59,10 +59,10 @@ def test_octaves_score_the_same_tokens_with_more_and_more_in_sight(monkeypatch):
 @pytest.mark.parametrize("kind", ["transformer", "lstm"])
 def test_short_windows_are_the_beginnings_of_whole_ones(kind):
     cfg = ModelConfig(kind=kind, n_layer=1, d_model=8, n_head=1, vocab_size=8, seq_len=16)
-    params = model.init(cfg, jax.random.key(0))
+    params = tree.init(cfg, jax.random.key(0))
     text = np.random.default_rng(0).integers(0, 8, 16 * 9)
     found = positions.by_octave(cfg, params, text)
-    whole = model.nats(cfg, params, np.stack([text[s : s + 17] for s in range(len(text) - 16)]))
+    whole = tree.nats(cfg, params, np.stack([text[s : s + 17] for s in range(len(text) - 16)]))
     for token in (0, 37, 90):
         at = 16 + token  # its place in the text; with one token seen the window starts at - 1
         assert found[token, 0] == pytest.approx(float(whole[at - 1][0]), abs=1e-4)

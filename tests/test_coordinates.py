@@ -6,7 +6,7 @@ import pytest
 from experiments.reports import coordinates
 from lab.config import ModelConfig
 from lab.data import corpora
-from lab.models import model
+from lab.models import tree
 from lab.models.parameterization import ADAM, MUP, SGD, STANDARD
 
 # Yang et al. 2022, table 8, as powers of width: (initial variance, Adam's rate, SGD's rate), with
@@ -40,7 +40,7 @@ def test_the_model_s_weights_start_where_the_table_says():
         cfg = ModelConfig(
             d_model=width, n_layer=1, n_head=4, vocab_size=11, seq_len=8, parameterization="mup"
         )
-        std = {weight.path[-1]: weight.std for weight in model.describe(cfg)}
+        std = {weight.path[-1]: weight.std for weight in tree.describe(cfg)}
         assert std["embed_VD"] == std["readout_DV"] == pytest.approx(1 / 8)
         assert std["w_up_DF"] == pytest.approx(width**-0.5)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from lab.config import ModelConfig
-from lab.models import counts, model
+from lab.models import counts, tree
 
 transformers = st.builds(
     lambda heads, half, **rest: ModelConfig(d_model=2 * half * heads, n_head=heads, **rest),
@@ -42,7 +42,7 @@ shapes = transformers | recurrent
 def test_parameters_by_role_are_those_of_the_tree(cfg):
     found = counts.count_params(cfg)
     sizes = {role: 0 for role in ("embed", "hidden", "readout", "gain")}
-    for weight in model.describe(cfg):
+    for weight in tree.describe(cfg):
         sizes[weight.role] += weight.size
     shared = cfg.vocab_size * cfg.d_model if cfg.tied else 0  # a tied table is the readout
     assert found.embed == sizes["embed"] - shared
@@ -69,9 +69,9 @@ def products(jaxpr) -> int:
 @given(shapes)
 @settings(max_examples=25, deadline=None)
 def test_forward_flops_are_every_product_of_the_traced_model(cfg):
-    params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+    params = jax.eval_shape(lambda: tree.init(cfg, jax.random.key(0)))
     tokens = jax.ShapeDtypeStruct((3, cfg.seq_len), jnp.int32)
-    traced = jax.make_jaxpr(lambda p, t: model.apply(cfg, p, t))(params, tokens)
+    traced = jax.make_jaxpr(lambda p, t: tree.apply(cfg, p, t))(params, tokens)
     forward = counts.flops_exact(cfg, causal=False) / 3  # the code multiplies the whole square
     assert products(traced.jaxpr) == pytest.approx(3 * cfg.seq_len * forward, rel=1e-12)
 
@@ -81,9 +81,9 @@ def test_forward_flops_are_every_product_of_the_traced_model(cfg):
 def test_a_recurrent_step_multiplies_twice_as_much_backward_as_forward(cfg):
     """But for the product of the last state's gradient with no next step, and of the first state,
     which is zero: the formula counts every position alike."""
-    params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+    params = jax.eval_shape(lambda: tree.init(cfg, jax.random.key(0)))
     tokens = jax.ShapeDtypeStruct((3, cfg.seq_len + 1), jnp.int32)
-    loss = jax.grad(lambda p, t: model.nats(cfg, p, t).mean())
+    loss = jax.grad(lambda p, t: tree.nats(cfg, p, t).mean())
     found = products(jax.make_jaxpr(loss)(params, tokens).jaxpr)
     first = cfg.n_layer * counts.layer(cfg).matrices  # the weights' gradient skips that state
     assert found == pytest.approx(3 * (cfg.seq_len * counts.flops_exact(cfg) - first), rel=1e-12)
@@ -91,11 +91,11 @@ def test_a_recurrent_step_multiplies_twice_as_much_backward_as_forward(cfg):
 
 def test_the_compiler_counts_the_same_where_matrices_dominate():
     cfg = ModelConfig(d_model=256, n_layer=2, n_head=4, vocab_size=512, seq_len=64, activation="gelu")
-    params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+    params = jax.eval_shape(lambda: tree.init(cfg, jax.random.key(0)))
     tokens = jax.ShapeDtypeStruct((2, 64), jnp.int32)
 
     def loss(p, t):
-        return model.apply(cfg, p, t).sum()
+        return tree.apply(cfg, p, t).sum()
 
     compiled = jax.jit(jax.grad(loss)).lower(params, tokens).compile().cost_analysis()
     analytic = 2 * 64 * counts.flops_exact(cfg, causal=False)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lab.config import ModelConfig, OptimConfig, Shape
-from lab.models import counts, model
+from lab.models import counts, tree
 from lab.train import step
 from lab.trained import sample
 
@@ -20,7 +20,7 @@ HELLO = jnp.array([[0, 1, 2, 2, 3]])  # h e l l o
 HELL = HELLO[:, :-1]  # what the model reads; the letters after them are what it should say
 
 CFG = ModelConfig(kind="lstm", d_model=3, n_layer=1, n_head=1, vocab_size=4, seq_len=4)
-SAYS = jax.jit(lambda params, letters: model.apply(CFG, params, letters))  # logits, letter by letter
+SAYS = jax.jit(lambda params, letters: tree.apply(CFG, params, letters))  # logits, letter by letter
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from lab.config import ModelConfig
-from lab.models import model, ops
+from lab.models import ops, transformer, tree
 
 SETTINGS = [
     {"norm": norm, "position": position, "activation": activation, "tied": tied}
@@ -27,7 +27,7 @@ def build(**fields) -> ModelConfig:
 
 def noisy(cfg, seed=0):
     """Parameters with no zeros among them, so that every path of the model carries something."""
-    params = model.init(cfg, jax.random.key(seed))
+    params = tree.init(cfg, jax.random.key(seed))
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda x: x + jnp.asarray(0.3 * rng.normal(size=x.shape), x.dtype), params)
 
@@ -36,7 +36,7 @@ def noisy(cfg, seed=0):
 def test_no_position_sees_what_comes_after_it_and_every_one_sees_what_came(settings):
     cfg = build(**settings)
     params, tokens = noisy(cfg), jnp.arange(8)[None] % 11
-    run = jax.jit(lambda tokens: model.apply(cfg, params, tokens))
+    run = jax.jit(lambda tokens: tree.apply(cfg, params, tokens))
     before, after = run(tokens), run(tokens.at[0, 4].set(9))
     np.testing.assert_array_equal(before[0, :4], after[0, :4])
     assert (jnp.abs(before - after)[0, 4:].max(axis=-1) > 1e-6).all()
@@ -47,7 +47,7 @@ def test_no_position_sees_what_comes_after_it_and_every_one_sees_what_came(setti
 def test_order_matters(position):
     cfg = build(position=position)
     params = noisy(cfg)
-    one, two = (model.apply(cfg, params, jnp.array([ids])) for ids in ([1, 2, 3, 4], [2, 1, 3, 4]))
+    one, two = (tree.apply(cfg, params, jnp.array([ids])) for ids in ([1, 2, 3, 4], [2, 1, 3, 4]))
     assert jnp.abs(one[0, 3] - two[0, 3]).max() > 1e-4
 
 
@@ -65,7 +65,7 @@ def test_attention_is_what_a_loop_in_numpy_gives():
 
 def test_rotary_scores_depend_on_distance_alone():
     q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 8))
-    at = lambda t: model.rotate(jnp.tile(t, (1, 9, 1, 1)))[0, :, 0]  # noqa: E731
+    at = lambda t: transformer.rotate(jnp.tile(t, (1, 9, 1, 1)))[0, :, 0]  # noqa: E731
     scores = at(q) @ at(k).T
     for distance in range(-8, 9):
         diagonal = jnp.diagonal(scores, distance)
@@ -75,14 +75,14 @@ def test_rotary_scores_depend_on_distance_alone():
 def test_before_training_the_loss_is_near_ln_v():
     cfg = build(d_model=64, vocab_size=256)
     tokens = jax.random.randint(jax.random.key(1), (8, 8), 0, 256)
-    logits = model.apply(cfg, model.init(cfg, jax.random.key(0)), tokens)
+    logits = tree.apply(cfg, tree.init(cfg, jax.random.key(0)), tokens)
     nats = jax.nn.logsumexp(logits, -1).mean() - logits.mean()
     assert float(nats) == pytest.approx(np.log(256) + 0.5, abs=0.1)  # logits are unit normal
 
 
 def test_weights_start_at_the_scale_their_role_says():
     cfg = build(d_model=256, n_head=4, n_layer=2)
-    params = model.init(cfg, jax.random.key(0))
+    params = tree.init(cfg, jax.random.key(0))
     block = params["block_00"]
     assert float(params["embed_VD"].std()) == pytest.approx(256**-0.5, rel=0.05)
     assert float(block["ffn"]["w_up_DF"].std()) == pytest.approx(256**-0.5, rel=0.02)
@@ -93,9 +93,9 @@ def test_weights_start_at_the_scale_their_role_says():
 def test_bfloat16_products_are_near_float32_and_weights_stay_float32():
     full, half = build(d_model=64), build(d_model=64, dtype="bfloat16")
     params, tokens = noisy(full), jnp.arange(8)[None] % 11
-    weights = jax.tree.leaves(model.init(half, jax.random.key(0)))
+    weights = jax.tree.leaves(tree.init(half, jax.random.key(0)))
     assert {leaf.dtype for leaf in weights} == {jnp.dtype("float32")}
-    a, b = model.apply(full, params, tokens), model.apply(half, params, tokens)
+    a, b = tree.apply(full, params, tokens), tree.apply(half, params, tokens)
     assert 0 < float(jnp.abs(a - b).max()) < 0.05 * float(jnp.abs(a).max())
 
 
@@ -104,9 +104,9 @@ def test_mup_and_standard_are_the_same_model_at_the_base_width():
     standard, mup = build(**cfg), build(**cfg, parameterization="mup")
     params, tokens = noisy(standard), jnp.arange(8)[None] % 11
     np.testing.assert_allclose(
-        model.apply(standard, params, tokens), model.apply(mup, params, tokens), rtol=1e-6
+        tree.apply(standard, params, tokens), tree.apply(mup, params, tokens), rtol=1e-6
     )
-    for a, b in zip(model.describe(standard), model.describe(mup), strict=True):
+    for a, b in zip(tree.describe(standard), tree.describe(mup), strict=True):
         assert a == b, "initial scales too"
 
 
@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_stays_none_in_its_gradient():
     cfg = build(norm="layernorm", position="learned", activation="gelu")
     tokens = jnp.arange(9)[None] % 11
     broken = jax.tree.map(lambda leaf: leaf * jnp.nan, noisy(cfg))
-    grads = jax.grad(lambda p: model.nats(cfg, p, tokens).mean())(broken)
+    grads = jax.grad(lambda p: tree.nats(cfg, p, tokens).mean())(broken)
     assert all(jnp.isnan(leaf).any() for leaf in jax.tree.leaves(grads))
 
 
@@ -167,7 +167,7 @@ def test_blocks_made_again_for_the_gradient_give_the_same_gradient():
     params = noisy(cfg)
 
     def grad(cfg):
-        return jax.grad(lambda p: model.nats(cfg, p, tokens).mean())
+        return jax.grad(lambda p: tree.nats(cfg, p, tokens).mean())
 
     again = replace(cfg, remat=True)
     assert "remat" in str(jax.make_jaxpr(grad(again))(params))
@@ -182,7 +182,7 @@ def test_a_cpu_s_form_of_the_model_and_an_accelerator_s_are_one_model(settings, 
 
     def found():
         jax.clear_caches()
-        return jax.value_and_grad(lambda p: model.nats(cfg, p, tokens).mean())(params)
+        return jax.value_and_grad(lambda p: tree.nats(cfg, p, tokens).mean())(params)
 
     loss, grads = found()
     monkeypatch.setattr(ops, "on_cpu", lambda: False)

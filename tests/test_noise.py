@@ -7,7 +7,7 @@ import pytest
 
 from lab.config import ModelConfig
 from lab.data import batches, corpora
-from lab.models import model
+from lab.models import tree
 from lab.train import step
 from lab.trained import noise
 from tests import trained
@@ -40,7 +40,7 @@ def test_without_a_mean_gradient_there_is_no_finite_scale():
 
 
 def test_sums_over_parts_are_those_of_gradients_made_one_at_a_time():
-    params = model.init(CFG, jax.random.key(0))
+    params = tree.init(CFG, jax.random.key(0))
     tokens_PBL = np.random.default_rng(2).integers(0, 256, (3, 2, 9))
     total, squares = noise.sum_gradients(CFG, params, tokens_PBL)
     ones = [
@@ -67,7 +67,7 @@ def test_it_is_measured_on_text_that_the_run_has_not_seen(tmp_path, monkeypatch)
         return real(tokens, seed, step, n_steps, size, *more)
 
     monkeypatch.setattr(batches, "batches", seen)
-    params = model.init(config.model, jax.random.key(0))
+    params = tree.init(config.model, jax.random.key(0))
     found = noise.noise_scale(config, params, corpus, sequences=2, parts=2)
     assert asked and asked[0] >= config.tokens
     assert 0 < found.low < found.tokens < found.high and found.used == 16 * 2 * 2 * 16

@@ -124,10 +124,10 @@ def test_two_hosts_of_two_devices_give_the_losses_of_one(tmp_path):
 def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
     held = said(start(BYTES, 8))
     from lab.config import ModelConfig
-    from lab.models import model
+    from lab.models import tree
 
     shape = ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16)
-    weights = model.describe(shape)
+    weights = tree.describe(shape)
     gains = sum(weight.size for weight in weights if weight.role == "gain")
     rest = sum(weight.size for weight in weights) - gains
     scalars = 4 * 8  # two counts of updates and six rates

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from lab.config import ModelConfig, OptimConfig, Shape
-from lab.models import model, ops, recurrent
+from lab.models import ops, recurrent, tree
 from lab.train import parallel, step
 from tests.test_model import noisy
 
@@ -92,7 +92,7 @@ def test_the_gradient_is_the_slope_of_that_loop(kind):
 def test_no_position_sees_what_comes_after_it_and_every_one_sees_what_came(kind, tied):
     cfg = build(kind, tied=tied)
     params, tokens = noisy(cfg), jnp.arange(8)[None] % 11
-    run = jax.jit(lambda tokens: model.apply(cfg, params, tokens))
+    run = jax.jit(lambda tokens: tree.apply(cfg, params, tokens))
     before, after = run(tokens), run(tokens.at[0, 4].set(9))
     np.testing.assert_array_equal(before[0, :4], after[0, :4])
     assert (jnp.abs(before - after)[0, 4:].max(axis=-1) > 1e-6).all()
@@ -103,32 +103,30 @@ def test_no_position_sees_what_comes_after_it_and_every_one_sees_what_came(kind,
 def test_nats_are_those_of_the_logits(kind):
     cfg = build(kind)
     params, tokens = noisy(cfg), jnp.arange(27).reshape(3, 9) % 11
-    logits, nats = jax.jit(lambda p, t: (model.apply(cfg, p, t[:, :-1]), model.nats(cfg, p, t)))(
-        params, tokens
-    )
+    logits, nats = jax.jit(lambda p, t: (tree.apply(cfg, p, t[:, :-1]), tree.nats(cfg, p, t)))(params, tokens)
     expected = -jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[:, 1:, None], -1)[..., 0]
     np.testing.assert_allclose(nats, expected, atol=1e-5)
 
 
 def test_weights_start_as_their_role_says_and_a_forget_gate_starts_open():
     cfg = build("lstm", d_model=256)
-    params = model.init(cfg, jax.random.key(0))
+    params = tree.init(cfg, jax.random.key(0))
     cells = params["cells_01"]
     for name in ("w_x_DG", "w_h_DG"):
         assert float(cells[name].std()) == pytest.approx(256**-0.5, rel=0.02)
     assert (cells["bias_f_D"] == 1).all() and (cells["bias_iog_3D"] == 0).all()
     tokens = jax.random.randint(jax.random.key(1), (8, 9), 0, 11)
-    nats = jax.jit(lambda p: model.nats(cfg, p, tokens).mean())(params)
+    nats = jax.jit(lambda p: tree.nats(cfg, p, tokens).mean())(params)
     assert float(nats) == pytest.approx(np.log(11), abs=0.05)  # outputs are small at the start
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_products_are_near_float32(kind):
     full, half = build(kind, d_model=64), build(kind, d_model=64, dtype="bfloat16")
-    params, tokens = model.init(full, jax.random.key(0)), jnp.arange(9)[None] % 11
+    params, tokens = tree.init(full, jax.random.key(0)), jnp.arange(9)[None] % 11
 
     def found(cfg):
-        return jax.jit(jax.value_and_grad(lambda p: model.nats(cfg, p, tokens).mean()))(params)
+        return jax.jit(jax.value_and_grad(lambda p: tree.nats(cfg, p, tokens).mean()))(params)
 
     (a, grads), (b, others) = found(full), found(half)
     assert 0 < abs(float(a) - float(b)) < 0.01
@@ -142,7 +140,7 @@ def test_made_again_for_the_gradient_and_on_an_accelerator_it_is_the_same_model(
     params = noisy(cfg)
 
     def found(cfg):
-        return jax.jit(jax.value_and_grad(lambda p: model.nats(cfg, p, tokens).mean()))(params)
+        return jax.jit(jax.value_and_grad(lambda p: tree.nats(cfg, p, tokens).mean()))(params)
 
     loss, grads = found(cfg)
     monkeypatch.setattr(ops, "on_cpu", lambda: False)
@@ -177,7 +175,7 @@ def test_it_learns_to_look_back(kind):
         return state, metrics["loss"]
 
     state, _ = jax.jit(lambda s: lax.scan(body, s, jax.random.split(jax.random.key(1), 200)))(state)
-    nats_L = jax.jit(lambda p, t: model.nats(cfg, p, t).mean(0))(state.params, tokens(jax.random.key(2)))
+    nats_L = jax.jit(lambda p, t: tree.nats(cfg, p, t).mean(0))(state.params, tokens(jax.random.key(2)))
     assert (nats_L[2:] < 0.3).all(), nats_L  # from the third target on all is known
     assert (nats_L[:2] > 1.9).all(), nats_L  # ln 8 = 2.08: the letters themselves are chance
 

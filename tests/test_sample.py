@@ -10,7 +10,7 @@ import pytest
 from lab.data import batches, corpora
 from lab.data.byte_pairs import Bpe
 from lab.data.tokens import Bytes, Chars, Symbols
-from lab.models import model
+from lab.models import tree
 from lab.store import contents
 from lab.store.files import StoreError
 from lab.store.store import Store
@@ -34,7 +34,7 @@ def test_the_likeliest_tokens_are_those_of_the_model_on_the_last_tokens_alone(fi
     """The oracle is given the text alone, without a window: 6, 7 and then the last 8 tokens."""
     cfg = shape(fields)
     params = jax.tree.map(lambda leaf: 6 * leaf, noisy(cfg))  # one that does not repeat itself
-    alone = jax.jit(partial(model.apply, cfg))
+    alone = jax.jit(partial(tree.apply, cfg))
     text = list(np.arange(n_prompt) * 3 % 11)
     found = list(sample.sample(cfg, params, np.array(text), 5, temperature=0))
     for token in found:
@@ -56,7 +56,7 @@ def test_a_text_is_made_by_one_program_whatever_its_length_and_temperature():
 def test_tokens_come_as_often_as_the_model_says(temperature, top_k, n_ids):
     cfg = build("lstm")
     params, window = noisy(cfg), jnp.zeros((1, 8), jnp.int32).at[0, :2].set(jnp.array([3, 5]))
-    logits = np.asarray(jax.jit(partial(model.apply, cfg))(params, window)[0, 1], float)
+    logits = np.asarray(jax.jit(partial(tree.apply, cfg))(params, window)[0, 1], float)
     allowed = np.arange(11) < (n_ids or 11)
     allowed &= logits >= np.sort(logits[allowed])[-(top_k or allowed.sum())]
     expected = np.where(allowed, np.exp(logits / temperature), 0)
@@ -135,10 +135,10 @@ def test_final_weights_come_back_and_have_the_loss_of_the_record_by_position_too
 def test_the_error_of_a_position_s_loss_is_that_of_a_mean_over_windows(store, config):
     corpus = corpora.prepare(config.data.corpus, quiet=True)
     cfg = change(config, model__kind="lstm", model__n_head=1).model
-    params = model.init(cfg, jax.random.key(0))
+    params = tree.init(cfg, jax.random.key(0))
     found = positions.by_position(cfg, params, corpus, 64 * 16)
     tokens, _ = batches.eval_windows(corpus.held_out, 16, 64 * 16)
-    nats = np.asarray(jax.jit(partial(model.nats, cfg))(params, tokens))
+    nats = np.asarray(jax.jit(partial(tree.nats, cfg))(params, tokens))
     np.testing.assert_allclose(found.nats, nats.mean(0), rtol=1e-5)
     np.testing.assert_allclose(found.nats_se, nats.std(0, ddof=1) / 8, rtol=1e-5)
 

@@ -12,7 +12,7 @@ import pytest
 
 from lab.config import ModelConfig
 from lab.data.byte_pairs import Bpe
-from lab.models import model, ops
+from lab.models import ops, tree
 from lab.store.files import sealed, write_json
 from lab.store.store import Store, claim_path
 from lab.train.checkpoint import Checkpoints
@@ -55,7 +55,7 @@ def test_every_weight_starts_at_one_over_the_root_of_its_fan_in(fields, paramete
     """Under muP tables start at that of width 64 whatever the width (docs/parameterization.md)."""
     shape = {"d_model": D, "n_layer": LAYERS, "n_head": 4, "vocab_size": 301, "seq_len": 64} | fields
     cfg = ModelConfig(**shape, parameterization=parameterization)
-    leaves = jax.tree_util.tree_leaves_with_path(model.init(cfg, jax.random.key(0)))
+    leaves = jax.tree_util.tree_leaves_with_path(tree.init(cfg, jax.random.key(0)))
     assert leaves
     for path, leaf in leaves:
         start = STARTS[path[-1].key]

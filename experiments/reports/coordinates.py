@@ -15,7 +15,8 @@ import numpy as np
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
-from lab.models import model
+from lab.models import tree
+from lab.models.transformer import Attention, Block, FeedForward
 from lab.train import step
 
 WIDTHS = (64, 128, 256, 512)
@@ -116,7 +117,7 @@ def one_width(
     return [jax.device_get(measured(jax.random.key(seed))) for seed in range(seeds)]
 
 
-def activations(cfg: ModelConfig, params: model.Params, tokens_BL: np.ndarray) -> dict[str, jax.Array]:
+def activations(cfg: ModelConfig, params: tree.Params, tokens_BL: np.ndarray) -> dict[str, jax.Array]:
     """The embedding, what each block's two halves add, the stream at the end, and the logits."""
     found: dict[str, jax.Array] = {}
     count = {"attention": 0, "ffn": 0}
@@ -130,7 +131,7 @@ def activations(cfg: ModelConfig, params: model.Params, tokens_BL: np.ndarray) -
 
         return heard
 
-    block = model.Block.__call__
+    block = Block.__call__
 
     def around(self, x):
         found.setdefault("embedding", x)
@@ -138,9 +139,9 @@ def activations(cfg: ModelConfig, params: model.Params, tokens_BL: np.ndarray) -
         return found["stream"]
 
     with (
-        mock.patch.object(model.Block, "__call__", around),
-        mock.patch.object(model.Attention, "__call__", listened("attention", model.Attention.__call__)),
-        mock.patch.object(model.FeedForward, "__call__", listened("ffn", model.FeedForward.__call__)),
+        mock.patch.object(Block, "__call__", around),
+        mock.patch.object(Attention, "__call__", listened("attention", Attention.__call__)),
+        mock.patch.object(FeedForward, "__call__", listened("ffn", FeedForward.__call__)),
     ):
-        found["logits"] = model.apply(cfg, params, jnp.asarray(tokens_BL))
+        found["logits"] = tree.apply(cfg, params, jnp.asarray(tokens_BL))
     return found

@@ -5,7 +5,6 @@ reaches XLA as rows times columns, neither transposed: other forms take a slow l
 lose the matrix unit (bfloat16). Accelerators take the forms that their compilers know.
 """
 
-from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
@@ -27,15 +26,15 @@ def bfloat16_unit() -> bool:
     return info.exists() and "amx_bf16" in info.read_text()
 
 
-def multiplied_as(dtype: str) -> str:
+def product_dtype(dtype: str) -> str:
     """The type in which numbers of `dtype` are multiplied: float32 where that is faster, which
     changes no product, since two bfloat16 multiply exactly in float32."""
     return dtype if not on_cpu() or bfloat16_unit() else "float32"
 
 
-def rounded(x: jax.Array, dtype: str) -> jax.Array:
+def round_to(x: jax.Array, dtype: str) -> jax.Array:
     """To the numbers of `dtype`, in the type in which they are multiplied."""
-    if multiplied_as(dtype) != dtype:
+    if product_dtype(dtype) != dtype:
         return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x.astype(dtype)
 
@@ -47,32 +46,31 @@ def dot(a: jax.Array, b: jax.Array, over: tuple[int, int], batch: int = 0) -> ja
     return lax.dot_general(a, b, dims, preferred_element_type=jnp.float32)
 
 
-def apart(change: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
-    """`change(x)` as an array of its own. A barrier would not do: XLA's CPU compiler drops it, then
-    fuses what makes `x` into all that take it. It can't look into a branch taken at run time."""
-    poison = lambda x: jnp.full_like(change(x), jnp.nan)  # noqa: E731
-    first = x[(0,) * x.ndim]
-    return lax.cond(first == first, change, poison, x)
-
-
-def turned(x: jax.Array) -> jax.Array:
+def transpose(x: jax.Array) -> jax.Array:
     """The last two axes exchanged, by a copy: folded into the product that takes it, the exchange
     costs several times as much on CPU."""
     return lax.optimization_barrier(jnp.swapaxes(lax.optimization_barrier(x), -1, -2))
 
 
-def settled(x: jax.Array) -> jax.Array:
+def materialize(x: jax.Array) -> jax.Array:
+    """`x` as an array of its own. A barrier would not do: XLA's CPU compiler drops it, then fuses
+    what makes `x` into all that take it. It can't look into a branch taken at run time."""
+    first = x[(0,) * x.ndim]
+    return lax.cond(first == first, lambda x: x, lambda x: jnp.full_like(x, jnp.nan), x)
+
+
+def join_gradients(x: jax.Array) -> jax.Array:
     """`x`, whose gradient is added up here once. Else XLA adds up the gradients of all later blocks
     again wherever the sum is used."""
-    return settle(x) if on_cpu() else x
+    return join(x) if on_cpu() else x
 
 
 @jax.custom_vjp
-def settle(x):
+def join(x):
     return x
 
 
-settle.defvjp(lambda x: (x, None), lambda _, grad: (apart(lambda x: x, grad),))
+join.defvjp(lambda x: (x, None), lambda _, grad: (materialize(grad),))
 
 
 def matmul(x: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
@@ -85,21 +83,21 @@ def matmul(x: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def rows_by_columns(x_TD: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
-    return dot(rounded(x_TD, dtype), rounded(w_DF, dtype), (1, 0))
+    return dot(round_to(x_TD, dtype), round_to(w_DF, dtype), (1, 0))
 
 
 def rows_by_columns_fwd(x_TD, w_DF, dtype):
-    x_TD, w_DF = rounded(x_TD, dtype), rounded(w_DF, dtype)
+    x_TD, w_DF = round_to(x_TD, dtype), round_to(w_DF, dtype)
     return dot(x_TD, w_DF, (1, 0)), (x_TD, w_DF)
 
 
 def rows_by_columns_bwd(dtype, saved, grad_TF):
     x_TD, w_DF = saved
-    grad_TF = lax.optimization_barrier(rounded(grad_TF, dtype))
+    grad_TF = lax.optimization_barrier(round_to(grad_TF, dtype))
     to_x = dot(grad_TF, w_DF, (1, 1))
     if x_TD.shape[1] <= grad_TF.shape[1]:  # turn the smaller
-        return to_x, dot(turned(x_TD), grad_TF, (1, 0))
-    return to_x, lax.optimization_barrier(dot(turned(grad_TF), x_TD, (1, 0))).T
+        return to_x, dot(transpose(x_TD), grad_TF, (1, 0))
+    return to_x, lax.optimization_barrier(dot(transpose(grad_TF), x_TD, (1, 0))).T
 
 
 rows_by_columns.defvjp(rows_by_columns_fwd, rows_by_columns_bwd)
@@ -113,7 +111,7 @@ def attend(
     if not on_cpu():
         q, k, v = (t.astype(dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
         return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
-    heads = [rounded(t, dtype).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
+    heads = [round_to(t, dtype).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
     return attend_heads(*heads, dtype).swapaxes(1, 2)
 
 
@@ -124,9 +122,9 @@ def attend_heads(q_BHLK, k_BHLK, v_BHLK, dtype):
 
 def attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, dtype):
     L = q_BHLK.shape[2]
-    scores_BHLM = dot(q_BHLK, turned(k_BHLK), (3, 2), batch=2)
+    scores_BHLM = dot(q_BHLK, transpose(k_BHLK), (3, 2), batch=2)
     seen_LM = jnp.tril(jnp.ones((L, L), bool))
-    p_BHLM = rounded(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), dtype)
+    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), dtype)
     out_BHLK = dot(p_BHLM, v_BHLK, (3, 2), batch=2)
     return out_BHLK, (q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK)
 
@@ -134,12 +132,12 @@ def attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, dtype):
 def attend_heads_bwd(dtype, saved, grad_BHLK):
     q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK = saved
     mean_BHL1 = (grad_BHLK * out_BHLK).sum(-1, keepdims=True)  # of p's gradient under p
-    grad_BHLK = rounded(grad_BHLK, dtype)
-    to_v_BHKM = dot(turned(grad_BHLK), p_BHLM, (3, 2), batch=2)
-    to_p_BHLM = dot(grad_BHLK, turned(v_BHLK), (3, 2), batch=2)
-    to_s_BHLM = lax.optimization_barrier(rounded(p_BHLM * (to_p_BHLM - mean_BHL1), dtype))
+    grad_BHLK = round_to(grad_BHLK, dtype)
+    to_v_BHKM = dot(transpose(grad_BHLK), p_BHLM, (3, 2), batch=2)
+    to_p_BHLM = dot(grad_BHLK, transpose(v_BHLK), (3, 2), batch=2)
+    to_s_BHLM = lax.optimization_barrier(round_to(p_BHLM * (to_p_BHLM - mean_BHL1), dtype))
     to_q_BHLK = dot(to_s_BHLM, k_BHLK, (3, 2), batch=2)
-    to_k_BHKM = dot(turned(q_BHLK), to_s_BHLM, (3, 2), batch=2)
+    to_k_BHKM = dot(transpose(q_BHLK), to_s_BHLM, (3, 2), batch=2)
     return to_q_BHLK, to_k_BHKM.swapaxes(2, 3), to_v_BHKM.swapaxes(2, 3)
 
 
@@ -151,7 +149,7 @@ def cross_entropy(x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array
     logits exist at once."""
 
     def part(x_TD: jax.Array, targets_T: jax.Array) -> jax.Array:
-        return nats_of(matmul(x_TD, readout_DV, dtype), targets_T)
+        return row_nats(matmul(x_TD, readout_DV, dtype), targets_T)
 
     x_TD, targets_T = x_BLD.reshape(-1, x_BLD.shape[-1]), targets_BL.reshape(-1)
     rows = max(1, WIDE // readout_DV.shape[1])
@@ -165,11 +163,11 @@ def cross_entropy(x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array
 
 
 @jax.custom_vjp
-def nats_of(logits_TV: jax.Array, targets_T: jax.Array) -> jax.Array:
-    return nats_of_fwd(logits_TV, targets_T)[0]
+def row_nats(logits_TV: jax.Array, targets_T: jax.Array) -> jax.Array:
+    return row_nats_fwd(logits_TV, targets_T)[0]
 
 
-def nats_of_fwd(logits_TV, targets_T):
+def row_nats_fwd(logits_TV, targets_T):
     top_T1 = logits_TV.max(-1, keepdims=True)
     exp_TV = jnp.exp(logits_TV - top_T1)
     sum_T1 = exp_TV.sum(-1, keepdims=True)
@@ -178,10 +176,10 @@ def nats_of_fwd(logits_TV, targets_T):
     return jnp.log(sum_T1[:, 0]) + top_T1[:, 0] - own_T, (exp_TV, sum_T1, targets_T)
 
 
-def nats_of_bwd(saved, grad_T):
+def row_nats_bwd(saved, grad_T):
     exp_TV, sum_T1, targets_T = saved
     hit_TV = targets_T[:, None] == jnp.arange(exp_TV.shape[1])
     return grad_T[:, None] * (exp_TV / sum_T1 - hit_TV), None
 
 
-nats_of.defvjp(nats_of_fwd, nats_of_bwd)
+row_nats.defvjp(row_nats_fwd, row_nats_bwd)

@@ -1,7 +1,7 @@
-"""The recurrences of the LSTM and the GRU over a window of time, with their gradients.
+"""The LSTM and the GRU: their recurrences over a window of time, with their gradients, and models.
 
 Time comes first: (L, B, ...). What the inputs add to the gates is made for all steps at once by
-the caller; only the product with the state before stands inside the loop. The gradient is written
+the layer; only the product with the state before stands inside the loop. The gradient is written
 out for the same reason: going back in time, each step waits for the later one's in one product and
 a few multiplications. All else (the slopes of every gate, and the gradient of the weights, one
 product over all steps) is made for the whole window at once. Each window starts from zero.
@@ -11,22 +11,24 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import lax
 
+from lab.config import ModelConfig
 from lab.models import ops
-
-UNROLL = 1  # steps of time in one turn of the loop
+from lab.models.ends import LanguageModel
+from lab.models.weight import matrix, parameterization, vector
 
 
 def product(x_BD: jax.Array, w_DG: jax.Array, dtype: str) -> jax.Array:
-    return ops.dot(ops.rounded(x_BD, dtype), w_DG, (1, 0))
+    return ops.dot(ops.round_to(x_BD, dtype), w_DG, (1, 0))
 
 
 def weight_grad(h_LBD: jax.Array, to_z_LBG: jax.Array, dtype: str) -> jax.Array:
     """Of the matrix (D, G) by which each step's state entered the next step's gates."""
-    rows_TD = ops.rounded(h_LBD[:-1].reshape(-1, h_LBD.shape[-1]), dtype)
-    rows_TG = ops.rounded(to_z_LBG[1:].reshape(-1, to_z_LBG.shape[-1]), dtype)
-    return ops.dot(ops.turned(rows_TD), rows_TG, (1, 0))
+    rows_TD = ops.round_to(h_LBD[:-1].reshape(-1, h_LBD.shape[-1]), dtype)
+    rows_TG = ops.round_to(to_z_LBG[1:].reshape(-1, to_z_LBG.shape[-1]), dtype)
+    return ops.dot(ops.transpose(rows_TD), rows_TG, (1, 0))
 
 
 def before(x_LBD: jax.Array) -> jax.Array:
@@ -48,7 +50,7 @@ def lstm_gates(z_BG: jax.Array) -> list[jax.Array]:
 
 
 def lstm_fwd(x_LBG, w_DG, dtype):
-    w_DG = ops.rounded(w_DG, dtype)
+    w_DG = ops.round_to(w_DG, dtype)
 
     def tick(state, x_BG):
         h_BD, c_BD = state
@@ -59,7 +61,7 @@ def lstm_fwd(x_LBG, w_DG, dtype):
         return (h_BD, c_BD), (h_BD, c_BD, z_BG)
 
     zero_BD = jnp.zeros((x_LBG.shape[1], w_DG.shape[0]))
-    _, (h_LBD, c_LBD, z_LBG) = lax.scan(tick, (zero_BD, zero_BD), x_LBG, unroll=UNROLL)
+    _, (h_LBD, c_LBD, z_LBG) = lax.scan(tick, (zero_BD, zero_BD), x_LBG)
     return h_LBD, (h_LBD, c_LBD, z_LBG, w_DG)
 
 
@@ -75,7 +77,7 @@ def lstm_bwd(dtype, saved, grad_LBD):
         t * o * (1 - o),
         i * (1 - g * g),
     )
-    w_GD = ops.turned(w_DG)
+    w_GD = ops.transpose(w_DG)
 
     def tick(state, now):
         to_h_BD, to_c_BD = state
@@ -86,7 +88,7 @@ def lstm_bwd(dtype, saved, grad_LBD):
         return (product(to_z_BG, w_GD, dtype), to_c_BD * f), to_z_BG
 
     zero_BD = jnp.zeros_like(h_LBD[0])
-    _, to_z_LBG = lax.scan(tick, (zero_BD, zero_BD), (grad_LBD, *slopes), reverse=True, unroll=UNROLL)
+    _, to_z_LBG = lax.scan(tick, (zero_BD, zero_BD), (grad_LBD, *slopes), reverse=True)
     return to_z_LBG, weight_grad(h_LBD, to_z_LBG, dtype)
 
 
@@ -108,7 +110,7 @@ def gru_gates(x_BG: jax.Array, u_BG: jax.Array, b_D: jax.Array) -> list[jax.Arra
 
 
 def gru_fwd(x_LBG, w_DG, b_D, dtype):
-    w_DG = ops.rounded(w_DG, dtype)
+    w_DG = ops.round_to(w_DG, dtype)
 
     def tick(h_BD, x_BG):
         u_BG = product(h_BD, w_DG, dtype)
@@ -117,7 +119,7 @@ def gru_fwd(x_LBG, w_DG, b_D, dtype):
         return h_BD, (h_BD, u_BG)
 
     zero_BD = jnp.zeros((x_LBG.shape[1], w_DG.shape[0]))
-    _, (h_LBD, u_LBG) = lax.scan(tick, zero_BD, x_LBG, unroll=UNROLL)
+    _, (h_LBD, u_LBG) = lax.scan(tick, zero_BD, x_LBG)
     return h_LBD, (h_LBD, u_LBG, x_LBG, w_DG, b_D)
 
 
@@ -128,7 +130,7 @@ def gru_bwd(dtype, saved, grad_LBD):
     of_u_LBG = jnp.concatenate(
         [of_n * inner * r * (1 - r), (before(h_LBD) - n) * z * (1 - z), of_n * r], axis=-1
     )
-    w_GD = ops.turned(w_DG)
+    w_GD = ops.transpose(w_DG)
 
     def tick(to_h_BD, now):
         grad_BD, z, of_u_BG = now
@@ -137,10 +139,55 @@ def gru_bwd(dtype, saved, grad_LBD):
         return to_h_BD * z + product(to_u_BG, w_GD, dtype), (to_h_BD, to_u_BG)
 
     zero_BD, now = jnp.zeros_like(h_LBD[0]), (grad_LBD, z, of_u_LBG)
-    _, (to_h_LBD, to_u_LBG) = lax.scan(tick, zero_BD, now, reverse=True, unroll=UNROLL)
+    _, (to_h_LBD, to_u_LBG) = lax.scan(tick, zero_BD, now, reverse=True)
     r_and_z, to_inner_LBD = jnp.split(to_u_LBG, [2 * w_DG.shape[0]], axis=-1)
     to_x_LBG = jnp.concatenate([r_and_z, to_h_LBD * of_n], axis=-1)
     return to_x_LBG, weight_grad(h_LBD, to_u_LBG, dtype), to_inner_LBD.sum((0, 1))
 
 
 gru.defvjp(gru_fwd, gru_bwd)
+
+
+class LSTM(nnx.Module):
+    """One layer, (L, B, D) -> (L, B, D): each position sees those before it."""
+
+    def __init__(self, cfg: ModelConfig):
+        D, self.dtype = cfg.d_model, cfg.dtype
+        self.w_x_DG = matrix(cfg, "hidden", (D, 4 * D), fan_in=D)
+        self.w_h_DG = matrix(cfg, "hidden", (D, 4 * D), fan_in=D)
+        self.bias_f_D = vector(D, 1.0)  # a forget gate starts open (Jozefowicz et al. 2015)
+        self.bias_iog_3D = vector(3 * D, 0.0)
+
+    def __call__(self, x_LBD: jax.Array) -> jax.Array:
+        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], self.dtype)
+        bias_G = jnp.concatenate([self.bias_f_D[...], self.bias_iog_3D[...]])
+        return lstm(x_LBG + bias_G, self.w_h_DG[...], self.dtype)
+
+
+class GRU(nnx.Module):
+    """One layer, (L, B, D) -> (L, B, D): each position sees those before it."""
+
+    def __init__(self, cfg: ModelConfig):
+        D, self.dtype = cfg.d_model, cfg.dtype
+        self.w_x_DG = matrix(cfg, "hidden", (D, 3 * D), fan_in=D)
+        self.w_h_DG = matrix(cfg, "hidden", (D, 3 * D), fan_in=D)
+        self.bias_rzn_3D = vector(3 * D, 0.0)
+        self.bias_h_D = vector(D, 0.0)
+
+    def __call__(self, x_LBD: jax.Array) -> jax.Array:
+        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], self.dtype)
+        return gru(x_LBG + self.bias_rzn_3D[...], self.w_h_DG[...], self.bias_h_D[...], self.dtype)
+
+
+class Recurrent(LanguageModel):
+    """Layers of cells: each reads the outputs of the one below, the first a row of the embedding
+    brought to unit scale."""
+
+    time_first = True
+
+    def __init__(self, cfg: ModelConfig):
+        super().__init__(cfg, {"lstm": LSTM, "gru": GRU}[cfg.kind], "cells")
+        self.embed_scale = 1 / parameterization(cfg).init_std("embed", cfg.d_model)
+
+    def features(self, tokens_LB: jax.Array) -> jax.Array:
+        return self.layers(self.embed_scale * self.embed_VD[...][tokens_LB])

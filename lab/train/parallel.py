@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lab.config import Shape
-from lab.models import model
+from lab.models import tree
 from lab.train import step as step_module
 from lab.train.step import TrainState
 
@@ -130,7 +130,7 @@ def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
         jax.tree.structure(like.params),
         [
             NamedSharding(mesh, shard_of(weight.role, weight.shape, mesh.size))
-            for weight in model.describe(shape.model)
+            for weight in tree.describe(shape.model)
         ],
     )
     opt_state = optax.tree_map_params(

@@ -403,7 +403,7 @@ class Run:
         if not parallel.leads():
             return None
         try:
-            dtype = ops.multiplied_as(self.config.model.dtype)
+            dtype = ops.product_dtype(self.config.model.dtype)
             top = peak.of(self.store.root / ".peaks", devices[0], dtype)
         except (RuntimeError, MemoryError):
             return None

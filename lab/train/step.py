@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from lab.config import ModelConfig, OptimConfig, RunConfig, Shape
-from lab.models import model, ops
+from lab.models import ops, tree
 from lab.models.parameterization import PARAMETERIZATIONS
 from lab.train import schedule
 
@@ -28,7 +28,7 @@ class TrainState:
     """All that a run needs to go on, besides its config and its data."""
 
     step: jax.Array  # updates made, int32
-    params: model.Params
+    params: tree.Params
     opt_state: optax.OptState
     hyper: dict[str, jax.Array]  # float32 scalars, see `hyper_of`
 
@@ -53,18 +53,17 @@ def learning_rate(optim: OptimConfig, step: jax.Array, hyper: dict[str, jax.Arra
     return hyper["learning_rate"] * shape_of_decay
 
 
-def by_role(cfg: ModelConfig, params: model.Params, value: Callable[[str], float]) -> model.Params:
+def by_role(cfg: ModelConfig, params: tree.Params, value: Callable[[str], float]) -> tree.Params:
     """A tree like `params` whose leaves are `value(role)`."""
-    leaves, tree = jax.tree.flatten(params)
-    roles = [weight.role for weight in model.describe(cfg)]
-    return tree.unflatten([value(role) for role, _ in zip(roles, leaves, strict=True)])
+    values = [value(weight.role) for weight in tree.describe(cfg)]
+    return jax.tree.unflatten(jax.tree.structure(params), values)
 
 
 def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
-    return begun(shape, model.init(shape.model, key), hyper)
+    return begun(shape, tree.init(shape.model, key), hyper)
 
 
-def begun(shape: Shape, params: model.Params, hyper: dict[str, jax.Array]) -> TrainState:
+def begun(shape: Shape, params: tree.Params, hyper: dict[str, jax.Array]) -> TrainState:
     opt_state = optimiser(shape.model, shape.optim).init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
 
@@ -72,14 +71,14 @@ def begun(shape: Shape, params: model.Params, hyper: dict[str, jax.Array]) -> Tr
 def starter(shape: Shape) -> Callable[[jax.Array, dict], TrainState]:
     """`init_state`, to be called and not to be compiled: as one program it takes longer to compile
     than a small model's whole step, since each weight is cut from the draw by a loop of its own."""
-    draw = jax.jit(partial(jax.random.normal, shape=(model.n_weights(shape.model),)))
+    draw = jax.jit(partial(jax.random.normal, shape=(tree.n_weights(shape.model),)))
     begin = jax.jit(partial(begun, shape))
-    return lambda key, hyper: begin(model.arranged(shape.model, np.asarray(draw(key))), hyper)
+    return lambda key, hyper: begin(tree.from_normal(shape.model, np.asarray(draw(key))), hyper)
 
 
-def mean_nats(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array) -> jax.Array:
+def mean_nats(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array) -> jax.Array:
     """Mean cross-entropy, nats per token; inputs and targets overlap by L - 1."""
-    return model.nats(cfg, params, tokens_BL).mean()
+    return tree.nats(cfg, params, tokens_BL).mean()
 
 
 def micro_batch(shape: Shape, n_device: int = 1) -> int:
@@ -94,9 +93,7 @@ def micro_batch(shape: Shape, n_device: int = 1) -> int:
     return n_device * min(divisors, key=lambda n: abs(math.log(n / wanted)))
 
 
-def loss_and_grads(
-    shape: Shape, params: model.Params, tokens_BL: jax.Array
-) -> tuple[jax.Array, model.Params]:
+def loss_and_grads(shape: Shape, params: tree.Params, tokens_BL: jax.Array) -> tuple[jax.Array, tree.Params]:
     """Over the batch at once, or summed over micro-batches one after another."""
     grad = jax.value_and_grad(lambda p, t: mean_nats(shape.model, p, t))
     B, L = tokens_BL.shape
@@ -153,6 +150,6 @@ def train_steps(
     return jax.lax.fori_loop(0, n, body, (state, zeros))
 
 
-def eval_step(cfg: ModelConfig, params: model.Params, tokens_BL: jax.Array, mask_BL: jax.Array) -> jax.Array:
+def eval_step(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array, mask_BL: jax.Array) -> jax.Array:
     """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,)."""
-    return (model.nats(cfg, params, tokens_BL) * mask_BL).sum(axis=1)
+    return (tree.nats(cfg, params, tokens_BL) * mask_BL).sum(axis=1)

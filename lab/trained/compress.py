@@ -27,7 +27,7 @@ import numpy as np
 
 from lab.config import ModelConfig
 from lab.data.tokenizer import Tokenizer
-from lab.models import model, ops
+from lab.models import ops, tree
 from lab.store.files import sha256
 from lab.trained.coder import Decoder, Encoder
 from lab.trained.weights import Trained
@@ -63,10 +63,10 @@ def machine() -> str:
 
 
 @partial(jax.jit, static_argnums=0)
-def cumulative(cfg: ModelConfig, params: model.Params, tokens_SL: jax.Array) -> jax.Array:
+def cumulative(cfg: ModelConfig, params: tree.Params, tokens_SL: jax.Array) -> jax.Array:
     """For each position the frequencies of all ids before each id, and their sum: (S, L, V + 1)
     int32. No id has none."""
-    p_SLV = jax.nn.softmax(model.apply(cfg, params, tokens_SL))
+    p_SLV = jax.nn.softmax(tree.apply(cfg, params, tokens_SL))
     frequency_SLV = 1 + (p_SLV * SCALE).astype(jnp.int32)
     return jnp.pad(jnp.cumsum(frequency_SLV, axis=-1), ((0, 0), (0, 0), (1, 0)))
 
@@ -92,7 +92,7 @@ def stream_lengths(cfg: ModelConfig, n_tokens: int) -> list[int]:
     return [each + (stream < more) for stream in range(streams)]
 
 
-def encode(cfg: ModelConfig, params: model.Params, ids: np.ndarray) -> list[bytes]:
+def encode(cfg: ModelConfig, params: tree.Params, ids: np.ndarray) -> list[bytes]:
     """The coded streams of a text's ids."""
     if not len(ids):
         return [b""]
@@ -115,7 +115,7 @@ def encode(cfg: ModelConfig, params: model.Params, ids: np.ndarray) -> list[byte
     return [coder.finish() for coder in coders]
 
 
-def decode(cfg: ModelConfig, params: model.Params, streams: list[bytes], n_tokens: int) -> np.ndarray:
+def decode(cfg: ModelConfig, params: tree.Params, streams: list[bytes], n_tokens: int) -> np.ndarray:
     """The ids that `encode` was given: one run of the program for each token of a stream."""
     if not n_tokens:
         return np.zeros(0, np.int64)

@@ -19,7 +19,7 @@ from scipy import stats
 from lab.config import ModelConfig, RunConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
-from lab.models import model
+from lab.models import tree
 from lab.train import step
 
 GROUPS = 16  # of parts, left out in turn for the interval
@@ -67,7 +67,7 @@ def with_interval(sums_GP: np.ndarray, squares_G: np.ndarray, parts: int, each: 
 
 @partial(jax.jit, static_argnums=0)
 def sum_gradients(
-    cfg: ModelConfig, params: model.Params, tokens_PBL: jax.Array
+    cfg: ModelConfig, params: tree.Params, tokens_PBL: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """The gradients of parts of B sequences summed, as one vector, and their squared norms
     summed."""
@@ -77,12 +77,12 @@ def sum_gradients(
         gradient = jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(grad(params, part))])
         return (total[0] + gradient, total[1] + gradient @ gradient), None
 
-    zero = jnp.zeros(model.n_weights(cfg)), jnp.zeros(())
+    zero = jnp.zeros(tree.n_weights(cfg)), jnp.zeros(())
     return jax.lax.scan(add, zero, tokens_PBL)[0]
 
 
 def noise_scale(
-    config: RunConfig, params: model.Params, corpus: Corpus, sequences: int = 4, parts: int = 16
+    config: RunConfig, params: tree.Params, corpus: Corpus, sequences: int = 4, parts: int = 16
 ) -> NoiseScale:
     """Over the text that the run would have trained on next: GROUPS x parts parts of `sequences`
     windows, none of them seen before while a run is shorter than an epoch."""

@@ -9,7 +9,7 @@ import numpy as np
 from lab.config import ModelConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
-from lab.models import model
+from lab.models import tree
 from lab.train.run import EVAL_BLOCK
 
 
@@ -24,7 +24,7 @@ class ByPosition:
 
 
 def by_position(
-    cfg: ModelConfig, params: model.Params, corpus: Corpus, n_tokens: int | None = None
+    cfg: ModelConfig, params: tree.Params, corpus: Corpus, n_tokens: int | None = None
 ) -> ByPosition:
     """Over the windows in which the held-out text is scored at a run's end, so that their mean,
     each position weighed by its windows, is the run's loss; or over about `n_tokens` of them.
@@ -47,7 +47,7 @@ def octaves(seq_len: int) -> list[int]:
     return [2**i for i in range(seq_len.bit_length())]
 
 
-def by_octave(cfg: ModelConfig, params: model.Params, text: np.ndarray) -> np.ndarray:
+def by_octave(cfg: ModelConfig, params: tree.Params, text: np.ndarray) -> np.ndarray:
     """Nats of the same tokens of a text with more and more of it seen: (tokens, octaves).
 
     Of octave (a, b] each token is scored once, in a window of b tokens that starts a + 1 to b
@@ -64,9 +64,9 @@ def by_octave(cfg: ModelConfig, params: model.Params, text: np.ndarray) -> np.nd
     return np.stack(columns, 1)
 
 
-def _nats(cfg: ModelConfig, params: model.Params, windows: np.ndarray, rows: int) -> np.ndarray:
+def _nats(cfg: ModelConfig, params: tree.Params, windows: np.ndarray, rows: int) -> np.ndarray:
     """Nats of each window's targets, so many rows at a time."""
-    nats, params = jax.jit(partial(model.nats, cfg)), jax.device_put(params)
+    nats, params = jax.jit(partial(tree.nats, cfg)), jax.device_put(params)
     padded = np.pad(windows, ((0, -len(windows) % rows), (0, 0))).reshape(-1, rows, windows.shape[1])
     parts = [np.asarray(nats(params, part)) for part in padded]
     return np.concatenate(parts)[: len(windows)].astype(np.float64)

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.config import ModelConfig
-from lab.models import model
+from lab.models import tree
 
 
 def sample(
     cfg: ModelConfig,
-    params: model.Params,
+    params: tree.Params,
     prompt: np.ndarray,
     n_tokens: int,
     *,
@@ -66,7 +66,7 @@ def check(prompt: np.ndarray, n_tokens: int, temperature: float, top_k: int) -> 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def next_token(cfg, top_k, n_ids, params, window_1L, n, key, temperature):
     """The token after the first `n` of the window, and the window with it."""
-    logits_V = model.apply(cfg, params, window_1L)[0, n - 1, :n_ids]
+    logits_V = tree.apply(cfg, params, window_1L)[0, n - 1, :n_ids]
     least = jax.lax.top_k(logits_V, top_k)[0][-1]
     kept_V = jnp.where(logits_V >= least, logits_V, -jnp.inf)
     warm_V = kept_V / jnp.where(temperature > 0, temperature, 1.0)

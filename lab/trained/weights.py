@@ -10,7 +10,7 @@ import jax
 
 from lab.config import RunConfig
 from lab.data.corpora import Corpus, open_corpus
-from lab.models import model
+from lab.models import tree
 from lab.store.contents import find
 from lab.store.files import StoreError, sha256
 from lab.store.store import Store
@@ -24,7 +24,7 @@ class Trained:
 
     config: RunConfig
     record: dict[str, Any]
-    params: model.Params  # on the host
+    params: tree.Params  # on the host
 
     @property
     def sha256(self) -> str:

@@ -1,0 +1,22 @@
+"""How a weight is declared: its shape, its role and where it starts. `tree.init` draws the numbers."""
+
+import jax.numpy as jnp
+from flax import nnx
+
+from lab.config import ModelConfig
+from lab.models.parameterization import PARAMETERIZATIONS, Parameterization
+
+
+def parameterization(cfg: ModelConfig) -> Parameterization:
+    return PARAMETERIZATIONS[cfg.parameterization]
+
+
+def matrix(cfg: ModelConfig, role: str, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> nnx.Param:
+    """A normal weight; the parameterization alone says what a role and a width imply."""
+    std = scale * parameterization(cfg).init_std(role, fan_in)
+    return nnx.Param(jnp.zeros(shape), role=role, mean=0.0, std=std)
+
+
+def vector(width: int, start: float) -> nnx.Param:
+    """A gain or a bias, the same everywhere at the start."""
+    return nnx.Param(jnp.zeros(width), role="gain", mean=start, std=0.0)
