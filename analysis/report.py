@@ -11,8 +11,8 @@ from html import escape
 import numpy as np
 
 from analysis.audit.audit import Audit
-from analysis.figures import audit as figures_audit
-from analysis.figures import figures
+from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law
+from analysis.figures.style import human
 from analysis.fitting.fit import Fit
 from analysis.frontiers.frontier import Band, Frontier, agree, convention
 from analysis.frontiers.isoflop import Isoflop
@@ -92,18 +92,18 @@ def page(
     parts.append(warnings(runs, fit, fronts))
     if isoflop is not None:
         own = next((f for f in fronts if f.method.startswith("isoflop")), None)
-        drawn = figures.isoflop(isoflop, own, references, verdict=verdict)
+        drawn = plot_isoflop(isoflop, own, references, verdict=verdict)
         parts += ["<h2>Valleys at equal compute</h2>", image(png(drawn), "isoFLOP valleys")]
     if fronts:
         parts += ["<h2>The compute-optimal frontier</h2>"]
-        parts += [image(png(figures.frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
+        parts += [image(png(plot_frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
     if fit is not None:
-        parts += ["<h2>The parametric law</h2>", image(png(figures.law(fit, verdict=verdict)), "fitted law")]
+        parts += ["<h2>The parametric law</h2>", image(png(plot_law(fit, verdict=verdict)), "fitted law")]
         parts.append(fit_table(fit))
     if audit is not None:
         parts += ['<h2 id="audit">Audit: what may not be trusted</h2>', findings(audit)]
         if audit.steps or audit.profiles:
-            parts.append(image(png(figures_audit.audit(audit)), "forecasts and profiles"))
+            parts.append(image(png(plot_audit(audit)), "forecasts and profiles"))
     for caption, data in (images or {}).items():
         parts += [f"<h2>{escape(caption)}</h2>", image(data, caption)]
     if notes:
@@ -152,8 +152,8 @@ def answer(fronts: Sequence[Frontier]) -> str:
             i = good[-1]
             n, d, loss = front.params.value[i], front.tokens.value[i], front.loss.value[i]
             lines.append(
-                f"At {front.flops[i]:.3g} FLOPs the best model has {figures.human(n)} parameters "
-                f"and sees {figures.human(d)} tokens ({d / n:.3g} a parameter), for a loss of "
+                f"At {front.flops[i]:.3g} FLOPs the best model has {human(n)} parameters "
+                f"and sees {human(d)} tokens ({d / n:.3g} a parameter), for a loss of "
                 f"{loss:.3f} nats/token."
             )
     lines += [agree(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
@@ -208,8 +208,8 @@ def frontier_table(fronts: Sequence[Frontier]) -> str:
                     (
                         escape(front.method),
                         f"{flops:.3g}",
-                        ranged(n, figures.human),
-                        ranged(d, figures.human),
+                        ranged(n, human),
+                        ranged(d, human),
                         f"{d.value / n.value:.3g}",
                         ranged(loss, lambda v: f"{v:.3f}"),
                         escape(front.point_status[i]),

@@ -276,7 +276,7 @@ def first_approach(found: frontier.Found) -> tuple[envelope.Envelope, frontiers.
 
 def three_approaches(runs: table.Runs, out: Path) -> None:
     """Approach 1 beside the other two: envelope.png, and in words which of the three agree."""
-    from analysis.figures import envelope as figures_envelope
+    from analysis.figures import plot_envelope
 
     found = frontier.analyse(runs)
     try:
@@ -284,7 +284,7 @@ def three_approaches(runs: table.Runs, out: Path) -> None:
     except ValueError as error:
         print(f"approach 1 (envelope of final points) has no answer: {error}")
         return
-    figures_envelope.envelope(traced, first).savefig(out / "envelope.png")
+    plot_envelope(traced, first).savefig(out / "envelope.png")
     print(
         f"{first.method:<29} N ~ C^{first.params_exponent}   D ~ C^{first.tokens_exponent}   [{first.status}]"
     )

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.audit import audit
+from analysis.audit import audit_runs
 from analysis.fitting import bootstrap, fit
 from analysis.frontiers import costs
 from analysis.laws import Chinchilla
@@ -88,7 +88,7 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
     params = counts.count_params(config.model).params
     said = bootstrap.predict(fitted, params=params, tokens=tokens)
     ends = (float(end[0]) for end in (said.value, said.run_low, said.run_high))
-    found = audit.audit(runs, fitted=fitted, resamples=0)
+    found = audit_runs(runs, fitted=fitted, resamples=0)
     held = next(one for one in found.findings if one.code == "hold-out")
     return Forecast(config, fitted, price, budget, *ends, f"{held.severity}: {held.message}")
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
-from analysis.audit import audit, forecast, neighbourhood
+from analysis.audit import audit, audit_runs, forecast, neighbourhood
 from analysis.audit import fit as audit_fit
 from analysis.audit import table as audit_table
 from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
@@ -34,7 +34,7 @@ def grid(**options) -> dict[str, np.ndarray]:
 
 
 def looked(columns: dict, **options) -> audit.Audit:
-    return audit.audit(table.from_columns("planted", **columns), **{"resamples": 60, **options})
+    return audit_runs(table.from_columns("planted", **columns), **{"resamples": 60, **options})
 
 
 def severity(found: audit.Audit) -> dict[str, str]:
@@ -430,11 +430,11 @@ def published(name: str) -> Path:
 
 def test_chinchillas_five_outliers_are_seen_to_move_the_exponents():
     path = published("chinchilla_fig4.csv")
-    every = audit.audit(table.read(path))
+    every = audit_runs(table.read(path))
     told = next(f for f in every.findings if f.code == "outliers")
     assert told.severity == "warn" and {1, 2, 3, 4} <= set(told.figures["rows"])
     assert told.figures["a"] == pytest.approx(0.565, abs=2e-3)
-    clean = audit.audit(table.read(path, where="outlier == 0"))
+    clean = audit_runs(table.read(path, where="outlier == 0"))
     assert clean.verdict == "ok"
     # Besiroglu et al. 2024: standard errors .0154 and .0206 by bootstrap
     for one, error in zip(clean.profiles.values(), (0.0154, 0.0206), strict=False):
@@ -446,6 +446,6 @@ def test_porians_experiments_are_mixed_and_kaplans_floor_is_open():
     runs = table.read(path)
     mixed = next(f for f in audit_table.look(runs) if f.code == "mixed")
     assert mixed.severity == "warn" and "--by experiment" in mixed.message
-    kaplan = audit.audit(runs.by("experiment")["1_kaplan_repro"], resamples=60)
+    kaplan = audit_runs(runs.by("experiment")["1_kaplan_repro"], resamples=60)
     assert {"condition", "flat-profile"} <= against(kaplan)
     assert "no end below" in message(kaplan, "flat-profile")

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.__main__ import main
-from analysis.decisions import plans as decide
-from analysis.decisions import questions
-from analysis.decisions.answer import band, priced
+from analysis.decisions import add_prices, least_compute, least_loss, planned_run, plans
+from analysis.decisions.answer import to_band
 from analysis.fitting import bootstrap
 from analysis.fitting.fit import fit
 from analysis.frontiers import costs as cost
@@ -52,8 +51,8 @@ def falls(*values) -> bool:
 @settings(deadline=None, max_examples=60)
 @given(laws, prices, budgets, serving)
 def test_no_size_on_a_grid_beats_the_optimum_and_a_grid_comes_close(law, price, flops, serve):
-    best = decide.optimum(law, price, flops, serve)
-    tried = decide.of_size(law, price, flops, about(best.params), serve)
+    best = plans.optimum(law, price, flops, serve)
+    tried = plans.plan_at_size(law, price, flops, about(best.params), serve)
     assert best.total == pytest.approx(flops, rel=1e-9) and best.tokens > 0
     assert best.loss <= tried.loss.min() * (1 + 1e-12)
     assert tried.loss.min() == pytest.approx(float(best.loss), rel=1e-5)
@@ -63,9 +62,9 @@ def test_no_size_on_a_grid_beats_the_optimum_and_a_grid_comes_close(law, price, 
 @given(laws, prices, st.floats(0.01, 3.0), serving)
 def test_no_size_on_a_grid_is_cheaper_than_the_cheapest(law, price, above, serve):
     loss = law.E + above
-    best = decide.cheapest(law, price, loss, serve)
+    best = plans.cheapest(law, price, loss, serve)
     assert law.loss(best.params, best.tokens) == pytest.approx(loss, rel=1e-9)
-    tried = decide.to_loss(law, price, loss, about(best.params, 5.0), serve)
+    tried = plans.plan_to_loss(law, price, loss, about(best.params, 5.0), serve)
     assert best.total <= tried.total.min() * (1 + 1e-9)
     assert tried.total.min() == pytest.approx(float(best.total), rel=1e-4)
 
@@ -73,10 +72,10 @@ def test_no_size_on_a_grid_is_cheaper_than_the_cheapest(law, price, above, serve
 @settings(deadline=None, max_examples=40)
 @given(laws, prices, budgets, serving)
 def test_least_loss_and_least_compute_are_one_question_asked_twice(law, price, flops, serve):
-    best = decide.optimum(law, price, flops, serve)
-    again = decide.cheapest(law, price, best.loss, serve)
+    best = plans.optimum(law, price, flops, serve)
+    again = plans.cheapest(law, price, best.loss, serve)
     assert again.total == pytest.approx(flops, rel=1e-6)
-    assert decide.wasted(law, price, best, serve) == pytest.approx(0, abs=1e-6)
+    assert plans.wasted_share(law, price, best, serve) == pytest.approx(0, abs=1e-6)
 
 
 @settings(deadline=None, max_examples=40)
@@ -85,31 +84,31 @@ def test_more_serving_trains_a_smaller_model_for_longer_and_more_compute_lowers_
     law, price, flops, power, times
 ):
     serve = 10.0**power
-    little, much = (decide.optimum(law, price, flops, s) for s in (serve, times * serve))
-    none = decide.optimum(law, price, flops)
+    little, much = (plans.optimum(law, price, flops, s) for s in (serve, times * serve))
+    none = plans.optimum(law, price, flops)
     assert falls(none.params, little.params, much.params)
     assert falls(much.loss, little.loss, none.loss)
-    assert decide.optimum(law, price, flops * times, serve).loss < little.loss
-    plans = [decide.cheapest(law, price, none.loss, s) for s in (0.0, serve, times * serve)]
-    assert falls(*(plan.params for plan in plans))
-    assert falls(*(plan.tokens for plan in plans[::-1]))
-    assert falls(*(plan.total for plan in plans[::-1]))
+    assert plans.optimum(law, price, flops * times, serve).loss < little.loss
+    bests = [plans.cheapest(law, price, none.loss, s) for s in (0.0, serve, times * serve)]
+    assert falls(*(plan.params for plan in bests))
+    assert falls(*(plan.tokens for plan in bests[::-1]))
+    assert falls(*(plan.total for plan in bests[::-1]))
 
 
 @costs
 def test_serving_nothing_is_the_plain_optimum(price):
     params, tokens = TRUTH.optimum(1e21, price.k, price.p)
-    plain, hardly = (decide.optimum(TRUTH, price, 1e21, serve) for serve in (0.0, 1.0))
+    plain, hardly = (plans.optimum(TRUTH, price, 1e21, serve) for serve in (0.0, 1.0))
     assert (plain.params, plain.tokens) == (params, tokens) and plain.total is plain.flops
     assert (hardly.params, hardly.tokens) == pytest.approx((params, tokens), rel=1e-9)
-    goal = decide.cheapest(TRUTH, price, plain.loss)
+    goal = plans.cheapest(TRUTH, price, plain.loss)
     assert (goal.params, goal.tokens) == pytest.approx((params, tokens), rel=1e-9)
 
 
 def test_a_served_token_costs_a_third_of_a_trained_one():
-    plan = decide.planned(SIX, 1e9, 2e10, 2.5, serve=1e12)
+    plan = plans.make_plan(SIX, 1e9, 2e10, 2.5, serve=1e12)
     assert plan.flops == pytest.approx(6e9 * 2e10) and plan.total - plan.flops == 2e9 * 1e12
-    plan = decide.planned(OTHER, 1e9, 2e10, 2.5, serve=1e12)
+    plan = plans.make_plan(OTHER, 1e9, 2e10, 2.5, serve=1e12)
     assert plan.total - plan.flops == pytest.approx(OTHER.flops(1e9, 1e12) / 3)
 
 
@@ -118,10 +117,10 @@ def test_sardanas_seven_billion_for_thirteen_and_two_trillion_tokens_served():
     1.7e22 FLOPs (17 %) less from a 7B model trained for longer."""
     total = SARDANA.alpha + SARDANA.beta
     unit = SARDANA.optimum(6.0)[0]
-    large = decide.optimum(SARDANA, SIX, 6 * (13e9 / unit) ** (total / SARDANA.beta))
+    large = plans.optimum(SARDANA, SIX, 6 * (13e9 / unit) ** (total / SARDANA.beta))
     assert large.params == pytest.approx(13e9)
-    best = decide.cheapest(SARDANA, SIX, large.loss, 2e12)
-    plain = decide.planned(SIX, large.params, large.tokens, large.loss, 2e12).total
+    best = plans.cheapest(SARDANA, SIX, large.loss, 2e12)
+    plain = plans.make_plan(SIX, large.params, large.tokens, large.loss, 2e12).total
     assert best.params == pytest.approx(7e9, rel=0.01) and best.tokens > 2 * large.tokens
     assert plain - best.total == pytest.approx(1.7e22, rel=0.02)
     assert 1 - best.total / plain == pytest.approx(0.17, abs=0.005)
@@ -130,52 +129,52 @@ def test_sardanas_seven_billion_for_thirteen_and_two_trillion_tokens_served():
 @costs
 @served
 def test_both_ends_of_a_range_of_sizes_lie_on_its_edge(price, serve):
-    best = decide.optimum(TRUTH, price, 1e21, serve)
-    ends = decide.sizes(TRUTH, price, 1e21, best.loss * 1.005, serve)
+    best = plans.optimum(TRUTH, price, 1e21, serve)
+    ends = plans.size_range(TRUTH, price, 1e21, best.loss * 1.005, serve)
     assert ends[0] < best.params < ends[1]
     for end in ends:
-        loss = decide.of_size(TRUTH, price, 1e21, end, serve).loss
+        loss = plans.plan_at_size(TRUTH, price, 1e21, end, serve).loss
         assert loss == pytest.approx(best.loss * 1.005, rel=1e-9)
-    goal = decide.cheapest(TRUTH, price, 2.2, serve)
-    for end in decide.sizes(TRUTH, price, 2 * goal.total, 2.2, serve):
-        assert decide.to_loss(TRUTH, price, 2.2, end, serve).total == pytest.approx(2 * goal.total)
-    assert np.isnan(decide.sizes(TRUTH, price, 1e21, best.loss * 0.999, serve)).all()
+    goal = plans.cheapest(TRUTH, price, 2.2, serve)
+    for end in plans.size_range(TRUTH, price, 2 * goal.total, 2.2, serve):
+        assert plans.plan_to_loss(TRUTH, price, 2.2, end, serve).total == pytest.approx(2 * goal.total)
+    assert np.isnan(plans.size_range(TRUTH, price, 1e21, best.loss * 0.999, serve)).all()
 
 
 def test_the_least_size_reaches_a_loss_with_endless_tokens_only():
-    params, tokens = decide.limits(TRUTH, 2.0)
+    params, tokens = plans.limits(TRUTH, 2.0)
     assert TRUTH.loss(params, np.inf) == pytest.approx(2.0)
     assert TRUTH.loss(np.inf, tokens) == pytest.approx(2.0)
-    assert np.isinf(decide.to_loss(TRUTH, SIX, 2.0, params * 0.999).tokens)
-    assert np.isfinite(decide.to_loss(TRUTH, SIX, 2.0, params * 1.001).tokens)
-    below = decide.cheapest(TRUTH, SIX, TRUTH.E, 1e12)
-    assert np.isinf([below.params, below.tokens, below.total, *decide.limits(TRUTH, 1.6)]).all()
+    assert np.isinf(plans.plan_to_loss(TRUTH, SIX, 2.0, params * 0.999).tokens)
+    assert np.isfinite(plans.plan_to_loss(TRUTH, SIX, 2.0, params * 1.001).tokens)
+    below = plans.cheapest(TRUTH, SIX, TRUTH.E, 1e12)
+    assert np.isinf([below.params, below.tokens, below.total, *plans.limits(TRUTH, 1.6)]).all()
 
 
 @costs
 def test_data_that_suffices_is_no_limit_and_less_of_it_costs_more(price):
-    free = decide.optimum(TRUTH, price, 1e22)
+    free = plans.optimum(TRUTH, price, 1e22)
     for unique in (np.inf, 1e18, float(free.tokens)):
-        same = decide.capped(TRUTH, price, 1e22, unique)
+        same = plans.capped_optimum(TRUTH, price, 1e22, unique)
         assert (same.params, same.tokens, same.loss) == (free.params, free.tokens, free.loss)
-    plans = [decide.capped(TRUTH, price, 1e22, free.tokens * f) for f in (0.999, 0.3, 0.1, 0.01)]
-    losses = [float(plan.loss) for plan in plans]
+    bests = [plans.capped_optimum(TRUTH, price, 1e22, free.tokens * f) for f in (0.999, 0.3, 0.1, 0.01)]
+    losses = [float(plan.loss) for plan in bests]
     assert free.loss <= losses[0] < losses[1] < losses[2] < losses[3]
-    assert plans[0].params == pytest.approx(free.params, rel=0.02)  # no jump where data runs out
+    assert bests[0].params == pytest.approx(free.params, rel=0.02)  # no jump where data runs out
     assert losses[0] == pytest.approx(free.loss, rel=1e-5)
-    for plan in plans:
+    for plan in bests:
         assert plan.total == pytest.approx(1e22)
         unique = plan.tokens / 2
         tried = about(plan.params, 100.0)
-        best = decide.capped(TRUTH, price, 1e22, unique)
-        grid = decide.capped_loss(TRUTH, price, tried, price.tokens(tried, 1e22), unique, decide.DECAY)
+        best = plans.capped_optimum(TRUTH, price, 1e22, unique)
+        grid = plans.capped_loss(TRUTH, price, tried, price.tokens(tried, 1e22), unique, plans.DECAY)
         assert best.loss <= grid.min() * (1 + 1e-9)
 
 
 @costs
 def test_endless_compute_ends_at_the_floor_of_the_data(price):
-    floor = decide.capped_floor(TRUTH, price, 1e9)
-    near = decide.capped(TRUTH, price, 1e27, 1e9).loss
+    floor = plans.capped_floor(TRUTH, price, 1e9)
+    near = plans.capped_optimum(TRUTH, price, 1e27, 1e9).loss
     assert floor < near * (1 + 1e-12) and near == pytest.approx(float(floor), rel=1e-4)
     assert floor > TRUTH.E
 
@@ -185,8 +184,8 @@ def test_a_unit_of_tokens_moves_only_tokens(serve):
     unit = 1e3
     law = replace(TRUTH, B=TRUTH.B * unit**TRUTH.beta)
     plain, scaled = (
-        decide.optimum(TRUTH, SIX, 1e21, serve),
-        decide.optimum(law, Cost(6 / unit, 1.0, "per thousandth"), 1e21, serve * unit),
+        plans.optimum(TRUTH, SIX, 1e21, serve),
+        plans.optimum(law, Cost(6 / unit, 1.0, "per thousandth"), 1e21, serve * unit),
     )
     assert scaled.params == pytest.approx(plain.params, rel=1e-9)
     assert scaled.loss == pytest.approx(plain.loss, rel=1e-9)
@@ -199,18 +198,18 @@ def test_draws_side_by_side_are_each_draw_alone(serve):
     values = np.array([1.7, 400.0, 1500.0, 0.34, 0.36]) * np.exp(0.05 * rng.normal(size=(20, 5)))
     drawn = Chinchilla(*values.T[:, :, None])
     many = (
-        decide.optimum(drawn, SIX, 1e21, serve).params,
-        decide.cheapest(drawn, SIX, 2.6, serve).total,
-        decide.sizes(drawn, SIX, 1e21, 3.0, serve)[0],
-        decide.capped(drawn, SIX, 1e21, 1e9).params,
+        plans.optimum(drawn, SIX, 1e21, serve).params,
+        plans.cheapest(drawn, SIX, 2.6, serve).total,
+        plans.size_range(drawn, SIX, 1e21, 3.0, serve)[0],
+        plans.capped_optimum(drawn, SIX, 1e21, 1e9).params,
     )
     for i in (0, 7, 19):
         law = Chinchilla(*values[i])
         alone = (
-            decide.optimum(law, SIX, 1e21, serve).params,
-            decide.cheapest(law, SIX, 2.6, serve).total,
-            decide.sizes(law, SIX, 1e21, 3.0, serve)[0],
-            decide.capped(law, SIX, 1e21, 1e9).params,
+            plans.optimum(law, SIX, 1e21, serve).params,
+            plans.cheapest(law, SIX, 2.6, serve).total,
+            plans.size_range(law, SIX, 1e21, 3.0, serve)[0],
+            plans.capped_optimum(law, SIX, 1e21, 1e9).params,
         )
         np.testing.assert_allclose([each[i, 0] for each in many], alone, rtol=1e-9)
 
@@ -224,8 +223,8 @@ def fitted():
 
 
 def test_an_answer_holds_the_truth_and_its_alternatives_cost_more(fitted):
-    found = questions.budget(fitted, SIX, 1e21)
-    truth = decide.optimum(TRUTH, SIX, 1e21)
+    found = least_loss(fitted, SIX, 1e21)
+    truth = plans.optimum(TRUTH, SIX, 1e21)
     for name, value in (("params", truth.params), ("tokens", truth.tokens), ("loss", truth.loss)):
         one = found.plan[name]
         assert one.low <= one.value <= one.high and one.value == pytest.approx(value, rel=0.2)
@@ -241,10 +240,10 @@ def test_an_answer_holds_the_truth_and_its_alternatives_cost_more(fitted):
 
 def test_intervals_of_an_optimum_mostly_hold_the_truth_at_the_quickstarts_number_of_runs():
     law, held = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36), []
-    truth = decide.optimum(law, SIX, 3e13)
+    truth = plans.optimum(law, SIX, 3e13)
     for seed in range(12):
         runs = synthetic.isoflop(law, [4.5e11, 9e11, 1.8e12, 3.6e12], sizes=7, noise=0.005, seed=seed)
-        found = questions.budget(bootstrap.pairs(fit(Chinchilla, runs), 100), SIX, 3e13).plan
+        found = least_loss(bootstrap.pairs(fit(Chinchilla, runs), 100), SIX, 3e13).plan
         held.append(found["params"].low <= truth.params <= found["params"].high)
     assert sum(held) >= 9  # P(< 9 of 12 | 95 %) < 3e-3
 
@@ -252,7 +251,7 @@ def test_intervals_of_an_optimum_mostly_hold_the_truth_at_the_quickstarts_number
 def test_draws_out_of_reach_are_counted_and_make_the_end_infinite(fitted):
     floors = np.sort(fitted.draws[:, 0])
     middle = float(max(floors[100], fitted.law.E) + 1e-4)
-    found = questions.target(fitted, SIX, middle)
+    found = least_compute(fitted, SIX, middle)
     lost = int((floors >= middle).sum())
     assert found.unreachable_draws == lost > 5
     assert f"{lost} of 200 draws" in found.message
@@ -260,43 +259,43 @@ def test_draws_out_of_reach_are_counted_and_make_the_end_infinite(fitted):
         assert np.isinf(found.plan[name].high) and np.isfinite(found.plan[name].low)
     assert np.isinf(dict(found.alternatives)["smallest, with endless tokens"]["params"].high)
     with pytest.raises(ValueError, match=r"floor E = 1\.\d+ \(95 %"):
-        questions.target(fitted, SIX, float(fitted.law.E))
+        least_compute(fitted, SIX, float(fitted.law.E))
 
 
 def test_draws_without_an_optimum_are_said(fitted):
     draws = fitted.draws.copy()
     draws[:3, 3], draws[3] = -0.1, np.nan
-    found = questions.budget(replace(fitted, draws=draws), SIX, 1e21)
+    found = least_loss(replace(fitted, draws=draws), SIX, 1e21)
     assert found.draws == 196
     assert "3 of 200 draws have an exponent" in found.message and "1 of 200 resa" in found.message
     assert dict(found.alternatives)["size × 1"]["wasted_compute"].high < 0.5
-    goal = questions.target(replace(fitted, draws=draws), SIX, 2.4)
+    goal = least_compute(replace(fitted, draws=draws), SIX, 2.4)
     assert goal.unreachable_draws == 0 and np.isfinite(goal.plan["params"].high)
-    nothing = questions.target(replace(fitted, draws=None), SIX, 2.4)
+    nothing = least_compute(replace(fitted, draws=None), SIX, 2.4)
     assert nothing.unreachable_draws == 0 and np.isnan(nothing.plan["params"].high)
-    plain = questions.budget(replace(fitted, draws=None), SIX, 1e21)
+    plain = least_loss(replace(fitted, draws=None), SIX, 1e21)
     assert np.isnan(dict(plain.alternatives)["size × 2"]["wasted_compute"].high)
     assert np.isnan(plain.plan["params"].low) and plain.notes == []
 
 
 def test_far_extrapolation_and_untested_ratios_are_said(fitted):
-    assert "noise, not a bend in the law" in questions.budget(fitted, SIX, 1e23).message
-    assert "bend" not in questions.budget(fitted, SIX, 5e21).message
-    assert "5 × the table's largest run" in questions.budget(fitted, SIX, 5e21).message
-    assert "untested" in questions.budget(fitted, SIX, 1e21, serve=1e16).message
+    assert "noise, not a bend in the law" in least_loss(fitted, SIX, 1e23).message
+    assert "bend" not in least_loss(fitted, SIX, 5e21).message
+    assert "5 × the table's largest run" in least_loss(fitted, SIX, 5e21).message
+    assert "untested" in least_loss(fitted, SIX, 1e21, serve=1e16).message
 
 
 def test_a_table_that_repeats_data_is_said(fitted):
     epochs = np.where(fitted.runs.params > np.median(fitted.runs.params), 3.0, 0.5)
     runs = replace(fitted.runs, columns={**fitted.runs.columns, "epochs": epochs})
-    found = questions.budget(replace(fitted, runs=runs), SIX, 1e21)
+    found = least_loss(replace(fitted, runs=runs), SIX, 1e21)
     assert f"{(epochs > 1).sum()} of {len(runs)} runs saw tokens more than once" in found.message
 
 
 def test_a_planned_run_is_compared_with_the_best(fitted):
-    best = questions.budget(fitted, SIX, 1e20).plan
-    good = questions.run(fitted, SIX, best["params"].value, best["tokens"].value)
-    poor = questions.run(fitted, SIX, 4 * best["params"].value, best["tokens"].value / 4)
+    best = least_loss(fitted, SIX, 1e20).plan
+    good = planned_run(fitted, SIX, best["params"].value, best["tokens"].value)
+    poor = planned_run(fitted, SIX, 4 * best["params"].value, best["tokens"].value / 4)
     assert good.plan["wasted_compute"].value == pytest.approx(0, abs=1e-9)
     assert poor.plan["wasted_compute"].value > 0.1
     law, single = good.plan["loss"], good.plan["run_loss"]
@@ -306,19 +305,21 @@ def test_a_planned_run_is_compared_with_the_best(fitted):
 
 
 def test_prices_follow_compute(fitted):
-    found = priced(questions.budget(fitted, SIX, 3.6e21, serve=1e10), 1e15, 2.0)
+    found = add_prices(least_loss(fitted, SIX, 3.6e21, serve=1e10), 1e15, 2.0)
     assert found.plan["device_hours"].value == pytest.approx(1000)
     assert found.plan["money"].value == pytest.approx(2000)
 
 
 def test_interval_ends_do_not_interpolate_into_infinity():
-    draws = np.array([*np.arange(90.0), *[np.inf] * 10, np.nan])
-    found = band(50.0, draws)
-    assert found.low == 2.0 and np.isinf(found.high)
-    assert band(50.0, np.array([*np.arange(99.0), np.inf, np.inf])).high == 98.0
-    assert np.isinf(band(50.0, np.array([*np.arange(98.0), np.inf, np.inf, np.inf])).high)
-    assert band(50.0, np.arange(101.0)).high == pytest.approx(97.5)
-    assert np.isnan(band(1.0, np.array([np.nan])).low)
+    def band(value, *draws):
+        return to_band(np.array([value, *draws])[:, None])
+
+    some = band(50.0, *range(90), *[np.inf] * 10, np.nan)
+    assert some.low == 2.0 and np.isinf(some.high)
+    assert band(50.0, *range(99), np.inf, np.inf).high == 98.0
+    assert np.isinf(band(50.0, *range(98), np.inf, np.inf, np.inf).high)
+    assert band(50.0, *range(101)).high == pytest.approx(97.5)
+    assert np.isnan(band(1.0, np.nan).low)
 
 
 # --- the command
@@ -426,6 +427,6 @@ def test_published_points_give_the_published_allocation():
         pytest.skip("SCALING_DATA names no folder of published tables")
     runs = table.read(Path(folder) / "chinchilla_fig4.csv", where="outlier == 0")
     # the paper's constants are those of least absolute deviations
-    found = questions.budget(fit(Chinchilla, runs, objective="l1-log"), cost.of(runs), 5.76e23)
+    found = least_loss(fit(Chinchilla, runs, objective="l1-log"), cost.of(runs), 5.76e23)
     assert found.plan["params"].value == pytest.approx(72.3e9, rel=0.01)
     assert found.plan["tokens_per_param"].value == pytest.approx(18.4, rel=0.01)

@@ -292,13 +292,13 @@ def test_agreement_of_three_names_every_pair():
 
 
 def test_the_figure_holds_its_words_and_says_when_not_to_be_trusted():
-    from analysis.figures import envelope as figures_envelope
+    from analysis.figures import plot_envelope
     from tests.test_figures import inside, words
 
     for share, points in ((0.1, "all"), (0.0, "final")):
         found = traced(ends=np.geomspace(LOW, HIGH, 5), inflation=share, points=points, draws=20)
         front = frontier.from_envelope(found)
-        figure = figures_envelope.envelope(found, front)
+        figure = plot_envelope(found, front)
         text = " ".join(words(figure).split())
         assert ("not to be trusted" in text) == (points == "all")
         assert str(front.params_exponent) in text and inside(figure)

@@ -2,9 +2,8 @@ import numpy as np
 import pytest
 
 from analysis import report
-from analysis.audit import audit
-from analysis.figures import audit as figures_audit
-from analysis.figures import figures, predicted, style
+from analysis.audit import audit_runs
+from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, plot_predicted, style
 from analysis.fitting import bootstrap
 from analysis.fitting.fit import fit
 from analysis.frontiers import frontier, isoflop
@@ -52,14 +51,14 @@ def test_a_fit_of_every_law_is_drawn(name):
     law = LAWS[name]
     named = dict(zip(law.inputs, columns, strict=True)) | {law.output: truth.loss(*columns)}
     found = fit(law, table.from_columns(**named))
-    assert inside(predicted.predicted(found))
+    assert inside(plot_predicted(found))
     if len(law.inputs) == 1:
-        assert figures.law(found).axes[0].get_title("left")
+        assert plot_law(found).axes[0].get_title("left")
 
 
 def test_valleys_hold_every_run_each_minimum_and_a_caption_of_the_same_objects(found):
     iso, front, _, _ = found
-    figure = figures.isoflop(iso, front, {"bigram": 2.51, "a $ sign": 2.2})
+    figure = plot_isoflop(iso, front, {"bigram": 2.51, "a $ sign": 2.2})
     points = np.concatenate([c.get_offsets() for c in figure.axes[0].collections])
     for run in zip(iso.runs.params, iso.runs.loss, strict=True):
         assert np.isclose(points, run).all(1).any()
@@ -74,12 +73,12 @@ def test_every_method_and_an_edge_can_be_drawn():
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0)
     for method in isoflop.METHODS:
         iso = isoflop.optima(runs, method=method)
-        assert "at an edge: not used" in words(figures.isoflop(iso, frontier.from_isoflop(iso)))
+        assert "at an edge: not used" in words(plot_isoflop(iso, frontier.from_isoflop(iso)))
 
 
 def test_frontier_panels_name_both_exponents(found):
     _, valley, _, parametric = found
-    figure = figures.frontier([valley, parametric], at=[1e14])
+    figure = plot_frontier([valley, parametric], at=[1e14])
     text = words(figure)
     for front in (valley, parametric):
         assert f"a = {front.params_exponent}" in text and f"b = {front.tokens_exponent}" in text
@@ -92,13 +91,13 @@ def test_frontier_panels_name_both_exponents(found):
 
 def test_law_figure_shows_every_run_and_its_residual(found):
     fitted = found[2]
-    figure = figures.law(fitted)
+    figure = plot_law(fitted)
     points = figure.axes[1].collections[-1].get_offsets()
     expected = 100 * (fitted.runs.loss / fitted.law.loss(fitted.runs.params, fitted.runs.tokens) - 1)
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(expected), atol=1e-9)
     assert inside(figure)
     x = np.geomspace(1e3, 1e6, 9)
-    assert figures.law(fit(PowerLaw, table.from_columns(x=x, y=1 + x**-0.3))).axes
+    assert plot_law(fit(PowerLaw, table.from_columns(x=x, y=1 + x**-0.3))).axes
 
 
 def red(figure) -> list[str]:
@@ -118,26 +117,26 @@ def overlap(figure) -> bool:
 
 def test_a_figure_of_an_answer_not_to_be_trusted_says_so_in_red(found):
     iso, valley, fitted, _ = found
-    trusted = (figures.isoflop(iso, valley), figures.law(fitted), figures.frontier([valley]))
+    trusted = (plot_isoflop(iso, valley), plot_law(fitted), plot_frontier([valley]))
     assert not any(red(figure) for figure in trusted)
     params = np.geomspace(1e6, 1e9, 12)
     ray = table.from_columns(params=params, tokens=20 * params, loss=TRUTH.loss(params, 20 * params))
     lost = fit(Chinchilla, ray)
     edge = isoflop.optima(synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0))
     for figure, words in (
-        (figures.law(lost), "NOT TO BE TRUSTED: all runs lie on one ray"),
-        (figures.isoflop(edge, frontier.from_isoflop(edge)), "WITH CARE: 0 of 3 budgets"),
-        (figures.frontier([valley, frontier.from_fit(lost)], "A title"), "one ray"),
-        (figures.law(fitted, verdict=audit.audit(ray).badge()), "all runs on one ray"),
-        (figures.isoflop(iso, valley, verdict="WITH CARE: " + "a long story " * 40), "..."),
+        (plot_law(lost), "NOT TO BE TRUSTED: all runs lie on one ray"),
+        (plot_isoflop(edge, frontier.from_isoflop(edge)), "WITH CARE: 0 of 3 budgets"),
+        (plot_frontier([valley, frontier.from_fit(lost)], "A title"), "one ray"),
+        (plot_law(fitted, verdict=audit_runs(ray).badge()), "all runs on one ray"),
+        (plot_isoflop(iso, valley, verdict="WITH CARE: " + "a long story " * 40), "..."),
     ):
         assert words in red(figure)[0].replace("\n", " ")
         assert inside(figure) and not overlap(figure)
 
 
 def test_the_audits_figure_shows_every_held_out_run_and_each_profile(found):
-    seen = audit.audit(found[0].runs, fitted=found[2], iso=found[0])
-    figure = figures_audit.audit(seen, title="A title")
+    seen = audit_runs(found[0].runs, fitted=found[2], iso=found[0])
+    figure = plot_audit(seen, title="A title")
     ahead = np.concatenate([c.get_offsets() for c in figure.axes[0].collections])
     for step in seen.steps:
         for point in zip(step.observed, step.predicted, strict=True):
@@ -152,11 +151,11 @@ def test_a_reference_is_drawn_on_its_own_side_of_the_runs(found):
     iso, front, *_ = found
     losses = iso.runs.usable().loss
     for level in (0.99 * losses.min(), 1.01 * losses.max()):
-        figure = figures.isoflop(iso, front, references={"mine": level})
+        figure = plot_isoflop(iso, front, references={"mine": level})
         low, high = figure.axes[0].get_ylim()
         assert low < level < high
         assert any(np.allclose(line.get_ydata(), level) for line in figure.axes[0].lines)
-    assert "mine  0.01, below" in words(figures.isoflop(iso, front, references={"mine": 0.01}))
+    assert "mine  0.01, below" in words(plot_isoflop(iso, front, references={"mine": 0.01}))
 
 
 def test_names_from_outside_are_drawn_as_they_stand(found):
@@ -165,12 +164,12 @@ def test_names_from_outside_are_drawn_as_they_stand(found):
     columns = {evil: np.geomspace(1, 100, 9), f"{evil}y": np.geomspace(3, 1, 9)}
     curve = fit(PowerLaw, table.from_columns(evil, **columns), inputs=(evil,), output=f"{evil}y")
     drawn = [
-        figures.isoflop(iso, front, references={evil: 2.0}, title=evil),
-        figures.frontier([front], title=evil),
-        figures.law(fitted, title=evil),
-        figures.law(curve),
-        predicted.predicted(curve, title=evil),
-        figures_audit.audit(audit.audit(iso.runs, fitted=fitted, iso=iso), title=evil),
+        plot_isoflop(iso, front, references={evil: 2.0}, title=evil),
+        plot_frontier([front], title=evil),
+        plot_law(fitted, title=evil),
+        plot_law(curve),
+        plot_predicted(curve, title=evil),
+        plot_audit(audit_runs(iso.runs, fitted=fitted, iso=iso), title=evil),
     ]
     for figure in drawn:
         report.png(figure)
@@ -181,7 +180,7 @@ def test_drawing_leaves_the_callers_style_alone(found):
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    figures.law(found[2])
+    plot_law(found[2])
     assert dict(matplotlib.rcParams) == before
 
 
@@ -189,4 +188,4 @@ def test_drawing_leaves_the_callers_style_alone(found):
     ("value", "text"), [(50_000, "50k"), (1e6, "1M"), (2.5e9, "2.5B"), (1e12, "1T"), (7, "7")]
 )
 def test_counts_read_as_people_say_them(value, text):
-    assert figures.human(value) == text
+    assert style.human(value) == text

@@ -233,11 +233,11 @@ def test_wrong_input_is_told_in_a_line(tmp_path, capsys, options, words):
 
 
 def test_the_figure_has_a_row_for_every_counting_inside_the_sheet():
-    from analysis.figures import ledger as figures_ledger
+    from analysis.figures import plot_ledger
     from tests.test_figures import inside
 
     entries = ledger.refit(ledger.by_columns(counted(noise=0.001)), intervals=pairs)
-    figure = figures_ledger.ledger(entries)
+    figure = plot_ledger(entries)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [name.replace(", C", "\nC") for name in names(counted())]
     assert inside(figure)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis import report
-from analysis.audit import audit
+from analysis.audit import audit_runs
 from analysis.fitting import bootstrap
 from analysis.fitting.fit import fit
 from analysis.frontiers import frontier, isoflop
@@ -118,7 +118,7 @@ def test_statuses_and_flags_become_warnings(parts):
 
 def test_the_audit_is_a_section_and_its_headline_stands_on_top(parts):
     runs, iso, fitted, fronts = parts
-    seen = audit.audit(runs, fitted=fitted, iso=iso, at=[1e15])
+    seen = audit_runs(runs, fitted=fitted, iso=iso, at=[1e15])
     assert seen.verdict == "warn"
     text = read(report.page(runs, title="x", frontiers=fronts, fit=fitted, audit=seen)).text
     assert text.index(seen.headline()) < text.index("The compute-optimal frontier")

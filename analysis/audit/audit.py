@@ -48,7 +48,7 @@ class Audit:
         return "" if self.verdict == "ok" else self.headline()
 
 
-def audit(
+def audit_runs(
     runs: Runs,
     *,
     objective: str = "huber-log",

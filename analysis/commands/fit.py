@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis.commands import shared
+from analysis.figures import plot_fit
 from analysis.fitting import fit as fitting
 from analysis.fitting import status as verdict
 from analysis.frontiers import costs
@@ -37,10 +38,9 @@ def run(options) -> int:
         raise ValueError(f"--law {options.law} has one variable: name it with --x COL --y COL")
     inputs = tuple(shared.played_by(options, name) for name in law.inputs)
     output = shared.played_by(options, law.output)
-    results = []
 
-    def one(group, runs) -> None:
-        found = fitting.fit(
+    def answer(group, runs):
+        fitted = fitting.fit(
             law,
             runs,
             objective=options.objective,
@@ -49,23 +49,11 @@ def run(options) -> int:
             output=output,
             fixed=fixed,
         )
-        found = shared.with_intervals(options, found)
-        show(group, runs, found)
-        results.append(shared.with_group(group, as_json(found)))
-        if options.figure:
-            shared.save(options, group, lambda: figure(found))
+        fitted = shared.with_intervals(options, fitted)
+        show(group, runs, fitted)
+        return as_json(fitted), lambda: plot_fit(fitted)
 
-    status = shared.each_group(options, one)
-    shared.write_json(options, results)
-    return status
-
-
-def figure(found: fitting.Fit):
-    """The law's curve over its runs where it has one to draw, else predicted against observed."""
-    from analysis.figures import figures, predicted
-
-    curve = isinstance(found.law, Chinchilla) or len(found.inputs) == 1
-    return figures.law(found) if curve else predicted.predicted(found)
+    return shared.each_group(options, answer)
 
 
 def as_json(found: fitting.Fit) -> dict:

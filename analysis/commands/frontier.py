@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis.commands import shared
+from analysis.figures import plot_frontier
 from analysis.frontiers import costs, frontier, isoflop
 from analysis.tables import table
 
@@ -24,7 +25,6 @@ def add(commands) -> None:
 
 
 def run(options) -> int:
-    results, several = [], bool(options.by) or options.method == "all"
     methods = ("isoflop", "fit") if options.method == "all" else (options.method,)
     if options.curves and options.method in ("all", "envelope"):
         methods = (*(m for m in methods if m != "envelope"), "envelope")
@@ -37,50 +37,43 @@ def run(options) -> int:
         )
     curves = table.read(options.curves) if options.curves else None
 
-    def one(group, runs) -> None:
-        found, refused = [], []
+    def answer(group, runs):
+        fronts, refused = [], []
         for method in methods:
             try:
-                found.append(by(method, options, runs, curves))
+                fronts.append(make_frontier(method, options, runs, curves))
             except ValueError as error:
                 refused.append(f"{method}: {error}")
-        if not found:
+        if not fronts:
             raise ValueError("; ".join(refused))
-        for each in found:
-            show(group, runs, each, None, options.at)
-            result = as_json(each, options.at)
-            results.append({"group": group, **result} if several else result)
+        for front in fronts:
+            show(group, runs, front, None, options.at)
         for reason in refused:
             print(f"no frontier by {reason}\n")
-        if len(found) > 1:
-            beside(found, options.at)
-            print("\n".join(frontier.agreement(found)) + "\n")
-        if options.figure:
-            from analysis.figures import figures
+        if len(fronts) > 1:
+            print_beside(fronts, options.at)
+            print("\n".join(frontier.agreement(fronts)) + "\n")
+        return [as_json(f, options.at) for f in fronts], lambda: plot_frontier(fronts, at=options.at or ())
 
-            shared.save(options, group, lambda: figures.frontier(found, at=options.at or ()))
-
-    status = shared.each_group(options, one)
-    shared.write_json(options, results, several)
-    return status
+    return shared.each_group(options, answer, several=options.method == "all")
 
 
-def by(method: str, options, runs, curves) -> frontier.Frontier:
+def make_frontier(method: str, options, runs, curves) -> frontier.Frontier:
     """One approach's frontier under the table's cost function."""
     if method == "isoflop":
         return shared.valleys(options, runs, options.valley)[1]
     if method == "fit":
         return shared.parametric(options, runs)[1]
-    found = shared.traced(options, runs if curves is None else curves, runs)
-    return frontier.from_envelope(found, costs.of(runs, options.cost))
+    envelope = shared.traced(options, runs if curves is None else curves, runs)
+    return frontier.from_envelope(envelope, costs.of(runs, options.cost))
 
 
-def beside(found: list[frontier.Frontier], at: list[float] | None) -> None:
+def print_beside(fronts: list[frontier.Frontier], at: list[float] | None) -> None:
     """All approaches side by side under one cost: exponents, and the best params at a budget."""
-    flops = at[-1] if at else min(front.flops.max() for front in found)
-    print(f"side by side, under {found[0].cost}")
+    flops = at[-1] if at else min(front.flops.max() for front in fronts)
+    print(f"side by side, under {fronts[0].cost}")
     print(f"  {'':<32}{'a (params)':<24}{'b (tokens)':<24}params at {flops:.3g} FLOPs")
-    for front in found:
+    for front in fronts:
         try:
             n = front.at([flops])[0]
             size = f"{n.value[0]:.4g}"
@@ -94,43 +87,31 @@ def beside(found: list[frontier.Frontier], at: list[float] | None) -> None:
     print()
 
 
-def as_json(found: frontier.Frontier, at: list[float] | None = None) -> dict:
+def as_json(front: frontier.Frontier, at: list[float] | None = None) -> dict:
     """`low` and `high` of a point are the 95 % interval of its params."""
-
-    def points(flops, params, tokens, loss, status):
-        rows = zip(
-            flops, params.value, tokens.value, loss.value, params.low, params.high, status, strict=True
-        )
-        keys = ("flops", "params", "tokens", "loss", "low", "high", "status")
-        return [dict(zip(keys, row, strict=True)) for row in rows]
-
     if at:
-        bands = found.at(at)
-        shown = points(at, *bands, [found.status] * len(at))
+        rows = point_rows(at, *front.at(at), [front.status] * len(at))
     else:
-        shown = points(found.flops, found.params, found.tokens, found.loss, found.point_status)
-
-    def exponent(band: frontier.Band) -> dict:
-        return {"value": band.value, "low": band.low, "high": band.high}
-
+        rows = point_rows(front.flops, front.params, front.tokens, front.loss, front.point_status)
+    keys = ("flops", "params", "tokens", "loss", "low", "high", "status")
     return {
-        "method": found.method,
-        "convention": found.convention,
-        "cost": str(found.cost),
-        "params_exponent": exponent(found.params_exponent),
-        "tokens_exponent": exponent(found.tokens_exponent),
-        "points": shown,
-        "status": found.status,
-        "message": found.message,
-        "bias_check": bias_json(found, at),
-        "cautions": found.cautions,
+        "method": front.method,
+        "convention": front.convention,
+        "cost": str(front.cost),
+        "params_exponent": shared.band_json(front.params_exponent),
+        "tokens_exponent": shared.band_json(front.tokens_exponent),
+        "points": [dict(zip(keys, row, strict=True)) for row in rows],
+        "status": front.status,
+        "message": front.message,
+        "bias_check": bias_json(front, at),
+        "cautions": front.cautions,
     }
 
 
-def bias_json(found: frontier.Frontier, at: list[float] | None) -> dict | None:
+def bias_json(front: frontier.Frontier, at: list[float] | None) -> dict | None:
     """What approach 2 would return on noise-free data; null for other methods. `params_ratio` is
     at `flops`, the largest budget used, and again at each of `at`."""
-    check = found.bias_check
+    check = front.bias_check
     if check is None:
         return None
     keys = ("a_from_law", "a_by_method", "shift", "params_ratio", "flops", "status", "message")
@@ -140,58 +121,58 @@ def bias_json(found: frontier.Frontier, at: list[float] | None) -> dict | None:
     }
 
 
-def show(group, runs, found: frontier.Frontier, iso=None, at=None) -> None:
-    print_summary(group, runs, found, iso)
-    print_bias(found, at)
+def show(group, runs, front: frontier.Frontier, iso=None, at=None) -> None:
+    print_summary(group, runs, front, iso)
+    print_bias(front, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
-    rows = list(
-        zip(found.flops, *rows_of(found.params, found.tokens, found.loss), found.point_status, strict=True)
-    )
+    rows = point_rows(front.flops, front.params, front.tokens, front.loss, front.point_status)
     few = rows if len(rows) <= MOST else [rows[i] for i in np.linspace(0, len(rows) - 1, MOST, dtype=int)]
-    print_lines(few)
+    print_points(few)
     if len(few) < len(rows):
         print(f"  ({MOST} of {len(rows)} points; --json holds all)")
     if at:
-        print_at(found, at)
+        print_at(front, at)
     print()
 
 
-def print_summary(group, runs, found: frontier.Frontier, iso=None) -> None:
-    shared.print_head(group, runs, f"frontier by {found.method}")
-    print(f"  cost        {found.cost}")
+def print_summary(group, runs, front: frontier.Frontier, iso=None) -> None:
+    shared.print_head(group, runs, f"frontier by {front.method}")
+    print(f"  cost        {front.cost}")
     if iso is not None:
         known = f"{iso.sigma:.2g} in log loss, from " if np.isfinite(iso.sigma) else ""
         print(f"  noise       {known}{iso.sigma_source}")
         for note in iso.notes:
             print(f"              {note}")
-    shared.paragraph("status", f"{found.status}: {found.message}")
-    print(f"  params ∝ flops^a   a = {found.params_exponent}")
-    print(f"  tokens ∝ flops^b   b = {found.tokens_exponent}")
+    shared.paragraph("status", f"{front.status}: {front.message}")
+    print(f"  params ∝ flops^a   a = {front.params_exponent}")
+    print(f"  tokens ∝ flops^b   b = {front.tokens_exponent}")
 
 
-def print_at(found: frontier.Frontier, at: list[float]) -> None:
-    print(f"  at the budgets asked for (loss by {found.loss_note}):")
-    top = found.flops.max()
+def print_at(front: frontier.Frontier, at: list[float]) -> None:
+    print(f"  at the budgets asked for (loss by {front.loss_note}):")
+    top = front.flops.max()
     words = [f"{f / top:.3g} × the largest budget" if f > top else "inside" for f in at]
-    print_lines(zip(at, *rows_of(*found.at(at)), words, strict=True))
+    print_points(point_rows(at, *front.at(at), words))
 
 
-def print_bias(found: frontier.Frontier, at: list[float] | None) -> None:
-    check = found.bias_check
+def print_bias(front: frontier.Frontier, at: list[float] | None) -> None:
+    check = front.bias_check
     if check is None:
         return
     shared.paragraph("bias check", str(check))
     if check.status == "ok" and at:
         further = zip(at, check.at(at), strict=True)
-        said = ", ".join(f"{100 * (ratio - 1):+.1f} % at {flops:.3g}" for flops, ratio in further)
-        shared.paragraph("", f"extrapolated params: {said} FLOPs")
+        line = ", ".join(f"{100 * (ratio - 1):+.1f} % at {flops:.3g}" for flops, ratio in further)
+        shared.paragraph("", f"extrapolated params: {line} FLOPs")
 
 
-def rows_of(params, tokens, loss):
-    return params.value, params.low, params.high, tokens.value, loss.value
+def point_rows(flops, params, tokens, loss, words) -> list[tuple]:
+    """(flops, params, tokens, loss, the 95 % low and high of params, a word) of each point."""
+    columns = (flops, params.value, tokens.value, loss.value, params.low, params.high, words)
+    return list(zip(*columns, strict=True))
 
 
-def print_lines(lines) -> None:
-    for flops, n, low, high, d, loss, status in lines:
+def print_points(rows) -> None:
+    for flops, n, d, loss, low, high, words in rows:
         ends = f"({low:.4g}, {high:.4g})" if np.isfinite(low) else ""
-        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {loss:>8.4f}  {status}")
+        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {loss:>8.4f}  {words}")

@@ -1,6 +1,7 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
 from analysis.commands import frontier, shared
+from analysis.figures import plot_isoflop
 from analysis.frontiers import isoflop
 
 
@@ -12,20 +13,12 @@ def add(commands) -> None:
 
 
 def run(options) -> int:
-    results = []
+    def answer(group, runs):
+        iso, front = shared.valleys(options, runs, options.method)
+        frontier.show(group, runs, front, iso)
+        for valley in iso.profiles:
+            if valley.status != "ok":
+                print(f"  {valley.budget:.3g} is {valley.status}: {valley.message}")
+        return frontier.as_json(front), lambda: plot_isoflop(iso, front)
 
-    def one(group, runs) -> None:
-        iso, found = shared.valleys(options, runs, options.method)
-        frontier.show(group, runs, found, iso)
-        for each in iso.profiles:
-            if each.status != "ok":
-                print(f"  {each.budget:.3g} is {each.status}: {each.message}")
-        results.append(shared.with_group(group, frontier.as_json(found)))
-        if options.figure:
-            from analysis.figures import figures
-
-            shared.save(options, group, lambda: figures.isoflop(iso, found))
-
-    status = shared.each_group(options, one)
-    shared.write_json(options, results)
-    return status
+    return shared.each_group(options, answer)

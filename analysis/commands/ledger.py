@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis.commands import shared
+from analysis.figures import plot_ledger
 from analysis.frontiers import isoflop, ledger
 from analysis.frontiers.ledger import Entry
 
@@ -24,10 +25,9 @@ def add(commands) -> None:
 
 
 def run(options) -> int:
-    results = []
     methods = ("isoflop", "fit") if options.method == "all" else (options.method,)
 
-    def one(group, runs) -> None:
+    def answer(group, runs):
         if options.budgets or (not options.convention and not runs.has("budget")):
             runs = with_budgets(runs, options.budgets)
         if options.convention:
@@ -42,21 +42,15 @@ def run(options) -> int:
             objective=options.objective,
             delta=options.delta,
             seed=options.seed,
-            intervals=lambda found: shared.with_intervals(options, found),
+            intervals=lambda fitted: shared.with_intervals(options, fitted),
             resamples=options.bootstrap or 1000,
         )
         if all(each.frontier is None for each in entries):
             raise ValueError("; ".join(dict.fromkeys(each.message for each in entries)))
         show(group, runs, entries)
-        results.append(shared.with_group(group, as_json(entries)))
-        if options.figure:
-            from analysis.figures import ledger as figures_ledger
+        return as_json(entries), lambda: plot_ledger(entries)
 
-            shared.save(options, group, lambda: figures_ledger.ledger(entries))
-
-    status = shared.each_group(options, one)
-    shared.write_json(options, results)
-    return status
+    return shared.each_group(options, answer)
 
 
 def with_budgets(runs, budgets):
@@ -90,7 +84,7 @@ def as_json(entries: list[Entry]) -> dict:
                 "params": each.convention.params,
                 "flops": each.convention.flops,
                 "approach": each.approach,
-                **{key: {"value": b.value, "low": b.low, "high": b.high} for key, b in bands.items()},
+                **{key: shared.band_json(band) for key, band in bands.items()},
                 "against_first": each.verdict,
                 "cost": str(front.cost) if front else None,
                 "runs": front.runs if front else 0,

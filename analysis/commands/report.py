@@ -4,8 +4,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from analysis.commands import audit, frontier, shared
-from analysis.frontiers.isoflop import Isoflop
+from analysis import report
+from analysis.commands import shared
+from analysis.commands.audit import make_audit
+from analysis.commands.frontier import as_json
 
 
 def add(commands) -> None:
@@ -18,41 +20,32 @@ def add(commands) -> None:
 
 
 def run(options) -> int:
-    from analysis import report
-
-    def one(group, runs) -> None:
-        title = options.title or f"Scaling of {Path(options.table).name}"
-        title += f", {options.by} = {group}" if group else ""
-        found, iso, fronts, notes = None, None, [], []
-        for make in (shared.valleys, shared.parametric):
+    def answer(group, runs):
+        parts, fronts, notes = {"fit": None, "isoflop": None}, [], []
+        for name, make in (("isoflop", shared.valleys), ("fit", shared.parametric)):
             try:
-                result, front = make(options, runs)
+                parts[name], front = make(options, runs)
                 fronts.append(front)
-                if isinstance(result, Isoflop):
-                    iso = result
-                else:
-                    found = result
             except ValueError as error:
                 notes.append(f"Left out: {error}")
         if not fronts:
             raise ValueError("; ".join(notes))
-        command = "python -m analysis report " + shlex.join(sys.argv[2:])
-        looked = audit.of(runs, options, fitted=found, iso=iso)
+        title = options.title or f"Scaling of {Path(options.table).name}"
         html = report.page(
             runs,
-            title=title,
-            fit=found,
-            isoflop=iso,
+            title=title + (f", {options.by} = {group}" if group else ""),
             frontiers=fronts,
             notes=notes,
-            command=command,
-            audit=looked,
+            command="python -m analysis report " + shlex.join(sys.argv[2:]),
+            audit=make_audit(runs, options, fitted=parts["fit"], iso=parts["isoflop"]),
+            **parts,
         )
         if options.json:
-            results = [{"group": group, **frontier.as_json(front)} for front in fronts]
+            results = [{"group": group, **as_json(front)} for front in fronts]
             shared.dump(shared.named(options.json, group), results)
         path = shared.named(options.output, group)
         path.write_text(html, encoding="utf-8")
         print(path)
+        return [], None
 
-    return shared.each_group(options, one)
+    return shared.each_group(options, answer)

@@ -1,15 +1,13 @@
 """`python -m analysis reproduce PAPER|all`: published against ours, claim by claim."""
 
 import argparse
-import json
-import math
 import sys
 import textwrap
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from analysis.commands.shared import check_outputs
+from analysis.commands.shared import check_outputs, dump
 from analysis.papers import (
     besiroglu2024,
     hoffmann2022,
@@ -63,20 +61,14 @@ def run(options: argparse.Namespace) -> int:
         if options.figures:
             draw(paper, Path(options.figures))
     counts = {word: sum(c.verdict == word for c in claims) for word in VERDICTS}
-    said = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
-    print(f"{len(claims)} claims: {said}; {time.perf_counter() - start:.0f} s")
+    listed = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    print(f"{len(claims)} claims: {listed}; {time.perf_counter() - start:.0f} s")
     if options.json:
-        text = json.dumps([plain(asdict(claim)) for claim in claims], indent=1, ensure_ascii=False)
-        Path(options.json).write_text(text + "\n", encoding="utf-8")
+        dump(options.json, [asdict(claim) for claim in claims])
     failed = downloads.failed if downloads else {}
     for reason in failed.values():
         print(f"analysis reproduce: {reason}", file=sys.stderr)
     return 1 if counts["fail"] or failed else 0
-
-
-def plain(claim: dict) -> dict:
-    """JSON has no NaN: null in its place."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in claim.items()}
 
 
 def table(claims: list[Claim]) -> str:

@@ -101,22 +101,34 @@ def width(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r}: give 0 or more, such as 0.1") from None
 
 
-def each_group(options, one: Callable[[str | None, table.Runs], None], reader=None) -> int:
-    """Do `one(group, runs)` for the table, or for every value of the column of --by: a group that
-    is refused is named, and the others go on. Returns the exit status. `reader` takes the options
-    and gives the table, where `read` does not."""
+def each_group(options, answer: Callable, reader: Callable | None = None, several: bool = False) -> int:
+    """Answer for the table, or for every value of the column of --by: a group that is refused is
+    named, and the others go on. Returns the exit status.
+
+    `answer(group, runs)` prints, and returns what the JSON file gets, an object or a list of them,
+    and what makes the figure, or None. `reader` takes the options and gives the table, where `read`
+    does not; `several` objects make a list in the file whatever --by is.
+    """
     check_outputs(options)
     whole = (reader or read)(options)
-    if options.by is None:
-        one(None, whole)
-        return 0
-    refused = 0
-    for group, runs in whole.by(options.by).items():
+    groups = whole.by(options.by) if options.by else {None: whole}
+    results, refused = [], 0
+    for group, runs in groups.items():
         try:
-            one(group, runs)
+            objects, plot = answer(group, runs)
+            objects = objects if isinstance(objects, list) else [objects]
+            results += [{"group": group, **each} if options.by or several else each for each in objects]
+            if plot and options.figure:
+                path = named(options.figure, group)
+                plot().savefig(path)
+                print(f"figure: {path}")
         except ValueError as error:
+            if group is None:
+                raise
             refused += 1
             print(f"analysis {options.command}: {options.by} = {group}: {error}\n", file=sys.stderr)
+    if options.json and results:
+        dump(options.json, results if options.by or several else results[0])
     return 1 if refused else 0
 
 
@@ -237,22 +249,8 @@ def named(path: str, group: str | None) -> Path:
     return base.with_name(f"{base.stem}-{safe}{base.suffix}")
 
 
-def save(options, group: str | None, make: Callable) -> None:
-    """Write a group's figure, where one was asked for."""
-    if options.figure:
-        path = named(options.figure, group)
-        make().savefig(path)
-        print(f"figure: {path}")
-
-
-def with_group(group: str | None, result: dict) -> dict:
-    return result if group is None else {"group": group, **result}
-
-
-def write_json(options, results: list[dict], several: bool = False) -> None:
-    """Write an object; a list of them under --by, or when a command makes several."""
-    if options.json and results:
-        dump(options.json, results if options.by or several else results[0])
+def band_json(band) -> dict:
+    return {"value": band.value, "low": band.low, "high": band.high}
 
 
 def dump(path, value) -> None:

@@ -1,1 +1,6 @@
-"""What to train: plans under a law, questions to it, and answers with intervals."""
+"""What to train, worked out from a fitted law and from every draw of it."""
+
+from analysis.decisions.answer import Answer, add_prices
+from analysis.decisions.questions import least_compute, least_loss, least_loss_capped, planned_run
+
+__all__ = ["Answer", "add_prices", "least_compute", "least_loss", "least_loss_capped", "planned_run"]

@@ -35,7 +35,7 @@ quiet = np.errstate(all="ignore")  # infinity and NaN are answers here: out of r
 
 
 @quiet
-def planned(cost: Cost, params: Array, tokens: Array, loss: Array, serve: float = 0.0) -> Plan:
+def make_plan(cost: Cost, params: Array, tokens: Array, loss: Array, serve: float = 0.0) -> Plan:
     params, tokens, loss = np.broadcast_arrays(params, tokens, loss)
     flops = cost.flops(params, tokens)
     total = flops + cost.flops(params, serve / 3) if serve else flops
@@ -51,7 +51,7 @@ def optimum(law: Chinchilla, cost: Cost, flops: Array, serve: float = 0.0) -> Pl
     """
     params, tokens = law.optimum(flops, cost.k, cost.p)
     if not serve:
-        return planned(cost, params, tokens, law.loss(params, tokens))
+        return make_plan(cost, params, tokens, law.loss(params, tokens))
     p, alpha, beta = cost.p, law.alpha, law.beta
     most = np.asarray(flops, float) / cost.k  # params^p · (tokens + serve/3)
     level = np.log(p * beta * law.B) - np.log(alpha * law.A)
@@ -66,7 +66,7 @@ def optimum(law: Chinchilla, cost: Cost, flops: Array, serve: float = 0.0) -> Pl
     half = np.log(1.5 * most / serve) / p
     low = np.minimum(np.log(params) - np.log(2) * (beta + 1) / (alpha + beta * p), half)
     high = np.minimum(np.log(params), np.log(3 * most / serve) / p)
-    return of_size(law, cost, flops, np.exp(root(gain, low, high)), serve)
+    return plan_at_size(law, cost, flops, np.exp(root(gain, low, high)), serve)
 
 
 @quiet
@@ -77,52 +77,54 @@ def cheapest(law: Chinchilla, cost: Cost, loss: Array, serve: float = 0.0) -> Pl
     plans of that loss are N = (A(1 + e^-y)/r)^(1/α), D = (B(1 + e^y)/r)^(1/β). The cheapest has
     e^y = pβ/α · (1 + serve/3D): closed without serving, else the one root.
     """
-    left = above_floor(law, loss)
+    above = above_floor(law, loss)
     start = np.log(cost.p * law.beta / law.alpha)
 
     def sides(y: Array) -> tuple[Array, Array]:
-        params = (law.A * (1 + np.exp(-y)) / left) ** (1 / law.alpha)
-        return params, (law.B * (1 + np.exp(y)) / left) ** (1 / law.beta)
+        params = (law.A * (1 + np.exp(-y)) / above) ** (1 / law.alpha)
+        return params, (law.B * (1 + np.exp(y)) / above) ** (1 / law.beta)
 
     y = start
     if serve:
-        least = (law.B / left) ** (1 / law.beta)
+        least = (law.B / above) ** (1 / law.beta)
         y = root(
             lambda y: y - start - np.log1p(serve / 3 / sides(y)[1]),
             start + 0 * least,
             start + np.log1p(serve / 3 / least),
         )
-    params, tokens = (np.where(left <= 0, np.inf, side) for side in sides(y))  # NaN stays NaN
-    return planned(cost, params, tokens, loss, serve)
+    params, tokens = (np.where(above <= 0, np.inf, side) for side in sides(y))  # NaN stays NaN
+    return make_plan(cost, params, tokens, loss, serve)
 
 
 @quiet
-def of_size(law: Chinchilla, cost: Cost, flops: Array, params: Array, serve: float = 0.0) -> Plan:
+def plan_at_size(law: Chinchilla, cost: Cost, flops: Array, params: Array, serve: float = 0.0) -> Plan:
     """Models of `params` that spend `flops` on training and serving; loss is infinite where serving
     alone takes more."""
     tokens = np.maximum(cost.tokens(params, flops) - serve / 3, 0.0)
-    return planned(cost, params, tokens, law.loss(params, tokens), serve)
+    return make_plan(cost, params, tokens, law.loss(params, tokens), serve)
 
 
 @quiet
-def to_loss(law: Chinchilla, cost: Cost, loss: Array, params: Array, serve: float = 0.0) -> Plan:
+def plan_to_loss(law: Chinchilla, cost: Cost, loss: Array, params: Array, serve: float = 0.0) -> Plan:
     """Models of `params` trained until `loss`; tokens are infinite where the size cannot."""
-    left = above_floor(law, loss) - law.A * np.asarray(params, float) ** -law.alpha
-    tokens = np.where(left <= 0, np.inf, (law.B / left) ** (1 / law.beta))
-    return planned(cost, params, tokens, loss, serve)
+    above = above_floor(law, loss) - law.A * np.asarray(params, float) ** -law.alpha
+    tokens = np.where(above <= 0, np.inf, (law.B / above) ** (1 / law.beta))
+    return make_plan(cost, params, tokens, loss, serve)
 
 
 @quiet
 def limits(law: Chinchilla, loss: Array) -> tuple[Array, Array]:
     """(params, tokens) below which `loss` is out of reach, however many tokens, or params, there
     are: where E + A·N^-α, or E + B·D^-β, is the loss. Infinite below the floor."""
-    left = above_floor(law, loss)
-    ends = (law.A / left) ** (1 / law.alpha), (law.B / left) ** (1 / law.beta)
-    return tuple(np.where(left <= 0, np.inf, end) for end in ends)
+    above = above_floor(law, loss)
+    ends = (law.A / above) ** (1 / law.alpha), (law.B / above) ** (1 / law.beta)
+    return tuple(np.where(above <= 0, np.inf, end) for end in ends)
 
 
 @quiet
-def sizes(law: Chinchilla, cost: Cost, flops: Array, loss: Array, serve: float = 0.0) -> tuple[Array, Array]:
+def size_range(
+    law: Chinchilla, cost: Cost, flops: Array, loss: Array, serve: float = 0.0
+) -> tuple[Array, Array]:
     """(least, greatest) params with which `flops`, serving included, reach `loss`; NaN where no
     size does. Loss over log params falls to the optimum, and rises from there."""
     best = optimum(law, cost, flops, serve)
@@ -130,7 +132,7 @@ def sizes(law: Chinchilla, cost: Cost, flops: Array, loss: Array, serve: float =
     most = (np.asarray(flops, float) / cost.k / (tokens + serve / 3)) ** (1 / cost.p)
 
     def short(log_params: Array) -> Array:
-        return of_size(law, cost, flops, np.exp(log_params), serve).loss - loss
+        return plan_at_size(law, cost, flops, np.exp(log_params), serve).loss - loss
 
     middle = np.log(best.params)
     least = root(lambda x: -short(x), np.log(params), middle)
@@ -140,7 +142,7 @@ def sizes(law: Chinchilla, cost: Cost, flops: Array, loss: Array, serve: float =
 
 
 @quiet
-def wasted(law: Chinchilla, cost: Cost, plan: Plan, serve: float = 0.0) -> Array:
+def wasted_share(law: Chinchilla, cost: Cost, plan: Plan, serve: float = 0.0) -> Array:
     """The share of a plan's compute that the cheapest plan of the same loss would save."""
     share = 1 - cheapest(law, cost, plan.loss, serve).total / plan.total
     return np.where(np.isposinf(plan.loss), 1.0, np.maximum(share, 0.0))
@@ -162,7 +164,7 @@ def root(rising: Callable[[Array], Array], low: Array, high: Array) -> Array:
 
 
 @quiet
-def capped(
+def capped_optimum(
     law: Chinchilla, cost: Cost, flops: float, unique: float, decay: tuple[float, float] = DECAY
 ) -> Plan:
     """The plan of least loss at one budget where only `unique` tokens exist and repeats wear out
@@ -173,7 +175,7 @@ def capped(
     size the unique data warrants is the optimum of this cost.
     """
     free = optimum(law, cost, flops)
-    worn = wearing(law, cost, decay)
+    worn = worn_law(law, cost, decay)
     size, tokens = worn.optimum(float(flops), unique, cost.k, 1.0)
     shape = np.shape(free.params)
     size, tokens = (np.asarray(each).reshape(shape) for each in (size, tokens))
@@ -181,24 +183,24 @@ def capped(
     params = np.where(fits, free.params, size ** (1 / cost.p))
     tokens = np.where(fits, free.tokens, tokens)
     loss = np.where(fits, free.loss, capped_loss(law, cost, params, tokens, unique, decay))
-    return planned(cost, params, tokens, loss)
+    return make_plan(cost, params, tokens, loss)
 
 
 @quiet
 def capped_loss(law, cost: Cost, params: Array, tokens: Array, unique: float, decay) -> Array:
-    """nats/token of any plan under the same assumption as `capped`."""
+    """nats/token of any plan under the same assumption as `capped_optimum`."""
     sized = np.asarray(params, float) ** cost.p
-    return wearing(law, cost, decay).loss(sized, tokens, unique)
+    return worn_law(law, cost, decay).loss(sized, tokens, unique)
 
 
 @quiet
 def capped_floor(law: Chinchilla, cost: Cost, unique: float, decay=DECAY) -> Array:
     """nats/token that no compute gets below with `unique` tokens, under the same assumption."""
-    worn = wearing(law, cost, decay)
+    worn = worn_law(law, cost, decay)
     warranted = (worn.alpha * law.A / (law.beta * law.B)) ** (1 / worn.alpha)
     size = warranted * unique ** (law.beta / worn.alpha) * (1 + decay[1])
     return law.E + law.A * size**-worn.alpha + law.B * (unique * (1 + decay[0])) ** -law.beta
 
 
-def wearing(law: Chinchilla, cost: Cost, decay: tuple[float, float]) -> DataConstrained:
+def worn_law(law: Chinchilla, cost: Cost, decay: tuple[float, float]) -> DataConstrained:
     return DataConstrained(law.E, law.A, law.B, law.alpha / cost.p, law.beta, *decay)

@@ -1,15 +1,37 @@
 """Questions to a fitted law: what to train with a budget, for a loss, with limited data; and what a
-planned run will reach. Each gives an `Answer`."""
+planned run will reach. Each gives an `Answer`; the law stands above its draws, all worked out together."""
 
 import numpy as np
 
-from analysis.decisions import plans as decide
-from analysis.decisions.answer import Answer, Bands, answer, assumptions, band, bands_of, laws_of
-from analysis.decisions.plans import Plan
+from analysis.decisions.answer import (
+    Answer,
+    Bands,
+    assumptions,
+    law_with_draws,
+    make_answer,
+    plan_bands,
+    to_band,
+)
+from analysis.decisions.plans import (
+    DECAY,
+    OTHER_DECAY,
+    Plan,
+    capped_floor,
+    capped_loss,
+    capped_optimum,
+    cheapest,
+    limits,
+    make_plan,
+    optimum,
+    plan_at_size,
+    plan_to_loss,
+    size_range,
+)
 from analysis.fitting import bootstrap
 from analysis.fitting.band import Band
 from analysis.fitting.fit import Fit
 from analysis.frontiers.costs import Cost
+from analysis.laws import Array
 
 WASTE = 0.01  # share of compute, and
 EXTRA = 0.005  # share of the loss, that a size may lose and still be listed as near enough
@@ -21,46 +43,43 @@ MULTIPLE = (
 )
 
 
-def budget(fitted: Fit, cost: Cost, flops: float, serve: float = 0.0) -> Answer:
+def least_loss(fitted: Fit, cost: Cost, flops: float, serve: float = 0.0) -> Answer:
     """The plan of least loss whose training, and serving of `serve` tokens, costs `flops`; what
     other sizes lose at that budget; and between which sizes next to nothing is lost.
 
     The sizes tried are multiples of the fitted optimum under every draw, so that the waste at × 1
     is what noise in the law may cost whoever follows it.
     """
-    laws = laws_of(fitted)
-    best = [decide.optimum(law, cost, flops, serve) for law in laws]
+    law = law_with_draws(fitted)
+    best = optimum(law, cost, flops, serve)
 
-    def row(name: str, sizes: list) -> tuple[str, Bands]:
-        plans = [decide.of_size(law, cost, flops, size, serve) for law, size in zip(laws, sizes, strict=True)]
-        if not plans[0].tokens > 0:
-            size = band(sizes[0], sizes[1])
-            return f"{name}: serving alone is over", {"params": size}
-        return name, bands_of(laws, cost, plans, serve, best)
+    def row(name: str, size: Array) -> tuple[str, Bands]:
+        plan = plan_at_size(law, cost, flops, size, serve)
+        if not plan.tokens[0, 0] > 0:
+            return f"{name}: serving alone is over", {"params": to_band(plan.params)}
+        return name, plan_bands(law, cost, plan, serve, best)
 
-    rows = [row(f"size × {m:g}", [m * best[0].params] * 2) for m in MULTIPLES]
-    less = [decide.optimum(law, cost, flops * (1 - WASTE), serve).loss for law in laws]
-    more = [plan.loss * (1 + EXTRA) for plan in best]
-    for what, losses in ((f"{100 * WASTE:g} % waste", less), (f"{100 * EXTRA:g} % loss", more)):
-        ends = [decide.sizes(law, cost, flops, loss, serve) for law, loss in zip(laws, losses, strict=True)]
-        for word, sizes in zip(("smallest", "largest"), zip(*ends, strict=True), strict=True):
-            rows.append(row(f"{word} within {what}", sizes))
+    rows = [row(f"size × {m:g}", m * best.params[0]) for m in MULTIPLES]
+    less = optimum(law, cost, flops * (1 - WASTE), serve).loss
+    near = {f"{100 * WASTE:g} % waste": less, f"{100 * EXTRA:g} % loss": best.loss * (1 + EXTRA)}
+    for what, loss in near.items():
+        smallest, largest = size_range(law, cost, flops, loss, serve)
+        rows += [row(f"smallest within {what}", smallest), row(f"largest within {what}", largest)]
     if serve:
-        alone = [decide.optimum(law, cost, flops) for law in laws]
-        rows.append(("if nothing were served", bands_of(laws, cost, alone)))
-    return answer(
+        rows.append(("if nothing were served", plan_bands(law, cost, optimum(law, cost, flops))))
+    return make_answer(
         fitted,
+        law,
         "least loss at a budget" + serving(serve),
         {"budget": flops} | ({"serve": serve} if serve else {}),
-        laws,
         best,
-        bands_of(laws, cost, best, serve),
+        plan_bands(law, cost, best, serve),
         alternatives=rows,
         assumptions=[*assumptions(fitted, cost, serve), MULTIPLE, WASTED],
     )
 
 
-def target(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, overhead: float = 2.0) -> Answer:
+def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, overhead: float = 2.0) -> Answer:
     """The plan of least training and serving compute that reaches `loss`; the sizes that reach it
     with `overhead` times that compute; and what is needed at least.
 
@@ -69,48 +88,45 @@ def target(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, overhead: f
     Raises:
       ValueError: a target at or below the law's floor.
     """
-    laws = laws_of(fitted)
+    law = law_with_draws(fitted)
     if not loss > fitted.law.E:
         raise ValueError(below_floor(fitted, loss))
-    best = [decide.cheapest(law, cost, loss, serve) for law in laws]
+    best = cheapest(law, cost, loss, serve)
+    unreachable = np.isinf(best.total)
 
-    def row(name: str, sizes: list) -> tuple[str, Bands]:
-        plans = [decide.to_loss(law, cost, loss, size, serve) for law, size in zip(laws, sizes, strict=True)]
-        return name, bands_of(laws, cost, plans, serve)
+    def row(name: str, size: Array) -> tuple[str, Bands]:
+        return name, plan_bands(law, cost, plan_to_loss(law, cost, loss, size, serve), serve)
 
-    ends = [
-        decide.sizes(law, cost, overhead * plan.total, loss, serve)
-        for law, plan in zip(laws, best, strict=True)
+    smallest, largest = (
+        np.where(unreachable, np.inf, end)
+        for end in size_range(law, cost, overhead * best.total, loss, serve)
+    )
+    params, tokens = limits(law, loss)
+    rows = [
+        row(f"smallest with {overhead:g} × the compute", smallest),
+        row(f"largest with {overhead:g} × the compute", largest),
+        ("smallest, with endless tokens", {"params": to_band(params)}),
+        ("fewest tokens, endless size", {"tokens": to_band(tokens)}),
     ]
-    lost = np.isinf(best[1].total)
-    rows = []
-    for word, sizes in zip(("smallest", "largest"), zip(*ends, strict=True), strict=True):
-        sizes = [sizes[0], np.where(lost, np.inf, sizes[1])]
-        rows.append(row(f"{word} with {overhead:g} × the compute", sizes))
-    least = [decide.limits(law, loss) for law in laws]
-    params, tokens = (band(*both) for both in zip(*least, strict=True))
-    rows.append(("smallest, with endless tokens", {"params": params}))
-    rows.append(("fewest tokens, endless size", {"tokens": tokens}))
     if serve:
-        alone = [decide.cheapest(law, cost, loss).params for law in laws]
-        rows.append(row("cheapest to train alone", alone))
+        rows.append(row("cheapest to train alone", cheapest(law, cost, loss).params))
     notes = []
-    if lost.any():
+    if unreachable.any():
         notes.append(
-            f"{lost.sum()} of {np.isfinite(laws[1].E).sum()} draws have their floor E above the "
-            "target: there it is out of reach, and intervals hold that as infinite"
+            f"{unreachable.sum()} of {np.isfinite(law.E[1:]).sum()} draws have their floor E above "
+            "the target: there it is out of reach, and intervals hold that as infinite"
         )
-    return answer(
+    return make_answer(
         fitted,
+        law,
         "least compute for a loss" + serving(serve),
         {"target_loss": loss, "overhead": overhead} | ({"serve": serve} if serve else {}),
-        laws,
         best,
-        bands_of(laws, cost, best, serve),
+        plan_bands(law, cost, best, serve),
         alternatives=rows,
         assumptions=assumptions(fitted, cost, serve),
         notes=notes,
-        unreachable_draws=int(lost.sum()),
+        unreachable_draws=int(unreachable.sum()),
     )
 
 
@@ -124,82 +140,80 @@ def below_floor(fitted: Fit, loss: float) -> str:
     )
 
 
-def capped(
-    fitted: Fit, cost: Cost, flops: float, unique: float, decay: tuple[float, float] = decide.DECAY
+def least_loss_capped(
+    fitted: Fit, cost: Cost, flops: float, unique: float, decay: tuple[float, float] = DECAY
 ) -> Answer:
     """The plan of least loss at a budget with only `unique` tokens of data, which may be repeated.
 
     `decay`, (R_D*, R_N*), is an assumption, not fitted to these runs: intervals do not hold it.
     """
-    laws = laws_of(fitted)
-    best = [decide.capped(law, cost, flops, unique, decay) for law in laws]
-    free = [decide.optimum(law, cost, flops) for law in laws]
+    law = law_with_draws(fitted)
+    best, free = capped_optimum(law, cost, flops, unique, decay), optimum(law, cost, flops)
 
-    def epochs(plans: list[Plan]) -> Bands:
-        passes = [np.maximum(plan.tokens / unique, 1.0) for plan in plans]
-        return bands_of(laws, cost, plans) | {"epochs": band(*passes)}
+    def with_epochs(plan: Plan) -> Bands:
+        return plan_bands(law, cost, plan) | {"epochs": to_band(np.maximum(plan.tokens / unique, 1.0))}
 
-    rows = [("with unlimited data", bands_of(laws, cost, free))]
-    if best[0].tokens > unique:
+    rows = [("with unlimited data", plan_bands(law, cost, free))]
+    if best.tokens[0, 0] > unique:
         size = (flops / cost.k / unique) ** (1 / cost.p)
-        losses = [decide.capped_loss(law, cost, size, unique, unique, decay) for law in laws]
-        once = [decide.planned(cost, size, unique, loss) for loss in losses]
-        rows.append(("each token once, larger model", epochs(once)))
-    if decay == decide.DECAY:
-        other = [decide.capped(law, cost, flops, unique, decide.OTHER_DECAY) for law in laws]
-        rows.append(("if R_D*, R_N* = {:g}, {:g}".format(*decide.OTHER_DECAY), epochs(other)))
-    floor = band(*(decide.capped_floor(law, cost, unique, decay) for law in laws))
+        once = make_plan(cost, size, unique, capped_loss(law, cost, size, unique, unique, decay))
+        rows.append(("each token once, larger model", with_epochs(once)))
+    if decay == DECAY:
+        other = capped_optimum(law, cost, flops, unique, OTHER_DECAY)
+        rows.append(("if R_D*, R_N* = {:g}, {:g}".format(*OTHER_DECAY), with_epochs(other)))
+    floor = to_band(capped_floor(law, cost, unique, decay))
     rows.append(("with endless compute", {"loss": floor}))
     notes = []
-    if best[0].loss - floor.value < 1e-3 * floor.value:
+    if best.loss[0, 0] - floor.value < 1e-3 * floor.value:
         notes.append(
             "the data is used up: loss is within 0.1 % of what endless compute reaches, so size "
             "and tokens hardly matter and far less compute does as well"
         )
-    extra = {"extra_loss": band(*(a.loss - b.loss for a, b in zip(best, free, strict=True)))}
-    source = "as published for C4" if decay == decide.DECAY else "as asked"
-    said = [
-        "extra loss: over the best with unlimited data",
-        f"repeats wear out with R_D* = {decay[0]:g}, R_N* = {decay[1]:g}, {source} (Muennighoff et "
-        "al. 2023), not fitted to this table: intervals do not hold it",
-        "R_D* is weakly identified: on the published runs 12 to 300 all fit within 0.3 %",
-    ]
-    return answer(
+    source = "as published for C4" if decay == DECAY else "as asked"
+    return make_answer(
         fitted,
+        law,
         "least loss at a budget with limited data",
         {"budget": flops, "data_cap": unique, "repeat_decay": list(decay)},
-        laws,
         best,
-        epochs(best) | extra,
+        with_epochs(best) | {"extra_loss": to_band(best.loss - free.loss)},
         alternatives=rows,
-        assumptions=[*assumptions(fitted, cost, once=False), *said],
+        assumptions=[
+            *assumptions(fitted, cost, once=False),
+            "extra loss: over the best with unlimited data",
+            f"repeats wear out with R_D* = {decay[0]:g}, R_N* = {decay[1]:g}, {source} (Muennighoff et "
+            "al. 2023), not fitted to this table: intervals do not hold it",
+            "R_D* is weakly identified: on the published runs 12 to 300 all fit within 0.3 %",
+        ],
         notes=notes,
     )
 
 
-def run(fitted: Fit, cost: Cost, params: float, tokens: float) -> Answer:
+def planned_run(fitted: Fit, cost: Cost, params: float, tokens: float) -> Answer:
     """The loss expected of one planned run, beside the best of its compute and the cheapest of its
     loss."""
-    laws = laws_of(fitted)
-    plans = [decide.planned(cost, params, tokens, law.loss(params, tokens)) for law in laws]
-    flops = float(plans[0].flops)
-    best = [decide.optimum(law, cost, flops) for law in laws]
-    same = [decide.cheapest(law, cost, plan.loss) for law, plan in zip(laws, plans, strict=True)]
-    said = bootstrap.predict(fitted, params=params, tokens=tokens)
-    single = Band(*(float(end[0]) for end in (said.value, said.run_low, said.run_high)))
-    scatter = "loss of one run: adds the scatter of single runs, taken from the fit's residuals"
-    return answer(
+    law = law_with_draws(fitted)
+    plan = make_plan(cost, params, tokens, law.loss(params, tokens))
+    best = optimum(law, cost, float(plan.flops[0, 0]))
+    prediction = bootstrap.predict(fitted, params=params, tokens=tokens)
+    ends = (prediction.value, prediction.run_low, prediction.run_high)
+    single = Band(*(float(end[0]) for end in ends))
+    return make_answer(
         fitted,
+        law,
         "loss of a planned run",
         {"run": [params, tokens]},
-        laws,
-        plans,
-        bands_of(laws, cost, plans, against=best) | {"run_loss": single},
+        plan,
+        plan_bands(law, cost, plan, against=best) | {"run_loss": single},
         alternatives=[
-            ("best at the same compute", bands_of(laws, cost, best)),
-            ("cheapest of the same loss", bands_of(laws, cost, same)),
+            ("best at the same compute", plan_bands(law, cost, best)),
+            ("cheapest of the same loss", plan_bands(law, cost, cheapest(law, cost, plan.loss))),
         ],
-        assumptions=[*assumptions(fitted, cost), WASTED, scatter],
+        assumptions=[
+            *assumptions(fitted, cost),
+            WASTED,
+            "loss of one run: adds the scatter of single runs, taken from the fit's residuals",
+        ],
     )
 
 

@@ -196,12 +196,12 @@ def needed(drawn: Fit) -> float:
 def ratio_figure(drawn: Fit):
     """Optimal tokens per parameter against compute: the refit with its 80 % interval, Hoffmann's
     constants, and Chinchilla itself (the paper's central figure)."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     flops = np.geomspace(1e18, 1e28, 120)
     draws = ratios(drawn, flops)
     low, high = np.nanpercentile(draws, [10, 90], axis=0)
-    blue, red = figures.METHOD_COLOURS[:2]
+    blue, red = style.METHOD_COLOURS[:2]
 
     def draw():
         caption = (
@@ -209,7 +209,7 @@ def ratio_figure(drawn: Fit):
             f"80 % of {len(drawn.draws)} pairs-bootstrap refits. Hoffmann: the unrounded constants "
             "of the TeX source. Compute is 6ND."
         )
-        fig, ax = figures.sheet(6.6, 4.3, caption)
+        fig, ax = style.sheet(6.6, 4.3, caption)
         ax.fill_between(flops, low, high, color=blue, alpha=0.18, lw=0)
         for law, colour, label in (
             (drawn.law, blue, "refit, 80 % interval"),
@@ -222,7 +222,7 @@ def ratio_figure(drawn: Fit):
             published.CHINCHILLA_RATIO.value,
             "*",
             ms=13,
-            color=figures.INK,
+            color=style.INK,
             mec="white",
             ls="",
             label="Chinchilla: 70 B, 1.4 T tokens",
@@ -236,17 +236,17 @@ def ratio_figure(drawn: Fit):
             xlim=(flops[0], flops[-1]),
             title="Compute-optimal tokens per parameter",
         )
-        figures.power_axis(ax.xaxis, *ax.get_xlim())
-        figures.count_axis(ax.yaxis, *ax.get_ylim())
+        style.power_axis(ax.xaxis, *ax.get_xlim())
+        style.count_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="upper left")
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()
 
 
 def residual_figure(fitted: Fit):
     """Residuals of three sets of constants on the same points, as the paper's histograms."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     runs = fitted.runs
     laws = {
@@ -266,12 +266,12 @@ def residual_figure(fitted: Fit):
             f"Hoffmann's rounded constants predict {-bias:.1f} % too much in the median. "
             "The outermost bars hold what lies beyond."
         )
-        fig, axes = figures.sheet(9.2, 3.2, caption, columns=3)
+        fig, axes = style.sheet(9.2, 3.2, caption, columns=3)
         edges = np.arange(-0.045, 0.0651, 0.0025)
-        blue, red, _, violet = figures.METHOD_COLOURS
+        blue, red, _, violet = style.METHOD_COLOURS
         for ax, (name, gap), colour in zip(axes, gaps.items(), (red, violet, blue), strict=True):
             ax.hist(np.clip(gap, edges[0], edges[-1]), edges, color=colour, alpha=0.85)
-            ax.axvline(0, color=figures.INK, lw=0.9)
+            ax.axvline(0, color=style.INK, lw=0.9)
             score = objective(laws[name], runs)
             text = f"median {np.median(gap):+.4f}\nobjective {1e3 * score:.3f}e-3"
             ax.text(0.98, 0.84, text, transform=ax.transAxes, ha="right")
@@ -282,4 +282,4 @@ def residual_figure(fitted: Fit):
         axes[0].set_ylabel("points")
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()

@@ -261,7 +261,7 @@ def curves(paper: Paper) -> None:
 
 def figure():
     """Figure 1 of the paper: loss against compute, data and parameters, straight on log axes."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     joint = KaplanData(**_values(KAPLAN_ND))
     steps = KaplanSteps(**_values(KAPLAN_NS))
@@ -279,8 +279,8 @@ def figure():
             "Middle: L(N, D) of the same sizes. Right, blue: L(N, D) at unlimited D. Dashed: the "
             "paper's power laws."
         )
-        fig, axes = figures.sheet(11.4, 3.6, caption, columns=3)
-        ramp = figures.sequence(len(sizes))
+        fig, axes = style.sheet(11.4, 3.6, caption, columns=3)
+        ramp = style.sequence(len(sizes))
         batch = (KAPLAN_BATCH["B"].value, KAPLAN_BATCH["alpha"].value)
         for size, colour in zip(sizes, ramp, strict=True):
             count = np.geomspace(30, 1e11, 400)
@@ -289,16 +289,16 @@ def figure():
             axes[0].plot(compute, loss, color=colour, lw=1, alpha=0.8)
             tokens = np.geomspace(1e7, 1e11, 100)
             axes[1].plot(
-                tokens, joint.loss(size, tokens), color=colour, lw=1, alpha=0.8, label=figures.human(size)
+                tokens, joint.loss(size, tokens), color=colour, lw=1, alpha=0.8, label=style.human(size)
             )
         loss, compute = frontier(steps, np.geomspace(1e3, 1e10, 100), *batch)
         axes[0].plot(compute, loss, color="#d98324", lw=2.2)
         n = np.geomspace(1e3, 1e10, 50)
-        axes[2].plot(n, joint.loss(n, np.inf), color=figures.METHOD_COLOURS[0], lw=1.6)
+        axes[2].plot(n, joint.loss(n, np.inf), color=style.METHOD_COLOURS[0], lw=1.6)
         for ax, (name, constants, span, letter) in zip(axes, panels, strict=True):
             x = np.array(span)
-            ax.plot(x, power(constants).loss(x), "--", color=figures.INK, lw=1.3, zorder=5)
-            scale, alpha = figures.power(constants["c"].value).strip("$"), constants["alpha"].value
+            ax.plot(x, power(constants).loss(x), "--", color=style.INK, lw=1.3, zorder=5)
+            scale, alpha = style.power(constants["c"].value).strip("$"), constants["alpha"].value
             ax.text(
                 0.04,
                 0.06,
@@ -307,18 +307,18 @@ def figure():
                 fontsize=10,
             )
             ax.set(xscale="log", yscale="log", xlabel=name, xlim=span, ylim=(1.9, 8))
-            figures.power_axis(ax.xaxis, *span)
-            figures.plain_axis(ax.yaxis, 2, 8)
+            style.power_axis(ax.xaxis, *span)
+            style.plain_axis(ax.yaxis, 2, 8)
         axes[0].set_ylabel("test loss (nats per token)")
         axes[1].legend(title="parameters", loc="upper right", fontsize=7.5)
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()
 
 
 def joint_figure():
     """Figures 9 and 4 of the paper: overfitting of L(N, D), and the learning curves of L(N, S)."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     joint = KaplanData(**_values(KAPLAN_ND))
     steps = KaplanSteps(**_values(KAPLAN_NS))
@@ -328,29 +328,29 @@ def joint_figure():
     def draw():
         caption = (
             "Published constants, no refit. Left: loss after training on D tokens until it stops "
-            f"falling, D = {figures.human(LARGEST_SET)} and parts of it; dashed: unlimited data. "
+            f"falling, D = {style.human(LARGEST_SET)} and parts of it; dashed: unlimited data. "
             "Middle: the excess depends on one ratio alone; dots: the law for the left panel's "
             f"data sets and 1e6 to 1e9 parameters; dashed: {100 * SEED:.0f} %, the spread of "
             "seeds. Right: L(N, S) at a batch far above the critical one."
         )
-        fig, axes = figures.sheet(11.4, 3.6, caption, columns=3, wspace=0.05)
+        fig, axes = style.sheet(11.4, 3.6, caption, columns=3, wspace=0.05)
         n = np.geomspace(1e5, 2e9, 80)
         power_of = joint.alpha_N / joint.alpha_D
-        for tokens, colour in zip(sets, figures.sequence(len(sets)), strict=True):
+        for tokens, colour in zip(sets, style.sequence(len(sets)), strict=True):
             axes[0].plot(
-                n, joint.loss(n, tokens), color=colour, lw=1.4, label=figures.human(float(f"{tokens:.2g}"))
+                n, joint.loss(n, tokens), color=colour, lw=1.4, label=style.human(float(f"{tokens:.2g}"))
             )
             few = np.geomspace(1e6, 1e9, 7)
             excess = joint.loss(few, tokens) / joint.loss(few, np.inf) - 1
             axes[1].plot(few**power_of / tokens, excess, "o", color=colour, ms=4, zorder=4)
-        axes[0].plot(n, joint.loss(n, np.inf), "--", color=figures.INK, lw=1.1)
+        axes[0].plot(n, joint.loss(n, np.inf), "--", color=style.INK, lw=1.1)
         x = np.geomspace(1e-6, 1, 100)
         curve = (1 + x * joint.D_c / joint.N_c**power_of) ** joint.alpha_D - 1
-        axes[1].plot(x, curve, color=figures.FAINT, lw=1.2)
-        axes[1].axhline(SEED, color=figures.FAINT, lw=1, ls=(0, (5, 3)))
+        axes[1].plot(x, curve, color=style.FAINT, lw=1.2)
+        axes[1].axhline(SEED, color=style.FAINT, lw=1, ls=(0, (5, 3)))
         count = np.geomspace(1e2, 1e6, 200)
-        for size, colour in zip(sizes, figures.sequence(len(sizes)), strict=True):
-            axes[2].plot(count, steps.loss(size, count), color=colour, lw=1.4, label=figures.human(size))
+        for size, colour in zip(sizes, style.sequence(len(sizes)), strict=True):
+            axes[2].plot(count, steps.loss(size, count), color=colour, lw=1.4, label=style.human(size))
         axes[0].set(
             xlabel="parameters (non-embedding)",
             title="Overfitting: L(N, D)",
@@ -376,9 +376,9 @@ def joint_figure():
             ax.legend(title=title, loc=place, fontsize=7.5, ncols=2)
         for ax in axes:
             ax.set(xscale="log", yscale="log")
-            figures.power_axis(ax.xaxis, *ax.get_xlim())
-            figures.plain_axis(ax.yaxis, *ax.get_ylim())
-        figures.power_axis(axes[1].yaxis, *axes[1].get_ylim())
+            style.power_axis(ax.xaxis, *ax.get_xlim())
+            style.plain_axis(ax.yaxis, *ax.get_ylim())
+        style.power_axis(axes[1].yaxis, *axes[1].get_ylim())
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()

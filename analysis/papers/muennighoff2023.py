@@ -184,11 +184,11 @@ def percent(loss: Array) -> Array:
 
 def return_figure(runs: Runs, law: DataConstrained):
     """Figures 1 and 5 of the paper: the worth of repeats, and loss at equal compute."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     loss = law.loss(runs.params, runs.tokens, runs.column("unique_tokens"))
     low = -np.median(np.log(loss / runs.loss))
-    red = figures.METHOD_COLOURS[1]
+    red = style.METHOD_COLOURS[1]
 
     def draw():
         caption = (
@@ -197,11 +197,11 @@ def return_figure(runs: Runs, law: DataConstrained):
             f"the median of all {len(runs)} runs it lies {100 * low:.0f} % below the loss, since "
             "only R_D* and R_N* were fitted to them."
         )
-        fig, axes = figures.sheet(10.0, 3.9, caption, columns=2)
+        fig, axes = style.sheet(10.0, 3.9, caption, columns=2)
         epochs = np.geomspace(1, 300, 300)
-        axes[0].plot(epochs, epochs, "--", color=figures.FAINT, label="as good as new tokens")
+        axes[0].plot(epochs, epochs, "--", color=style.FAINT, label="as good as new tokens")
         axes[0].plot(epochs, worth(epochs, 1.0, law.R_D), color=red, lw=2, label="published law")
-        axes[0].axhline(1 + law.R_D, color=figures.FAINT, lw=1, ls=":")
+        axes[0].axhline(1 + law.R_D, color=style.FAINT, lw=1, ls=":")
         for at, text in (
             (4, "4 epochs:\nalmost as good as new"),
             (1 + law.R_D, "R$_D$* repeats:\nreturns fall fast"),
@@ -219,7 +219,7 @@ def return_figure(runs: Runs, law: DataConstrained):
             ylim=(1, 60),
         )
         epochs = np.geomspace(1, 20, 200)
-        for (size, tokens), colour in zip(SERIES, figures.sequence(len(SERIES)), strict=True):
+        for (size, tokens), colour in zip(SERIES, style.sequence(len(SERIES)), strict=True):
             seen, loss = equal_compute(runs, size, tokens)
             label = f"{size / 1e9:.1f} B, {tokens / 1e9:.0f} B tokens"
             axes[1].plot(
@@ -234,18 +234,18 @@ def return_figure(runs: Runs, law: DataConstrained):
             xlim=(0.95, 20),
             title="Loss at equal compute",
         )
-        figures.count_axis(axes[0].yaxis, *axes[0].get_ylim())
+        style.count_axis(axes[0].yaxis, *axes[0].get_ylim())
         for ax, place in zip(axes, ("upper left", "upper left"), strict=True):
-            figures.count_axis(ax.xaxis, *ax.get_xlim())
+            style.count_axis(ax.xaxis, *ax.get_xlim())
             ax.legend(loc=place)
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()
 
 
 def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
     """How weakly the runs determine the pair: the objective over both e-foldings."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     pair, least = published_law(), grid.min()
 
@@ -254,10 +254,10 @@ def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
             f"Huber objective of {len(runs)} runs over both e-foldings, in per cent above its "
             "lowest point. The published pair is a local minimum of a long flat floor."
         )
-        fig, ax = figures.sheet(6.2, 4.2, caption)
+        fig, ax = style.sheet(6.2, 4.2, caption)
         levels = (0.003, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
         above = np.maximum(100 * (grid.T / least - 1), levels[0])
-        drawn = ax.contourf(REPEATS, EXCESS, above, levels, cmap=figures.ramp(), norm="log")
+        drawn = ax.contourf(REPEATS, EXCESS, above, levels, cmap=style.ramp(), norm="log")
         bar = fig.colorbar(drawn, ax=ax, label="above the lowest objective (%)")
         bar.set_ticks(levels[1:], labels=[f"{v:g}" for v in levels[1:]])
         ax.plot(
@@ -265,14 +265,12 @@ def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
             pair.R_N,
             "s",
             ms=7,
-            color=figures.METHOD_COLOURS[1],
+            color=style.METHOD_COLOURS[1],
             mec="white",
             ls="",
             label="published pair",
         )
-        ax.plot(
-            lowest.R_D, lowest.R_N, "*", ms=13, color="white", mec=figures.INK, ls="", label="lowest point"
-        )
+        ax.plot(lowest.R_D, lowest.R_N, "*", ms=13, color="white", mec=style.INK, ls="", label="lowest point")
         ax.set(
             xscale="log",
             yscale="log",
@@ -280,9 +278,9 @@ def surface_figure(runs: Runs, grid: Array, lowest: DataConstrained):
             ylabel="R$_N$*, e-folding of excess parameters",
             title="What 182 runs say about repeats",
         )
-        figures.count_axis(ax.xaxis, *ax.get_xlim())
-        figures.count_axis(ax.yaxis, *ax.get_ylim())
+        style.count_axis(ax.xaxis, *ax.get_xlim())
+        style.count_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(loc="lower left", frameon=True, facecolor="white", edgecolor="none")
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()

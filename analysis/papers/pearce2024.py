@@ -67,7 +67,7 @@ def reproduce(data: Data) -> Paper:
 
 def figure():
     """The local exponent along the frontier, from Kaplan's sizes to Chinchilla's."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     params = np.geomspace(1e2, 1e13, 300)
     low, high = (end.value for end in published.PEARCE_RANGE)
@@ -78,8 +78,8 @@ def figure():
             f"{published.PEARCE_OMEGA.value:.0f}; its optimum in non-embedding size and compute. "
             "Shaded: the sizes Kaplan trained; thick: one line fitted over them."
         )
-        fig, axes = figures.sheet(9.6, 3.7, caption, columns=2)
-        for name, colour in zip(LAWS, figures.METHOD_COLOURS, strict=False):
+        fig, axes = style.sheet(9.6, 3.7, caption, columns=2)
+        for name, colour in zip(LAWS, style.METHOD_COLOURS, strict=False):
             law = published.law(LAWS[name])
             inside = np.geomspace(low, high, 20)
             slope = exponent(law, inside)
@@ -99,7 +99,7 @@ def figure():
         levels = (published.KAPLAN_OPT["N"].value, published.HOFFMANN_EXPONENTS[1, "a"].value)
         places = ((params[-1] / 2, "right"), (params[0] * 1.5, "left"))
         for level, text, (x, side) in zip(levels, ("Kaplan 2020", "Hoffmann 2022"), places, strict=True):
-            axes[1].axhline(level, color=figures.FAINT, lw=1, ls=(0, (5, 3)), zorder=1)
+            axes[1].axhline(level, color=style.FAINT, lw=1, ls=(0, (5, 3)), zorder=1)
             axes[1].annotate(
                 f"{text}  {level:.2f}",
                 (x, level),
@@ -128,11 +128,11 @@ def figure():
             title="Its slope at each size",
             ylim=(0.4, 1.3),
         )
-        figures.power_axis(axes[0].xaxis, *axes[0].get_xlim())
-        figures.power_axis(axes[0].yaxis, *axes[0].get_ylim())
-        figures.power_axis(axes[1].xaxis, *axes[1].get_xlim())
+        style.power_axis(axes[0].xaxis, *axes[0].get_xlim())
+        style.power_axis(axes[0].yaxis, *axes[0].get_ylim())
+        style.power_axis(axes[1].xaxis, *axes[1].get_xlim())
         axes[0].legend(loc="upper left", title="exponent over Kaplan's sizes", alignment="left")
         axes[1].legend(loc="upper right")
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()

@@ -78,7 +78,7 @@ def weighted(data: Data, step: str) -> float:
 
 def walk_figure(lines: dict[str, Frontier]):
     """The exponent at each step, published and ours, between Kaplan's 0.73 and Hoffmann's 0.50."""
-    from analysis.figures import figures
+    from analysis.figures import style
 
     def draw():
         caption = (
@@ -86,9 +86,9 @@ def walk_figure(lines: dict[str, Frontier]):
             "each isoFLOP valley, then a line; bars 95\u00a0% (noise, scatter about the line, and "
             "the parabola's answer). Published: 95 % bootstrap."
         )
-        fig, ax = figures.sheet(7.6, 4.0, caption)
+        fig, ax = style.sheet(7.6, 4.0, caption)
         place = np.arange(len(lines))
-        blue, red = figures.METHOD_COLOURS[:2]
+        blue, red = style.METHOD_COLOURS[:2]
         theirs = list(published.PORIAN.values())
         sets = (
             (place - 0.09, [(e.value, e.low, e.high) for e in theirs], red, "s", "published"),
@@ -113,10 +113,10 @@ def walk_figure(lines: dict[str, Frontier]):
                 label=label,
                 zorder=4,
             )
-        ax.plot(place, [e.value for e in theirs], color=figures.FAINT, lw=1, ls=":", zorder=2)
+        ax.plot(place, [e.value for e in theirs], color=style.FAINT, lw=1, ls=":", zorder=2)
         levels = (published.KAPLAN_OPT["N"].value, published.HOFFMANN_EXPONENTS[1, "a"].value)
         for level, text in zip(levels, ("Kaplan 2020", "Hoffmann 2022"), strict=True):
-            ax.axhline(level, color=figures.FAINT, lw=1, ls=(0, (5, 3)), zorder=1)
+            ax.axhline(level, color=style.FAINT, lw=1, ls=(0, (5, 3)), zorder=1)
             ax.annotate(
                 f"{text}  {level:.2f}",
                 (0.0, level),
@@ -137,12 +137,13 @@ def walk_figure(lines: dict[str, Frontier]):
         ax.grid(axis="x", visible=False)
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()
 
 
 def optima_figure(lines: dict[str, Frontier]):
     """The optima behind each exponent: a panel a step, as in the paper's Figure 1."""
-    from analysis.figures import figures
+    from analysis.figures import style
+    from analysis.figures.frontier import draw_optima
 
     def draw():
         caption = (
@@ -150,24 +151,24 @@ def optima_figure(lines: dict[str, Frontier]):
             "Kaplan's exponent, dotted: Hoffmann's, both through the middle optimum. Cross: a "
             "minimum at an edge, unused."
         )
-        fig, axes = figures.sheet(12.0, 2.9, caption, columns=5)
-        for ax, (step, front), colour in zip(axes, lines.items(), figures.sequence(5), strict=True):
+        fig, axes = style.sheet(12.0, 2.9, caption, columns=5)
+        for ax, (step, front), colour in zip(axes, lines.items(), style.sequence(5), strict=True):
             band = front.at(front.flops)[0]
-            figures.draw_band(ax, front.flops, band, colour, "")
-            figures.draw_optima(ax, front, front.params, colour, "o")
+            style.draw_band(ax, front.flops, band, colour, "")
+            draw_optima(ax, front, front.params, colour, "o")
             middle = len(front.flops) // 2
             x, y = front.flops / front.flops[middle], band.value[middle]
-            for entry, style in (
+            for entry, dash in (
                 (published.KAPLAN_OPT["N"], "--"),
                 (published.HOFFMANN_EXPONENTS[1, "a"], ":"),
             ):
-                ax.plot(front.flops, y * x**entry.value, style, color=figures.FAINT, lw=1.1)
+                ax.plot(front.flops, y * x**entry.value, dash, color=style.FAINT, lw=1.1)
             name = STEPS[step].replace("\n", " ")
             ax.set(xscale="log", yscale="log", xlabel="compute (FLOPs)", ylim=(3e5, 2e9))
             ax.set_title(f"{name}\na = {front.params_exponent.value:.3f}", fontsize=9)
-            figures.power_axis(ax.xaxis, *ax.get_xlim())
-            figures.count_axis(ax.yaxis, *ax.get_ylim())
+            style.power_axis(ax.xaxis, *ax.get_xlim())
+            style.count_axis(ax.yaxis, *ax.get_ylim())
         axes[0].set_ylabel("optimal parameters")
         return fig
 
-    return figures.styled(draw)()
+    return style.styled(draw)()

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from analysis.figures.figures import (
+from analysis.figures.style import (
     FAINT,
     INK,
     METHOD_COLOURS,
+    badge,
     count_axis,
     human,
-    not_ok,
     plain_axis,
     power_axis,
     sequence,
     sheet,
     styled,
+    warning,
 )
-from analysis.figures.style import badge
 from analysis.fitting import bootstrap, fit
 from analysis.frontiers import costs
 from analysis.laws import Chinchilla
@@ -190,7 +190,7 @@ def floors(answers: list):
         count_axis(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
         ax.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    badge(fig, not_ok(*(found.fitted for found in answers)))
+    badge(fig, warning(*(found.fitted for found in answers)))
     return fig
 
 
@@ -246,7 +246,7 @@ def walk(steps: list):
     ax.set(ylabel="a in N ~ C^a", title="From Kaplan's exponent to Chinchilla's", ylim=(-0.12, 1.12))
     ax.grid(visible=False, axis="x")
     ax.legend(loc="lower left")
-    badge(fig, not_ok(*(step.law for step in steps)))
+    badge(fig, warning(*(step.law for step in steps)))
     return fig
 
 
@@ -438,5 +438,5 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
     power_axis(ax.xaxis, *ax.get_xlim())
     plain_axis(ax.yaxis, *ax.get_ylim())
     ax.legend(loc="upper right")
-    badge(fig, not_ok(fitted))
+    badge(fig, warning(fitted))
     return fig

@@ -5,9 +5,18 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from analysis.figures.figures import INK, METHOD_COLOURS, count_axis, human, plain_axis, sequence, sheet
-from analysis.figures.figures import not_ok as said_against
-from analysis.figures.style import badge, styled
+from analysis.figures.style import (
+    INK,
+    METHOD_COLOURS,
+    badge,
+    count_axis,
+    human,
+    plain_axis,
+    sequence,
+    sheet,
+    styled,
+    warning,
+)
 from analysis.tables.runs import Runs
 
 POINT = {"marker": "o", "ms": 4.5, "mew": 0}
@@ -43,7 +52,7 @@ def powers(laws: list):
         ax.set_ylim(law.loss.min() / 1.02, law.loss.max() * 1.02)
         count_axis(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
-    badge(fig, said_against(*(law.floored for law in laws)))
+    badge(fig, warning(*(law.floored for law in laws)))
     return fig
 
 
@@ -77,7 +86,7 @@ def efficiency(found: Any, rows: Runs, curves: Runs, along: Any):
     axes[0].set_title("Learning curves, by tokens")
     axes[1].set_title("by compute")
     axes[-1].legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    badge(fig, said_against(along))
+    badge(fig, warning(along))
     return fig
 
 

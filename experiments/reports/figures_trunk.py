@@ -6,18 +6,18 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from analysis.figures.figures import (
+from analysis.figures.style import (
     FAINT,
     INK,
     METHOD_COLOURS,
+    badge,
     count_axis,
     human,
-    not_ok,
     sequence,
     sheet,
     styled,
+    warning,
 )
-from analysis.figures.style import badge
 from experiments.reports.figures import POINT
 
 DASHES = ("-", (0, (4, 2)), (0, (1, 1)))
@@ -129,5 +129,5 @@ def repeats(found: Any, published: float):
     for axis in (left.xaxis, right.xaxis, right.yaxis):
         axis.set_ticks(ticks, labels=[f"{tick}" for tick in ticks])
         axis.set_minor_locator(NullLocator())
-    badge(fig, not_ok(found.worn))
+    badge(fig, warning(found.worn))
     return fig

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import report
-from analysis.audit import audit
-from analysis.figures import figures
+from analysis.audit import audit_runs
+from analysis.figures import plot_frontier, plot_isoflop, plot_law
 from analysis.fitting import bootstrap, fit
 from analysis.frontiers import costs, isoflop
 from analysis.frontiers import frontier as frontiers
@@ -80,9 +80,9 @@ def write(
     found = analyse(table.read(out / "runs.csv", where=where))
     fronts = (found.valley, found.parametric)
     pictures = {
-        "isoflop": figures.isoflop(found.iso, found.valley, references=lines, title=title),
-        "frontier": figures.frontier(fronts),
-        "law": figures.law(found.fitted),
+        "isoflop": plot_isoflop(found.iso, found.valley, references=lines, title=title),
+        "frontier": plot_frontier(fronts),
+        "law": plot_law(found.fitted),
     }
     for name, figure in pictures.items():
         figure.savefig(out / f"{name}.png")
@@ -97,7 +97,7 @@ def write(
         notes=notes,
         references=lines,
         command=command,
-        audit=audit.audit(found.runs, fitted=found.fitted, iso=found.iso),
+        audit=audit_runs(found.runs, fitted=found.fitted, iso=found.iso),
     )
     (out / "report.html").write_text(page, encoding="utf-8")
     print("\n".join(["", title, *answer(found), *notes, f"page and figures in {out}"]))

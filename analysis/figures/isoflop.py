@@ -1,0 +1,210 @@
+"""The figure of approach 2: valleys of loss at equal compute, and their minima."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analysis.figures.style import (
+    DASHED,
+    INK,
+    NOTE,
+    badge,
+    caution_words,
+    count_axis,
+    key,
+    log_axes,
+    loss_label,
+    plain,
+    plain_axis,
+    power,
+    sequence,
+    sheet,
+    styled,
+    warning,
+)
+from analysis.frontiers.frontier import Frontier
+from analysis.frontiers.isoflop import Isoflop, Profile
+from analysis.frontiers.minima import akima
+
+METHOD_WORDS = {
+    "interpolate": "Akima interpolation of log loss over log params",
+    "parabola": "a parabola near the best size",
+    "cubic": "a cubic near the best size",
+}
+
+
+@styled
+def plot_isoflop(
+    iso: Isoflop,
+    front: Frontier | None = None,
+    references: Mapping[str, float] | None = None,
+    title: str = "Loss against model size at equal compute",
+    verdict: str = "",
+):
+    """Valleys: every run's loss over params, the curve through each budget, and its minimum with
+    the 95 % interval.
+
+    Runs that saw a token more than once are open markers (column `epochs`). `references` are
+    horizontal lines: label -> loss in nats/token. `verdict` is what an audit says of the table, in
+    red on top; without one the frontier's own status stands there when it is not ok.
+    """
+    fig, ax = sheet(7.4, 5.2, caption(iso, front))
+    colours = sequence(len(iso.profiles))
+    repeated = False
+    for valley, colour in zip(iso.profiles, colours, strict=True):
+        repeated |= draw_points(ax, valley, colour)
+        draw_valley(ax, iso, valley, colour)
+        draw_minimum(ax, valley, colour, np.isfinite(iso.sigma))
+    low = min(valley.runs.loss.min() for valley in iso.profiles)
+    high = max(valley.runs.loss.max() for valley in iso.profiles)
+    room = max((high / low) ** 0.07, 1.001)
+    labels = {"xlabel": "parameters", "ylabel": loss_label(iso.runs), "title": plain(title)}
+    log_axes(ax, count_axis, plain_axis, ylim=(low / room, high * room), **labels)
+    draw_references(ax, references or {})
+    add_legends(ax, iso, colours, repeated)
+    badge(fig, verdict or warning(front))
+    return fig
+
+
+def draw_points(ax, valley: Profile, colour) -> bool:
+    """The runs of a budget; open where data was repeated. Returns whether any was."""
+    runs = valley.runs
+    again = np.zeros(len(runs), bool)
+    if runs.has("epochs") and runs.column("epochs").dtype != object:
+        again = np.nan_to_num(runs.column("epochs")) > 1.005
+    style = {"s": 22, "linewidths": 1.1, "zorder": 4}
+    ax.scatter(runs.params[~again], runs.loss[~again], color=colour, **style)
+    ax.scatter(runs.params[again], runs.loss[again], facecolors="white", edgecolors=[colour], **style)
+    return bool(again.any())
+
+
+def draw_valley(ax, iso: Isoflop, valley: Profile, colour) -> None:
+    """The method's own curve, over the sizes it uses."""
+    x, y = valley.log_params, valley.log_loss
+    if iso.method == "interpolate":
+        if len(x) >= 4:
+            at = np.linspace(x[0], x[-1], 300)
+            ax.plot(np.exp(at), np.exp(akima(x, y, at)), color=colour, lw=1.3, zorder=3)
+        return
+    degree, reach = (2, iso.window) if iso.method == "parabola" else (3, 1.5 * iso.window)
+    centre = x[np.argmin(y)]
+    near = np.abs(x - centre) <= reach + 1e-9
+    if near.sum() > degree:
+        u = x[near] - centre
+        at = np.linspace(u.min(), u.max(), 200)
+        curve = np.polyval(np.polyfit(u, y[near], degree), at)
+        ax.plot(np.exp(at + centre), np.exp(curve), color=colour, lw=1.3, zorder=3)
+
+
+def draw_minimum(ax, valley: Profile, colour, known: bool) -> None:
+    """Where a valley is lowest, with its interval where the noise is known; a cross at an edge."""
+    if valley.status == "few":
+        return
+    inside = valley.status in ("ok", "flat")
+    if inside and known:
+        ends, level, style = [valley.low, valley.high], [valley.loss] * 2, {"color": INK, "zorder": 5}
+        ax.plot(ends, level, lw=1.6, solid_capstyle="butt", **style)
+        ax.plot(ends, level, ls="", marker="|", ms=7, **style)
+    marker = {"marker": "D", "ms": 6} if inside else {"marker": "X", "ms": 7}
+    ax.plot([valley.params], [valley.loss], ls="", color=colour, mec=INK, mew=1.0, zorder=6, **marker)
+
+
+def draw_references(ax, references: Mapping[str, float]) -> None:
+    """Horizontal lines: inside the axes where they lie among the runs or near them, else in a strip
+    above with a scale of its own, so that distant lines do not flatten the valleys. One that lies
+    far below is named at the foot."""
+    low, high = ax.get_ylim()
+    reach = np.sqrt(high / low)
+    above = {name: level for name, level in references.items() if level > high * reach}
+    below = {name: level for name, level in references.items() if level < low / reach}
+    near = {name: level for name, level in references.items() if name not in above | below}
+    if near:
+        ax.set_ylim(min(low, min(near.values()) / 1.01), max(high, max(near.values()) * 1.02))
+        plain_axis(ax.yaxis)
+    draw_levels(ax, near)
+    for place, (name, level) in enumerate(below.items()):
+        text, at = plain(f"{name}  {level:.2f}, below"), (0, 3 + 10 * place)
+        ax.annotate(text, (1.0, 0.0), at, xycoords="axes fraction", ha="right", **NOTE)
+    if above:
+        draw_levels(strip_above(ax, list(above.values())), above)
+
+
+def strip_above(ax, levels: Sequence[float]):
+    """Axes for lines far above, on top of the others, behind a mark that the scale is broken."""
+    share, (low, high) = 0.14, ax.get_ylim()
+    ax.set_ylim(low, low * (high / low) ** (1 / (1 - share)))
+    ax.yaxis.set_ticks([tick for tick in ax.get_yticks() if tick < high])
+    strip = ax.inset_axes([0, 1 - share, 1, share], zorder=7)
+    margin = (max(levels) / min(levels)) ** 0.9 * 1.01
+    ends = (min(levels) / margin**0.6, max(levels) * margin)
+    strip.set(xscale="log", yscale="log", xlim=ax.get_xlim(), ylim=ends)
+    strip.minorticks_off()
+    strip.set(xticks=[], yticks=[])
+    strip.grid(False)
+    strip.spines[["bottom", "top", "right"]].set_visible(False)
+    slant = {"marker": [(-1, -0.5), (1, 0.5)], "ms": 7, "color": INK, "clip_on": False, "ls": ""}
+    strip.plot([0, 0], [0, 0.12], transform=strip.transAxes, **slant)
+    return strip
+
+
+def draw_levels(ax, levels: Mapping[str, float]) -> None:
+    for name, level in levels.items():
+        ax.axhline(level, **DASHED)
+        text, across = plain(f"{name}  {level:.2f}"), ("axes fraction", "data")
+        ax.annotate(text, (1.0, level), (0, 2), xycoords=across, ha="right", **NOTE)
+
+
+def add_legends(ax, iso: Isoflop, colours, repeated: bool) -> None:
+    """Budgets from largest to smallest, then what the marks mean, beside the axes."""
+    budgets = [
+        key(color=colour, marker="o", ms=4.5, lw=1.3, label=power(valley.budget))
+        for valley, colour in zip(iso.profiles, colours, strict=True)
+    ]
+    side = {"bbox_to_anchor": (1.01, 1.02), "alignment": "left"}
+    ax.add_artist(ax.legend(handles=budgets[::-1], title="budget (FLOPs)", loc="upper left", **side))
+    line, label = ("-", "minimum, 95 %") if np.isfinite(iso.sigma) else ("", "minimum")
+    marks = [key(ls=line, color=INK, marker="D", mfc="#cccccc", ms=5.5, label=label)]
+    if any(valley.status == "edge" for valley in iso.profiles):
+        marks.append(key(ls="", color="#cccccc", marker="X", mec=INK, ms=6.5, label="at an edge: not used"))
+    if repeated:
+        marks.append(key(ls="", color="#555555", marker="o", mfc="white", ms=5, label="more than 1 epoch"))
+    ax.legend(handles=marks, loc="lower left", bbox_to_anchor=(1.01, -0.02), alignment="left")
+
+
+def caption(iso: Isoflop, front: Frontier | None) -> str:
+    used, flagged = sum(len(valley.runs) for valley in iso.profiles), len(iso.runs.dropped())
+    text = f"{used} runs at {len(iso.profiles)} budgets" + f" ({flagged} more flagged)" * bool(flagged)
+    text += f"; minima by {METHOD_WORDS[iso.method]}"
+    if np.isfinite(iso.sigma):
+        text += f", intervals from noise of {100 * iso.sigma:.2g} % ({iso.sigma_source})"
+        text += f" and from the {iso.other} method" + sunk_words(iso)
+    else:
+        text += f"; {iso.sigma_source}"
+    if front is not None:
+        text += f". params ∝ FLOPs^a with a = {front.params_exponent}. Status {front.status}: "
+        text += f"{front.message}. Cost: {front.cost}{bias_words(front)}"
+    return text + "." + caution_words(iso.runs.cautions)
+
+
+def sunk_words(iso: Isoflop) -> str:
+    """How far noise draws the minima down, which the loss's intervals allow for."""
+    sunk = [v.sunk for v in iso.profiles if v.status in ("ok", "flat") and v.sunk > 0]
+    if not sunk:
+        return ""
+    return (
+        f"; noise draws a minimum down, here by about {100 * np.mean(sunk):.2g} % of loss: it is "
+        "drawn where it was seen, and the loss's intervals are moved up"
+    )
+
+
+def bias_words(front: Frontier) -> str:
+    """What the method would return without noise, in short; "" for other methods."""
+    check = front.bias_check
+    if check is None:
+        return ""
+    if check.status != "ok":
+        return f". Bias of {front.method} not checked: {check.message}"
+    return (
+        f". Bias of {front.method} on noise-free data of the fitted law: a {check.shift:+.3f}, "
+        f"best params {100 * (check.params_ratio - 1):+.1f} % at {check.flops:.3g} FLOPs"
+    )

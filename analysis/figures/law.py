@@ -1,0 +1,153 @@
+"""A fit of any law: its curve over the runs, or what was observed against what it says; and what is
+left."""
+
+import re
+
+import numpy as np
+
+from analysis.figures.style import (
+    INK,
+    METHOD_COLOURS,
+    badge,
+    caution_words,
+    colour_bar,
+    count_axis,
+    log_axes,
+    loss_label,
+    plain,
+    plain_axis,
+    power_axis,
+    ramp,
+    sheet,
+    size_colours,
+    styled,
+    warning,
+)
+from analysis.fitting.fit import Fit
+from analysis.laws import Array, Chinchilla
+
+COUNTS = ("params", "tokens", "unique_tokens", "batch_tokens", "steps")
+DOTS = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 4}
+
+
+def plot_fit(fitted: Fit):
+    """The law's curve over its runs where it has one to draw, else predicted against observed."""
+    curve = isinstance(fitted.law, Chinchilla) or len(fitted.inputs) == 1
+    return (plot_law if curve else plot_predicted)(fitted)
+
+
+@styled
+def plot_law(fitted: Fit, title: str = "", verdict: str = ""):
+    """A fitted law over its runs, and the residuals beside it. `verdict` is what an audit says of
+    the table, in red on top in place of the fit's own status."""
+    fig, axes = sheet(9.6, 4.4, caption(fitted), columns=2, widths=(1.25, 1))
+    runs, name = fitted.runs, fitted.inputs[-1]
+    x, colour = runs.column(name), METHOD_COLOURS[0]
+    if isinstance(fitted.law, Chinchilla):
+        sizes = runs.column(fitted.inputs[0])
+        norm = size_colours(sizes)
+        draw_sizes(axes[0], fitted, norm)
+        colour_bar(fig, axes, norm, fitted.inputs[0])
+        dots = {"c": sizes, "cmap": ramp(), "norm": norm}
+        across, label = runs.flops, "training compute (FLOPs)"
+    else:
+        span = np.geomspace(x.min(), x.max(), 200)
+        axes[0].plot(span, fitted.law.loss(span), color=colour, lw=1.5, zorder=2)
+        if fitted.intervals != "none":
+            low, high = fitted.band(lambda law: law.loss(span))
+            axes[0].fill_between(span, low, high, color=colour, alpha=0.16, lw=0)
+        dots, across, label = {"color": colour}, x, plain(name)
+    axes[0].scatter(x, runs.column(fitted.output), **dots, **DOTS)
+    loss = fitted.output == "loss"
+    labels = {"xlabel": plain(name), "ylabel": output_label(fitted), "title": plain(title) or formula(fitted)}
+    log_axes(axes[0], y=plain_axis if loss else power_axis, xscale="log", **labels)
+    (count_axis if name in ("params", "tokens") else power_axis)(axes[0].xaxis, x.min(), x.max())
+    draw_residuals(axes[1], fitted, across, dots)
+    log_axes(axes[1], power_axis, xlabel=label)
+    badge(fig, verdict or warning(fitted))
+    return fig
+
+
+@styled
+def plot_predicted(fitted: Fit, title: str = ""):
+    """Observed against predicted output over the line where they are equal, and the residuals over
+    the law's first input; coloured by the last input where it varies."""
+    fig, axes = sheet(9.6, 4.4, caption(fitted), columns=2, widths=(1, 1.1))
+    runs = fitted.runs
+    observed = runs.column(fitted.output)
+    predicted = observed * np.exp(fitted.residuals)
+    first, last = (runs.column(fitted.inputs[i]) for i in (0, -1))
+    dots = {"color": METHOD_COLOURS[0]}
+    if len(fitted.inputs) > 1 and last.max() > last.min():
+        norm = size_colours(last)
+        dots = {"c": last, "cmap": ramp(), "norm": norm}
+        colour_bar(fig, axes, norm, fitted.inputs[-1])
+    low, high = min(observed.min(), predicted.min()), max(observed.max(), predicted.max())
+    room = max((high / low) ** 0.05, 1.001)
+    ends = (low / room, high * room)
+    axes[0].plot(ends, ends, color=INK, lw=0.9, zorder=2)
+    axes[0].scatter(predicted, observed, **dots, **DOTS)
+    kind = plain_axis if high / low < 100 and 0.1 < low < 1e3 else power_axis
+    what = output_label(fitted)
+    labels = {"xlabel": f"predicted {what}", "ylabel": f"observed {what}"}
+    log_axes(axes[0], kind, kind, xlim=ends, ylim=ends, title=plain(title) or written(fitted), **labels)
+    draw_residuals(axes[1], fitted, first, dots)
+    kind = count_axis if fitted.inputs[0] in COUNTS else power_axis
+    log_axes(axes[1], kind, xlabel=plain(fitted.inputs[0]))
+    badge(fig, warning(fitted))
+    return fig
+
+
+def draw_residuals(ax, fitted: Fit, across: Array, dots: dict) -> None:
+    percent = 100 * np.expm1(-fitted.residuals)
+    reach = 1.15 * np.abs(percent).max() + 1e-9
+    ax.axhline(0, color=INK, lw=0.9)
+    ax.scatter(across, percent, **dots, **DOTS)
+    ax.set(ylim=(-reach, reach), title="Observed above the fit (%)")
+
+
+def draw_sizes(ax, fitted: Fit, norm) -> None:
+    """The fitted curve over tokens at up to twelve sizes of the table."""
+    params, tokens = (fitted.runs.column(name) for name in fitted.inputs)
+    sizes, colours = np.unique(params), ramp()
+    if len(sizes) > 12:
+        even = np.linspace(np.log(sizes[0]), np.log(sizes[-1]), 12)
+        sizes = np.unique([sizes[np.argmin(np.abs(np.log(sizes) - size))] for size in even])
+    span = np.geomspace(tokens.min(), tokens.max(), 200)
+    for size in sizes:
+        near = tokens[np.abs(np.log(params / size)) < 0.2]
+        part = span[(span >= near.min() / 1.15) & (span <= near.max() * 1.15)]
+        ax.plot(part, fitted.law.loss(size, part), color=colours(norm(size)), lw=1.3, zorder=2)
+
+
+def output_label(fitted: Fit) -> str:
+    return loss_label(fitted.runs) if fitted.output == "loss" else plain(fitted.output)
+
+
+def formula(fitted: Fit) -> str:
+    """A law with its fitted numbers, where that is short."""
+    p = fitted.parameters
+    if isinstance(fitted.law, Chinchilla):
+        size = f"{p['A']:.4g}/N^{{{p['alpha']:.3f}}}"
+        return f"$L = {p['E']:.3f} + {size} + {p['B']:.4g}/D^{{{p['beta']:.3f}}}$"
+    if not set(p) <= {"E", "A", "alpha"}:
+        return written(fitted)
+    floor = f"{p['E']:.4g} + " if p.get("E") else ""
+    return f"$y = {floor}{p['A']:.4g}\\,x^{{{-p['alpha']:.4f}}}$"
+
+
+def written(fitted: Fit) -> str:
+    """A law as its docstring writes it, without what is said about it."""
+    line = (type(fitted.law).__doc__ or "").split("\n")[0]
+    return re.split(r"\s\s+\(|; |, (?=[a-z])|: ", line)[0].strip(" .")[:70]
+
+
+def caption(fitted: Fit) -> str:
+    objective = fitted.objective
+    delta = f", delta {objective.delta:g}" if objective.delta else ""
+    text = f"{len(fitted.runs)} runs" + (f" ({len(fitted.dropped)} more flagged)" * bool(fitted.dropped))
+    text += f"; {objective.name}{delta}, sum {objective.value:.4g}; rms log residual {fitted.rmse:.2g}"
+    intervals = {name: fitted.interval(name) for name in fitted.law.names() if name not in fitted.fixed}
+    ends = [f"{name} ({low:.4g}, {high:.4g})" for name, (low, high) in intervals.items() if low is not None]
+    text += f". 95 %: {', '.join(ends)}" if ends else ""
+    return text + f". Status {fitted.status}: {fitted.message}." + caution_words(fitted.runs.cautions)
