@@ -23,6 +23,8 @@ def stored(folder, config, loss=1.5, **record):
     store.start_curve(config.run_id, 0)
     for step in (1, 40):
         store.add_to_curve(config.run_id, dict.fromkeys(CURVE, loss) | {"step": step})
+    if record.get("status") == "diverged":
+        record["loss"] = None
     store.write_record(config.run_id, RECORD | record)
     return store
 
@@ -51,6 +53,13 @@ def test_one_bit_is_a_difference_and_time_is_none(tmp_path, config, change, word
 def test_on_other_devices_losses_agree_within_float_error(tmp_path, config, loss, right):
     found, told = compared(tmp_path, config, exact=False, loss=loss, devices=2, way="mesh")
     assert found == right and f"{abs(1.5 / loss - 1):.1e}" in told
+
+
+@pytest.mark.parametrize(("other", "agree"), [("done", False), ("diverged", True)])
+def test_a_run_that_diverged_agrees_with_one_that_diverged_alone(tmp_path, config, other, agree):
+    diverged = stored(tmp_path / "a", config, status="diverged")
+    again = stored(tmp_path / "b", config, status=other)
+    assert verify.compare(diverged, again, config.run_id, False, lambda line: None) == agree
 
 
 def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(tmp_path, config, monkeypatch):

@@ -5,7 +5,6 @@ checkpoint past a third of its updates, and resumed. On one device each time the
 the last bit; on several, or on another number of them, within float error.
 """
 
-import math
 import shutil
 import tempfile
 import time
@@ -156,12 +155,12 @@ def compare(alone: Store, resumed: Store, run_id: str, exact: bool, log: Log) ->
 def close(curves: Sequence[list[dict[str, str]]], records: Sequence[dict[str, Any]], log: Log) -> bool:
     """Whether the losses of two trainings of one run agree within float error."""
     a, b = (
-        [float(row["loss"]) for row in curve] + [record["loss"] or math.nan]
+        [float(row["loss"]) for row in curve] + [record["loss"]] * (record["status"] == "done")
         for curve, record in zip(curves, records, strict=True)
     )
-    worst = max(abs(x / y - 1) for x, y in zip(a, b, strict=False))
+    worst = max((abs(x / y - 1) for x, y in zip(a, b, strict=False)), default=0.0)
     steps = [[row["step"] for row in curve] for curve in curves]
-    agree = steps[0] == steps[1] and worst <= TOLERANCE
+    agree = steps[0] == steps[1] and len(a) == len(b) and worst <= TOLERANCE
     log(
         f"compared {len(a)} losses: they differ by at most {worst:.1e} of themselves, "
         f"{'within' if agree else 'NOT within'} the float error allowed, {TOLERANCE:g}"
