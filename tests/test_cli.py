@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab.commands import cli
+from lab.commands import cli, run
 from lab.plan import grid
 from lab.store.store import Store
 from tests.conftest import ROOT, data_folder
@@ -282,6 +283,26 @@ def test_a_slip_is_told_in_words_before_any_work(said, tmp_path, arguments, word
 def test_an_experiment_of_nearly_this_name_is_offered(said, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert "was experiments.quickstart meant?" in said("plan", "experiments.quickstrat", code=1)
+
+
+def test_the_commit_is_this_code_s_and_no_repository_s_around_it(tmp_path, monkeypatch):
+    def git(*words):
+        name = ["-c", "user.name=x", "-c", "user.email=x@x"]
+        subprocess.run(["git", *name, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    file = tmp_path / "run.py"
+    file.write_text("")
+    (tmp_path / "other").touch()
+    monkeypatch.setattr(run, "__file__", str(file))
+    git("init")
+    git("add", "other")
+    git("commit", "-m", "x")
+    assert run.commit() == ""
+    git("add", "run.py")
+    git("commit", "-m", "y")
+    assert re.fullmatch("[0-9a-f]{40}", run.commit())
+    (tmp_path / "other").write_text("changed")
+    assert run.commit().endswith("+")
 
 
 def test_a_store_shows_what_it_is(tmp_path):

@@ -102,9 +102,12 @@ def order_of(options: argparse.Namespace) -> Order:
 
 
 def commit() -> str:
-    """The commit of this code, with + when files were changed since; empty without git."""
-    git = partial(subprocess.run, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    """The commit of this code, with + when files were changed since; empty without git, and where this
+    code is installed inside another project's repository."""
+    here = Path(__file__)
+    git = partial(subprocess.run, cwd=here.parent, capture_output=True, text=True, check=True)
     try:
+        git(["git", "ls-files", "--error-unmatch", here.name])
         head = git(["git", "rev-parse", "HEAD"]).stdout.strip()
         changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
