@@ -60,8 +60,9 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     from lab.config import to_json
     from lab.launch import attempt, worker
     from lab.plan.grid import with_fields
-    from lab.store import store as store_module
+    from lab.store import claims
     from lab.store.failures import kind_of
+    from lab.store.store import Store
 
     shim = ctypes.CDLL(os.environ["LD_PRELOAD"])
     shim.fault_count.restype = ctypes.c_long
@@ -78,7 +79,7 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     def trained(root: Path) -> str:
         """How training ended: done, or the kind of error."""
         mine = str(next(starts))  # as if each were a process of its own: the one before is dead
-        store_module.process_start = lambda pid: mine
+        claims.process_start = lambda pid: mine
         task = worker.Task(str(root), [to_json(config)], save_seconds=0.0)
         try:
             return "failed" if worker.work(task, threading.Event()) else "done"
@@ -86,7 +87,7 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
             return kind_of(error)
 
     def left(root: Path) -> tuple[dict, list[str]]:
-        store, names = (store_module.Store(root), ("status", "steps", "loss", "loss_se", "bits_per_byte"))
+        store, names = (Store(root), ("status", "steps", "loss", "loss_se", "bits_per_byte"))
         record = store.record(config.run_id) or {}
         lines = (root / config.run_id / "curve.csv").read_text().splitlines()
         return {name: record.get(name) for name in names}, [x.rpartition(",")[0] for x in lines]

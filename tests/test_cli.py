@@ -206,7 +206,7 @@ def said(tmp_path, monkeypatch, capsys):
         ("tokens=1.5", "--set tokens=1.5 should be an integer"),
         ("model.tied=1", "--set model.tied=1 should be true or false"),
         ("data.corpus=5", "--set data.corpus=5 should be a text"),
-        ("optim=3", "name a field of it, such as optim.learning_rate"),
+        ("optim=3", "name a field of it, such as optim.optimizer"),
         ("learning_rate=1", "was optim.learning_rate meant?"),
         ("optim.learningrate=1", "was optim.learning_rate meant?"),
         ("seed", "write it as FIELD=VALUE"),

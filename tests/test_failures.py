@@ -20,7 +20,7 @@ from lab.launch import local, slurm, worker
 from lab.launch.attempt import attempt
 from lab.launch.order import LaunchError, Order
 from lab.store import export
-from lab.store.failures import halved, has_failed, kind_of, trained_as
+from lab.store.failures import halve, has_failed, kind_of, trained_as
 from lab.store.files import write_json
 from lab.store.records import CURVE
 from lab.store.store import Store
@@ -59,16 +59,16 @@ def test_an_error_is_called_what_it_is(error, kind):
 
 
 def test_half_the_micro_batch_divides_the_batch_and_the_devices(config):
-    assert halved(config, 8).micro_batch == 4  # of a batch of 8
-    assert halved(change(config, micro_batch=2), 2).micro_batch == 1
-    assert halved(change(config, micro_batch=1), 1) is None
-    assert halved(config, 8, devices=4).micro_batch == 4 and halved(config, 8, devices=8) is None
+    assert halve(config, 8).micro_batch == 4  # of a batch of 8
+    assert halve(change(config, micro_batch=2), 2).micro_batch == 1
+    assert halve(change(config, micro_batch=1), 1) is None
+    assert halve(config, 8, devices=4).micro_batch == 4 and halve(config, 8, devices=8) is None
     odd = change(config, batch_tokens=9 * 16)
-    assert halved(odd, 9).micro_batch == 3
+    assert halve(odd, 9).micro_batch == 3
 
 
 def test_a_second_try_stands_in_the_table_for_the_run_asked_for(config, tmp_path):
-    store, again = Store(tmp_path), halved(config, 8)
+    store, again = Store(tmp_path), halve(config, 8)
     for run in (config, again):
         store.claim(run).release()
     named = {"run_id": again.run_id, "micro_batch": 4}
@@ -228,7 +228,7 @@ def test_a_second_try_that_a_slurm_job_will_train_is_not_submitted_again(worked,
     folder.mkdir(parents=True)
     write_json(folder / "order.json", {"parts": [[to_json(config), to_json(small)]]})
     write_json(folder / "submitted.json", {"job": "7"})
-    named = {"run_id": halved(config, 8).run_id, "micro_batch": halved(config, 8).micro_batch}
+    named = {"run_id": halve(config, 8).run_id, "micro_batch": halve(config, 8).micro_batch}
     store.claim(config).release()
     store.write_failure(config.run_id, {"run_id": config.run_id, "retried_as": named})
     assert slurm.launch(store, [config, small], Order(wait=False)) == "submitted"

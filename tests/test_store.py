@@ -13,9 +13,10 @@ import pytest
 from analysis.tables import table
 from lab.commands import cli
 from lab.store import export
+from lab.store.claims import claim_path, newest_claim
 from lab.store.files import StoreError, replace_file, sealed, sha256, write_json
 from lab.store.records import CURVE
-from lab.store.store import Store, claim_path, newest_claim
+from lab.store.store import Store
 from tests.conftest import change
 
 RECORD = {"status": "done", "steps": 40, "loss": 1.25, "seconds": 2.0}

@@ -13,8 +13,9 @@ import pytest
 from lab.config import ModelConfig
 from lab.data.byte_pairs import Bpe
 from lab.models import ops, tree
+from lab.store.claims import claim_path
 from lab.store.files import sealed, write_json
-from lab.store.store import Store, claim_path
+from lab.store.store import Store
 from lab.train.checkpoint import Checkpoints
 
 # --- the scale at which every weight starts ------------------------------------------------------

@@ -193,9 +193,9 @@ def test_an_origin_that_is_none_is_refused(config, wrong):
 def test_another_runs_trunk_and_one_that_nobody_trains_are_refused(config, tmp_path):
     branch, other = joined(config)[-1], joined(config, seed=1)[-1]
     with pytest.raises(ValueError, match=r"its own trunk there is .*grid\.branched"):
-        lineage.settled(Store(tmp_path), [replace(branch, init_from=other.init_from)])
+        lineage.resolve_trunks(Store(tmp_path), [replace(branch, init_from=other.init_from)])
     with pytest.raises(ValueError, match=r"neither finished nor a run of this grid"):
-        lineage.settled(Store(tmp_path), [branch])
+        lineage.resolve_trunks(Store(tmp_path), [branch])
 
 
 def test_a_field_set_for_every_run_moves_the_trunks_too(config):
@@ -308,15 +308,15 @@ def test_begun_alone_and_gone_on_with_as_a_branch_or_the_other_way(working, tmp_
 
 def test_a_longer_grid_goes_on_from_the_trunk_that_is_there(working, tmp_path, config):
     short, store = joined(config, steps=(120,)), Store(tmp_path / "runs")
-    assert working(lineage.settled(store, short)) == 0
-    longer = lineage.settled(store, joined(config, steps=(180,)))
+    assert working(lineage.resolve_trunks(store, short)) == 0
+    longer = lineage.resolve_trunks(store, joined(config, steps=(180,)))
     assert [c.init_from for c in longer[:1]] == [f"{short[0].run_id}@96"]
     assert grid.price(longer).flops == counts.flops_exact(config.model) * 128 * (48 + 36)
     assert working(longer) == 0
     both = export.rows(store, grid.unique(short + longer))
     each = counts.flops_exact(config.model) * 128
     assert sum(row["flops_spent"] for row in both) / each == pytest.approx(144 + 24 + 36)
-    settled = lineage.settled(store, joined(config))
+    settled = lineage.resolve_trunks(store, joined(config))
     assert all(store.status(c.run_id) == "done" for c in settled), "nothing is done twice"
 
 
@@ -325,7 +325,7 @@ def test_a_cell_finished_alone_needs_no_trunk(tmp_path, config, alone):
     store = Store(tmp_path / "runs")
     for cell in cells_of(config):
         store.write_record(cell.run_id, alone[1][cell.run_id])
-    settled = lineage.settled(store, joined(config))
+    settled = lineage.resolve_trunks(store, joined(config))
     assert [c.trunk for c in settled] == [False, False]
     rows = export.rows(store, settled)
     assert [row["flops_spent"] for row in rows] == [row["flops"] for row in rows]
@@ -335,7 +335,7 @@ def test_a_trunk_whose_last_state_is_gone_is_gone_round(working, tmp_path, confi
     configs, store = joined(config), Store(tmp_path / "runs")
     assert working(configs[:2]) == 0
     shutil.rmtree(store.folder(configs[1].run_id) / "checkpoints")
-    settled = {c.run_id: c for c in lineage.settled(store, configs)}
+    settled = {c.run_id: c for c in lineage.resolve_trunks(store, configs)}
     assert settled[configs[3].run_id].init_from == f"{configs[0].run_id}@96"
     assert working([configs[3]]) == 1
     failure = store.failure(configs[3].run_id)

@@ -61,7 +61,7 @@ def table_of(
         named = {f"{name}:{part}": own for part, own in configs.items()}
         configs = unique(config for own in configs.values() for config in own)
     else:
-        configs = lineage.settled(store, configs)  # without trunks that nothing needs any more
+        configs = lineage.resolve_trunks(store, configs)  # without trunks that nothing needs any more
         named = {name: configs}
     found = [row for part, own in named.items() for row in export.rows(store, own, part)]
     if found:

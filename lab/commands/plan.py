@@ -46,7 +46,7 @@ def status(options: argparse.Namespace) -> int:
 def open_view(options: argparse.Namespace) -> View:
     """How far a grid is, for who looks once, and the time left on so many workers."""
     experiment, store = shared.open_grid(options)
-    configs = lineage.settled(store, experiment.configs())
+    configs = lineage.resolve_trunks(store, experiment.configs())
     if options.workers < 0:
         raise CommandError(f"--workers {options.workers} is below 0; 0 means as many as are running now")
     view = View(store, configs, 1)

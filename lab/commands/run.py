@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     configs = experiment.configs()
     if options.retry:
         forget_failures(store, configs)
-    configs = lineage.settled(store, configs)
+    configs = lineage.resolve_trunks(store, configs)
     todo = [config for config in configs if store.status(trained_as(store, config).run_id) in UNFINISHED]
     print(f"{options.experiment}: {len(configs)} runs, {len(todo)} to train, in {store.root}")
     if todo:

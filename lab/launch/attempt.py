@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.config import RunConfig
 from lab.store import export
-from lab.store.failures import described, halved, kind_of, trained_as
+from lab.store.failures import failure_of, halve, kind_of, trained_as
 from lab.store.lineage import waits
 from lab.store.store import UNFINISHED, Claim, Store
 
@@ -127,8 +127,8 @@ def blame(store: Store, task: Task, config: RunConfig, claim: Claim, error: Exce
         raise Anew(f"run {config.run_id} lost a host") from error
     spread = task.hosts * task.devices if task.pack is None else 1
     now = step.micro_batch(config.shape, spread)
-    again = halved(config, now, spread) if retry and kind == "out of memory" else None
-    noted = note_failure(store, config, described(config, error, again))
+    again = halve(config, now, spread) if retry and kind == "out of memory" else None
+    noted = note_failure(store, config, failure_of(config, error, again))
     if task.hosts > 1 and noted and again:
         raise Anew(f"run {config.run_id} is tried again as {again.run_id}") from error
     if kind == "bad node" or task.hosts > 1:

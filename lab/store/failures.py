@@ -22,7 +22,8 @@ from typing import Any
 from lab.config import RunConfig
 from lab.data.corpora import CorpusError
 from lab.plan.trunk import TrunkError, rejoined
-from lab.store.store import Store, this_host
+from lab.store.claims import this_host
+from lab.store.store import Store
 
 FULL = ("No space left on device", "Disk quota exceeded")
 NODE = ("INTERNAL", "UNAVAILABLE", "ABORTED", "DATA_LOSS", "Unable to initialize backend")
@@ -30,7 +31,7 @@ PEER = ("Gloo ", "NCCL", "Connection closed by peer", "Connection reset by peer"
 LOG_CHARACTERS = 4000  # of the log's end that failure.json keeps
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and what it came from."""
     while error is not None:
         yield error
@@ -40,12 +41,12 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 def kind_of(error: BaseException) -> str:
     """One of the kinds above. A full disk reaches us as many types, some of which say
     RESOURCE_EXHAUSTED as a full memory does, so it is looked for first."""
-    errors = list(chain(error))
-    said = " ".join(str(each) for each in errors)
+    errors = list(causes(error))
+    message = " ".join(str(each) for each in errors)
     numbers = [each.errno for each in errors if isinstance(each, OSError)]
-    if {errno.ENOSPC, errno.EDQUOT} & {*numbers} or any(words in said for words in FULL):
+    if {errno.ENOSPC, errno.EDQUOT} & {*numbers} or any(words in message for words in FULL):
         return "disk full"
-    if "RESOURCE_EXHAUSTED" in said or any(isinstance(each, MemoryError) for each in errors):
+    if "RESOURCE_EXHAUSTED" in message or any(isinstance(each, MemoryError) for each in errors):
         return "out of memory"
     if isinstance(error, CorpusError):
         return "corpus"
@@ -54,16 +55,16 @@ def kind_of(error: BaseException) -> str:
     if isinstance(error, ImportError):
         return "import"
     if type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError"):
-        if any(words in said for words in PEER):
+        if any(words in message for words in PEER):
             return "lost host"
-        if said.startswith(NODE):
+        if message.startswith(NODE):
             return "bad node"
     return "error"
 
 
-def described(config: RunConfig, error: BaseException, again: RunConfig | None) -> dict[str, Any]:
+def failure_of(config: RunConfig, error: BaseException, again: RunConfig | None) -> dict[str, Any]:
     """What failure.json holds; called where the error is being handled."""
-    told = {
+    failure = {
         "run_id": config.run_id,
         "kind": kind_of(error),
         "error": f"{type(error).__name__}: {error}"[:LOG_CHARACTERS],
@@ -72,11 +73,11 @@ def described(config: RunConfig, error: BaseException, again: RunConfig | None) 
         "log": traceback.format_exc()[-LOG_CHARACTERS:],
     }
     if again:
-        told["retried_as"] = {"run_id": again.run_id, "micro_batch": again.micro_batch}
-    return told
+        failure["retried_as"] = {"run_id": again.run_id, "micro_batch": again.micro_batch}
+    return failure
 
 
-def halved(config: RunConfig, now: int, devices: int = 1) -> RunConfig | None:
+def halve(config: RunConfig, now: int, devices: int = 1) -> RunConfig | None:
     """The run with at most half of its micro-batch `now`, or None when it can't be made smaller."""
     sizes = (size for size in range(now // 2, 0, -1) if config.batch_size % size == 0 and size % devices == 0)
     size = next(sizes, None)
@@ -87,14 +88,14 @@ def trained_as(store: Store, config: RunConfig) -> RunConfig:
     """The run that stands in a grid for the one asked for: itself, or its second try."""
     if not (store.folder(config.run_id) / "failure.json").exists():
         return config
-    again = (store.failure(config.run_id) or {}).get("retried_as")
-    if not isinstance(again, dict) or type(again.get("micro_batch")) is not int:
+    retry = (store.failure(config.run_id) or {}).get("retried_as")
+    if not isinstance(retry, dict) or type(retry.get("micro_batch")) is not int:
         return config
     try:
-        other = rejoined(replace(config, micro_batch=again["micro_batch"]))
+        second = rejoined(replace(config, micro_batch=retry["micro_batch"]))
     except ValueError:
         return config
-    return other if other.run_id == again.get("run_id") else config
+    return second if second.run_id == retry.get("run_id") else config
 
 
 def has_failed(store: Store, config: RunConfig) -> bool:

@@ -52,7 +52,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
       StoreError: the system can't read it now; nothing is known of its content.
     """
     try:
-        found = path.read_bytes()
+        return parse_json(path, path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -60,39 +60,38 @@ def read_json(path: Path) -> dict[str, Any] | None:
             f"{path} can't be read: {error}. It may be whole: mend the file system or the "
             "permissions, then try again"
         ) from error
-    return parse_json(path, found)
 
 
-def parse_json(path: Path, found: bytes) -> dict[str, Any]:
+def parse_json(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(found.decode("utf-8"), parse_constant=no_number)
+        parsed = json.loads(content.decode("utf-8"), parse_constant=refuse_constant)
     except json.JSONDecodeError as error:
         raise damaged(path, f"line {error.lineno} is not JSON") from error
     except (ValueError, RecursionError) as error:
         raise damaged(path, str(error)[:200]) from error
-    if not isinstance(content, dict):
+    if not isinstance(parsed, dict):
         raise damaged(path, "it holds no JSON object")
-    if "sha256" in content:
+    if "sha256" in parsed:
         try:
-            right = seal_of(content) == content["sha256"]
+            whole = seal_of(parsed) == parsed["sha256"]
         except (ValueError, RecursionError):  # 1e999 is read as infinite
-            right = False
-        if not right:
+            whole = False
+        if not whole:
             raise damaged(path, "its content does not match its checksum")
-    return content
+    return parsed
 
 
-def no_number(word: str) -> None:
+def refuse_constant(word: str) -> None:
     raise ValueError(f"it holds {word}, which is not JSON")
 
 
 def is_number(value: Any) -> bool:
-    """A finite number, told apart from true and false."""
+    """A finite number, and neither true nor false."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def write_json(path: Path, content: dict[str, Any], *, once: bool = False) -> bool:
-    """Write a JSON file atomically; with `once`, only if there is none yet. Says whether it did."""
+    """Write a JSON file atomically; with `once`, only if there is none yet. True if it did."""
     return replace_file(path, json.dumps(content, indent=1, allow_nan=False) + "\n", once=once)
 
 

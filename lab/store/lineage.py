@@ -1,7 +1,6 @@
 """Trunks and branches in a store: who waits for whom, and from what is there a grid can go on."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from lab.config import RunConfig, from_json
 from lab.plan import trunk
@@ -21,7 +20,7 @@ def waits(store: Store, config: RunConfig, mine: Iterable[str]) -> bool:
     return config.trunk_id in mine or store.status(config.trunk_id) == "running"
 
 
-def settled(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
+def resolve_trunks(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
     """A grid as it is to be trained in this store: trunks go on from the furthest finished one,
     those that no unfinished run needs are left out, and a run whose trunk is finished but has lost
     its last state goes on from an earlier one, or is trained alone.
@@ -34,27 +33,24 @@ def settled(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
     for config in configs:
         trunk.check(config)
     status = {config.run_id: store.status(trained_as(store, config).run_id) for config in configs}
-    ends = finished_trunks(store, configs)
-    found = [
-        config if status[config.run_id] in ENDED else furthest(config, ends, status) for config in configs
-    ]
-    needed, by_id = set(), {config.run_id: config for config in found}
-    for config in found:
-        if status[config.run_id] not in ENDED:
-            check_trained(config, by_id, ends)
-        if config.trunk or status[config.run_id] in ENDED:
-            continue
-        one = by_id.get(config.trunk_id)
-        while one is not None and status[one.run_id] not in ENDED:
-            needed.add(one.run_id)
-            one = by_id.get(one.trunk_id)
     ended = {run_id for run_id, word in status.items() if word in ENDED}
-    return [one for one in found if not one.trunk or one.run_id in needed | ended]
+    ends = finished_trunks(store, configs)
+    resolved = [config if config.run_id in ended else furthest(config, ends, status) for config in configs]
+    by_id, needed = {config.run_id: config for config in resolved}, set()
+    for config in resolved:
+        if config.run_id in ended:
+            continue
+        check_trained(config, by_id, ends)
+        if config.trunk:
+            continue
+        while (config := by_id.get(config.trunk_id)) and config.run_id not in ended:
+            needed.add(config.run_id)
+    return [config for config in resolved if not config.trunk or config.run_id in needed | ended]
 
 
 def check_trained(config: RunConfig, by_id: dict[str, RunConfig], ends: dict[str, set[int]]) -> None:
-    there = ends.get(trunk_of(config, 1).run_id, ())
-    if config.init_from and config.trunk_id not in by_id and config.branch_step not in there:
+    finished = ends.get(trunk_of(config, 1).run_id, ())
+    if config.init_from and config.trunk_id not in by_id and config.branch_step not in finished:
         raise ValueError(
             f"run {config.run_id} goes on from trunk {config.init_from}, which is neither finished "
             "nor a run of this grid: return all that grid.branched gives from runs()"
@@ -65,38 +61,36 @@ def furthest(config: RunConfig, ends: dict[str, set[int]], status: dict[str, str
     """The run from the best beginning there is or will be."""
     if not (config.init_from or config.trunk):
         return config
-    own = constant_steps(config) - (constant_steps(config) == config.steps)
-    there = [steps for steps in ends.get(trunk_of(config, 1).run_id, ()) if steps <= own]
+    most = constant_steps(config) - (constant_steps(config) == config.steps)
+    finished = [steps for steps in ends.get(trunk_of(config, 1).run_id, ()) if steps <= most]
     planned = config.branch_step
-    if status.get(config.trunk_id) == "done" and planned not in there:
+    if status.get(config.trunk_id) == "done" and planned not in finished:
         planned = 0  # it was trained, and its last state is gone
-    best = max(there, default=0)
-    return joined_at(config, best) if best > planned else joined_at(config, planned)
+    return joined_at(config, max(planned, *finished, 0))
 
 
 def finished_trunks(store: Store, configs: Iterable[RunConfig]) -> dict[str, set[int]]:
     """The ends of finished trunks whose last state is there, by what they are trunks of."""
-    wanted = {trunk_of(c, 1).run_id for c in configs if c.init_from or c.trunk}
-    found: dict[str, set[int]] = {key: set() for key in wanted}
-    for path in sorted(Path(store.root).glob("*/config.json")):
+    ends: dict[str, set[int]] = {trunk_of(c, 1).run_id: set() for c in configs if c.init_from or c.trunk}
+    for path in sorted(store.root.glob("*/config.json")):
         try:
             config = from_json(read_json(path) or {}, where=str(path))
-        except (StoreError, ValueError):  # not this command's to tell
+        except (StoreError, ValueError):  # not this command's to report
             continue
         if constant_steps(config) < config.steps or path.parent.name != config.run_id:
             continue
         key = trunk_of(config, 1).run_id
-        if key in found and config.run_id == trunk_of(config, config.steps).run_id:
+        if key in ends and config.run_id == trunk_of(config, config.steps).run_id:
             run_id, end = config.run_id, config.steps
             if store.newest_checkpoint(run_id) == end and store.status(run_id) == "done":
-                found[key].add(end)
-    return found
+                ends[key].add(end)
+    return ends
 
 
 def with_trunks(configs: Sequence[RunConfig], among: Iterable[RunConfig]) -> list[RunConfig]:
     """Runs, and the trunks they wait for: a worker that has both waits for nobody for ever."""
-    by_id, found = {config.run_id: config for config in among}, dict.fromkeys(configs)
+    by_id, chosen = {config.run_id: config for config in among}, dict.fromkeys(configs)
     for config in configs:
         while (config := by_id.get(config.trunk_id)) is not None:
-            found[config] = None
-    return list(found)
+            chosen[config] = None
+    return list(chosen)

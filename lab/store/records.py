@@ -23,10 +23,10 @@ MAYBE_NUMBERS = (
 )
 
 
-def check_record(path: Path, run_id: str, found: dict[str, Any]) -> None:
+def check_record(path: Path, run_id: str, record: dict[str, Any]) -> None:
     """Raise Damaged, or StoreError for what a newer version wrote, unless it is a whole record."""
-    schema, status, loss = found.get("schema"), found.get("status"), found.get("loss")
-    if found.get("run_id") != run_id or status not in ("done", "diverged"):
+    schema, status, loss = record.get("schema"), record.get("status"), record.get("loss")
+    if record.get("run_id") != run_id or status not in ("done", "diverged"):
         raise damaged(path, "it is not this run's record")
     if not isinstance(schema, int) or schema < 1:
         raise damaged(path, f"schema={schema!r}")
@@ -35,17 +35,17 @@ def check_record(path: Path, run_id: str, found: dict[str, Any]) -> None:
             f"{path} was written by a newer version of the lab (schema {schema}, and this one "
             f"knows {SCHEMA}); read it with that version"
         )
-    if schema > 1 and "sha256" not in found:
+    if schema > 1 and "sha256" not in record:
         raise damaged(path, "its checksum is missing")
-    wrong = [name for name in MAYBE_NUMBERS if found.get(name) is not None and not is_number(found[name])]
-    if type(found.get("steps")) is not int or found["steps"] < 0:
+    wrong = [name for name in MAYBE_NUMBERS if record.get(name) is not None and not is_number(record[name])]
+    if type(record.get("steps")) is not int or record["steps"] < 0:
         wrong.append("steps")
     if is_number(loss) != (status == "done") or (status == "diverged" and loss is not None):
         wrong.append("loss")
-    if found.get("init_from") is not None and not origin(found["init_from"]):
+    if record.get("init_from") is not None and not origin(record["init_from"]):
         wrong.append("init_from")
     if wrong:
-        raise damaged(path, f"{wrong[0]}={found.get(wrong[0])!r}")
+        raise damaged(path, f"{wrong[0]}={record.get(wrong[0])!r}")
 
 
 def origin(text: Any) -> tuple[str, int] | None:

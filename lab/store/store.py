@@ -9,26 +9,22 @@
                  failure.json     why the last try failed
                  damaged-*        what was found damaged and set aside
 
-A claim file is written by its holder alone, so a worker that comes back from the dead can't
-overwrite its successor's. Records, claims and failures are sealed (see `files`), and a record
-holds the checksum of its curve. Nothing here imports jax.
+Records, claims and failures are sealed (see `files`), and a record holds the checksum of its curve.
+Nothing here imports jax.
 """
 
-import os
 import re
-import socket
 import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab import config as config_module
-from lab.config import RunConfig
+from lab.config import RunConfig, to_json
+from lab.store.claims import Claim, claim_path, is_let_go, newest_claim, read_claim, take
 from lab.store.files import (
     Damaged,
     StoreError,
-    is_number,
     read_json,
     replace_file,
     sealed,
@@ -40,30 +36,6 @@ from lab.store.records import CURVE, HEADER, SCHEMA, check_record, origin, point
 
 PATIENCE = 60.0  # seconds a silent claim of another host is respected, on the observer's own clock
 UNFINISHED = ("left", "stopped", "running", "damaged")  # what `run` trains
-PROGRESS = ("step", "steps", "loss", "train_loss", "tokens_per_second")  # of a claim
-
-
-@dataclass
-class Claim:
-    """This process's hold on one run."""
-
-    folder: Path
-    number: int
-    content: dict[str, Any]
-
-    def held(self) -> bool:
-        """False once another worker has taken the run over (or someone deleted it): stop then."""
-        mine, next_one = (claim_path(self.folder, self.number + i) for i in (0, 1))
-        return mine.exists() and not next_one.exists()
-
-    def beat(self, **progress: Any) -> None:
-        """Show that the holder lives, and how far it is."""
-        self.content = {**self.content, **progress, "beat": self.content["beat"] + 1}
-        if self.held():
-            write_json(claim_path(self.folder, self.number), sealed(self.content))
-
-    def release(self) -> None:
-        self.beat(released=True)
 
 
 @dataclass
@@ -74,25 +46,23 @@ class Store:
     patience: float = PATIENCE
     seen: dict[Path, tuple[Any, float]] = field(default_factory=dict)  # foreign claims, first seen
 
+    def __post_init__(self) -> None:
+        self.root = Path(self.root)
+
     def __repr__(self) -> str:
-        made = Path(self.root).is_dir()
-        folders = sum(1 for _ in Path(self.root).glob("*/config.json")) if made else 0
-        return (
-            f"Store({str(self.root)!r}: {folders} runs begun)"
-            if made
-            else (f"Store({str(self.root)!r}: not made yet)")
-        )
+        begun = f"{len(list(self.root.glob('*/config.json')))} runs begun"
+        return f"Store({str(self.root)!r}: {begun if self.root.is_dir() else 'not made yet'})"
 
     def folder(self, run_id: str) -> Path:
         if not re.fullmatch(r"[0-9a-f]{12}", run_id):
             raise StoreError(f"{run_id!r} is no run id: 12 hex digits")
-        return Path(self.root) / run_id
+        return self.root / run_id
 
     def prepare(self) -> None:
         """Make the folder and try to write in it."""
         try:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
-            probe = Path(self.root) / f".probe-{uuid.uuid4().hex}"
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{uuid.uuid4().hex}"
             probe.write_text("x" * 4096)
             probe.unlink()
         except OSError as error:
@@ -111,10 +81,10 @@ class Store:
           StoreError: it can't be read now.
         """
         path = self.folder(run_id) / "record.json"
-        found = read_json(path)
-        if found is not None:
-            check_record(path, run_id, found)
-        return found
+        record = read_json(path)
+        if record is not None:
+            check_record(path, run_id, record)
+        return record
 
     def failure(self, run_id: str) -> dict[str, Any] | None:
         """Why the last try failed, or None when it did not."""
@@ -125,14 +95,7 @@ class Store:
 
     def holder(self, run_id: str) -> dict[str, Any] | None:
         """The newest claim's content, whoever holds it, or None."""
-        number = newest_claim(self.folder(run_id))
-        if number < 0:
-            return None
-        try:
-            found = read_json(claim_path(self.folder(run_id), number)) or {}
-        except StoreError:
-            return {"beat": -1, "host": "?"}  # a damaged claim is waited for and then taken over
-        return {name: value for name, value in found.items() if name not in PROGRESS or is_number(value)}
+        return read_claim(self.folder(run_id))
 
     def status(self, run_id: str) -> str:
         """done, diverged, damaged (its record: `run` trains it again), unreadable (its record, for
@@ -148,21 +111,20 @@ class Store:
             return "damaged", None
         except StoreError:
             return "unreadable", None
-        return self.unfinished_status(run_id), None
-
-    def unfinished_status(self, run_id: str) -> str:
         if (holder := self.holder(run_id)) and not self.abandoned(run_id, holder):
-            return "running"
+            return "running", None
         if (self.folder(run_id) / "failure.json").exists():
-            return "failed"
-        return "stopped" if holder else "left"
+            return "failed", None
+        return "stopped" if holder else "left", None
+
+    def trainable(self, run_id: str) -> bool:
+        """Whether a run may still be trained: no record that counts, and no failure."""
+        return self.status(run_id) in UNFINISHED
 
     def abandoned(self, run_id: str, holder: dict[str, Any]) -> bool:
         """Whether a claim's holder let go, died on this host, or fell silent elsewhere."""
-        if holder.get("released"):
-            return True
-        if holder.get("host") == this_host():
-            return process_start(holder.get("pid", -1)) != holder.get("started")
+        if (let_go := is_let_go(holder)) is not None:
+            return let_go
         key = self.folder(run_id)
         mark, now = (holder.get("nonce"), holder.get("beat")), time.monotonic()
         if key not in self.seen or self.seen[key][0] != mark:
@@ -171,10 +133,10 @@ class Store:
 
     def silent_since(self, run_id: str) -> float | None:
         """When another host's claim was last written, in seconds of the epoch, where that is longer
-        ago than this store's patience by this host's clock: something to tell and to decide nothing
+        ago than this store's patience by this host's clock: something to show and to decide nothing
         by, since the clocks may differ. None for a claim let go, of this host, or fresh."""
         number, holder = newest_claim(self.folder(run_id)), self.holder(run_id)
-        if not holder or holder.get("released") or holder.get("host") == this_host():
+        if not holder or is_let_go(holder) is not None:
             return None
         try:
             beat = claim_path(self.folder(run_id), number).stat().st_mtime
@@ -194,8 +156,8 @@ class Store:
         Raises:
           StoreError: that can't be read.
         """
-        found = (read_json(self.folder(run_id) / "origin.json") or {}).get("init_from")
-        return found if origin(found) else None
+        init_from = (read_json(self.folder(run_id) / "origin.json") or {}).get("init_from")
+        return init_from if origin(init_from) else None
 
     def curve(self, run_id: str, record: dict[str, Any] | None = None) -> list[dict[str, str]]:
         """The points of a run's curve, as text to the last bit; torn lines are left out.
@@ -205,38 +167,30 @@ class Store:
         """
         path = self.folder(run_id) / "curve.csv"
         try:
-            found = path.read_bytes()
+            content = path.read_bytes()
         except OSError:
-            found = b""
-        if record and record.get("curve_sha256", sha256(found)) != sha256(found):
+            content = b""
+        if record and record.get("curve_sha256", sha256(content)) != sha256(content):
             raise Damaged(
                 f"{path} is damaged: it does not match the checksum in record.json. Its points are "
                 "left out; delete record.json and run again to have it made anew"
             )
-        return points(found.decode("utf-8", "replace"))
+        return points(content.decode("utf-8", "replace"))
 
     # --- writing ---------------------------------------------------------------------------
 
     def claim(self, config: RunConfig) -> Claim | None:
         """Take the run if nobody holds it and it is not finished."""
-        run_id = config.run_id
-        folder = self.folder(run_id)
+        run_id, folder = config.run_id, self.folder(config.run_id)
         if self.finished(run_id):
             return None
         number = newest_claim(folder)
         if number >= 0 and not self.abandoned(run_id, self.holder(run_id) or {}):
             return None
         folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "host": this_host(),
-            "pid": os.getpid(),
-            "started": process_start(os.getpid()),
-            "nonce": uuid.uuid4().hex,
-            "beat": 0,
-        }
-        if not write_json(claim_path(folder, number + 1), sealed(content), once=True):
-            return None  # another worker was quicker
-        claim = Claim(folder, number + 1, content)
+        claim = take(folder, number + 1)
+        if claim is None:
+            return None
         if self.finished(run_id) or not claim.held():  # finished, or taken, since the look
             claim.release()
             return None
@@ -263,7 +217,7 @@ class Store:
         except Damaged as error:
             print(f"warning: {error}", flush=True)
             print(f"warning: kept as {set_aside(record, claim.folder, record.name)}", flush=True)
-        path, content = claim.folder / "config.json", config_module.to_json(config)
+        path, content = claim.folder / "config.json", to_json(config)
         try:
             kept = read_json(path) == content
         except StoreError:
@@ -308,49 +262,3 @@ class Store:
         with (self.folder(run_id) / "curve.csv").open("a") as file:
             file.write(line)
         return line
-
-
-def claim_path(folder: Path, number: int) -> Path:
-    return folder / f"claim-{number}.json"
-
-
-def newest_claim(folder: Path) -> int:
-    """The highest claim number in a run's folder, -1 when there is none."""
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return -1
-    found = (re.fullmatch(r"claim-(\d+)\.json", name) for name in names)
-    return max((int(match[1]) for match in found if match), default=-1)
-
-
-def this_host() -> str:
-    """Host, boot and process-id space: inside one of these a pid can be looked up."""
-    return f"{socket.gethostname()}/{_boot()}"
-
-
-def _boot() -> str:
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot}/{os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return str(uuid.getnode())
-
-
-def process_start(pid: int) -> str | None:
-    """When a process of this host began, in the kernel's ticks: tells a reused pid apart. None
-    when it is gone (or, without /proc, when nothing can be said but that it is gone)."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if stat[0] in "ZX" else stat[19]
-    except (OSError, IndexError):
-        pass
-    if Path("/proc/self/stat").exists():
-        return None
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return None
-    except PermissionError:
-        pass
-    return "alive"
