@@ -30,21 +30,15 @@ def add(commands) -> None:
 def run(options) -> int:
     runs = table.read(options.runs) if options.runs else None
     if runs is not None and options.cost == "6nd":
-        runs = shared.six(runs)
+        runs = shared.recount_flops(runs)
 
     def answer(group, curves):
-        if runs is None and options.cost == "6nd":
-            curves = shared.six(curves)
         envelope = shared.traced(options, curves, runs)
         front = frontier.from_envelope(envelope, costs.of(envelope.source, options.cost))
         show(group, envelope, front, options.at)
         return as_json(front, options.at), lambda: plot_envelope(envelope, front)
 
-    def reader(options) -> table.Runs:
-        roles = {role: getattr(options, role) for role in shared.ROLES}
-        return table.read(options.table, where=options.where, **roles)
-
-    return shared.each_group(options, answer, reader)
+    return shared.each_group(options, answer)
 
 
 def show(group, envelope: Envelope, front: frontier.Frontier, at: list[float] | None) -> None:

@@ -15,7 +15,7 @@ from analysis.fitting import fit as fitting
 from analysis.fitting.solve import OBJECTIVES
 from analysis.frontiers import costs, envelope, frontier, isoflop
 from analysis.laws import LAWS, Chinchilla
-from analysis.tables import table
+from analysis.tables import Runs, table
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
 OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
@@ -101,16 +101,15 @@ def width(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r}: give 0 or more, such as 0.1") from None
 
 
-def each_group(options, answer: Callable, reader: Callable | None = None, several: bool = False) -> int:
+def each_group(options, answer: Callable, several: bool = False) -> int:
     """Answer for the table, or for every value of the column of --by: a group that is refused is
     named, and the others go on. Returns the exit status.
 
     `answer(group, runs)` prints, and returns what the JSON file gets, an object or a list of them,
-    and what makes the figure, or None. `reader` takes the options and gives the table, where `read`
-    does not; `several` objects make a list in the file whatever --by is.
+    and what makes the figure, or None. `several` objects make a list in the file whatever --by is.
     """
     check_outputs(options)
-    whole = (reader or read)(options)
+    whole = read_table(options)
     groups = whole.by(options.by) if options.by else {None: whole}
     results, refused = [], 0
     for group, runs in groups.items():
@@ -144,8 +143,9 @@ def check_outputs(options) -> None:
             raise ValueError(f"--{name} {path}: there is no folder {path.parent}; make it first")
 
 
-def read(options) -> table.Runs:
-    """The table asked for, with its roles, filter and cost."""
+def read_table(options) -> Runs:
+    """The table asked for, with its roles, filter and cost; curves whose run table is given take
+    their FLOPs from that one."""
     roles = {role: getattr(options, role, None) for role in ROLES}
     if hasattr(options, "law"):
         law = LAWS[options.law]
@@ -153,12 +153,11 @@ def read(options) -> table.Runs:
             if name in OTHERS and played_by(options, name) not in ROLES:
                 roles[name] = played_by(options, name)
     runs = table.read(options.table, where=options.where, **roles)
-    if getattr(options, "cost", "table") == "6nd":
-        runs = six(runs)
-    return runs
+    recounted = getattr(options, "cost", "table") == "6nd" and not getattr(options, "runs", None)
+    return recount_flops(runs) if recounted else runs
 
 
-def six(runs: table.Runs) -> table.Runs:
+def recount_flops(runs: Runs) -> Runs:
     """The same rows at 6·params·tokens FLOPs."""
     return runs.with_column("flops", 6 * runs.params * runs.tokens, "6·params·tokens, as asked")
 
@@ -269,7 +268,7 @@ def clean(value):
     return int(value) if isinstance(value, np.integer) else value
 
 
-def print_head(group, runs: table.Runs, what: str, cautions=None) -> None:
+def print_head(group, runs: Runs, what: str, cautions=None) -> None:
     """What was read: the file, how many runs, which are flagged and why, the convention, and what
     looks wrong: `cautions`, or all of the table's."""
     used, dropped = len(runs.usable()), runs.dropped()
