@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.laws.published import Published
-from analysis.tables import table
+from analysis.tables import Runs, table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,9 +41,9 @@ class Data:
     """A folder of published tables, or none; and what fetches a table that is not in it."""
 
     folder: Path | None
-    fetch: Callable[[str], table.Runs] | None = None
+    fetch: Callable[[str], Runs] | None = None
 
-    def table(self, name: str, where: str | None = None) -> table.Runs:
+    def table(self, name: str, where: str | None = None) -> Runs:
         """The usable rows of one file.
 
         Raises:

@@ -83,7 +83,7 @@ class Runs:
 
     def where(self, text: str) -> "Runs":
         """The rows for which a filter (see `where`) is true."""
-        rows, note = where.select(self.source, text, self.columns)
+        rows, note = where.select_rows(self.source, text, self.columns)
         return replace(self.select(rows), notes=(*self.notes, note))
 
     def by(self, name: str) -> dict[str, "Runs"]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from analysis.tables import cells, counts, files, rows
-from analysis.tables import where as filters
 from analysis.tables.cells import Column
 from analysis.tables.roles import assign
 from analysis.tables.runs import Runs
+from analysis.tables.where import select_rows
 
 
 def from_columns(source: str = "table", **columns: Iterable) -> Runs:
@@ -54,7 +54,7 @@ def assemble(
     notes = [f"{role} = {note}" for role, note in roles.notes.items()]
     kept = np.arange(len(columns[0].cells))
     if where:
-        kept, note = filters.select(source, where, values)
+        kept, note = select_rows(source, where, values)
         values, notes = {name: column[kept] for name, column in values.items()}, [*notes, note]
     reasons = rows.flag(source, columns, roles.columns, values, kept)
     names = {role: column.name for role, column in roles.columns.items()}

@@ -154,7 +154,7 @@ def mask(text: str, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return Parser(text, columns, size).parse()
 
 
-def select(source: str, text: str, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
+def select_rows(source: str, text: str, columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str]:
     """The places of the rows for which `text` is true, as `mask`, and a note on how many they are.
 
     Raises:
