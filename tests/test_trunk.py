@@ -199,7 +199,7 @@ def test_another_runs_trunk_and_one_that_nobody_trains_are_refused(config, tmp_p
 
 
 def test_a_field_set_for_every_run_moves_the_trunks_too(config):
-    changed = experiment.replanned([*joined(config), config], ["optim.learning_rate=0.02"])
+    changed = experiment.with_settings([*joined(config), config], ["optim.learning_rate=0.02"])
     found = grid.unique(changed)
     expected = [*joined(change(config), steps=(120, 180)), config]
     assert len(found) == len(expected) and {c.optim.learning_rate for c in found} == {0.02}

@@ -59,12 +59,8 @@ class Experiment:
     @property
     def name(self) -> str:
         """Of its reports' folder and table: that of a size other than the first is added."""
-        own = self.module.__name__.rpartition(".")[2]
-        return own if not self.size or self.size == sizes_of(self.module)[0] else (f"{own}-{self.size}")
-
-    @property
-    def with_size(self) -> tuple[str, ...]:
-        return (self.size,) if self.size else ()
+        name = self.module.__name__.rpartition(".")[2]
+        return name if not self.size or self.size == sizes_of(self.module)[0] else f"{name}-{self.size}"
 
     def configs(self) -> list[RunConfig]:
         """Its grid, with fields replaced; checked, each run once.
@@ -73,12 +69,12 @@ class Experiment:
           CommandError: its code fails or returns no run; ValueError: a run can't be.
         """
         with errors_with_place():
-            configs = list(self.module.runs(*self.with_size))
+            configs = list(self.module.runs(self.size) if self.size else self.module.runs())
         for config in configs:
             if not isinstance(config, RunConfig):
                 raise CommandError(f"{self.module.__name__}.runs() returned {config!r}, no RunConfig")
         if self.settings:
-            configs = replanned(configs, self.settings)
+            configs = with_settings(configs, self.settings)
         if not configs:
             raise CommandError(f"{self.module.__name__}.runs() returned no run")
         for config in configs:
@@ -106,7 +102,7 @@ class Experiment:
         out.mkdir(parents=True, exist_ok=True)
         changed = {"configs": self.configs()} if self.settings else {}
         with errors_with_place():
-            self.module.report(store, out, *self.with_size, **changed)
+            self.module.report(store, out, *filter(None, [self.size]), **changed)
 
 
 def sizes_of(module: ModuleType) -> list[str]:
@@ -118,7 +114,9 @@ def load(experiment: str, settings: Sequence[str] = ()) -> Experiment:
     """An experiment, from a module's name or a file's path, at the first of its sizes unless
     another follows a colon."""
     name, _, size = experiment.partition(":")
-    module = load_module(name)
+    module = load_file(Path(name)) if name.endswith(".py") else load_module(name)
+    if not callable(getattr(module, "runs", None)):
+        raise CommandError(f"{name} defines no function runs() -> list[RunConfig]")
     sizes = sizes_of(module)
     if size and size not in sizes:
         has = f"its sizes are {', '.join(sizes)}" if sizes else "it has one size only"
@@ -126,44 +124,37 @@ def load(experiment: str, settings: Sequence[str] = ()) -> Experiment:
     return Experiment(module, size or (sizes[0] if sizes else ""), tuple(settings))
 
 
-def load_module(experiment: str) -> ModuleType:
-    path = Path(experiment)
-    if path.suffix == ".py":
-        if not path.exists():
-            raise CommandError(f"{experiment}: no such file")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.path.insert(0, str(path.parent.resolve()))
-        with errors_with_place():
-            spec.loader.exec_module(module)
-    else:
-        sys.path.insert(0, os.getcwd())
-        try:
-            if not experiment.strip(".") or experiment.startswith("."):
-                raise ModuleNotFoundError
-            with errors_with_place():
-                module = importlib.import_module(experiment)
-        except ModuleNotFoundError as error:
-            if error.name and not experiment.startswith(error.name):
-                raise
-            raise CommandError(
-                f"{experiment!r}: no such module here{near(experiment)}; name one such as "
-                "experiments.quickstart, or a file ending in .py"
-            ) from error
-    if not callable(getattr(module, "runs", None)):
-        raise CommandError(f"{experiment} defines no function runs() -> list[RunConfig]")
+def load_file(path: Path) -> ModuleType:
+    if not path.exists():
+        raise CommandError(f"{path}: no such file")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))
+    with errors_with_place():
+        spec.loader.exec_module(module)
     return module
 
 
-def near(experiment: str) -> str:
-    """The experiment that was meant, if a name like it is in the folder experiments."""
-    known = {path.stem: f"experiments.{path.stem}" for path in Path("experiments").glob("*.py")}
-    leaf = experiment.replace("/", ".").rpartition(".")[2]
-    found = difflib.get_close_matches(leaf, known, 1)
-    return f" (was {known[found[0]]} meant?)" if found else ""
+def load_module(name: str) -> ModuleType:
+    sys.path.insert(0, os.getcwd())
+    try:
+        if name.startswith(".") or not name:
+            raise ModuleNotFoundError
+        with errors_with_place():
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and not name.startswith(error.name):
+            raise
+        known = {path.stem: f"experiments.{path.stem}" for path in Path("experiments").glob("*.py")}
+        close = difflib.get_close_matches(name.replace("/", ".").rpartition(".")[2], known, 1)
+        meant = f" (was {known[close[0]]} meant?)" if close else ""
+        raise CommandError(
+            f"{name!r}: no such module here{meant}; name one such as experiments.quickstart, or a file "
+            "ending in .py"
+        ) from error
 
 
-def replanned(configs: Sequence[RunConfig], settings: Sequence[str]) -> list[RunConfig]:
+def with_settings(configs: Sequence[RunConfig], settings: Sequence[str]) -> list[RunConfig]:
     """Every run with its fields replaced, and branches on trunks of their new fields."""
     cells = [config for config in configs if not config.trunk]
     changed = [override(replace(config, init_from=""), *settings) for config in cells]

@@ -15,7 +15,7 @@ from lab.store import lineage
 from lab.store.store import Store
 
 WORKERS = (
-    "how many at once the time left is told for; 0 means as many as are running now or, where none is, one a "
+    "how many at once the time left is for; 0 means as many as are running now or, where none is, one a "
     "core of this machine"
 )
 
@@ -60,31 +60,28 @@ def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
     """A line a run, the smallest budgets first; no column of budgets where no run has one."""
     budgets = any(config.budget for config in configs)
     budget = lambda word: f"{word:>8} " if budgets else ""  # noqa: E731
-    said = [
+    lines = [
         f"{'run':<13} {'layers x width':>14} {'N':>7} {'tokens':>7} {'epochs':>6} {'steps':>6} "
         f"{budget('budget')}{'FLOPs':>8} {'rate':>8} {'seed':>4}  status"
     ]
     for config in sorted(configs, key=lambda c: (c.budget, counts.count_params(c.model).params)):
-        model, own = config.model, f"{config.budget:.2g}" if config.budget else ""
-        said.append(
-            f"{config.run_id:<13} {model.name:>14} "
-            f"{human(counts.count_params(model).params):>7} {human(config.tokens):>7} "
+        own = f"{config.budget:.2g}" if config.budget else ""
+        lines.append(
+            f"{config.run_id:<13} {config.model.name:>14} "
+            f"{human(counts.count_params(config.model).params):>7} {human(config.tokens):>7} "
             f"{config.epochs:>6.2f} {config.steps:>6} {budget(own)}"
             f"{counts.spent_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
             f"{config.seed:>4}  {store.status(config.run_id)}{kinship(config)}"
         )
-    return said + saving(configs)
+    return lines + saving(configs)
 
 
 def price(view: View) -> list[str]:
-    """What the whole grid costs, and what of it is left. Time is told as `lab status` tells it."""
+    """What the whole grid costs, and what of it is left; the time is that of `lab status`."""
     whole, todo = grid.price(view.configs), grid.price(view.left)
     shapes = len(grid.group_by_shape(view.configs))
-    basis = (
-        "timed runs of this grid"
-        if view.timed
-        else f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker"
-    )
+    assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker"
+    basis = "timed runs of this grid" if view.timed else assumed
     return [
         f"\n{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
         f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "

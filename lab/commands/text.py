@@ -1,7 +1,6 @@
 """`lab sample | compress | decompress`: what a trained run says, and what it packs."""
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from lab.commands import shared
 from lab.plan.grid import describe_model
 from lab.store import contents
+from lab.store.files import replace_file
 from lab.store.store import Store
 
 HELP = shared.HELP | {
@@ -97,7 +97,7 @@ def run_compress(options: argparse.Namespace) -> int:
             raise ValueError(f"{file}: what was packed does not come back")
         check = f", and came back byte for byte in {time.monotonic() - done:.1f} s"
     print(f"packed in {done - began:.1f} s{check}", file=sys.stderr)
-    write(output, packed)
+    replace_file(output, packed)
     sizes = {
         f"{output.name}": len(packed),
         "  and the model's weights, 4 bytes each": len(packed) + compress.weight_bytes(run),
@@ -124,7 +124,7 @@ def run_decompress(options: argparse.Namespace) -> int:
         text = compress.decompress(run, tokenizer, packed)
     except compress.NotTheText as error:
         raise ValueError(f"{file}: {error}; nothing was written") from error
-    write(output, text)
+    replace_file(output, text)
     print(f"{output}: {len(text):,} bytes", file=sys.stderr)
     return 0
 
@@ -157,13 +157,3 @@ def new_file(path: Path) -> Path:
     if path.exists():
         raise ValueError(f"{path} is there already: name another output with -o")
     return path
-
-
-def write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

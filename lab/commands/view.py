@@ -31,12 +31,6 @@ def duration(seconds: float) -> str:
     return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
 
 
-def as_trained(config: RunConfig, record: dict[str, Any]) -> RunConfig:
-    """Alone, or from the trunk it went on from, whichever way it is planned now."""
-    origin = record.get("init_from") or ""
-    return config if config.init_from == origin else replace(config, init_from=origin)
-
-
 class View:
     """Follows a grid in its store. Call `refresh` often; it decides how often to read."""
 
@@ -87,8 +81,9 @@ class View:
                 self.status.pop(first.run_id, None)
             status, record = self.store.status_and_record(run_id)
             if status == "done":
-                if record.get("seconds"):
-                    self.timed.append((as_trained(config, record), record["seconds"]))
+                if record.get("seconds"):  # which it took from where it began, however it is planned now
+                    began = replace(config, init_from=record.get("init_from") or "")
+                    self.timed.append((began, record["seconds"]))
                 self.losses[run_id] = record["loss"]
             if status in FINISHED and status != self.status.get(run_id) and not (quiet or self.live):
                 loss = self.losses.get(run_id)
@@ -124,20 +119,19 @@ class View:
         return seconds_left(parts, self.workers, self.timed)
 
     def fraction(self, config: RunConfig) -> float:
-        """Of the updates that are the run's own, those made: as its worker tells, or, where it has
-        none, as its newest checkpoint keeps."""
-        before, word = config.branch_step, self.status[config.run_id]
-        step = 0
-        if word == "running":
+        """Of the updates that are the run's own, those made: by its claim, or, where nobody has it, by
+        its newest checkpoint."""
+        before, status, step = config.branch_step, self.status[config.run_id], 0
+        if status == "running":
             step = (self.store.holder(config.run_id) or {}).get("step", 0)
-        elif word in ("stopped", "silent"):
+        elif status in ("stopped", "silent"):
             step = self.store.newest_checkpoint(config.run_id)
         return min(1.0, max(0, step - before) / max(1, config.steps - before))
 
     def summary(self) -> str:
         count = Counter(self.status.values())
         done = sum(count[word] for word in FINISHED)
-        words = ", ".join(f"{n} {word}" for word, n in count.items() if word not in ("done",))
+        words = ", ".join(f"{n} {word}" for word, n in count.items() if word != "done")
         left = f", about {duration(self.left_seconds())} left" if done < len(self.configs) else ""
         return f"{count['done']}/{len(self.configs)} runs done" + (f" ({words})" if words else "") + left
 

@@ -5,8 +5,8 @@ counts the same; a value that is not known is empty, never 0.
 """
 
 import csv
+import io
 import json
-import os
 import platform
 import socket
 import sys
@@ -104,9 +104,9 @@ def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> li
     """Rows of the grid's finished runs, in the grid's order; a damaged record is a row that says
     so and holds no measured number. Records without a checksum are used, and said on stderr."""
     table, unsealed = [], 0
-    for asked in configs:
-        config = trained_as(store, asked)
-        stands_for = {} if config == asked else {"asked_for": asked.run_id}
+    for first in configs:
+        config = trained_as(store, first)
+        stands_for = {} if config == first else {"asked_for": first.run_id}
         try:
             record = store.record(config.run_id)
         except StoreError as error:
@@ -137,13 +137,11 @@ def write(table: list[dict[str, Any]], path: Path) -> None:
     if path.suffix == ".jsonl":
         replace_file(path, "".join(json.dumps(line) + "\n" for line in table))
         return
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for line in table:
-            writer.writerow({name: "" if value is None else value for name, value in line.items()})
-    os.replace(temporary, path)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    replace_file(path, text.getvalue())
 
 
 def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None:
@@ -152,7 +150,7 @@ def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None
     not match its record's checksum is left out, and said on stderr."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["run_id,params,step,tokens,flops,loss"]
-    for config in (trained_as(store, asked) for asked in configs if not asked.trunk):
+    for config in (trained_as(store, config) for config in configs if not config.trunk):
         try:
             record = store.record(config.run_id)
             curve = store.curve(config.run_id, record) if record else []

@@ -95,11 +95,11 @@ def write_json(path: Path, content: dict[str, Any], *, once: bool = False) -> bo
     return replace_file(path, json.dumps(content, indent=1, allow_nan=False) + "\n", once=once)
 
 
-def replace_file(path: Path, text: str, *, once: bool = False) -> bool:
+def replace_file(path: Path, content: str | bytes, *, once: bool = False) -> bool:
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         if not once:
