@@ -12,22 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from lab.fields import (
-    FRACTION,
-    NOT_NEGATIVE,
-    POSITIVE,
-    check,
-    declared,
-    essence,
-    fed,
-    from_tree,
-    label,
-    static,
-    static_part,
-    traced,
-    traced_part,
-    unset,
-)
+from lab import fields
+from lab.fields import FRACTION, NOT_NEGATIVE, POSITIVE, fed, label, static, traced
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 # ... and by how much more for runs of a kind whose results alone have changed since
@@ -61,7 +47,7 @@ class ModelConfig:
     d_ff: int = static(0, zero="the default of the activation", only="transformer")
 
     def __post_init__(self) -> None:
-        check(self)
+        fields.check(self)
         self.check_kind()
         if self.d_model % self.n_head:
             nearest = self.n_head * max(1, round(self.d_model / self.n_head))
@@ -77,7 +63,7 @@ class ModelConfig:
 
     def check_kind(self) -> None:
         """Refuse what a model of this kind would ignore: a table must not show it as a setting."""
-        for name, value in unset(type(self)).items():
+        for name, value in fields.unset(type(self)).items():
             if getattr(self, name) != value and not self.has(name):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} means nothing for kind={self.kind!r}, which "
@@ -86,7 +72,7 @@ class ModelConfig:
 
     def has(self, name: str) -> bool:
         """Whether a field means anything for this kind of model."""
-        return declared(type(self))[name].metadata["only"] in ("", self.kind)
+        return fields.declared(type(self))[name].metadata["only"] in ("", self.kind)
 
     @property
     def name(self) -> str:
@@ -128,7 +114,7 @@ class OptimConfig:
     horizon_steps: int = traced(0, zero="the run's own last step", hyper="horizon")  # the decay's end
 
     def __post_init__(self) -> None:
-        check(self)
+        fields.check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +129,7 @@ class DataConfig:
     max_epochs: float = label(1.0, column="")  # plan and run refuse to go beyond
 
     def __post_init__(self) -> None:
-        check(self)
+        fields.check(self)
         if len(self.sha256) != 64:
             raise ValueError(f"DataConfig.sha256={self.sha256!r} is no SHA-256: 64 hex digits")
         if self.unique_tokens > self.train_tokens:
@@ -188,7 +174,7 @@ class RunConfig:
     trunk: bool = label(False, column="")  # trained for others to go on from; no cell of the grid itself
 
     def __post_init__(self) -> None:
-        check(self)
+        fields.check(self)
         if self.batch_tokens % self.model.seq_len:
             nearest = max(1, round(self.batch_tokens / self.model.seq_len)) * self.model.seq_len
             raise ValueError(
@@ -245,7 +231,7 @@ class RunConfig:
     def shape(self) -> Shape:
         """Equal for runs that share a program: they differ in traced and fed fields alone. A
         dispatch is about 1e11 FLOPs, 1 to 64 updates."""
-        model, optim = static_part(self.model), static_part(self.optim)
+        model, optim = fields.static_part(self.model), fields.static_part(self.optim)
         flops = 72 * model.n_layer * model.d_model**2 * self.batch_tokens
         steps = max(1, min(64, round(1e11 / flops)))
         return Shape(model, optim, self.batch_size, self.micro_batch, steps)
@@ -255,7 +241,7 @@ class RunConfig:
         """What may differ between runs that share a program: the traced fields, those of one entry
         put together."""
         optim = self.optim
-        return traced_part(optim) | {
+        return fields.traced_part(optim) | {
             "warmup": float(self.warmup_steps),
             "horizon": float(self.horizon_steps),
             "cooldown": optim.cooldown_fraction * (-1 if optim.cooldown_shape == "1-sqrt" else 1),
@@ -265,7 +251,9 @@ class RunConfig:
     def run_id(self) -> str:
         """First 12 hex digits of the SHA-256 of what decides the run's numbers."""
         numerics = NUMERICS + NUMERICS_OF.get(self.model.parameterization, 0)
-        text = json.dumps({"numerics": numerics, **essence(self)}, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            {"numerics": numerics, **fields.essence(self)}, sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -276,4 +264,4 @@ def to_json(config: Any) -> dict[str, Any]:
 
 def from_json(tree: dict[str, Any], where: str = "config") -> RunConfig:
     """The config that `to_json` wrote. Unknown, missing or mistyped fields raise ValueError."""
-    return from_tree(tree, RunConfig, where)
+    return fields.from_tree(tree, RunConfig, where)

@@ -72,11 +72,6 @@ def declared(kind: type) -> dict[str, dataclasses.Field]:
 
 
 @cache
-def names_of(kind: type, reach: str) -> tuple[str, ...]:
-    return tuple(name for name, item in declared(kind).items() if item.metadata["reach"] == reach)
-
-
-@cache
 def unset(kind: type) -> dict[str, Any]:
     """By name the value of a field that nobody has set: its default, and 1 where it has none."""
     hints = hints_of(kind)
@@ -88,16 +83,17 @@ def unset(kind: type) -> dict[str, Any]:
 
 def static_part(config: Any) -> Any:
     """The config with all but its static fields unset: equal for configs that share a program."""
-    kind = type(config)
-    moved = set(unset(kind)) - set(names_of(kind, "static"))
-    return replace(config, **{name: unset(kind)[name] for name in moved})
+    items = declared(type(config))
+    values = unset(type(config)).items()
+    return replace(
+        config, **{name: value for name, value in values if items[name].metadata["reach"] != "static"}
+    )
 
 
 def traced_part(config: Any) -> dict[str, Any]:
     """The traced fields by their entry in `hyper`."""
-    items = declared(type(config))
-    names = names_of(type(config), "traced")
-    return {items[name].metadata["hyper"] or name: getattr(config, name) for name in names}
+    items = [item for item in declared(type(config)).values() if item.metadata["reach"] == "traced"]
+    return {item.metadata["hyper"] or item.name: getattr(config, item.name) for item in items}
 
 
 @cache
@@ -165,11 +161,10 @@ def from_value(value: Any, hint: Any, where: str) -> Any:
         return from_tree(value, hint, where)
     if get_origin(hint) is Literal:
         return value  # the config's own check names the choices
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and type(value) is int:
         return float(value)
     if hint is int and isinstance(value, float) and value.is_integer():
         return int(value)  # 2e6
-    right = isinstance(value, hint) and not (hint is not bool and isinstance(value, bool))
-    if not right or (hint is float and not math.isfinite(value)):  # JSON has no NaN to store
+    if type(value) is not hint or (hint is float and not math.isfinite(value)):  # JSON has no NaN to store
         raise ValueError(f"{where}={value!r} should be {KINDS[hint]}")
     return value

@@ -11,6 +11,14 @@ def test_a_product_has_every_combination_once(config):
     runs = grid.product(config, optim__learning_rate=[0.1, 0.2], seed=[0, 1, 2])
     assert len({run.run_id for run in runs}) == 6
     assert [(r.optim.learning_rate, r.seed) for r in runs[:3]] == [(0.1, 0), (0.1, 1), (0.1, 2)]
+    models = grid.ladder([(1, 16, 2), (2, 16, 2)], vocab_size=8, seq_len=16)
+    pairs = grid.product(config, model=models, model__tied=[False, True])  # a part, and a field of it
+    assert [(run.model.n_layer, run.model.tied) for run in pairs] == [
+        (1, False),
+        (1, True),
+        (2, False),
+        (2, True),
+    ]
     with pytest.raises(ValueError, match="no field 'optim__rate'"):
         grid.product(config, optim__rate=[1])
 

@@ -23,7 +23,7 @@ from lab.launch.attempt import WAIT, choose
 from lab.launch.order import parts
 from lab.models import counts
 from lab.plan import grid, trunk
-from lab.plan.trunk import constant_steps, trunk_of
+from lab.plan.trunk import constant_steps, make_trunk
 from lab.store import export, lineage
 from lab.store.store import Store
 from lab.train.checkpoint import Checkpoints, as_dict
@@ -116,7 +116,7 @@ def test_until_it_cools_down_a_cell_has_its_trunks_rate_to_the_last_bit(
 
     alone = curve(cell)
     if shared:
-        np.testing.assert_array_equal(alone[:shared], curve(trunk_of(cell, shared))[:shared])
+        np.testing.assert_array_equal(alone[:shared], curve(make_trunk(cell, shared))[:shared])
     if final < 0.99 and shared + 2 < steps:
         assert alone[shared + 2] < alone[max(shared, warmup)] or warmup > shared
 

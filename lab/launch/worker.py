@@ -17,7 +17,7 @@ from pathlib import Path
 from lab.config import from_json
 from lab.launch.attempt import OVER, WAIT, Anew, Task, attempt, choose, corpus_of, say
 from lab.launch.packs import Packs
-from lab.plan.trunk import rejoined, urgency
+from lab.plan.trunk import rejoin_trunk, urgency
 from lab.store.failures import kind_of
 from lab.store.store import Store
 
@@ -69,7 +69,7 @@ def work(task: Task, stopping: threading.Event) -> int:
             stopping.wait(OTHERS_SECONDS)
             continue
         one = asked[number]
-        config = rejoined(replace(one, micro_batch=micro_batch))
+        config = rejoin_trunk(replace(one, micro_batch=micro_batch))
         if claim is None:  # the first host has it
             trainer.train(config, corpus_of(config), None)
         elif task.pack is not None and packs.train(config, claim):

@@ -3,7 +3,7 @@
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from lab.config import DataConfig, ModelConfig, RunConfig, Shape
@@ -27,20 +27,16 @@ def product(base: RunConfig, **axes: Sequence[Any]) -> list[RunConfig]:
 
 def with_fields(base: RunConfig, values: dict[str, Any]) -> RunConfig:
     """`base` with fields replaced, the ones inside a part written `part__field`."""
-    whole: dict[str, Any] = {}
-    parts: dict[str, dict[str, Any]] = defaultdict(dict)
+    changes: dict[str, dict[str, Any]] = defaultdict(dict)  # by part, "" being the run itself
     for name, value in values.items():
-        part, _, inner = name.partition("__")
-        owner = getattr(base, part, None) if inner else base
-        known = [item.name for item in fields(owner)] if owner is not None else []
-        if (inner or part) not in known:
+        part, _, inner = name.rpartition("__")
+        owner = getattr(base, part, None) if part else base
+        if not is_dataclass(owner) or inner not in [item.name for item in fields(owner)]:
             raise ValueError(f"a run has no field {name!r}; a part's field is written part__field")
-        if inner:
-            parts[part][inner] = value
-        else:
-            whole[part] = value
-    whole |= {part: replace(getattr(base, part), **inner) for part, inner in parts.items()}
-    return replace(base, **whole)
+        changes[part][inner] = value
+    whole = changes.pop("", {})
+    parts = {part: replace(whole.get(part, getattr(base, part)), **inner) for part, inner in changes.items()}
+    return replace(base, **(whole | parts))
 
 
 def ladder(shapes: Iterable[tuple[int, int, int]], **common: Any) -> list[ModelConfig]:
@@ -130,13 +126,13 @@ def describe_model(model: ModelConfig) -> str:
 def unique(configs: Iterable[RunConfig]) -> list[RunConfig]:
     """One config a run_id, in order; a grid may name a run twice but never trains it twice. One
     that is a cell and a trunk is a cell; one that is a branch once is a branch."""
-    found: dict[str, RunConfig] = {}
+    by_id: dict[str, RunConfig] = {}
     for config in configs:
-        if other := found.get(config.run_id):
-            joined = config.init_from or other.init_from
-            config = replace(config, init_from=joined, trunk=config.trunk and other.trunk)
-        found[config.run_id] = config
-    return list(found.values())
+        if other := by_id.get(config.run_id):
+            init_from = config.init_from or other.init_from
+            config = replace(config, init_from=init_from, trunk=config.trunk and other.trunk)
+        by_id[config.run_id] = config
+    return list(by_id.values())
 
 
 def group_by_shape(configs: Iterable[RunConfig]) -> dict[Shape, list[RunConfig]]:

@@ -41,7 +41,7 @@ def constant_steps(config: RunConfig) -> int:
     return min(config.steps, math.floor(round(level, 6)))
 
 
-def trunk_of(config: RunConfig, steps: int) -> RunConfig:
+def make_trunk(config: RunConfig, steps: int) -> RunConfig:
     """The run that is `config` for so many updates at the constant rate. Equal for all runs that
     share them: how and when they cool down is not part of it."""
     optim = replace(
@@ -58,7 +58,7 @@ def trunk_of(config: RunConfig, steps: int) -> RunConfig:
     )
 
 
-def joined_at(config: RunConfig, steps: int) -> RunConfig:
+def join_trunk(config: RunConfig, steps: int) -> RunConfig:
     """The run going on from its trunk's end after so many updates; 0: by itself.
 
     Raises:
@@ -71,21 +71,21 @@ def joined_at(config: RunConfig, steps: int) -> RunConfig:
             f"run {config.run_id} of {config.steps} updates has a constant rate for "
             f"{constant_steps(config)} of them: it can't go on from a trunk of {steps}"
         )
-    return replace(config, init_from=f"{trunk_of(config, steps).run_id}@{steps}")
+    return replace(config, init_from=f"{make_trunk(config, steps).run_id}@{steps}")
 
 
-def rejoined(config: RunConfig) -> RunConfig:
+def rejoin_trunk(config: RunConfig) -> RunConfig:
     """A changed run, with the trunk that was changed likewise."""
-    return joined_at(config, config.branch_step)
+    return join_trunk(config, config.branch_step)
 
 
 def check(config: RunConfig) -> None:
     """Refuse a run whose `init_from` names anything but its own trunk: its numbers would not be
     those that its run_id stands for."""
-    if config.init_from and config.init_from != (right := rejoined(config).init_from):
+    if config.init_from and config.init_from != (own := rejoin_trunk(config).init_from):
         raise ValueError(
             f"run {config.run_id} says init_from={config.init_from}, and its own trunk there is "
-            f"{right}: make such runs with grid.branched"
+            f"{own}: make such runs with grid.branched"
         )
 
 
@@ -96,14 +96,14 @@ def plan(cells: Iterable[RunConfig]) -> list[RunConfig]:
     heads: dict[str, RunConfig] = {}
     for cell in cells:
         check_branches(cell)
-        heads.setdefault(key := trunk_of(cell, 1).run_id, cell)
+        heads.setdefault(key := make_trunk(cell, 1).run_id, cell)
         points[key].add(constant_steps(cell))
     check_shared(list(heads.values()))
-    found = []
+    trunks = []
     for key, head in heads.items():
         chain = [0, *sorted(points[key])]
-        found += [joined_at(trunk_of(head, end), begin) for begin, end in pairwise(chain)]
-    return found + [joined_at(cell, constant_steps(cell)) for cell in cells]
+        trunks += [join_trunk(make_trunk(head, end), begin) for begin, end in pairwise(chain)]
+    return trunks + [join_trunk(cell, constant_steps(cell)) for cell in cells]
 
 
 def check_branches(cell: RunConfig) -> None:
@@ -126,7 +126,7 @@ def check_shared(heads: Sequence[RunConfig]) -> None:
     alike: dict[str, RunConfig] = {}
     for head in heads:
         same = replace(head, optim=replace(head.optim, warmup_steps=1))
-        other = alike.setdefault(trunk_of(same, 1).run_id, head)
+        other = alike.setdefault(make_trunk(same, 1).run_id, head)
         if other.warmup_steps == head.warmup_steps or other.optim.warmup_steps:
             continue
         raise ValueError(
@@ -139,32 +139,29 @@ def check_shared(heads: Sequence[RunConfig]) -> None:
 def saving(configs: Iterable[RunConfig]) -> tuple[float, float]:
     """(FLOPs of trunks and branches, each counted once; FLOPs of the branches each on its own). A
     cosine for each length costs the latter too."""
-    kin = [config for config in configs if config.trunk or config.init_from]
-    alone = sum(counts.run_flops(config) for config in kin if not config.trunk)
-    return sum(map(counts.spent_flops, kin)), alone
+    shared = [config for config in configs if config.trunk or config.init_from]
+    alone = sum(counts.run_flops(config) for config in shared if not config.trunk)
+    return sum(map(counts.spent_flops, shared)), alone
 
 
 def families(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     """Runs that wait for each other together, in the order of their first; others alone."""
-    family: dict[str, list[RunConfig]] = {config.run_id: [config] for config in configs}
+    by_id = {config.run_id: config for config in configs}
+    groups: dict[str, list[RunConfig]] = defaultdict(list)
     for config in configs:
-        mine, other = family[config.run_id], family.get(config.trunk_id)
-        if other is not None and other is not mine:
-            other += mine
-            family |= dict.fromkeys((one.run_id for one in mine), other)
-    place = {config.run_id: i for i, config in enumerate(configs)}
-    whole = {id(one): sorted(one, key=lambda c: place[c.run_id]) for one in family.values()}
-    return sorted(whole.values(), key=lambda one: place[one[0].run_id])
+        first = config
+        while first.trunk_id in by_id:
+            first = by_id[first.trunk_id]
+        groups[first.run_id].append(config)
+    return list(groups.values())
 
 
 def urgency(configs: Sequence[RunConfig]) -> dict[str, float]:
     """By run_id the FLOPs of the longest chain of runs that begins with it: largest first is
     longest first, and trunks before what waits for them."""
-    heirs: dict[str, list[RunConfig]] = defaultdict(list)
-    for config in configs:
-        heirs[config.trunk_id].append(config)
-    found: dict[str, float] = {}
-    for config in sorted(configs, key=lambda c: c.steps, reverse=True):  # heirs are the longer
-        after = (found[heir.run_id] for heir in heirs[config.run_id])
-        found[config.run_id] = counts.spent_flops(config) + max(after, default=0.0)
-    return found
+    chains: dict[str, float] = {}
+    after: dict[str, float] = defaultdict(float)  # by trunk: the longest chain that waits for it
+    for config in sorted(configs, key=lambda c: c.steps, reverse=True):  # who waits is the longer
+        chains[config.run_id] = counts.spent_flops(config) + after[config.run_id]
+        after[config.trunk_id] = max(after[config.trunk_id], chains[config.run_id])
+    return chains

@@ -21,7 +21,7 @@ from typing import Any
 
 from lab.config import RunConfig
 from lab.data.corpora import CorpusError
-from lab.plan.trunk import TrunkError, rejoined
+from lab.plan.trunk import TrunkError, rejoin_trunk
 from lab.store.claims import this_host
 from lab.store.store import Store
 
@@ -81,7 +81,7 @@ def halve(config: RunConfig, now: int, devices: int = 1) -> RunConfig | None:
     """The run with at most half of its micro-batch `now`, or None when it can't be made smaller."""
     sizes = (size for size in range(now // 2, 0, -1) if config.batch_size % size == 0 and size % devices == 0)
     size = next(sizes, None)
-    return rejoined(replace(config, micro_batch=size)) if size else None
+    return rejoin_trunk(replace(config, micro_batch=size)) if size else None
 
 
 def trained_as(store: Store, config: RunConfig) -> RunConfig:
@@ -92,7 +92,7 @@ def trained_as(store: Store, config: RunConfig) -> RunConfig:
     if not isinstance(retry, dict) or type(retry.get("micro_batch")) is not int:
         return config
     try:
-        second = rejoined(replace(config, micro_batch=retry["micro_batch"]))
+        second = rejoin_trunk(replace(config, micro_batch=retry["micro_batch"]))
     except ValueError:
         return config
     return second if second.run_id == retry.get("run_id") else config

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from lab.config import RunConfig, from_json
 from lab.plan import trunk
-from lab.plan.trunk import constant_steps, joined_at, trunk_of
+from lab.plan.trunk import constant_steps, join_trunk, make_trunk
 from lab.store.failures import trained_as
 from lab.store.files import StoreError, read_json
 from lab.store.store import Store
@@ -49,7 +49,7 @@ def resolve_trunks(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig
 
 
 def check_trained(config: RunConfig, by_id: dict[str, RunConfig], ends: dict[str, set[int]]) -> None:
-    finished = ends.get(trunk_of(config, 1).run_id, ())
+    finished = ends.get(make_trunk(config, 1).run_id, ())
     if config.init_from and config.trunk_id not in by_id and config.branch_step not in finished:
         raise ValueError(
             f"run {config.run_id} goes on from trunk {config.init_from}, which is neither finished "
@@ -62,16 +62,16 @@ def furthest(config: RunConfig, ends: dict[str, set[int]], status: dict[str, str
     if not (config.init_from or config.trunk):
         return config
     most = constant_steps(config) - (constant_steps(config) == config.steps)
-    finished = [steps for steps in ends.get(trunk_of(config, 1).run_id, ()) if steps <= most]
+    finished = [steps for steps in ends.get(make_trunk(config, 1).run_id, ()) if steps <= most]
     planned = config.branch_step
     if status.get(config.trunk_id) == "done" and planned not in finished:
         planned = 0  # it was trained, and its last state is gone
-    return joined_at(config, max(planned, *finished, 0))
+    return join_trunk(config, max(planned, *finished, 0))
 
 
 def finished_trunks(store: Store, configs: Iterable[RunConfig]) -> dict[str, set[int]]:
     """The ends of finished trunks whose last state is there, by what they are trunks of."""
-    ends: dict[str, set[int]] = {trunk_of(c, 1).run_id: set() for c in configs if c.init_from or c.trunk}
+    ends: dict[str, set[int]] = {make_trunk(c, 1).run_id: set() for c in configs if c.init_from or c.trunk}
     for path in sorted(store.root.glob("*/config.json")):
         try:
             config = from_json(read_json(path) or {}, where=str(path))
@@ -79,8 +79,8 @@ def finished_trunks(store: Store, configs: Iterable[RunConfig]) -> dict[str, set
             continue
         if constant_steps(config) < config.steps or path.parent.name != config.run_id:
             continue
-        key = trunk_of(config, 1).run_id
-        if key in ends and config.run_id == trunk_of(config, config.steps).run_id:
+        key = make_trunk(config, 1).run_id
+        if key in ends and config.run_id == make_trunk(config, config.steps).run_id:
             run_id, end = config.run_id, config.steps
             if store.newest_checkpoint(run_id) == end and store.status(run_id) == "done":
                 ends[key].add(end)

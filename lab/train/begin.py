@@ -84,7 +84,7 @@ def why_not(store: Store, config: RunConfig, name: str) -> Exception:
             f"{name}, which was not trained and is no run of this grid; put all that grid.branched "
             "returns into runs(), then try again with --retry failed"
         )
-    again = trunk.trunk_of(config, config.branch_step)
+    again = trunk.make_trunk(config, config.branch_step)
     if trained_as(store, again) != again:
         return trunk.TrunkMemoryError(f"{name}, which ran out of memory")
     return trunk.TrunkError(
