@@ -12,8 +12,8 @@ import pytest
 from analysis.__main__ import main
 from analysis.commands.reproduce import PAPERS
 from analysis.laws import Chinchilla, KaplanSteps
-from analysis.laws.published import Published
-from analysis.papers import besiroglu2024, kaplan2020, muennighoff2023, pearce2024, shapes
+from analysis.laws.published import KAPLAN_BATCH, PF_DAY, Published
+from analysis.papers import besiroglu2024, kaplan_laws, muennighoff2023, pearce2024, shapes
 from analysis.papers.claims import Data, Paper, find
 from analysis.papers.public import SOURCES
 
@@ -147,14 +147,15 @@ def test_every_figure_is_made_and_says_what_it_is(name):
 
 def test_kaplans_frontier_is_the_least_loss_at_its_compute():
     law = KaplanSteps(alpha_N=0.077, alpha_S=0.76, N_c=6.5e13, S_c=2.1e3)
-    loss, compute = kaplan2020.frontier(law, np.array([1e7]), 2.1e8, 0.21)
+    loss, compute = kaplan_laws.frontier(law, np.array([1e7]))
+    scale, power = KAPLAN_BATCH["B"].value, 1 / KAPLAN_BATCH["alpha"].value
     sizes = 1e7 * np.geomspace(0.2, 5, 201)
     # at each size, the loss reached with that compute, by bisection over steps
     low, high = np.full(201, 1.0), np.full(201, 1e12)
     for _ in range(200):
         steps = np.sqrt(low * high)
         reached = (law.N_c / sizes) ** law.alpha_N + (law.S_c / steps) ** law.alpha_S
-        spent = 6 * sizes * steps * 2.1e8 / reached ** (1 / 0.21) / kaplan2020.PF_DAY
+        spent = 6 * sizes * steps * scale / reached**power / PF_DAY
         low, high = np.where(spent < compute, steps, low), np.where(spent < compute, high, steps)
     assert reached.min() == pytest.approx(loss[0], rel=1e-6)
     assert sizes[np.argmin(reached)] == pytest.approx(1e7, rel=0.03)

@@ -55,8 +55,7 @@ def draw_entry(ax, entry: Entry, y: float, colour, marker: str) -> list[float]:
 
 def draw_published(ax, low: float, high: float) -> None:
     """Kaplan's exponent and Hoffmann's, where they lie inside."""
-    kaplan, hoffmann = published.KAPLAN_OPT["N"].value, published.HOFFMANN_EXPONENTS[1, "a"].value
-    for name, level, room in (("Kaplan 2020", kaplan, 0.75), ("Hoffmann 2022", hoffmann, 0.3)):
+    for (name, level), room in zip(published.DISPUTED_EXPONENTS.items(), (0.75, 0.3), strict=True):
         if low < level < high:  # Kaplan's is the larger: labels away from each other, but inside
             side, gap = ("right", -3) if (level - low) / (high - low) > room else ("left", 3)
             ax.axvline(level, **DASHED)

@@ -173,6 +173,10 @@ KAPLAN_NS = _group(
 )
 KAPLAN_BATCH = _group(f"{_K} eq. 5.3", "tokens", {"B": 2.1e8, "alpha": 0.21})
 KAPLAN_OPT = _group(f"{_K} appendix A", "exponents in C_min", {"N": 0.73, "B": 0.24, "S": 0.03, "D": 0.27})
+DISPUTED_EXPONENTS = {  # a of params ∝ flops^a, by paper
+    "Kaplan 2020": KAPLAN_OPT["N"].value,
+    "Hoffmann 2022": HOFFMANN_EXPONENTS[1, "a"].value,
+}
 KAPLAN_SAID = {
     "data_exponent": Published(0.74, f"{_K} eq. 4.4", "D ∝ N^0.74 avoids overfitting"),
     "data_factor": Published(5e3, f"{_K} eq. 4.4", "D > 5e3·N^0.74"),

@@ -4,10 +4,11 @@ The third approach of Hoffmann et al. refitted to the points of their Figure 4: 
 bootstrap, and how far Hoffmann's constants lie from a minimum.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
+from analysis.figures.style import INK, METHOD_COLOURS, count_axis, log_axes, power_axis, sheet, styled
 from analysis.fitting import bootstrap as uncertainty
 from analysis.fitting.fit import Fit, fit
 from analysis.fitting.solve import value
@@ -41,8 +42,8 @@ def reproduce(data: Data, resamples: int = 4000) -> Paper:
     bootstrap(paper, drawn, resamples)
     allocation(paper, fitted, drawn)
     paper.figures = {
-        "besiroglu2024_ratio": lambda: ratio_figure(drawn()),
-        "besiroglu2024_residuals": lambda: residual_figure(fitted("l1-log")),
+        "besiroglu2024_ratio": lambda: plot_ratio(drawn()),
+        "besiroglu2024_residuals": lambda: plot_residuals(fitted("l1-log")),
     }
     return paper
 
@@ -57,28 +58,22 @@ def constants(paper: Paper, fitted) -> None:
     """The printed constants are the least-absolute-deviation fit's, and E the Huber fit's."""
     rounding = {"A": 0.1, "B": 1.0, "E": 1e-4, "alpha": 1e-4, "beta": 1e-4}
 
+    def constant(name: str, objective: str):
+        return lambda: getattr(fitted(objective).law, name)
+
     def cause() -> tuple[bool, str]:
         huber = fitted("huber-log").law.E
         there = abs(huber - BESIROGLU["E"].value) < 1e-4
         return there, f"the printed E is the Huber fit's ({huber:.5f}), the rest the L1 fit's"
 
+    why = "a unit of the last printed digit, ten for A and B, which a flat valley moves"
     for name, tolerance in rounding.items():
-        paper.check(
-            f"{name}, least absolute deviations",
-            BESIROGLU[name],
-            lambda name=name: getattr(fitted("l1-log").law, name),
-            tolerance=tolerance,
-            why="a unit of the last printed digit, ten for A and B, which a flat valley moves",
-            cause=cause if name == "E" else None,
-        )
+        claim, because = f"{name}, least absolute deviations", cause if name == "E" else None
+        paper.check(claim, BESIROGLU[name], constant(name, "l1-log"), tolerance, why, cause=because)
+    why = "a tenth of the published standard error: both objectives are robust"
     for name in rounding:
-        paper.check(
-            f"{name}, Huber 1e-3",
-            BESIROGLU[name],
-            lambda name=name: getattr(fitted("huber-log").law, name),
-            tolerance=0.1 * BESIROGLU[name].se,
-            why="a tenth of the published standard error: both objectives are robust",
-        )
+        entry = BESIROGLU[name]
+        paper.check(f"{name}, Huber 1e-3", entry, constant(name, "huber-log"), 0.1 * entry.se, why)
 
 
 def objectives(paper: Paper, runs, fitted) -> None:
@@ -87,93 +82,68 @@ def objectives(paper: Paper, runs, fitted) -> None:
         "objective at its minimum",
         OBJECTIVES["minimum"],
         lambda: fitted("huber-log").objective.value,
-        tolerance=1e-9,
-        why="a minimum is flat, so two optimisers agree to many digits",
+        1e-9,
+        "a minimum is flat, so two optimisers agree to many digits",
     )
-    for name, law in (
-        ("besiroglu", BESIROGLU),
-        ("hoffmann", published.HOFFMANN),
-        ("hoffmann_tex", published.HOFFMANN_TEX),
-    ):
-        paper.check(
-            f"objective {OBJECTIVES[name].convention}",
-            OBJECTIVES[name],
-            lambda law=law: objective(published.law(law), runs()),
-            tolerance=1e-6,
-            why="a unit of the last digit given: the constants are rounded too",
-        )
+    why = "a unit of the last digit given: the constants are rounded too"
+    sets = {"besiroglu": BESIROGLU, "hoffmann": published.HOFFMANN, "hoffmann_tex": published.HOFFMANN_TEX}
+    for name, values in sets.items():
+        entry, law = OBJECTIVES[name], published.law(values)
+        ours = partial(lambda law: objective(law, runs()), law)
+        paper.check(f"objective {entry.convention}", entry, ours, 1e-6, why)
 
 
 def bootstrap(paper: Paper, drawn, resamples: int) -> None:
     """Standard errors and 95 % intervals of the pairs bootstrap."""
     noise = max(1.0, (4000 / resamples) ** 0.5)
-    index = {name: i for i, name in enumerate(Chinchilla.names())}
+    why = "three times the scatter over seeds of 4000 resamples, 5 % for B and its long tail"
     for name, entry in BESIROGLU.items():
-        percent = (15 if name == "B" else 6) * noise
-        paper.check(
-            f"standard error of {name}",
-            Published(entry.se, entry.source, f"bootstrap, constant {name}"),
-            lambda i=index[name]: np.nanstd(drawn().draws[:, i]),
-            percent=percent,
-            why="three times the scatter over seeds of 4000 resamples, 5 % for B and its long tail",
-        )
+        i = Chinchilla.names().index(name)
+        error = Published(entry.se, entry.source, f"bootstrap, constant {name}")
+        ours, percent = lambda i=i: np.nanstd(drawn().draws[:, i]), (15 if name == "B" else 6) * noise
+        paper.check(f"standard error of {name}", error, ours, percent=percent, why=why)
+    why = "a fifth of the standard error: 3 × the noise of a 2.5 % tail, on both sides"
     for name, entry in BESIROGLU.items():
         for side, end in enumerate(("low", "high")):
-            paper.check(
-                f"{end} end of the 95 % interval of {name}",
-                Published(getattr(entry, end), entry.source, entry.interval),
-                lambda name=name, side=side: drawn().interval(name)[side],
-                tolerance=0.2 * noise * entry.se,
-                why="a fifth of the standard error: 3 × the noise of a 2.5 % tail, on both sides",
-            )
+            claim = f"{end} end of the 95 % interval of {name}"
+            theirs = Published(getattr(entry, end), entry.source, entry.interval)
+            ours = partial(lambda name, side: drawn().interval(name)[side], name, side)
+            paper.check(claim, theirs, ours, 0.2 * noise * entry.se, why)
 
 
 def allocation(paper: Paper, fitted, drawn) -> None:
     """The refit agrees with the 20 tokens a parameter that Chinchilla was trained with."""
-    theirs = published.law(BESIROGLU)
-    where = published.GOPHER_FLOPS.value
+    theirs, where = published.law(BESIROGLU), published.GOPHER_FLOPS.value
 
     def ratio(law: Chinchilla) -> float:
         params, tokens = law.optimum(where)
         return float(tokens / params)
 
-    source = "from Besiroglu's constants"
-    paper.check(
-        "a of params ∝ flops^a",
-        Published(theirs.exponents()[0], source, status="derived"),
-        lambda: fitted("l1-log").law.exponents()[0],
-        tolerance=1e-3,
-        why="the printed digits of alpha and beta",
-    )
-    paper.check(
-        "tokens per parameter at 5.76e23 FLOPs",
-        Published(ratio(theirs), source, status="derived"),
-        lambda: ratio(fitted("l1-log").law),
-        percent=1,
-        why="the printed digits of A and B",
-    )
-
     def half_width() -> float:
         low, high = np.nanpercentile(ratios(drawn(), np.array([where]))[:, 0], [10, 90])
         return (high - low) / 2
 
+    source = "from Besiroglu's constants"
+    entry = Published(theirs.exponents()[0], source, status="derived")
+    why, l1 = "the printed digits of alpha and beta", partial(fitted, "l1-log")
+    paper.check("a of params ∝ flops^a", entry, lambda: l1().law.exponents()[0], 1e-3, why)
+    entry, why = Published(ratio(theirs), source, status="derived"), "the printed digits of A and B"
+    claim = "tokens per parameter at 5.76e23 FLOPs"
+    paper.check(claim, entry, lambda: ratio(l1().law), percent=1, why=why)
+    entry = published.BESIROGLU_EXPERIMENTS
     paper.check(
         "log10 of the experiments that Hoffmann's interval of a would need",
-        Published(
-            np.log10(published.BESIROGLU_EXPERIMENTS.value),
-            published.BESIROGLU_EXPERIMENTS.source,
-            published.BESIROGLU_EXPERIMENTS.convention,
-        ),
+        Published(np.log10(entry.value), entry.source, entry.convention),
         lambda: np.log10(needed(drawn())),
-        tolerance=0.3,
-        why="a factor of two: Hoffmann's interval is printed to one digit of its width",
+        0.3,
+        "a factor of two: Hoffmann's interval is printed to one digit of its width",
     )
     paper.check(
         "tokens per parameter beside Chinchilla's own",
         published.CHINCHILLA_RATIO,
         lambda: ratio(fitted("huber-log").law),
-        tolerance=half_width,
-        why="half the width of our 80 % bootstrap interval",
+        half_width,
+        "half the width of our 80 % bootstrap interval",
     )
 
 
@@ -193,93 +163,59 @@ def needed(drawn: Fit) -> float:
     return len(drawn.runs) * ((high - low) / (entry.high - entry.low)) ** 2
 
 
-def ratio_figure(drawn: Fit):
+@styled
+def plot_ratio(drawn: Fit):
     """Optimal tokens per parameter against compute: the refit with its 80 % interval, Hoffmann's
     constants, and Chinchilla itself (the paper's central figure)."""
-    from analysis.figures import style
-
-    flops = np.geomspace(1e18, 1e28, 120)
-    draws = ratios(drawn, flops)
-    low, high = np.nanpercentile(draws, [10, 90], axis=0)
-    blue, red = style.METHOD_COLOURS[:2]
-
-    def draw():
-        caption = (
-            f"{len(drawn.runs)} points read off Hoffmann et al.'s Figure 4; Huber 1e-3 fit; band: "
-            f"80 % of {len(drawn.draws)} pairs-bootstrap refits. Hoffmann: the unrounded constants "
-            "of the TeX source. Compute is 6ND."
-        )
-        fig, ax = style.sheet(6.6, 4.3, caption)
-        ax.fill_between(flops, low, high, color=blue, alpha=0.18, lw=0)
-        for law, colour, label in (
-            (drawn.law, blue, "refit, 80 % interval"),
-            (published.law(published.HOFFMANN_TEX), red, "Hoffmann's constants"),
-        ):
-            params, tokens = law.optimum(flops)
-            ax.plot(flops, tokens / params, color=colour, lw=1.8, label=label)
-        ax.plot(
-            published.GOPHER_FLOPS.value,
-            published.CHINCHILLA_RATIO.value,
-            "*",
-            ms=13,
-            color=style.INK,
-            mec="white",
-            ls="",
-            label="Chinchilla: 70 B, 1.4 T tokens",
-        )
-        ax.set(
-            xscale="log",
-            yscale="log",
-            xlabel="training compute (FLOPs)",
-            ylim=(1, 1000),
-            ylabel="optimal tokens per parameter",
-            xlim=(flops[0], flops[-1]),
-            title="Compute-optimal tokens per parameter",
-        )
-        style.power_axis(ax.xaxis, *ax.get_xlim())
-        style.count_axis(ax.yaxis, *ax.get_ylim())
-        ax.legend(loc="upper left")
-        return fig
-
-    return style.styled(draw)()
+    flops, (blue, red) = np.geomspace(1e18, 1e28, 120), METHOD_COLOURS[:2]
+    low, high = np.nanpercentile(ratios(drawn, flops), [10, 90], axis=0)
+    caption = (
+        f"{len(drawn.runs)} points read off Hoffmann et al.'s Figure 4; Huber 1e-3 fit; band: "
+        f"80 % of {len(drawn.draws)} pairs-bootstrap refits. Hoffmann: the unrounded constants "
+        "of the TeX source. Compute is 6ND."
+    )
+    fig, ax = sheet(6.6, 4.3, caption)
+    ax.fill_between(flops, low, high, color=blue, alpha=0.18, lw=0)
+    for law, colour, label in (
+        (drawn.law, blue, "refit, 80 % interval"),
+        (published.law(published.HOFFMANN_TEX), red, "Hoffmann's constants"),
+    ):
+        params, tokens = law.optimum(flops)
+        ax.plot(flops, tokens / params, color=colour, lw=1.8, label=label)
+    style = {"color": INK, "mec": "white", "label": "Chinchilla: 70 B, 1.4 T tokens"}
+    ax.plot(published.GOPHER_FLOPS.value, published.CHINCHILLA_RATIO.value, "*", ms=13, ls="", **style)
+    labels = {"xlabel": "training compute (FLOPs)", "ylabel": "optimal tokens per parameter"}
+    title, ends = "Compute-optimal tokens per parameter", (flops[0], flops[-1])
+    log_axes(ax, power_axis, count_axis, title=title, xlim=ends, ylim=(1, 1000), **labels)
+    ax.legend(loc="upper left")
+    return fig
 
 
-def residual_figure(fitted: Fit):
+@styled
+def plot_residuals(fitted: Fit):
     """Residuals of three sets of constants on the same points, as the paper's histograms."""
-    from analysis.figures import style
-
-    runs = fitted.runs
+    runs, (blue, red, _, violet) = fitted.runs, METHOD_COLOURS
     laws = {
         "Hoffmann, rounded": published.law(published.HOFFMANN),
         "Hoffmann, TeX source": published.law(published.HOFFMANN_TEX),
         "refit, least absolute deviations": fitted.law,
     }
-
-    gaps = {
-        name: np.log(runs.loss) - np.log(law.loss(runs.params, runs.tokens)) for name, law in laws.items()
-    }
-    bias = 100 * np.median(gaps["Hoffmann, rounded"])
-
-    def draw():
-        caption = (
-            f"log observed - log predicted loss of {len(runs)} points under each set of constants. "
-            f"Hoffmann's rounded constants predict {-bias:.1f} % too much in the median. "
-            "The outermost bars hold what lies beyond."
-        )
-        fig, axes = style.sheet(9.2, 3.2, caption, columns=3)
-        edges = np.arange(-0.045, 0.0651, 0.0025)
-        blue, red, _, violet = style.METHOD_COLOURS
-        for ax, (name, gap), colour in zip(axes, gaps.items(), (red, violet, blue), strict=True):
-            ax.hist(np.clip(gap, edges[0], edges[-1]), edges, color=colour, alpha=0.85)
-            ax.axvline(0, color=style.INK, lw=0.9)
-            score = objective(laws[name], runs)
-            text = f"median {np.median(gap):+.4f}\nobjective {1e3 * score:.3f}e-3"
-            ax.text(0.98, 0.84, text, transform=ax.transAxes, ha="right")
-            ax.set(title=name, xlabel="log residual", xticks=np.arange(-0.04, 0.061, 0.02))
-        top = max(ax.get_ylim()[1] for ax in axes)
-        for ax in axes:
-            ax.set_ylim(0, top)
-        axes[0].set_ylabel("points")
-        return fig
-
-    return style.styled(draw)()
+    gaps = [np.log(runs.loss) - np.log(law.loss(runs.params, runs.tokens)) for law in laws.values()]
+    caption = (
+        f"log observed - log predicted loss of {len(runs)} points under each set of constants. "
+        f"Hoffmann's rounded constants predict {-100 * np.median(gaps[0]):.1f} % too much in the median. "
+        "The outermost bars hold what lies beyond."
+    )
+    fig, axes = sheet(9.2, 3.2, caption, columns=3)
+    edges = np.arange(-0.045, 0.0651, 0.0025)
+    for ax, (name, law), gap, colour in zip(axes, laws.items(), gaps, (red, violet, blue), strict=True):
+        ax.hist(np.clip(gap, edges[0], edges[-1]), edges, color=colour, alpha=0.85)
+        ax.axvline(0, color=INK, lw=0.9)
+        text = f"median {np.median(gap):+.4f}\nobjective {1e3 * objective(law, runs):.3f}e-3"
+        ax.text(0.98, 0.84, text, transform=ax.transAxes, ha="right")
+        ax.set(title=name, xlabel="log residual", xticks=np.arange(-0.04, 0.061, 0.02))
+    top = max(ax.get_ylim()[1] for ax in axes)
+    for ax in axes:
+        ax.set_ylim(0, top)
+    axes[0].set_ylabel("points")
+    return fig

@@ -81,10 +81,10 @@ class Paper:
         self,
         claim: str,
         published: Published,
-        ours: Callable[[], float],
-        *,
-        why: str,
+        ours: float | Callable[[], float],
         tolerance: float | Callable[[], float] | None = None,
+        why: str = "",
+        *,
         percent: float | None = None,
         cause: Callable[[], tuple[bool, str]] | None = None,
     ) -> None:
@@ -93,9 +93,9 @@ class Paper:
         Args:
           claim: what is compared, with its unit.
           published: the paper's number.
-          ours: computes ours; raises `Missing` where its data is.
-          why: the reason for the tolerance.
+          ours: our number, or what computes it and raises `Missing` where its data is.
           tolerance, percent: how far ours may lie, absolutely or of the published number.
+          why: the reason for the tolerance.
           cause: asked only when ours lies outside: computes whether the cause of the disagreement
             is there, and says what it is. Only then is the verdict `explained`.
         """
@@ -104,13 +104,13 @@ class Paper:
         note, value, allowed = f"{published}; {why}", None, None
         try:
             allowed = tolerance() if callable(tolerance) else float(tolerance)
-            value = float(ours())
+            value = float(ours() if callable(ours) else ours)
             if abs(value - published.value) <= allowed:
                 verdict = "pass"
             else:
-                there, said = cause() if cause else (False, "no cause is known")
-                verdict = "explained" if there else "fail"
-                note += f"; differs: {said}"
+                explained, reason = cause() if cause else (False, "no cause is known")
+                verdict = "explained" if explained else "fail"
+                note += f"; differs: {reason}"
         except Missing as missing:
             verdict, note = "no data", str(missing)
         except ValueError as error:
