@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from lab import fields
-from lab.fields import FRACTION, NOT_NEGATIVE, POSITIVE, fed, label, static, traced
+from lab.fields import FRACTION, NOT_NEGATIVE, POSITIVE, SEED, fed, label, static, traced
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 # ... and by how much more for runs of a kind whose results alone have changed since
@@ -165,8 +165,8 @@ class RunConfig:
     batch_tokens: int = static(rule=POSITIVE)  # per optimiser update: a multiple of seq_len
     # sequences per gradient accumulation
     micro_batch: int = static(0, zero="what step.micro_batch finds best")
-    seed: int = fed(0, rule=NOT_NEGATIVE)  # of the initial weights
-    data_seed: int = fed(0, rule=NOT_NEGATIVE)  # of the order of the data
+    seed: int = fed(0, rule=SEED)  # of the initial weights
+    data_seed: int = fed(0, rule=SEED)  # of the order of the data
     budget: float = label(0.0)  # the design's target FLOPs, for grouping
     # RUN_ID@STEP: go on from the state in which that run ended, see `trunk`. A label: it changes
     # what a run costs and none of its numbers
@@ -246,6 +246,14 @@ class RunConfig:
             "horizon": float(self.horizon_steps),
             "cooldown": optim.cooldown_fraction * (-1 if optim.cooldown_shape == "1-sqrt" else 1),
         }
+
+    @property
+    def numbers(self) -> tuple:
+        """All that the program and its inputs depend on. Runs that are equal here are one run, however
+        they were written: a warm-up as a fraction or in steps, a horizon of their own length."""
+        data, hyper = self.data, tuple(sorted(self.hyper.items()))
+        fed = (data.sha256, data.available_tokens, self.steps, self.seed, self.data_seed)
+        return (self.shape, hyper, fed)
 
     @cached_property
     def run_id(self) -> str:

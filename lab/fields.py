@@ -12,14 +12,14 @@ the check of a field's value follow from this.
 """
 
 import dataclasses
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import field, fields, is_dataclass, replace
 from functools import cache, partial
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-KINDS = {int: "an integer", float: "a finite number", bool: "true or false", str: "a text"}
+KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 hints_of = cache(get_type_hints)  # a grid has thousands of configs
 
 
@@ -32,6 +32,7 @@ class Rule(NamedTuple):
 
 POSITIVE = Rule(lambda value: value > 0, "must be above 0")
 NOT_NEGATIVE = Rule(lambda value: value >= 0, "is negative")
+SEED = Rule(lambda value: 0 <= value < 2**32, "must be in 0..2**32-1: a key of jax keeps 32 bits")
 FRACTION = Rule(lambda value: 0 <= value <= 1, "is not in 0..1")
 
 
@@ -117,20 +118,40 @@ def essence(config: Any) -> dict[str, Any]:
 
 
 def check(config: Any) -> None:
-    """Raise ValueError at a value that its field can't hold. Counts written as 2e6 become whole."""
+    """Write each value in its field's own type, so that equal values have equal ids however they
+    were written (1, 1.0, a NumPy or JAX scalar; -0.0 as 0.0).
+
+    Raises:
+      ValueError: a value that its field can't hold: of another kind, not finite, against its rule.
+    """
     hints = hints_of(type(config))
     for name, item in declared(type(config)).items():
-        value, hint, about = getattr(config, name), hints[name], item.metadata
-        if hint is int and type(value) is not int:
-            if isinstance(value, bool) or not isinstance(value, Real) or value % 1 != 0:
-                raise ValueError(f"{setting(config, name)} should be a whole number")
-            object.__setattr__(config, name, int(value))
-        elif get_origin(hint) is Literal and value not in get_args(hint):
-            choices = ", ".join(repr(choice) for choice in get_args(hint))
-            raise ValueError(f"{setting(config, name)} is none of {choices}")
+        about = item.metadata
+        value = plain(getattr(config, name), hints[name], setting(config, name))
+        object.__setattr__(config, name, value)
         if about["rule"] and not about["rule"].holds(value):
             zero = f"; 0 means {about['zero']}" if about["zero"] else ""
             raise ValueError(f"{setting(config, name)} {about['rule'].otherwise}{zero}")
+
+
+def plain(value: Any, hint: Any, where: str) -> Any:
+    """The value as Python's own int, float, bool or str; ValueError when it is none of its field's."""
+    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:  # a scalar of NumPy or JAX
+        value = value.item()
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError(f"{where} is none of {', '.join(map(repr, get_args(hint)))}")
+        return str(value)
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    right = {
+        int: number and value % 1 == 0,
+        float: number and abs(value) <= sys.float_info.max,
+        bool: isinstance(value, bool),
+        str: isinstance(value, str),
+    }
+    if not right[hint]:
+        raise ValueError(f"{where} should be {KINDS[hint]}")
+    return hint(value) + 0 if hint is float else hint(value)  # -0.0 + 0 is 0.0
 
 
 def setting(config: Any, name: str) -> str:
@@ -157,14 +178,4 @@ def from_tree(tree: dict[str, Any], kind: type, where: str) -> Any:
 
 
 def from_value(value: Any, hint: Any, where: str) -> Any:
-    if is_dataclass(hint):
-        return from_tree(value, hint, where)
-    if get_origin(hint) is Literal:
-        return value  # the config's own check names the choices
-    if hint is float and type(value) is int:
-        return float(value)
-    if hint is int and isinstance(value, float) and value.is_integer():
-        return int(value)  # 2e6
-    if type(value) is not hint or (hint is float and not math.isfinite(value)):  # JSON has no NaN to store
-        raise ValueError(f"{where}={value!r} should be {KINDS[hint]}")
-    return value
+    return from_tree(value, hint, where) if is_dataclass(hint) else plain(value, hint, f"{where}={value!r}")

@@ -119,7 +119,7 @@ def test_a_batch_that_is_no_whole_number_of_sequences_is_refused():
     ("change", "words"),
     [
         (lambda tree: tree | {"tokns": 5}, "unknown field 'tokns'"),
-        (lambda tree: tree | {"tokens": "many"}, "tokens='many' should be an integer"),
+        (lambda tree: tree | {"tokens": "many"}, "tokens='many' should be a whole number"),
         (lambda tree: {k: v for k, v in tree.items() if k != "data"}, "'data' is missing"),
         (lambda tree: tree | {"model": tree["model"] | {"depth": 2}}, "unknown field 'depth'"),
         (lambda tree: [tree], "expected an object"),

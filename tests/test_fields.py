@@ -1,12 +1,17 @@
 """A field reaches what its declaration says: run_id, compiled program, the step's arrays, the table."""
 
+import json
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Literal, get_args, get_origin
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lab import fields as declarations
-from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, from_json, to_json
 from lab.plan import grid
 from lab.store import export
 
@@ -115,12 +120,68 @@ def test_a_field_that_does_not_say_what_it_is_is_refused():
         ("optim__learning_rate", 0.0, "learning_rate=0.0 must be above 0"),
         ("optim__beta1", 1.5, "beta1=1.5 is not in 0..1"),
         ("optim__warmup_steps", -1, "warmup_steps=-1 is negative; 0 means by warmup_fraction"),
-        ("optim__weight_decay", float("nan"), "weight_decay=nan is negative"),
+        ("optim__weight_decay", float("nan"), "weight_decay=nan should be a finite number"),
         ("model__d_ff", -8, "d_ff=-8 is negative; 0 means the default of the activation"),
         ("micro_batch", -1, "micro_batch=-1 is negative"),
-        ("data_seed", -1, "data_seed=-1 is negative"),
+        ("data_seed", -1, "data_seed=-1 must be in 0..2"),
+        ("seed", 2**32, "seed=4294967296 must be in 0..2"),  # whose loss would be that of seed 0
+        ("optim__learning_rate", float("inf"), "learning_rate=inf should be a finite number"),
+        ("optim__learning_rate", True, "learning_rate=True should be a finite number"),
+        ("optim__weight_decay", 10**400, "weight_decay=1000"),
+        ("optim__clip", float("nan"), "clip=nan should be a finite number"),
+        ("model__remat", 1, "remat=1 should be true or false"),
+        ("model__tied", "false", "tied='false' should be true or false"),
+        ("budget", float("nan"), "budget=nan should be a finite number"),
+        ("data__tokenizer", None, "tokenizer=None should be a text"),
+        ("tokens", "1000", "tokens='1000' should be a whole number"),
     ],
 )
 def test_a_value_that_a_field_can_not_hold_is_refused_with_the_rule(name, value, words):
     with pytest.raises(ValueError, match=words):
         grid.with_fields(RUN, {name: value})
+
+
+def spellings(value):
+    """Other ways to write the same value."""
+    if isinstance(value, bool):
+        return [np.bool_(value)]
+    if isinstance(value, float):
+        ways = [np.float64(value), np.array(value), jnp.float32(value)]
+        if value == 0:
+            ways += [-0.0]
+        return [way for way in [*ways, *([int(value)] if value % 1 == 0 else [])] if float(way) == value]
+    if isinstance(value, int):
+        return [float(value), np.int64(value), np.float32(value), jnp.int32(value)]
+    return [np.str_(value)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(list(names(RunConfig))), st.data())
+def test_equal_values_have_equal_ids_however_they_are_written(name, data):
+    part, _, inner = name.partition("__")
+    config = getattr(RUN, part) if inner else RUN
+    value = data.draw(st.sampled_from([getattr(config, inner or part), other_value(config, inner or part)]))
+    run = grid.with_fields(RUN, {name: value})
+    for spelling in spellings(value):
+        again = grid.with_fields(RUN, {name: spelling})
+        assert (again.run_id, again) == (run.run_id, run), repr(spelling)
+        stored = json.loads(json.dumps(to_json(again), allow_nan=False))
+        assert (from_json(stored), from_json(stored).run_id) == (run, run.run_id), repr(spelling)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optim__warmup_steps": round(RUN.optim.warmup_fraction * RUN.steps)},
+        {"optim__horizon_steps": RUN.steps},
+        {"data__unique_tokens": RUN.data.train_tokens},
+        {"tokens": RUN.tokens + 1},  # rounded to the same steps
+    ],
+)
+def test_a_run_written_in_two_ways_is_refused_where_it_would_pass_for_a_repeat(change):
+    twin = grid.with_fields(RUN, change)
+    assert twin.run_id != RUN.run_id and twin.numbers == RUN.numbers
+    field = next(iter(change)).split("__")[-1]
+    with pytest.raises(ValueError, match=rf"one run written in two ways \(.*{field}="):
+        grid.unique([RUN, twin])
+    assert len(grid.unique([RUN, RUN, replace(RUN, seed=1)])) == 2

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from lab.config import DataConfig, ModelConfig, RunConfig, Shape
+from lab.fields import declared
 from lab.models import counts
 from lab.plan import trunk
 
@@ -125,14 +126,37 @@ def describe_model(model: ModelConfig) -> str:
 
 def unique(configs: Iterable[RunConfig]) -> list[RunConfig]:
     """One config a run_id, in order; a grid may name a run twice but never trains it twice. One
-    that is a cell and a trunk is a cell; one that is a branch once is a branch."""
+    that is a cell and a trunk is a cell; one that is a branch once is a branch.
+
+    Raises:
+      ValueError: two configs whose ids differ and whose numbers can't: one run written in two ways,
+        whose copy would pass for an independent repeat.
+    """
     by_id: dict[str, RunConfig] = {}
+    by_numbers: dict[tuple, RunConfig] = {}
     for config in configs:
         if other := by_id.get(config.run_id):
             init_from = config.init_from or other.init_from
             config = replace(config, init_from=init_from, trunk=config.trunk and other.trunk)
         by_id[config.run_id] = config
+        twin = by_numbers.setdefault(config.numbers, config)
+        if twin.run_id != config.run_id:
+            raise ValueError(
+                f"runs {twin.run_id} and {config.run_id} are one run written in two ways "
+                f"({differences(twin, config)}): leave one of them out"
+            )
     return list(by_id.values())
+
+
+def differences(one: RunConfig, other: RunConfig) -> str:
+    """The fields in which two configs differ, labels left out."""
+    parts = ((getattr(one, part), getattr(other, part)) for part in ("model", "optim", "data"))
+    return ", ".join(
+        f"{name}={getattr(a, name)!r} and {getattr(b, name)!r}"
+        for a, b in [(one, other), *parts]
+        for name, item in declared(type(a)).items()
+        if item.metadata["reach"] != "label" and getattr(a, name) != getattr(b, name)
+    )
 
 
 def group_by_shape(configs: Iterable[RunConfig]) -> dict[Shape, list[RunConfig]]:
