@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -283,6 +284,14 @@ def test_a_slip_is_told_in_words_before_any_work(said, tmp_path, arguments, word
 def test_an_experiment_of_nearly_this_name_is_offered(said, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert "was experiments.quickstart meant?" in said("plan", "experiments.quickstrat", code=1)
+
+
+def test_without_jax_what_needs_it_says_what_to_install(said, monkeypatch):
+    monkeypatch.setattr("lab.launch.local.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "jax", None)  # as if it were not installed
+    for command in (["run", TINY], ["bench"]):
+        found = said(*command, code=1).splitlines()[-1]
+        assert found == "lab: there is no jax here: pip install 'scaling-law-lab[lab]', or [cuda] or [tpu]"
 
 
 def test_the_commit_is_this_code_s_and_no_repository_s_around_it(tmp_path, monkeypatch):

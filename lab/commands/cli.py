@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from lab.commands import bench, data, plan, results, run, text, verify_resume
 from lab.commands.experiment import CommandError
 from lab.commands.shared import Parser
+from lab.launch.order import NO_JAX
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough; Python would tell it again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (CommandError, ValueError, OSError, RuntimeError) as error:
+    except (CommandError, ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
         if os.environ.get("LAB_TRACEBACK"):
             raise
         print(f"lab: {in_words(error)}", file=sys.stderr)
@@ -38,6 +39,8 @@ def parser() -> Parser:
 
 def in_words(error: Exception) -> str:
     """An error of the system without its number, but with its file."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "jax":
+        return NO_JAX
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"
     return str(error)

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 
 from lab.config import RunConfig, to_json
-from lab.launch.order import End, LaunchError, Order, Refresh
+from lab.launch.order import NO_JAX, End, LaunchError, Order, Refresh
 from lab.launch.processes import Worker, on_cpu, shares, start, stop, tail, wait
 from lab.launch.worker import AGAIN, DISK_FULL, FAILED_FAST, Task
 from lab.store.failures import trained_as
@@ -33,6 +34,8 @@ def launch(store: Store, configs: Sequence[RunConfig], order: Order, refresh: Re
     """
     if order.options:
         raise LaunchError(f"the launcher local takes no option {next(iter(order.options))!r}")
+    if not find_spec("jax"):
+        raise LaunchError(NO_JAX)
     crew: list[Worker] = []
     with interruptible():
         try:

@@ -16,6 +16,9 @@ Refresh = Callable[[], None]  # called often while a launcher waits
 End = Literal["finished", "stopped", "submitted"]
 
 
+NO_JAX = "there is no jax here: pip install 'scaling-law-lab[lab]', or [cuda] or [tpu]"
+
+
 class LaunchError(RuntimeError):
     """Runs can't be brought to machines as asked; says why and what to do."""
 
