@@ -13,9 +13,8 @@ import numpy as np
 from analysis.audit.audit import Audit
 from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law
 from analysis.figures.style import human
-from analysis.fitting.fit import Fit
-from analysis.frontiers.frontier import Band, Frontier, agree, convention
-from analysis.frontiers.isoflop import Isoflop
+from analysis.fitting import Band, Fit
+from analysis.frontiers import Frontier, Isoflop, convention, describe_agreement
 from analysis.tables.runs import Runs
 
 STYLE = """
@@ -156,7 +155,7 @@ def answer(fronts: Sequence[Frontier]) -> str:
                 f"and sees {human(d)} tokens ({d / n:.3g} a parameter), for a loss of "
                 f"{loss:.3f} nats/token."
             )
-    lines += [agree(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
+    lines += [describe_agreement(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
     if not lines:
         lines = ["No frontier could be made from this table; the warnings say why."]
     return '<div class="answer">' + "".join(f"<p>{escape(line)}</p>" for line in lines) + "</div>"
@@ -255,8 +254,8 @@ def conventions(runs: Runs, iso: Isoflop | None, fit: Fit | None, fronts: Sequen
     said = convention(runs)
     lines += [f"Table: {note}" for note in runs.notes if note not in said]
     if iso is not None:
-        if np.isfinite(iso.sigma):
-            lines.append(f"Noise of log loss: {iso.sigma:.3g}, from {iso.sigma_source}")
+        if np.isfinite(iso.noise.sigma):
+            lines.append(f"Noise of log loss: {iso.noise.sigma:.3g}, from {iso.noise.source}")
         lines += [f"Budgets: {note}" for note in iso.notes]
     lines.append(f"Intervals are 95 %{source(fit)}")
     unique = dict.fromkeys(lines)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
+from analysis import fitting
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from analysis.tables.runs import Runs
@@ -51,7 +51,7 @@ def chinchilla() -> Design:
     """The 240 points of Hoffmann's figure 4, with their own residuals as noise (heavy tails)."""
     path = Path(os.environ["SCALING_DATA"]) / "chinchilla_fig4.csv"
     runs = table.read(path, where="outlier == 0")
-    found = fit.fit(Chinchilla, runs)
+    found = fitting.fit(Chinchilla, runs)
     residuals = -found.residuals - np.median(-found.residuals)
     return Design(runs.params, runs.tokens, found.law, lambda rng: rng.choice(residuals, 240))
 
@@ -113,12 +113,12 @@ def measure(design: Design, simulations: int, resamples: int) -> dict:
         runs = design.runs(rng)
         new = design.law.loss(*place) * np.exp(design.noise(rng)[-1])
         for objective, methods in METHODS.items():
-            found = fit.fit(Chinchilla, runs, objective=objective)
+            found = fitting.fit(Chinchilla, runs, objective=objective)
             for method in methods + (("cluster",) if design.run_id is not None else ()):
                 start = time.perf_counter()
-                with_ends = bootstrap.intervals(found, method, resamples, seed=number)
+                with_ends = fitting.intervals(found, method, resamples, seed=number)
                 low, high = with_ends.band(lambda law: questions(law, design.budget))
-                ahead = bootstrap.predict(with_ends, params=place[0], tokens=place[1])
+                ahead = fitting.predict(with_ends, params=place[0], tokens=place[1])
                 held = [
                     *((low <= truth) & (truth <= high)),
                     bool(ahead.run_low[0] <= new[0] <= ahead.run_high[0]),

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
+from analysis import fitting
 from analysis.laws import Chinchilla, published
 from analysis.tables import synthetic, table
 from analysis.tables.runs import Runs
@@ -51,11 +51,11 @@ class Tool:
 
 
 def ours(runs: Runs) -> Chinchilla:
-    return fit.fit(Chinchilla, runs).law
+    return fitting.fit(Chinchilla, runs).law
 
 
 def ours_interval(runs: Runs, resamples: int) -> tuple[float, float]:
-    drawn = bootstrap.pairs(fit.fit(Chinchilla, runs), resamples)
+    drawn = fitting.resample(fitting.fit(Chinchilla, runs), resamples)
     a = drawn.law_draws().exponents()[0][:, 0]
     low, high = np.nanpercentile(a, [2.5, 97.5])
     return float(low), float(high)
@@ -221,9 +221,9 @@ def judged(tool: Tool, mine: dict, runs: Runs, right: float) -> dict:
     law = mine["law"]
     own = None
     if tool.minimises in ("huber-log", "ls"):
-        best = fit.fit(Chinchilla, runs, objective=tool.minimises).objective.value
-        own = fit.objective_of(law, runs, objective=tool.minimises)[0].value / best - 1
-    reached = fit.objective_of(law, runs)[0].value
+        best = fitting.fit(Chinchilla, runs, objective=tool.minimises).objective.value
+        own = fitting.objective_of(law, runs, objective=tool.minimises)[0].value / best - 1
+    reached = fitting.objective_of(law, runs)[0].value
     return {
         "settings": tool.settings,
         "minimises": tool.minimises,
@@ -265,7 +265,7 @@ def line(name: str, one: dict) -> str:
 
 def compared(runs: Runs, without: list[str], repeats: int, resamples: int) -> dict:
     """All tools that are installed on the same points: prints the table, gives the results."""
-    best = fit.fit(Chinchilla, runs).objective.value
+    best = fitting.fit(Chinchilla, runs).objective.value
     asked = [tool for tool in TOOLS if tool.name not in without]
     missing = {tool.name: why for tool in asked if (why := present(tool))}
     for name, why in missing.items():
@@ -276,7 +276,9 @@ def compared(runs: Runs, without: list[str], repeats: int, resamples: int) -> di
     right = (
         known
         if abs(best - known) < 1e-9
-        else min([best] + [fit.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f])
+        else min(
+            [best] + [fitting.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f]
+        )
     )
     results = {t.name: judged(t, found[t.name], runs, right) for t in tools}
     whose = "an independent refit" if right == known else "the lowest reached here"

@@ -26,8 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.frontiers import envelope, isoflop
-from analysis.frontiers import frontier as frontiers
+from analysis import frontiers
 from analysis.tables import table
 from experiments import quickstart
 from experiments.reports import figures, frontier, tables
@@ -269,8 +268,8 @@ def beside_bytes(runs: table.Runs) -> str:
     return f"best bits per byte by budget, beside bytes alone: {listed}"
 
 
-def first_approach(found: frontier.Found) -> tuple[envelope.Envelope, frontiers.Frontier]:
-    traced = envelope.trace(found.runs, points="final")
+def first_approach(found: frontier.Found) -> tuple[frontiers.Envelope, frontiers.Frontier]:
+    traced = frontiers.trace_envelope(found.runs, points="final")
     return traced, frontiers.from_envelope(traced, found.price)
 
 
@@ -288,7 +287,7 @@ def three_approaches(runs: table.Runs, out: Path) -> None:
     print(
         f"{first.method:<29} N ~ C^{first.params_exponent}   D ~ C^{first.tokens_exponent}   [{first.status}]"
     )
-    for said in frontiers.agreement([first, found.valley, found.parametric]):
+    for said in frontiers.describe_agreements([first, found.valley, found.parametric]):
         print(said)
 
 
@@ -311,8 +310,8 @@ def longer_cosines(runs: table.Runs) -> Cosines:
     noise, source = float("nan"), ""
     cells = used.column("budget") > 0
     if cells.sum() > 5:
-        iso = isoflop.optima(used.select(cells))
-        noise, source = iso.sigma, iso.sigma_source
+        iso = frontiers.find_optima(used.select(cells))
+        noise, source = iso.noise.sigma, iso.noise.source
     if not longer.any():
         return Cosines((), (), noise, source, ("no run under a longer cosine is done yet",))
     like = used.select(longer)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.frontiers import isoflop
+from analysis import frontiers
 from analysis.tables import table
 from experiments import quickstart
 from experiments.reports import figures, tables
@@ -62,9 +62,9 @@ def compared(bfloat16: table.Runs, float32: table.Runs) -> Compared:
     if missing := [one for one in key(mine) if one not in loss]:
         without = dict(zip(names, missing[0], strict=True))
         raise ValueError(f"{float32.source} has no run with {without}")
-    found = isoflop.optima(theirs)
+    found = frontiers.find_optima(theirs)
     gap = np.log(mine.loss / [loss[one] for one in key(mine)])
-    return Compared(mine.params, mine.flops, gap, found.sigma, found.sigma_source)
+    return Compared(mine.params, mine.flops, gap, found.noise.sigma, found.noise.source)
 
 
 def answer(path: Path) -> str:

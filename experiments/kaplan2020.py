@@ -24,8 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
-from analysis.frontiers import isoflop
+from analysis import fitting, frontiers
 from analysis.laws import PowerLaw
 from analysis.tables import table
 from experiments import chinchilla2022, quickstart
@@ -142,8 +141,8 @@ class Power:
     name: str  # of the column
     at: np.ndarray
     loss: np.ndarray
-    bare: fit.Fit  # E = 0, as in the paper
-    floored: fit.Fit
+    bare: fitting.Fit  # E = 0, as in the paper
+    floored: fitting.Fit
 
     @property
     def said(self) -> str:
@@ -159,8 +158,8 @@ class Power:
 def power(name: str, at: np.ndarray, loss: np.ndarray) -> Power:
     points = table.from_columns(f"loss by {name}", x=np.asarray(at, float), y=np.asarray(loss, float))
     laws = (
-        bootstrap.intervals(
-            fit.fit(PowerLaw, points, inputs=("x",), output="y", fixed=fixed, objective="ls-log")
+        fitting.intervals(
+            fitting.fit(PowerLaw, points, inputs=("x",), output="y", fixed=fixed, objective="ls-log")
         )
         for fixed in ({"E": 0.0}, None)
     )
@@ -260,6 +259,6 @@ def part_of(path: Path, name: str, part: str) -> table.Runs:
 
 def along_the_frontier(path: Path) -> Power:
     """Loss of the best size by budget."""
-    found = isoflop.optima(table.read(path, where="budget > 0")).profiles
+    found = frontiers.find_optima(table.read(path, where="budget > 0")).valleys
     inside = [one for one in found if one.status in ("ok", "flat")]
     return power("C", [one.flops for one in inside], [one.loss for one in inside])

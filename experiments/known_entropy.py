@@ -30,7 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
+from analysis import fitting
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from experiments.reports import figures, tables
@@ -145,7 +145,7 @@ class Answer:
 
     language: str
     runs: table.Runs
-    fitted: fit.Fit  # by the first estimator
+    fitted: fitting.Fit  # by the first estimator
     estimates: dict[tuple[str, str], Estimate]
     floor: float  # of the held-out windows
     entropy_rate: float
@@ -186,9 +186,9 @@ def answer(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> 
     floor = language.floor(seq_len) + source - mean
     estimates, first = {}, None
     for objective in dict.fromkeys(objective for objective, _ in estimators):
-        fitted = fit.fit(Chinchilla, runs, objective=objective)
+        fitted = fitting.fit(Chinchilla, runs, objective=objective)
         for kind in (kind for own, kind in estimators if own == objective):
-            judged = bootstrap.intervals(fitted, kind, RESAMPLES)
+            judged = fitting.intervals(fitted, kind, RESAMPLES)
             first = first or judged
             ends = judged.interval("E")
             estimates[objective, kind] = Estimate(judged.law.E, *ends, judged.status)

@@ -28,9 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
-from analysis.frontiers import costs, isoflop
-from analysis.frontiers import frontier as frontiers
+from analysis import fitting, frontiers
 from analysis.frontiers.minima import akima
 from analysis.laws import Chinchilla
 from analysis.tables import table
@@ -127,10 +125,10 @@ def along(rows: table.Runs, curves: table.Runs, budgets: np.ndarray, kaplan: boo
     return {name: np.array(values) for name, values in found.items()}
 
 
-def measured(name: str, points: table.Runs, noise: tuple[float, int, str] | None = None) -> Step:
-    price = costs.of(points)
-    valleys = isoflop.optima(points, known=noise)
-    fitted = bootstrap.intervals(fit.fit(Chinchilla, points))
+def measured(name: str, points: table.Runs, noise: frontiers.Noise | None = None) -> Step:
+    price = frontiers.fit_cost(points)
+    valleys = frontiers.find_optima(points, noise=noise)
+    fitted = fitting.intervals(fitting.fit(Chinchilla, points))
     return Step(name, points, frontiers.from_isoflop(valleys, price), frontiers.from_fit(fitted, price))
 
 
@@ -146,14 +144,11 @@ def walk(rows: table.Runs, curves: table.Runs, cells: table.Runs, size: Size) ->
 
     first = measured("kaplan", points("kaplan", 0, np.array(size.kaplan), True))
     readout = points("readout", 0, levels, False)
-    seen = isoflop.optima(readout)
-    noise = seen.sigma, seen.freedom, seen.sigma_source
-    found = isoflop.optima(cells)
     return [
         first,
         measured("readout", readout),
-        measured("warm-up", points("warm-up", 1, levels, False), noise),
-        measured("decay", last, (found.sigma, found.freedom, found.sigma_source)),
+        measured("warm-up", points("warm-up", 1, levels, False), frontiers.find_optima(readout).noise),
+        measured("decay", last, frontiers.find_optima(cells).noise),
     ]
 
 

@@ -26,9 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis import fitting, frontiers
 from analysis.audit import audit_runs
-from analysis.fitting import bootstrap, fit
-from analysis.frontiers import costs
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from experiments import chinchilla2022
@@ -54,8 +53,8 @@ class Forecast:
     """A run to be trained and what the law says of it; losses in nats per token."""
 
     config: RunConfig
-    fitted: fit.Fit
-    price: costs.Cost
+    fitted: fitting.Fit
+    price: frontiers.Cost
     budget: float
     predicted: float
     low: float  # 95 % for one new run: the law's own doubt and the scatter of single runs
@@ -69,9 +68,9 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
     if not beyond > 1:
         raise SealError(f"--beyond {beyond:g}: a prediction is for more than the table's compute")
     runs = table.read(path, where=FILTER)
-    fitted = fit.fit(Chinchilla, runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"])
-    fitted = bootstrap.intervals(fitted, OPTIONS["intervals"])
-    price = costs.of(runs)
+    fitted = fitting.fit(Chinchilla, runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"])
+    fitted = fitting.intervals(fitted, OPTIONS["intervals"])
+    price = frontiers.fit_cost(runs)
     budget = beyond * float(np.max(runs.usable().budget))
     best, _ = fitted.law.optimum(budget, price.k, price.p)
     config = chinchilla2022.nearest(float(best), budget, size)
@@ -86,7 +85,7 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
         raise SealError(f"run {config.run_id} stands in {path}: its loss is known")
     tokens = config.steps * config.batch_tokens
     params = counts.count_params(config.model).params
-    said = bootstrap.predict(fitted, params=params, tokens=tokens)
+    said = fitting.predict(fitted, params=params, tokens=tokens)
     ends = (float(end[0]) for end in (said.value, said.run_low, said.run_high))
     found = audit_runs(runs, fitted=fitted, resamples=0)
     held = next(one for one in found.findings if one.code == "hold-out")

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
-from analysis.fitting.fit import Fit
+from analysis import fitting
+from analysis.fitting import Fit
 from analysis.laws import DataConstrained
 from analysis.tables import table
 from experiments import cooldown
@@ -123,7 +123,7 @@ def measure(path: Path) -> Worth:
     epochs = rows.column("epochs")
     new = epochs <= 1 + 1e-9
     rising = beyond_the_least(rows)
-    worn = bootstrap.intervals(fit.fit(DataConstrained, rows.select(~rising)))
+    worn = fitting.intervals(fitting.fit(DataConstrained, rows.select(~rising)))
     fresh = {
         (n, d): loss
         for n, d, u, loss in zip(

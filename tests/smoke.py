@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 if __name__ == "__main__":
-    from analysis.fitting.fit import fit
+    from analysis.fitting import fit
     from analysis.laws import PowerLaw
     from analysis.tables import table
     from lab.commands import cli

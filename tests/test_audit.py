@@ -10,14 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.audit import audit, audit_runs, forecast, neighbourhood
 from analysis.audit import fit as audit_fit
 from analysis.audit import table as audit_table
 from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
-from analysis.frontiers import costs, isoflop
+from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 
@@ -206,11 +205,11 @@ def test_one_scale_that_bends_the_law_is_named():
 def test_frontiers_of_different_tables_disagree():
     runs = table.from_columns(**grid())
     other = replace(TRUTH, alpha=0.6, A=4e4)
-    iso = isoflop.optima(synthetic.isoflop(other, BUDGETS, sizes=9, span=30.0, noise=1e-4))
-    fitted = bootstrap.pairs(fit(Chinchilla, runs), 60)
-    found = audit.approaches(iso, fitted, costs.of(runs))
+    iso = frontiers.find_optima(synthetic.isoflop(other, BUDGETS, sizes=9, span=30.0, noise=1e-4))
+    fitted = fitting.resample(fit(Chinchilla, runs), 60)
+    found = audit.approaches(iso, fitted, frontiers.fit_cost(runs))
     assert found.severity == "warn" and "DISAGREE" in found.message
-    own = audit.approaches(isoflop.optima(runs), fitted, costs.of(runs))
+    own = audit.approaches(frontiers.find_optima(runs), fitted, frontiers.fit_cost(runs))
     assert own.severity in ("ok", "note")
 
 
@@ -258,7 +257,7 @@ def test_a_profile_is_the_objective_with_the_parameter_held(objective):
 def test_the_ends_are_those_of_the_fits_own_profile_intervals():
     fitted = fit(Chinchilla, table.from_columns(**grid(replicates=0)))
     _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
-    with_ends = bootstrap.intervals(fitted, "profile")
+    with_ends = fitting.intervals(fitted, "profile")
     for name, one in found.items():
         assert (one.low, one.high) == pytest.approx(with_ends.interval(name), rel=1e-6)
 

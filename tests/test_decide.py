@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.decisions import add_prices, least_compute, least_loss, planned_run, plans
 from analysis.decisions.answer import to_band
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
-from analysis.frontiers import costs as cost
-from analysis.frontiers.costs import SIX, Cost
+from analysis.fitting import fit
+from analysis.frontiers import SIX, Cost
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 
@@ -219,7 +218,7 @@ def fitted():
     runs = synthetic.isoflop(TRUTH, [1e19, 1e20, 1e21], sizes=9, noise=0.003, replicates=2)
     columns = {name: column for name, column in runs.columns.items() if name != "epochs"}
     runs = replace(runs, columns=columns)
-    return bootstrap.pairs(fit(Chinchilla, runs), 200)
+    return fitting.resample(fit(Chinchilla, runs), 200)
 
 
 def test_an_answer_holds_the_truth_and_its_alternatives_cost_more(fitted):
@@ -243,7 +242,7 @@ def test_intervals_of_an_optimum_mostly_hold_the_truth_at_the_quickstarts_number
     truth = plans.optimum(law, SIX, 3e13)
     for seed in range(12):
         runs = synthetic.isoflop(law, [4.5e11, 9e11, 1.8e12, 3.6e12], sizes=7, noise=0.005, seed=seed)
-        found = least_loss(bootstrap.pairs(fit(Chinchilla, runs), 100), SIX, 3e13).plan
+        found = least_loss(fitting.resample(fit(Chinchilla, runs), 100), SIX, 3e13).plan
         held.append(found["params"].low <= truth.params <= found["params"].high)
     assert sum(held) >= 9  # P(< 9 of 12 | 95 %) < 3e-3
 
@@ -427,6 +426,6 @@ def test_published_points_give_the_published_allocation():
         pytest.skip("SCALING_DATA names no folder of published tables")
     runs = table.read(Path(folder) / "chinchilla_fig4.csv", where="outlier == 0")
     # the paper's constants are those of least absolute deviations
-    found = least_loss(fit(Chinchilla, runs, objective="l1-log"), cost.of(runs), 5.76e23)
+    found = least_loss(fit(Chinchilla, runs, objective="l1-log"), frontiers.fit_cost(runs), 5.76e23)
     assert found.plan["params"].value == pytest.approx(72.3e9, rel=0.01)
     assert found.plan["tokens_per_param"].value == pytest.approx(18.4, rel=0.01)

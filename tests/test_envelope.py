@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis import frontiers
 from analysis.__main__ import main
-from analysis.frontiers import costs, envelope, frontier, isoflop
+from analysis.frontiers import heights
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 from analysis.tables.table import from_columns
@@ -23,14 +24,14 @@ def ladder(law, sizes=14, room=2.0):
 
 def traced(law=TRUTH, ends=(HIGH,), sizes=14, points="all", smooth=0.1, draws=0, **curves):
     rows = synthetic.curves(law, ladder(law, sizes), ends, **curves)
-    return envelope.trace(rows, draws=draws, points=points, smooth=smooth)
+    return frontiers.trace_envelope(rows, draws=draws, points=points, smooth=smooth)
 
 
 @pytest.mark.parametrize("law", [TRUTH, STEEP])
 @pytest.mark.parametrize("losses", [30, 400])
 def test_curves_of_a_law_give_its_exponents_and_its_optima(law, losses):
     found = traced(law, losses=losses)
-    front = frontier.from_envelope(found, costs.SIX)
+    front = frontiers.from_envelope(found, frontiers.SIX)
     a, b = law.exponents()
     assert front.params_exponent.value == pytest.approx(a, abs=0.015)
     assert front.tokens_exponent.value == pytest.approx(b, abs=0.015)
@@ -49,9 +50,9 @@ def test_the_best_of_the_smallest_or_largest_size_is_an_edge_and_stays_out():
         assert (word == "edge") == (n in (small, large))
     cut = ladder(TRUTH)[:8]  # the best at HIGH is beyond all of these
     rows = synthetic.curves(TRUTH, cut, (HIGH,))
-    found = envelope.trace(rows, draws=0)
+    found = frontiers.trace_envelope(rows, draws=0)
     assert found.status[-1] == "edge" and found.params[-1] == cut[-1]
-    front = frontier.from_envelope(found)
+    front = frontiers.from_envelope(found)
     assert front.params_exponent.value == pytest.approx(TRUTH.exponents()[0], abs=0.03)
     assert "edge" in front.message
 
@@ -61,7 +62,7 @@ def test_a_decaying_schedule_biases_the_envelope_and_that_is_told_from_the_curve
     last = 30 * TRUTH.optimum(HIGH)[1]
     keys = {"ends": (), "tokens": (last / 8, last / 4, last / 2, last), "share": 1e-5, "losses": 60}
     plain, high = (traced(inflation=share, **keys) for share in (0.0, 0.1))
-    clean, biased = (frontier.from_envelope(found) for found in (plain, high))
+    clean, biased = (frontiers.from_envelope(found) for found in (plain, high))
     assert plain.schedule.kind == "unknown" and "ASSUMES" in clean.message
     assert clean.status == "ok"
     assert high.schedule.kind == "decaying" and not high.trusted
@@ -76,7 +77,7 @@ def test_final_points_alone_are_not_biased():
     a = TRUTH.exponents()[0]
     for share in (0.0, 0.1):
         found = traced(ends=ends, inflation=share, points="final")
-        front = frontier.from_envelope(found)
+        front = frontiers.from_envelope(found)
         assert front.status == "ok" and found.trusted
         assert front.params_exponent.value == pytest.approx(a, abs=0.03)
         assert (found.progress == 1).all()
@@ -98,7 +99,9 @@ def told(**columns):
         loss=rows.loss[last],
         **listed,
     )
-    return envelope.trace(from_columns("curves", **named, **made), table=table_of_runs, draws=0).schedule
+    return frontiers.trace_envelope(
+        from_columns("curves", **named, **made), table=table_of_runs, draws=0
+    ).schedule
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_intervals_are_of_runs_and_mostly_hold_the_truth():
     held, wide = 0, []
     for seed in range(10):
         found = traced(sizes=16, noise=0.002, draws=200, seed=seed, ends=(HIGH / 5, HIGH))
-        front = frontier.from_envelope(found)
+        front = frontiers.from_envelope(found)
         a = front.params_exponent
         held += a.low <= TRUTH.exponents()[0] <= a.high
         wide.append(a.high - a.low)
@@ -133,7 +136,7 @@ def test_intervals_are_of_runs_and_mostly_hold_the_truth():
         assert n.low < n.value < n.high and d.low < d.value < d.high and loss.low <= loss.value
     assert held >= 8
     dense = [traced(sizes=16, noise=0.002, draws=200, ends=(HIGH / 5, HIGH), losses=n) for n in (30, 300)]
-    few, many = (frontier.from_envelope(found).params_exponent for found in dense)
+    few, many = (frontiers.from_envelope(found).params_exponent for found in dense)
     assert many.high - many.low > 0.7 * (few.high - few.low)  # more points of a run are no more runs
 
 
@@ -145,8 +148,8 @@ def test_smoothing_averages_noise_along_a_curve():
         loss=rows.loss * np.exp(0.01 * rng.standard_normal(len(rows))),
     )
     a = TRUTH.exponents()[0]
-    rough, smooth = (envelope.trace(noisy, smooth=width, draws=0) for width in (0.0, 0.2))
-    assert frontier.from_envelope(smooth).params_exponent.value == pytest.approx(a, abs=0.05)
+    rough, smooth = (frontiers.trace_envelope(noisy, smooth=width, draws=0) for width in (0.0, 0.2))
+    assert frontiers.from_envelope(smooth).params_exponent.value == pytest.approx(a, abs=0.05)
     truth = TRUTH.loss(*TRUTH.optimum(smooth.flops))
     assert np.abs(np.log(smooth.loss / truth)).max() < 0.25 * np.abs(np.log(rough.loss / truth)).max()
 
@@ -163,13 +166,13 @@ def test_sizes_and_flops_come_from_the_run_table():
         status=np.array(["done"] * 5 + ["diverged"], object),
     )
     bare = from_columns("curves", **{n: rows.columns[n] for n in ("run_id", "tokens", "loss")})
-    found = envelope.trace(bare, table=runs, draws=0)
+    found = frontiers.trace_envelope(bare, table=runs, draws=0)
     assert set(found.params) <= set(2 * ladder(TRUTH, 6)[:5])
     np.testing.assert_allclose(4.5 * found.params * found.tokens, found.flops, rtol=1e-3)
     assert any("diverged" in reason for _, reason in found.source.dropped())
     other = from_columns("other", run_id=np.array(["x"], object), params=[1e6], tokens=[1e9])
     with pytest.raises(ValueError, match="name their runs alike"):
-        envelope.trace(bare, table=other)
+        frontiers.trace_envelope(bare, table=other)
 
 
 def columns(rows, **changed):
@@ -179,15 +182,19 @@ def columns(rows, **changed):
 def test_refusals_say_what_is_missing():
     rows = synthetic.curves(TRUTH, ladder(TRUTH, 4), (HIGH,))
     with pytest.raises(ValueError, match="--run-id COL"):
-        envelope.trace(from_columns(**{n: rows.columns[n] for n in ("params", "tokens", "loss")}))
+        frontiers.trace_envelope(from_columns(**{n: rows.columns[n] for n in ("params", "tokens", "loss")}))
     with pytest.raises(ValueError, match="a curve is one model's"):
-        envelope.trace(from_columns(**columns(rows, params=rows.params * np.geomspace(1, 2, len(rows)))))
+        frontiers.trace_envelope(
+            from_columns(**columns(rows, params=rows.params * np.geomspace(1, 2, len(rows))))
+        )
     two = synthetic.curves(TRUTH, ladder(TRUTH, 2), (HIGH,))
     with pytest.raises(ValueError, match="2 size"):
-        envelope.trace(two)
+        frontiers.trace_envelope(two)
     with pytest.raises(ValueError, match="two budgets or more"):
-        envelope.trace(rows, points="final")
-    three = frontier.from_envelope(envelope.trace(synthetic.curves(TRUTH, ladder(TRUTH, 3), (HIGH,))))
+        frontiers.trace_envelope(rows, points="final")
+    three = frontiers.from_envelope(
+        frontiers.trace_envelope(synthetic.curves(TRUTH, ladder(TRUTH, 3), (HIGH,)))
+    )
     assert three.status == "few"
     with pytest.raises(ValueError, match="no line to extend"):
         three.at([1e20])
@@ -277,18 +284,18 @@ def test_wrong_input_is_told_in_a_line(files, capsys, arguments, words):
 
 def test_agreement_of_three_names_every_pair():
     runs = synthetic.isoflop(TRUTH, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002)
-    valley = frontier.from_isoflop(isoflop.optima(runs))
-    said = frontier.agreement([valley, valley, valley])
+    valley = frontiers.from_isoflop(frontiers.find_optima(runs))
+    said = frontiers.describe_agreements([valley, valley, valley])
     assert len(said) == 2 and said[0] == "3 pairs of methods: 3 agree."
     assert said[1].count(f" by {valley.method}") == 3
     other = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.2, beta=0.6)
-    away = frontier.from_isoflop(
-        isoflop.optima(synthetic.isoflop(other, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002))
+    away = frontiers.from_isoflop(
+        frontiers.find_optima(synthetic.isoflop(other, np.geomspace(1e12, 1.6e13, 5), sizes=9, noise=0.002))
     )
-    said = frontier.agreement([valley, valley, away])
+    said = frontiers.describe_agreements([valley, valley, away])
     assert said[0] == "3 pairs of methods: 1 agree, 2 agree in part." and len(said) == 4
     assert said[2].startswith("Agree in part: ") and said[2].count(" with ") == 2
-    assert frontier.agreement([valley]) == []
+    assert frontiers.describe_agreements([valley]) == []
 
 
 def test_the_figure_holds_its_words_and_says_when_not_to_be_trusted():
@@ -297,7 +304,7 @@ def test_the_figure_holds_its_words_and_says_when_not_to_be_trusted():
 
     for share, points in ((0.1, "all"), (0.0, "final")):
         found = traced(ends=np.geomspace(LOW, HIGH, 5), inflation=share, points=points, draws=20)
-        front = frontier.from_envelope(found)
+        front = frontiers.from_envelope(found)
         figure = plot_envelope(found, front)
         text = " ".join(words(figure).split())
         assert ("not to be trusted" in text) == (points == "all")
@@ -314,12 +321,12 @@ def test_no_run_lies_below_the_envelope_whatever_the_order_of_the_rows(seed):
     ends = HIGH * rng.uniform(0.05, 1, 3)
     rows = synthetic.curves(TRUTH, ladder(TRUTH, 6), ends, noise=0.05, seed=seed, losses=12)
     mixed = rows.select(rng.permutation(len(rows)))
-    found, again = (envelope.trace(each, draws=0) for each in (rows, mixed))
+    found, again = (frontiers.trace_envelope(each, draws=0) for each in (rows, mixed))
     np.testing.assert_allclose(found.loss, again.loss)
     assert found.run == again.run
     at = np.log(found.flops)
     for curve in found.curves:
-        height = envelope.along(curve.log_flops, curve.log_loss, at)
+        height = heights.interpolate(curve.log_flops, curve.log_loss, at)
         assert (np.log(found.loss) <= height + 1e-12).all()
         own = np.array(found.run) == curve.run
         np.testing.assert_allclose(np.log(found.loss[own]), height[own])
@@ -332,5 +339,5 @@ def test_a_table_read_from_a_file_with_text_ids_keeps_runs_apart(tmp_path):
     for run, n in enumerate((1e6, 2e6, 4e6)):
         lines += [f"{run},{n},{d},{TRUTH.loss(n, d)}" for d in np.geomspace(1e7, 1e9, 8)]
     path.write_text("\n".join(lines) + "\n")
-    found = envelope.trace(table.read(path), draws=0)
+    found = frontiers.trace_envelope(table.read(path), draws=0)
     assert len(found.curves) == 3

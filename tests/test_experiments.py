@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis.frontiers import isoflop
+from analysis.frontiers import replicates
 from analysis.laws import DataConstrained
 from analysis.tables import table
 from experiments import (
@@ -393,7 +393,7 @@ def test_the_coordinate_check_is_drawn(tmp_path):
 
 
 def test_runs_that_differ_in_what_was_measured_alone_are_replicates():
-    assert set(export.MEASURED) <= set(isoflop.OUTCOMES)
+    assert set(export.MEASURED) <= set(replicates.OUTCOMES)
 
 
 def test_what_the_readme_says_of_predictions_and_floors_stands_in_the_tables():

@@ -1,12 +1,10 @@
 import numpy as np
 import pytest
 
-from analysis import report
+from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, plot_predicted, style
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
-from analysis.frontiers import frontier, isoflop
+from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla, PowerLaw
 from analysis.tables import synthetic, table
 from tests.test_laws import SUBJECTS
@@ -17,9 +15,9 @@ TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 @pytest.fixture(scope="module")
 def found():
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
-    iso = isoflop.optima(runs)
-    fitted = bootstrap.pairs(fit(Chinchilla, runs), 50)
-    return iso, frontier.from_isoflop(iso), fitted, frontier.from_fit(fitted)
+    iso = frontiers.find_optima(runs)
+    fitted = fitting.resample(fit(Chinchilla, runs), 50)
+    return iso, frontiers.from_isoflop(iso), fitted, frontiers.from_fit(fitted)
 
 
 def words(figure) -> str:
@@ -71,9 +69,9 @@ def test_valleys_hold_every_run_each_minimum_and_a_caption_of_the_same_objects(f
 
 def test_every_method_and_an_edge_can_be_drawn():
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0)
-    for method in isoflop.METHODS:
-        iso = isoflop.optima(runs, method=method)
-        assert "at an edge: not used" in words(plot_isoflop(iso, frontier.from_isoflop(iso)))
+    for method in frontiers.VALLEY_METHODS:
+        iso = frontiers.find_optima(runs, method=method)
+        assert "at an edge: not used" in words(plot_isoflop(iso, frontiers.from_isoflop(iso)))
 
 
 def test_frontier_panels_name_both_exponents(found):
@@ -122,11 +120,11 @@ def test_a_figure_of_an_answer_not_to_be_trusted_says_so_in_red(found):
     params = np.geomspace(1e6, 1e9, 12)
     ray = table.from_columns(params=params, tokens=20 * params, loss=TRUTH.loss(params, 20 * params))
     lost = fit(Chinchilla, ray)
-    edge = isoflop.optima(synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0))
+    edge = frontiers.find_optima(synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], centre=20.0))
     for figure, words in (
         (plot_law(lost), "NOT TO BE TRUSTED: all runs lie on one ray"),
-        (plot_isoflop(edge, frontier.from_isoflop(edge)), "WITH CARE: 0 of 3 budgets"),
-        (plot_frontier([valley, frontier.from_fit(lost)], "A title"), "one ray"),
+        (plot_isoflop(edge, frontiers.from_isoflop(edge)), "WITH CARE: 0 of 3 budgets"),
+        (plot_frontier([valley, frontiers.from_fit(lost)], "A title"), "one ray"),
         (plot_law(fitted, verdict=audit_runs(ray).badge()), "all runs on one ray"),
         (plot_isoflop(iso, valley, verdict="WITH CARE: " + "a long story " * 40), "..."),
     ):

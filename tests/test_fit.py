@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.fitting.fit import fit
-from analysis.fitting.solve import OBJECTIVES
+from analysis.fitting import OBJECTIVES, fit
 from analysis.laws import Chinchilla, PowerLaw
 from analysis.tables import synthetic, table
 

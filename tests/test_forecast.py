@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.audit import forecast
 from analysis.audit.forecast import Step, held_out, together
 from analysis.decisions import least_loss
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
-from analysis.frontiers import costs
+from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 
@@ -84,7 +83,7 @@ def test_the_two_grids_whose_forecasts_missed_are_told_and_the_one_that_held_is_
     first two, and 1 % off the third's (experiments/predictions.csv)."""
     fitted = fit(Chinchilla, table.read(RESULTS / f"{name}.csv", where="budget > 0"))
     assert bool(forecast.caution(fitted)) == warned
-    found = least_loss(bootstrap.pairs(fitted, 10), costs.of(fitted.runs), 2.88e13)
+    found = least_loss(fitting.resample(fitted, 10), frontiers.fit_cost(fitted.runs), 2.88e13)
     assert ("too high" in found.message) == warned
 
 

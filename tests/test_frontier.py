@@ -1,10 +1,8 @@
 import numpy as np
 import pytest
 
-from analysis.fitting import bootstrap
-from analysis.fitting.band import Band
-from analysis.fitting.fit import fit
-from analysis.frontiers import costs, frontier, isoflop
+from analysis import fitting, frontiers
+from analysis.fitting import Band, fit
 from analysis.laws import Chinchilla, PowerLaw
 from analysis.tables import synthetic, table
 
@@ -14,10 +12,10 @@ BUDGETS = np.geomspace(1e12, 1.6e13, 5)
 
 def test_cost_is_found_in_the_table_and_6nd_is_recognised():
     runs = synthetic.isoflop(TRUTH, BUDGETS, k=9.0, p=0.93)
-    found = costs.of(runs)
+    found = frontiers.fit_cost(runs)
     assert (found.k, found.p) == pytest.approx((9.0, 0.93)) and found.deviation < 1e-9
-    assert costs.of(runs, "6nd") == costs.SIX
-    assert (costs.of(synthetic.isoflop(TRUTH, BUDGETS)).k, found.tokens(1e6, 1e15)) == (
+    assert frontiers.fit_cost(runs, "6nd") == frontiers.SIX
+    assert (frontiers.fit_cost(synthetic.isoflop(TRUTH, BUDGETS)).k, found.tokens(1e6, 1e15)) == (
         6.0,
         pytest.approx(1e15 / (9 * 1e6**0.93)),
     )
@@ -26,8 +24,8 @@ def test_cost_is_found_in_the_table_and_6nd_is_recognised():
 @pytest.mark.parametrize(("k", "p"), [(6.0, 1.0), (9.0, 0.93)])
 def test_both_approaches_give_the_planted_frontier_under_one_cost(k, p):
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, k=k, p=p)
-    by_valley = frontier.from_isoflop(isoflop.optima(runs))
-    by_fit = frontier.from_fit(fit(Chinchilla, runs))
+    by_valley = frontiers.from_isoflop(frontiers.find_optima(runs))
+    by_fit = frontiers.from_fit(fit(Chinchilla, runs))
     a, b = TRUTH.exponents(p)
     for found, tolerance in ((by_valley, 0.01), (by_fit, 1e-3)):
         assert found.params_exponent.value == pytest.approx(a, abs=tolerance)
@@ -43,9 +41,9 @@ def test_extrapolation_mostly_holds_the_truth_and_widens(method):
     for seed in range(12):
         runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, noise=0.002, replicates=4, seed=seed)
         if method == "isoflop":
-            found = frontier.from_isoflop(isoflop.optima(runs, draws=300))
+            found = frontiers.from_isoflop(frontiers.find_optima(runs, draws=300))
         else:
-            found = frontier.from_fit(bootstrap.pairs(fit(Chinchilla, runs), 100))
+            found = frontiers.from_fit(fitting.resample(fit(Chinchilla, runs), 100))
         bands = found.at(far)
         truth = (params, tokens, TRUTH.loss(params, tokens))
         held.append([(b.low < t) & (t < b.high) for b, t in zip(bands, truth, strict=True)])
@@ -57,31 +55,31 @@ def test_extrapolation_mostly_holds_the_truth_and_widens(method):
 
 def test_points_carry_intervals_around_their_values():
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=7, noise=0.002, replicates=4)
-    found = frontier.from_isoflop(isoflop.optima(runs))
+    found = frontiers.from_isoflop(frontiers.find_optima(runs))
     for band in (found.params, found.tokens, found.loss):
         assert (band.low <= band.value).all() and (band.value <= band.high).all()
 
 
 def test_agreement_is_said_and_disagreement_too():
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9, noise=0.002, replicates=4)
-    valley = frontier.from_isoflop(isoflop.optima(runs))
-    fitted = frontier.from_fit(bootstrap.pairs(fit(Chinchilla, runs), 200))
-    assert "agree" in frontier.agree(valley, fitted)
+    valley = frontiers.from_isoflop(frontiers.find_optima(runs))
+    fitted = frontiers.from_fit(fitting.resample(fit(Chinchilla, runs), 200))
+    assert "agree" in frontiers.describe_agreement(valley, fitted)
     other = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.2, beta=0.6)
     far = synthetic.isoflop(other, BUDGETS, sizes=9, noise=0.002, replicates=4)
-    away = frontier.from_fit(bootstrap.pairs(fit(Chinchilla, far), 200))
-    assert "DISAGREE" in frontier.agree(valley, away)
-    assert "no interval" in frontier.agree(valley, frontier.from_fit(fit(Chinchilla, runs)))
-    six = frontier.from_fit(fit(Chinchilla, runs), costs.Cost(9.0, 0.9, "other"))
-    assert "different costs" in frontier.agree(valley, six)
+    away = frontiers.from_fit(fitting.resample(fit(Chinchilla, far), 200))
+    assert "DISAGREE" in frontiers.describe_agreement(valley, away)
+    assert "no interval" in frontiers.describe_agreement(valley, frontiers.from_fit(fit(Chinchilla, runs)))
+    six = frontiers.from_fit(fit(Chinchilla, runs), frontiers.Cost(9.0, 0.9, "other"))
+    assert "different costs" in frontiers.describe_agreement(valley, six)
 
 
 def test_a_law_without_optimum_and_a_single_budget_are_refused():
     x = np.geomspace(1, 100, 9)
     line = fit(PowerLaw, table.from_columns(x=x, y=1 + x**-0.5))
     with pytest.raises(ValueError, match="no optimum"):
-        frontier.from_fit(line, costs.SIX, np.array([1e12]))
-    single = frontier.from_isoflop(isoflop.optima(synthetic.isoflop(TRUTH, [1e12])))
+        frontiers.from_fit(line, frontiers.SIX, np.array([1e12]))
+    single = frontiers.from_isoflop(frontiers.find_optima(synthetic.isoflop(TRUTH, [1e12])))
     assert single.status == "few"
     with pytest.raises(ValueError, match="fewer than two budgets"):
         single.at([1e13])
@@ -94,4 +92,4 @@ def test_an_exponent_that_is_not_known_is_unknown_whatever_its_draws_say():
 
 
 def test_no_params_at_all_leave_room_for_endless_tokens_without_a_warning():
-    assert costs.SIX.tokens(0.0, 1e12) == np.inf
+    assert frontiers.SIX.tokens(0.0, 1e12) == np.inf

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.frontiers import frontier, isoflop
+from analysis import frontiers
 from analysis.frontiers.minima import akima, interpolate
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
@@ -20,17 +20,17 @@ def published(name: str) -> Path:
     return Path(folder) / name
 
 
-@pytest.mark.parametrize("method", isoflop.METHODS)
+@pytest.mark.parametrize("method", frontiers.VALLEY_METHODS)
 def test_planted_optima_come_back(method):
     runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=9)
-    iso = isoflop.optima(runs, method=method)
-    for profile in iso.profiles:
-        params, tokens = TRUTH.optimum(profile.budget)
-        assert profile.status == "ok"
-        assert profile.params == pytest.approx(params, rel=0.03)
-        assert profile.tokens == pytest.approx(tokens, rel=0.03)
-        assert profile.loss == pytest.approx(TRUTH.loss(params, tokens), rel=1e-3)
-        assert 6 * profile.params * profile.tokens == pytest.approx(profile.flops, rel=1e-3)
+    iso = frontiers.find_optima(runs, method=method)
+    for valley in iso.valleys:
+        params, tokens = TRUTH.optimum(valley.budget)
+        assert valley.status == "ok"
+        assert valley.params == pytest.approx(params, rel=0.03)
+        assert valley.tokens == pytest.approx(tokens, rel=0.03)
+        assert valley.loss == pytest.approx(TRUTH.loss(params, tokens), rel=1e-3)
+        assert 6 * valley.params * valley.tokens == pytest.approx(valley.flops, rel=1e-3)
 
 
 def test_the_minimum_of_the_akima_curve_is_its_minimum():
@@ -54,72 +54,76 @@ def test_akima_agrees_with_scipy():
     np.testing.assert_allclose(akima(x, y, at), Akima1DInterpolator(x, y)(at), atol=1e-10)
 
 
-@pytest.mark.parametrize("method", isoflop.METHODS)
+@pytest.mark.parametrize("method", frontiers.VALLEY_METHODS)
 @pytest.mark.parametrize(("centre", "end"), [(20.0, "smallest"), (0.05, "largest")])
 def test_a_profile_without_a_valley_is_an_edge_and_stays_out_of_the_exponent(method, centre, end):
     good = synthetic.isoflop(TRUTH, BUDGETS[:3], sizes=7)
     bad = synthetic.isoflop(TRUTH, BUDGETS[3:], sizes=7, centre=centre)
     names = ("budget", "params", "tokens", "flops", "loss")
     both = table.from_columns(**{n: np.concatenate([good.column(n), bad.column(n)]) for n in names})
-    iso = isoflop.optima(both, method=method)
-    assert [p.status for p in iso.profiles] == ["ok", "ok", "ok", "edge"]
-    assert end in iso.profiles[3].message
-    alone = frontier.from_isoflop(isoflop.optima(good, method=method))
-    found = frontier.from_isoflop(iso)
+    iso = frontiers.find_optima(both, method=method)
+    assert [p.status for p in iso.valleys] == ["ok", "ok", "ok", "edge"]
+    assert end in iso.valleys[3].message
+    alone = frontiers.from_isoflop(frontiers.find_optima(good, method=method))
+    found = frontiers.from_isoflop(iso)
     assert found.params_exponent.value == pytest.approx(alone.params_exponent.value, rel=1e-9)
     assert "6.4e+12 (edge)" in found.message
 
 
 def test_two_sizes_are_few_and_a_valley_below_the_noise_is_flat():
-    few = isoflop.optima(synthetic.isoflop(TRUTH, BUDGETS, sizes=2))
-    assert {p.status for p in few.profiles} == {"few"}
-    assert frontier.from_isoflop(few).status == "few"
+    few = frontiers.find_optima(synthetic.isoflop(TRUTH, BUDGETS, sizes=2))
+    assert {p.status for p in few.valleys} == {"few"}
+    assert frontiers.from_isoflop(few).status == "few"
     found = []
     for seed in range(8):
         runs = synthetic.isoflop(TRUTH, BUDGETS, span=1.5, noise=0.02, replicates=6, seed=seed)
-        found += [p.status for p in isoflop.optima(runs, draws=100).profiles]
+        found += [p.status for p in frontiers.find_optima(runs, draws=100).valleys]
     assert found.count("ok") < 0.2 * len(found)
 
 
 def test_noise_is_what_replicate_seeds_show():
     runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=40, seed=2)
-    iso = isoflop.optima(runs)
-    assert iso.sigma == pytest.approx(0.004, rel=0.35) and "seed" in iso.sigma_source
+    iso = frontiers.find_optima(runs)
+    assert iso.noise.sigma == pytest.approx(0.004, rel=0.35) and "seed" in iso.noise.source
     bare = table.from_columns(**{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")})
-    assert "residuals" in isoflop.optima(bare).sigma_source
+    assert "residuals" in frontiers.find_optima(bare).noise.source
 
 
 def test_a_column_that_differs_makes_runs_no_replicates():
     runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=3)
     columns = {n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss", "seed")}
-    iso = isoflop.optima(table.from_columns(**columns, learning_rate=np.arange(len(runs)) * 1.0))
-    assert "residuals" in iso.sigma_source
+    iso = frontiers.find_optima(table.from_columns(**columns, learning_rate=np.arange(len(runs)) * 1.0))
+    assert "residuals" in iso.noise.source
 
 
 def test_intervals_hold_the_truth_and_both_methods():
     held = 0
     for seed in range(20):
         runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=7, noise=0.002, replicates=3, seed=seed)
-        iso = isoflop.optima(runs, draws=300)
-        found = frontier.from_isoflop(iso)
+        iso = frontiers.find_optima(runs, draws=300)
+        found = frontiers.from_isoflop(iso)
         held += found.params_exponent.low <= TRUTH.exponents()[0] <= found.params_exponent.high
-        for profile, other in zip(iso.profiles, iso.other_params, strict=True):
-            assert profile.low <= profile.params <= profile.high
-            assert np.isnan(other) or profile.low <= other <= profile.high
+        for valley in iso.valleys:
+            assert valley.low <= valley.params <= valley.high
+            assert np.isnan(valley.other_params) or valley.low <= valley.other_params <= valley.high
     assert held >= 16
 
 
 def test_budgets_by_column_by_list_and_by_gaps_are_the_same_groups():
     runs = synthetic.isoflop(TRUTH, BUDGETS)
     bare = table.from_columns(params=runs.params, tokens=runs.tokens, flops=runs.flops, loss=runs.loss)
-    found = [isoflop.optima(runs), isoflop.optima(bare), isoflop.optima(bare, budgets=BUDGETS)]
+    found = [
+        frontiers.find_optima(runs),
+        frontiers.find_optima(bare),
+        frontiers.find_optima(bare, budgets=BUDGETS),
+    ]
     for iso in found[1:]:
-        assert [p.params for p in iso.profiles] == pytest.approx([p.params for p in found[0].profiles])
+        assert [p.params for p in iso.valleys] == pytest.approx([p.params for p in found[0].valleys])
     with pytest.raises(ValueError, match="no run lies within 10 %"):
-        isoflop.optima(runs, budgets=[1e20])
+        frontiers.find_optima(runs, budgets=[1e20])
     smear = table.from_columns(params=np.geomspace(1e5, 1e7, 60), tokens=[1e8] * 60, loss=[3.0] * 60)
     with pytest.raises(ValueError, match="give --budgets"):
-        isoflop.optima(smear)
+        frontiers.find_optima(smear)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def test_budgets_by_column_by_list_and_by_gaps_are_the_same_groups():
 def test_porian_exponents(experiment, published_a, parabola_a):
     runs = table.read(published("porian_rw_isoflops.csv"), where=f"experiment == '{experiment}'")
     for method, value, tolerance in (("interpolate", published_a, 0.01), ("parabola", parabola_a, 0.03)):
-        found = frontier.from_isoflop(isoflop.optima(runs, method=method))
+        found = frontiers.from_isoflop(frontiers.find_optima(runs, method=method))
         assert found.params_exponent.value == pytest.approx(value, abs=tolerance)
         assert found.params_exponent.low < published_a < found.params_exponent.high
 
@@ -144,8 +148,8 @@ def test_porian_exponents(experiment, published_a, parabola_a):
 def test_chinchilla_approach_2(window):
     runs = table.read(published("chinchilla_fig4.csv"), where="outlier == 0")
     budgets = [6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21]
-    iso = isoflop.optima(runs, method="parabola", window=window, budgets=budgets)
-    found = frontier.from_isoflop(iso)
+    iso = frontiers.find_optima(runs, method="parabola", window=window, budgets=budgets)
+    found = frontiers.from_isoflop(iso)
     assert found.params_exponent.value == pytest.approx(0.51, abs=0.03)
     assert found.tokens_exponent.value == pytest.approx(0.495, abs=0.03)
 
@@ -155,8 +159,8 @@ STEEP = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.5, beta=0.25)  # valleys fa
 
 def checked(law=STEEP, method="parabola", window=2.0, noise=0.0, **design):
     runs = synthetic.isoflop(law, np.geomspace(1e18, 1e21, 5), noise=noise, **design)
-    iso = isoflop.optima(runs, method=method, window=window, draws=20)
-    return frontier.from_isoflop(iso)
+    iso = frontiers.find_optima(runs, method=method, window=window, draws=20)
+    return frontiers.from_isoflop(iso)
 
 
 @pytest.mark.parametrize("centre", [0.4, 1.0, 2.5])
@@ -192,7 +196,7 @@ def test_noise_moves_the_exponent_but_hardly_its_bias():
 
 
 def test_without_a_law_the_bias_is_not_checked_and_that_is_said():
-    one_size = frontier.from_isoflop(isoflop.optima(synthetic.isoflop(TRUTH, [1e12], sizes=5)))
+    one_size = frontiers.from_isoflop(frontiers.find_optima(synthetic.isoflop(TRUTH, [1e12], sizes=5)))
     check = one_size.bias_check
     assert check.status != "ok" and np.isnan([check.shift, check.params_ratio]).all()
     assert "not checked" in str(check) and "Chinchilla" in str(check)
@@ -204,8 +208,8 @@ def test_the_interval_of_a_minimums_loss_reaches_to_both_sides_of_the_truth():
     gaps, missed, plain = [], [], []
     for seed in range(20):
         runs = synthetic.isoflop(TRUTH, BUDGETS, sizes=6, noise=0.012, seed=seed)
-        known = (0.012, 0, "planted")
-        for p in isoflop.optima(runs, draws=100, seed=seed, known=known).profiles:
+        known = frontiers.Noise(0.012, 0, "planted")
+        for p in frontiers.find_optima(runs, draws=100, seed=seed, noise=known).valleys:
             if p.status in ("ok", "flat"):
                 gap = np.log(TRUTH.loss(*TRUTH.optimum(p.flops)) / p.loss)
                 gaps.append((gap, p.sunk))

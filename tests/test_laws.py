@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.fitting.fit import fit, objective_of
+from analysis.fitting import fit, objective_of
 from analysis.laws import (
     LAWS,
     BatchSteps,

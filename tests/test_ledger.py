@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import fitting, frontiers
 from analysis.__main__ import main
-from analysis.fitting import bootstrap
-from analysis.frontiers import isoflop, ledger
+from analysis.frontiers import conventions, ledger
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic
 from analysis.tables.table import from_columns
@@ -50,7 +50,7 @@ def counted(noise=0.0, vocab=64, sizes=22, budgets=BUDGETS, replicates=0):
 
 
 def names(runs):
-    return [str(each) for each in ledger.by_columns(runs)]
+    return [str(each) for each in conventions.by_columns(runs)]
 
 
 def test_every_counting_that_the_columns_allow_the_tables_own_first():
@@ -83,13 +83,13 @@ def test_flops_without_attention_are_the_matrices_alone():
         d_model=width,
         seq_len=length,
     )
-    np.testing.assert_allclose(ledger.without_attention(runs), 6 * n * tokens)
+    np.testing.assert_allclose(conventions.without_attention(runs), 6 * n * tokens)
     # equal to 6·N·D, so it is not counted again
     assert names(runs) == ["N = table's params, C = table's flops", "N = table's params, C = 6·N·D"]
 
 
 def pairs(found):
-    return bootstrap.pairs(found, 60)
+    return fitting.resample(found, 60)
 
 
 def exponents(entries, approach):
@@ -117,14 +117,16 @@ def truth_under(hidden_of, flops_of):
     ],
 )
 def test_recounted_valleys_have_the_planted_optimum_of_that_counting(name, count, per_token):
-    entries = ledger.refit(ledger.by_columns(counted()), methods=("isoflop",))
+    entries = ledger.make_ledger(conventions.by_columns(counted()), methods=("isoflop",))
     found = exponents(entries, "isoflop")
     assert found[name] == pytest.approx(truth_under(count, per_token), abs=0.02)
 
 
 def test_leaving_out_the_readout_raises_the_exponent_by_both_approaches():
     """Pearce & Song 2024: Kaplan's count gives the larger exponent."""
-    entries = ledger.refit(ledger.by_columns(counted(noise=0.001, replicates=1)), intervals=pairs)
+    entries = ledger.make_ledger(
+        conventions.by_columns(counted(noise=0.001, replicates=1)), add_intervals=pairs
+    )
     for approach in ("isoflop", "fit"):
         found = exponents(entries, approach)
         own = found["N = hidden + readout, C = table's flops"]
@@ -153,18 +155,20 @@ def test_sizes_that_stand_alone_cannot_be_interpolated_and_the_fit_goes_on():
         loss=runs.loss,
         params_hidden=hidden,
     )
-    entries = ledger.refit(ledger.by_columns(alone), intervals=lambda found: found)
+    entries = ledger.make_ledger(conventions.by_columns(alone), add_intervals=lambda found: found)
     six = [e for e in entries if str(e.convention) == "N = hidden, C = 6·N·D"]
     assert six[0].frontier is None and "interpolate" in six[0].message
-    assert six[0].verdict == "none" and six[1].frontier is not None
+    assert six[0].agreement == "none" and six[1].frontier is not None
 
 
 def test_noise_told_from_seeds_goes_along_with_interpolated_budgets():
-    entries = ledger.refit(ledger.by_columns(counted(noise=0.002, replicates=2)), methods=("isoflop",))
+    entries = ledger.make_ledger(
+        conventions.by_columns(counted(noise=0.002, replicates=2)), methods=("isoflop",)
+    )
     assert all(np.isfinite(entry.exponent.low) for entry in entries)
-    grid = ledger.interpolated(entries[0].convention.runs, 5)
-    known = (0.002, 9, "elsewhere")
-    assert isoflop.optima(grid, known=known).sigma_source == "elsewhere"
+    grid = ledger.interpolate_budgets(entries[0].convention.runs, 5)
+    known = frontiers.Noise(0.002, 9, "elsewhere")
+    assert frontiers.find_optima(grid, noise=known).noise.source == "elsewhere"
 
 
 def test_one_counting_alone_says_that_nothing_was_compared(tmp_path, capsys):
@@ -236,7 +240,7 @@ def test_the_figure_has_a_row_for_every_counting_inside_the_sheet():
     from analysis.figures import plot_ledger
     from tests.test_figures import inside
 
-    entries = ledger.refit(ledger.by_columns(counted(noise=0.001)), intervals=pairs)
+    entries = ledger.make_ledger(conventions.by_columns(counted(noise=0.001)), add_intervals=pairs)
     figure = plot_ledger(entries)
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [name.replace(", C", "\nC") for name in names(counted())]
@@ -250,7 +254,7 @@ def test_porians_countings_give_the_published_walk():
     from analysis.tables import table
 
     runs = table.read(Path(folder) / "porian_rw_isoflops.csv")
-    entries = ledger.refit(ledger.by_value(runs, "experiment"), methods=("isoflop",))
+    entries = ledger.make_ledger(conventions.by_value(runs, "experiment"), methods=("isoflop",))
     found = exponents(entries, "isoflop")
     published = {
         "1_kaplan_repro": 0.835,
@@ -261,4 +265,4 @@ def test_porians_countings_give_the_published_walk():
     }
     for name, value in published.items():
         assert found[name] == pytest.approx(value, abs=0.01)
-    assert next(e for e in entries if str(e.convention) == "2_count_head").verdict == "disagree"
+    assert next(e for e in entries if str(e.convention) == "2_count_head").agreement == "disagree"

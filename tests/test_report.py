@@ -3,11 +3,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from analysis import report
+from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
-from analysis.frontiers import frontier, isoflop
+from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 
@@ -46,9 +44,9 @@ def read(page: str) -> Reader:
 @pytest.fixture(scope="module")
 def parts():
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
-    iso = isoflop.optima(runs)
-    fitted = bootstrap.pairs(fit(Chinchilla, runs), 50)
-    return runs, iso, fitted, [frontier.from_isoflop(iso), frontier.from_fit(fitted)]
+    iso = frontiers.find_optima(runs)
+    fitted = fitting.resample(fit(Chinchilla, runs), 50)
+    return runs, iso, fitted, [frontiers.from_isoflop(iso), frontiers.from_fit(fitted)]
 
 
 def test_the_page_stands_alone_and_says_what_was_found(parts):
@@ -68,7 +66,13 @@ def test_the_page_stands_alone_and_says_what_was_found(parts):
     assert reader.tags.count("img") == 3
     assert all(link.startswith("data:image/png;base64,") for link in reader.links)
     assert "script" not in reader.tags
-    for words in ("A grid", "Small models.", "First note.", "make run", frontier.agree(*fronts)):
+    for words in (
+        "A grid",
+        "Small models.",
+        "First note.",
+        "make run",
+        frontiers.describe_agreement(*fronts),
+    ):
         assert words in reader.text
     for run_id in runs.columns["run_id"]:
         assert run_id in reader.text
@@ -91,13 +95,13 @@ def test_hostile_names_are_only_text(parts):
     columns[EVIL] = np.array([f"{EVIL}{i}" for i in range(len(runs))], object)
     columns["status"] = np.array([EVIL] + ["done"] * (len(runs) - 1), object)
     hostile = table.from_columns(EVIL, **columns)
-    iso = isoflop.optima(hostile)
+    iso = frontiers.find_optima(hostile)
     page = report.page(
         hostile,
         title=EVIL,
         intro=EVIL,
         isoflop=iso,
-        frontiers=[frontier.from_isoflop(iso)],
+        frontiers=[frontiers.from_isoflop(iso)],
         notes=[EVIL],
         references={EVIL: 2.2},
         command=EVIL,
@@ -110,8 +114,8 @@ def test_hostile_names_are_only_text(parts):
 
 def test_statuses_and_flags_become_warnings(parts):
     runs = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], centre=25.0).flag(2, "by hand")
-    iso = isoflop.optima(runs)
-    text = read(report.page(runs, title="x", isoflop=iso, frontiers=[frontier.from_isoflop(iso)])).text
+    iso = frontiers.find_optima(runs)
+    text = read(report.page(runs, title="x", isoflop=iso, frontiers=[frontiers.from_isoflop(iso)])).text
     assert "What to be careful about" in text
     assert "by hand" in text and "is edge" in text
 
@@ -130,6 +134,6 @@ def test_the_audit_is_a_section_and_its_headline_stands_on_top(parts):
 def test_the_page_says_where_the_fits_intervals_are_from(parts):
     runs = parts[0]
     for kind, words in (("profile", "profile likelihood"), ("pairs", "pairs bootstrap")):
-        found = bootstrap.intervals(fit(Chinchilla, runs), kind, 40)
+        found = fitting.intervals(fit(Chinchilla, runs), kind, 40)
         page = report.page(runs, title="A grid", fit=found)
         assert f"the fitted law's are by {words}." in read(page).text

@@ -4,9 +4,8 @@ passed."""
 import numpy as np
 import pytest
 
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
-from analysis.frontiers import envelope, frontier, isoflop
+from analysis import fitting, frontiers
+from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import cells, headers, synthetic, table, units
 
@@ -15,11 +14,11 @@ K, P = 90.0, 0.8  # flops = 90 · params^0.8 · tokens: far from 6·N·D
 
 
 def by_fit(runs):
-    return frontier.from_fit(bootstrap.intervals(fit(Chinchilla, runs), "profile"))
+    return frontiers.from_fit(fitting.intervals(fit(Chinchilla, runs), "profile"))
 
 
 def by_valleys(runs):
-    return frontier.from_isoflop(isoflop.optima(runs, draws=200))
+    return frontiers.from_isoflop(frontiers.find_optima(runs, draws=200))
 
 
 def by_envelope(_):
@@ -32,7 +31,7 @@ def by_envelope(_):
     loss = TRUTH.loss(n, tokens) * np.exp(np.repeat(0.002 * rng.standard_normal(10), 50))
     run_id = np.repeat([f"run{i}" for i in range(10)], 50).astype(object)
     curves = table.from_columns(run_id=run_id, params=n, tokens=tokens, flops=K * n**P * tokens, loss=loss)
-    return frontier.from_envelope(envelope.trace(curves, draws=1000))
+    return frontiers.from_envelope(frontiers.trace_envelope(curves, draws=1000))
 
 
 @pytest.mark.parametrize("method", [by_fit, by_valleys, by_envelope])
@@ -66,9 +65,9 @@ def test_noise_of_cubics_through_the_valleys_comes_back_over_many_seeds():
         bare = table.from_columns(
             **{n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss")}
         )
-        found = isoflop.optima(bare, window=10.0, draws=2)
-        assert "cubics" in found.sigma_source and found.freedom == 9
-        variances.append(found.sigma**2)
+        found = frontiers.find_optima(bare, window=10.0, draws=2)
+        assert "cubics" in found.noise.source and found.noise.freedom == 9
+        variances.append(found.noise.sigma**2)
     assert np.mean(variances) == pytest.approx(0.01**2, rel=0.12)  # 3.6 standard errors
 
 
@@ -79,8 +78,8 @@ def test_runs_whose_noise_leans_to_one_side_are_predicted_to_lean_to_it(side):
     size, tokens = (m.ravel() for m in np.meshgrid(np.geomspace(1e6, 1e9, 20), np.geomspace(1e8, 1e11, 20)))
     noise = side * 0.02 * (rng.exponential(size=400) - 1)
     runs = table.from_columns(params=size, tokens=tokens, loss=TRUTH.loss(size, tokens) * np.exp(noise))
-    found = bootstrap.intervals(fit(Chinchilla, runs, objective="ls-log"), "pairs", resamples=50)
-    new = bootstrap.predict(found, params=3e7, tokens=3e9)
+    found = fitting.intervals(fit(Chinchilla, runs, objective="ls-log"), "pairs", resamples=50)
+    new = fitting.predict(found, params=3e7, tokens=3e9)
     law = np.log([new.high / new.value, new.value / new.low])  # its own doubt, added in squares
     runs = np.log([new.run_high / new.value, new.value / new.run_low])
     up, down = np.sqrt(runs**2 - law**2)[:, 0] / 0.02

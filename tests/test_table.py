@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.frontiers.frontier import convention
+from analysis.frontiers import convention
 from analysis.tables import budgets, cells, roles, table, where
 from analysis.tables.cells import Column
 from analysis.tables.rows import repeats

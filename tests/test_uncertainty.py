@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.fitting import bootstrap
-from analysis.fitting.fit import fit
+from analysis import fitting
+from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla
 from analysis.tables import synthetic, table
 from tests.conftest import ROOT
@@ -18,7 +18,7 @@ PARAMS, TOKENS = np.geomspace(1e6, 1e9, 7), np.geomspace(1e8, 1e11, 7)
 
 def test_equal_seeds_give_equal_draws_and_others_do_not():
     found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
-    a, b, c = (bootstrap.pairs(found, 50, seed).draws for seed in (0, 0, 1))
+    a, b, c = (fitting.resample(found, 50, seed).draws for seed in (0, 0, 1))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a, c)
 
@@ -26,7 +26,7 @@ def test_equal_seeds_give_equal_draws_and_others_do_not():
 def test_a_resample_refitted_alone_is_the_same_draw():
     runs = synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01)
     found = fit(Chinchilla, runs)
-    draws = bootstrap.pairs(found, 3, seed=5).draws
+    draws = fitting.resample(found, 3, seed=5).draws
     counts = np.random.default_rng(5).multinomial(49, np.full(49, 1 / 49), size=3)
     for count, draw in zip(counts, draws, strict=True):
         rows = np.repeat(np.arange(49), count)
@@ -49,7 +49,7 @@ def test_the_profile_of_a_straight_line_is_its_t_interval(objective, delta):
     u, v = np.log(runs.column("x")), np.log(runs.column("y"))
     line = stats.linregress(u, v)
     half = stats.t.ppf(0.975, len(u) - 2) * line.stderr
-    found = bootstrap.intervals(fit(LAWS["m1"], runs, objective=objective, delta=delta), "profile")
+    found = fitting.intervals(fit(LAWS["m1"], runs, objective=objective, delta=delta), "profile")
     if objective == "huber-log":  # scaled by a share of rows instead of by their squares
         low, high = found.interval("alpha")
         assert high - low == pytest.approx(2 * half, rel=0.3)
@@ -59,7 +59,7 @@ def test_the_profile_of_a_straight_line_is_its_t_interval(objective, delta):
 
 def test_the_profile_of_any_number_is_that_of_the_parameter_it_renames():
     found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
-    with_ends = bootstrap.intervals(found, "profile")
+    with_ends = fitting.intervals(found, "profile")
     low, high = with_ends.band(lambda law: np.concatenate([law.alpha, 1 / law.alpha], -1))
     assert (1 / high[1], 1 / low[1]) == pytest.approx((low[0], high[0]), rel=2e-3)
     assert with_ends.interval("alpha") == pytest.approx((low[0], high[0]), rel=1e-6)
@@ -70,7 +70,7 @@ def test_a_tenth_of_the_noise_gives_a_tenth_of_the_interval(objective):
     widths = []
     for noise in (0.003, 0.0003):
         found = fit(LAWS["m1"], straight(noise, rows=40), objective=objective)
-        low, high = bootstrap.intervals(found, "profile").interval("alpha")
+        low, high = fitting.intervals(found, "profile").interval("alpha")
         widths.append(high - low)
     assert widths[1] == pytest.approx(widths[0] / 10, rel=0.01)
 
@@ -78,7 +78,7 @@ def test_a_tenth_of_the_noise_gives_a_tenth_of_the_interval(objective):
 def test_what_the_runs_do_not_show_has_an_open_end():
     """Two sizes a quarter apart: beta falls out of the data, alpha does not."""
     runs = synthetic.factorial(TRUTH, [1e6, 1.25e6, 1.5e6], np.geomspace(1e8, 1e11, 8), noise=0.01)
-    found = bootstrap.intervals(fit(Chinchilla, runs, objective="ls-log"), "profile")
+    found = fitting.intervals(fit(Chinchilla, runs, objective="ls-log"), "profile")
     low, high = found.interval("alpha")
     assert not (np.isfinite(low) and np.isfinite(high)) or high - low > 1
     low, high = found.interval("beta")
@@ -94,25 +94,25 @@ def test_rows_of_one_run_are_drawn_together():
     found = fit(Chinchilla, table.from_columns(params=sizes, tokens=tokens, loss=loss, run_id=ids))
     widths = {}
     for kind in ("pairs", "cluster"):
-        low, high = bootstrap.resample(found, kind, 200).interval("alpha")
+        low, high = fitting.resample(found, 200, kind=kind).interval("alpha")
         widths[kind] = high - low
     assert widths["cluster"] > 1.7 * widths["pairs"]
-    assert bootstrap.intervals(found, resamples=20).intervals == "cluster"
+    assert fitting.intervals(found, resamples=20).intervals == "cluster"
 
 
 def test_clusters_must_be_known_and_enough():
     found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
     with pytest.raises(ValueError, match="--cluster COL"):
-        bootstrap.resample(found, "cluster", 10)
+        fitting.resample(found, 10, kind="cluster")
     with pytest.raises(ValueError, match="4 clusters"):
-        bootstrap.resample(found, "cluster", 10, clusters=np.arange(49) % 4)
+        fitting.resample(found, 10, kind="cluster", clusters=np.arange(49) % 4)
 
 
 def test_wild_draws_keep_every_run_and_spread_as_the_noise_does():
     """Of a straight line the wild bootstrap's spread is the standard error (HC3)."""
     runs = straight(rows=60)
     found = fit(LAWS["m1"], runs, objective="ls-log")
-    drawn = bootstrap.resample(found, "wild", 2000).draws[:, 1]
+    drawn = fitting.resample(found, 2000, kind="wild").draws[:, 1]
     error = stats.linregress(np.log(runs.column("x")), np.log(runs.column("y"))).stderr
     assert drawn.std() == pytest.approx(error, rel=0.15)
     assert drawn.mean() == pytest.approx(found.law.alpha, abs=error / 5)
@@ -120,7 +120,7 @@ def test_wild_draws_keep_every_run_and_spread_as_the_noise_does():
 
 def test_a_table_without_noise_has_intervals_without_width():
     found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS))
-    low, high = bootstrap.intervals(found, "profile").interval("alpha")
+    low, high = fitting.intervals(found, "profile").interval("alpha")
     assert low == pytest.approx(high, abs=1e-6) and low == pytest.approx(TRUTH.alpha, abs=1e-6)
 
 
@@ -128,9 +128,9 @@ def test_new_runs_fall_inside_their_interval_about_as_often_as_it_says():
     held = [0, 0]
     for seed in range(30):
         runs = synthetic.factorial(TRUTH, PARAMS[::2], TOKENS[::2], noise=0.01, seed=seed)
-        found = bootstrap.intervals(fit(Chinchilla, runs, objective="ls-log"), "profile")
+        found = fitting.intervals(fit(Chinchilla, runs, objective="ls-log"), "profile")
         new = synthetic.factorial(TRUTH, [4e9], [2e11], noise=0.01, seed=1000 + seed).loss[0]
-        said = bootstrap.predict(found, params=4e9, tokens=2e11)
+        said = fitting.predict(found, params=4e9, tokens=2e11)
         held[0] += said.low[0] <= TRUTH.loss(4e9, 2e11) <= said.high[0]
         held[1] += said.run_low[0] <= new <= said.run_high[0]
         assert said.run_low[0] < said.low[0] < said.value[0] < said.high[0] < said.run_high[0]
@@ -141,7 +141,7 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     held = 0
     for seed in range(30):
         runs = synthetic.factorial(TRUTH, PARAMS[::2], TOKENS[::2], noise=0.01, seed=seed)
-        found = bootstrap.pairs(fit(Chinchilla, runs), 100, seed)
+        found = fitting.resample(fit(Chinchilla, runs), 100, seed)
         low, high = np.percentile(found.law_draws().exponents()[0], [2.5, 97.5])
         held += low <= TRUTH.exponents()[0] <= high
     assert 23 <= held <= 30  # P(< 23 | 95 %) < 1e-4
@@ -151,7 +151,7 @@ def test_more_noise_gives_wider_intervals():
     widths = []
     for noise in (0.002, 0.02):
         runs = synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=noise)
-        low, high = bootstrap.pairs(fit(Chinchilla, runs), 100).interval("alpha")
+        low, high = fitting.resample(fit(Chinchilla, runs), 100).interval("alpha")
         widths.append(high - low)
     assert widths[1] > 4 * widths[0]
 
@@ -161,7 +161,7 @@ def test_published_standard_errors_come_back():
     if not folder:
         pytest.skip("SCALING_DATA names no folder of published tables")
     runs = table.read(Path(folder) / "chinchilla_fig4.csv", where="outlier == 0")
-    found = bootstrap.pairs(fit(Chinchilla, runs), 1000)
+    found = fitting.resample(fit(Chinchilla, runs), 1000)
     published = {"A": 124.5, "B": 1293, "E": 0.0257, "alpha": 0.0154, "beta": 0.0206}
     for i, name in enumerate(found.law.names()):
         assert found.draws[:, i].std() == pytest.approx(published[name], rel=0.15), name

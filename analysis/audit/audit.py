@@ -6,17 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis import fitting, frontiers
 from analysis.audit import fit, forecast, rows, table
 from analysis.audit.findings import Finding, headline_of, verdict_of
 from analysis.audit.forecast import Step
 from analysis.audit.neighbourhood import local
-from analysis.fitting import bootstrap
-from analysis.fitting import fit as fitting
-from analysis.fitting.fit import Fit
+from analysis.fitting import Fit
 from analysis.fitting.profile import Profile
-from analysis.frontiers import costs, isoflop
-from analysis.frontiers import frontier as frontiers
-from analysis.frontiers.isoflop import Isoflop
+from analysis.frontiers import Isoflop
 from analysis.laws import Chinchilla
 from analysis.tables.runs import Runs
 
@@ -86,13 +83,13 @@ def audit_runs(
     findings = table.look(runs)
     if verdict_of(findings) == "refuse":  # nothing fitted to such a design means anything
         return Audit(tuple(ranked(findings)), runs)
-    used, price = runs.usable(), costs.of(runs, cost)
+    used, price = runs.usable(), frontiers.fit_cost(runs, cost)
     if fitted is None:
         fitted = fitting.fit(Chinchilla, runs, objective=objective, delta=delta)
         if resamples and fitted.status not in ("unidentified", "failed"):
-            kind = "cluster" if bootstrap.shared(fitted) else "pairs"
+            kind = "cluster" if fitting.rows_share_runs(fitted) else "pairs"
             with suppress(ValueError):  # too few runs to resample whole: standard errors it is
-                fitted = bootstrap.resample(fitted, kind, resamples, seed)
+                fitted = fitting.resample(fitted, resamples, seed, kind=kind)
     objective, delta = fitted.objective.name, fitted.objective.delta or delta
     findings.append(fit.status(fitted))
     if iso is None:
@@ -126,7 +123,7 @@ def ranked(findings: list[Finding]) -> list[Finding]:
 def valleys(runs: Runs, window: float, budgets, seed: int) -> Isoflop | str:
     """The isoFLOP optima, or why there are none; budgets that somebody named have to be there."""
     try:
-        return isoflop.optima(runs, window=window, budgets=budgets, seed=seed)
+        return frontiers.find_optima(runs, window=window, budgets=budgets, seed=seed)
     except ValueError as error:
         if budgets is not None:
             raise
@@ -137,11 +134,11 @@ def edges(iso: Isoflop | str) -> list[Finding]:
     """edge: budgets whose least loss is at the end of their sizes, or not to be seen."""
     if isinstance(iso, str):
         return []
-    by = {word: [p for p in iso.profiles if p.status == word] for word in ("edge", "flat", "few")}
-    numbers = {"budgets": len(iso.profiles), **{w: [p.budget for p in ps] for w, ps in by.items()}}
-    if len(by["few"]) == len(iso.profiles):
+    by = {word: [p for p in iso.valleys if p.status == word] for word in ("edge", "flat", "few")}
+    numbers = {"budgets": len(iso.valleys), **{w: [p.budget for p in ps] for w, ps in by.items()}}
+    if len(by["few"]) == len(iso.valleys):
         return []  # not an isoFLOP design
-    seen = len(iso.profiles) - len(by["few"])
+    seen = len(iso.valleys) - len(by["few"])
     if not by["edge"] and not by["flat"]:
         said = f"{seen} budgets have their minimum inside"
         return [Finding("edge", "ok", said, numbers)]
@@ -164,8 +161,8 @@ def edges(iso: Isoflop | str) -> list[Finding]:
     return [Finding("edge", severity, ". ".join(parts) + ".", numbers)]
 
 
-def end(profile) -> str:
-    return "smallest" if profile.log_loss.argmin() <= len(profile.log_loss) // 2 else "largest"
+def end(valley) -> str:
+    return "smallest" if valley.log_loss.argmin() <= len(valley.log_loss) // 2 else "largest"
 
 
 def approaches(iso: Isoflop | str, fitted: Fit, price) -> Finding:
@@ -188,7 +185,7 @@ def approaches(iso: Isoflop | str, fitted: Fit, price) -> Finding:
     if not np.isfinite(two.value):
         text = f"Approach 2 gives no exponent to check the fit's by: {valley.message}."
         return Finding("approaches", "note", text, numbers)
-    said = frontiers.agree(valley, parametric)
+    said = frontiers.describe_agreement(valley, parametric)
     if "DISAGREE" in said and abs(two.value - three.value) > LITTLE:
         text = (
             f"{said} Find out which assumption fails before using either: the parabola's or "

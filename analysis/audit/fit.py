@@ -3,13 +3,12 @@ owe to the floor and to the objective."""
 
 import numpy as np
 
+from analysis import fitting
 from analysis.audit.findings import Finding, graded
 from analysis.audit.neighbourhood import Local, moved
 from analysis.audit.table import sentence
-from analysis.fitting import fit as fitting
-from analysis.fitting.fit import Fit
-from analysis.fitting.profile import Profile
-from analysis.fitting.profile import profiles as profiled
+from analysis.fitting import Fit
+from analysis.fitting.profile import Profile, trace_profiles
 from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 
@@ -57,7 +56,7 @@ def profiles(near: Local, p: float) -> tuple[list[Finding], dict[str, Profile]]:
     names = [name for name in ("alpha", "beta", "E") if name in near.names]
     if not names:
         return [], {}
-    made = profiled(near.fitted, lambda law: np.concatenate([getattr(law, n) for n in names], -1))
+    made = trace_profiles(near.fitted, lambda law: np.concatenate([getattr(law, n) for n in names], -1))
     found = dict(zip(names, made, strict=True))
     return [flat(found), *floor(near, p)], found
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis import fitting
 from analysis.audit.findings import Finding
 from analysis.audit.neighbourhood import local
 from analysis.audit.rows import scales
 from analysis.audit.table import sentence
-from analysis.fitting import fit as fitting
-from analysis.fitting.fit import Fit
-from analysis.frontiers.costs import Cost
+from analysis.fitting import Fit
+from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.fitting.fit import Fit
-from analysis.fitting.profile import jacobian, placed, scale
+from analysis.fitting import Fit
+from analysis.fitting.profile import as_problem, jacobian, likelihood_scale
 from analysis.fitting.solve import ROBUST, Problem, minimise
 from analysis.laws import Array, Chinchilla
 
@@ -50,12 +50,12 @@ class Local:
 
 def local(fitted: Fit) -> Local:
     """The neighbourhood of a Chinchilla fit's optimum."""
-    problem, theta, _ = placed(fitted)
+    problem, theta, _ = as_problem(fitted)
     # a parameter that no run feels (a floor of zero) is held
     felt = np.sqrt((jacobian(problem, theta) ** 2).sum(1)) > 1e-9
     problem = replace(problem, free=problem.free[felt])
     slope = jacobian(problem, theta)
-    spent, curve, _ = scale(problem, theta, 0.95)
+    spent, curve, _ = likelihood_scale(problem, theta, 0.95)
     unit = max(spent, FINEST**2) / curve
     covariance = unit * np.linalg.pinv(slope @ slope.T, rcond=1e-14)
     noise = spread(unpinned(fitted.residuals, problem.name, len(problem.free)))
@@ -85,7 +85,7 @@ def moved(near: Local, name: str) -> tuple[dict[str, float], dict[str, float]]:
     start[:, near.problem.free] += np.array([[-1.0], [1.0]]) * along
     held = replace(near.problem, free=np.delete(near.problem.free, column))
     theta, _ = minimise(held, start, near=True)
-    centre = placed(near.fitted)[2]
+    centre = as_problem(near.fitted)[2]
     laws = Chinchilla.from_theta(Chinchilla.shift(theta, centre))
     down, up = (dict(zip(Chinchilla.names(), map(float, law), strict=True)) for law in laws)
     return down, up

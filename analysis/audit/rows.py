@@ -8,7 +8,7 @@ from analysis.audit.fit import exponents, variance
 from analysis.audit.neighbourhood import FINEST, Local
 from analysis.audit.table import clusters, counted, replicates, sentence, shown
 from analysis.fitting.solve import minimise
-from analysis.frontiers.isoflop import Isoflop
+from analysis.frontiers import Isoflop
 from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 
@@ -139,7 +139,7 @@ def misfit(near: Local, used: Runs, iso: Isoflop | None) -> Finding:
     sigma, freedom, cells = replicates(used)
     numbers = {"residual": near.noise, "seeds": sigma, "degrees_of_freedom": freedom}
     percent = f"{100 * near.noise:.2g} %"
-    smooth = iso.sigma if iso is not None else np.nan
+    smooth = iso.noise.sigma if iso is not None else np.nan
     if not freedom and len(used) > 20 and near.noise > 3 * smooth:
         numbers |= {"valleys": smooth, "ratio": near.noise / smooth}
         text = (

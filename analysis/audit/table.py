@@ -4,8 +4,8 @@ import numpy as np
 
 from analysis.audit.findings import Finding, graded
 from analysis.fitting.solve import Problem
-from analysis.fitting.status import degenerate
-from analysis.frontiers.isoflop import identity
+from analysis.fitting.status import degeneracy
+from analysis.frontiers.replicates import replicate_keys
 from analysis.laws import Array, Chinchilla
 from analysis.tables import cautions, headers
 from analysis.tables.runs import Runs
@@ -53,7 +53,7 @@ def design(used: Runs) -> Finding:
     ratio = float(np.exp(np.ptp(logs[1] - logs[0])))
     numbers = {"params_span": spans["params"], "tokens_span": spans["tokens"], "ratio_span": ratio}
     problem = Problem(Chinchilla, logs, used.loss, "huber-log", 1e-3, np.arange(5))
-    reason = degenerate(Chinchilla, problem)
+    reason = degeneracy(Chinchilla, problem)
     if not reason:
         said = (
             f"params span a factor {spans['params']:.3g}, tokens {spans['tokens']:.3g}, and "
@@ -268,7 +268,7 @@ def replicates(used: Runs) -> tuple[float, int, int]:
     """(standard deviation of log loss between runs equal but for their seed, its degrees of
     freedom, cells of such runs); (NaN, 0, 0) without any."""
     cells: dict[tuple, list[float]] = {}
-    for key, loss in zip(identity(used), used.loss, strict=True):
+    for key, loss in zip(replicate_keys(used), used.loss, strict=True):
         cells.setdefault(key, []).append(float(np.log(loss)))
     several = [np.array(cell) for cell in cells.values() if len(cell) > 1]
     freedom = sum(len(cell) - 1 for cell in several)

@@ -5,11 +5,11 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 
 import textwrap
 
+from analysis import fitting
 from analysis.audit import Audit, audit_runs
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import shared
 from analysis.figures import plot_audit
-from analysis.fitting import fit as fitting
 from analysis.laws import Chinchilla
 from analysis.tables import cautions
 

@@ -5,14 +5,14 @@ import textwrap
 
 import numpy as np
 
+from analysis import frontiers
 from analysis.commands import shared
 from analysis.commands.shared import numbers, positive
 from analysis.decisions import Answer, add_prices, least_compute, least_loss, least_loss_capped, planned_run
 from analysis.decisions.answer import Bands
 from analysis.decisions.plans import DECAY
 from analysis.figures import plot_decision
-from analysis.fitting.band import Band
-from analysis.frontiers import frontier
+from analysis.fitting import Band
 from analysis.tables import cautions, headers
 
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
@@ -170,7 +170,7 @@ def show(group, runs, answer: Answer) -> None:
     shared.print_head(group, runs, answer.question, cautions=())  # its notes hold them
     guess = [answer.status.upper() + " FIT: what follows is a guess"] * (answer.status != "ok")
     for label, lines in (
-        ("assumes", [line for line in answer.assumptions if line != frontier.convention(runs)]),
+        ("assumes", [line for line in answer.assumptions if line != frontiers.convention(runs)]),
         ("status", [f"{answer.status}: {answer.fit_message}"]),
         ("reach", [f"training compute is {answer.times_largest_run:.3g} × the largest run's"]),
         ("CAREFUL", guess + answer.notes),

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from analysis import frontiers
 from analysis.commands import shared
 from analysis.commands.frontier import as_json, print_at, print_summary
 from analysis.figures import plot_envelope
-from analysis.frontiers import costs, frontier
-from analysis.frontiers.envelope import Envelope
+from analysis.frontiers import Envelope
 from analysis.tables import table
 
 
@@ -34,14 +34,14 @@ def run(options) -> int:
 
     def answer(group, curves):
         envelope = shared.traced(options, curves, runs)
-        front = frontier.from_envelope(envelope, costs.of(envelope.source, options.cost))
+        front = frontiers.from_envelope(envelope, frontiers.fit_cost(envelope.source, options.cost))
         show(group, envelope, front, options.at)
         return as_json(front, options.at), lambda: plot_envelope(envelope, front)
 
     return shared.each_group(options, answer)
 
 
-def show(group, envelope: Envelope, front: frontier.Frontier, at: list[float] | None) -> None:
+def show(group, envelope: Envelope, front: frontiers.Frontier, at: list[float] | None) -> None:
     """The head, then a line for each stretch of compute in which one run is the best."""
     print_summary(group, envelope.source, front)
     ends = np.flatnonzero(np.array(envelope.run[1:]) != np.array(envelope.run[:-1]))

@@ -2,11 +2,9 @@
 
 import numpy as np
 
+from analysis import fitting, frontiers
 from analysis.commands import shared
 from analysis.figures import plot_fit
-from analysis.fitting import fit as fitting
-from analysis.fitting import status as verdict
-from analysis.frontiers import costs
 from analysis.laws import LAWS, Chinchilla
 
 
@@ -98,7 +96,7 @@ def show(group, runs, found: fitting.Fit) -> None:
     print()
     show_parameters(found)
     if isinstance(found.law, Chinchilla) and found.status in ("ok", "few", "edge"):
-        cost = costs.of(found.runs)
+        cost = frontiers.fit_cost(found.runs)
         a, b = found.law.exponents(cost.p)
         print(f"\n  params ∝ flops^{a:.4f}, tokens ∝ flops^{b:.4f} under {cost}")
     print()
@@ -110,7 +108,7 @@ def show_parameters(found: fitting.Fit) -> None:
     if found.status in ("unidentified", "failed"):
         logs = np.log([found.runs.column(name) for name in found.inputs])
         output = found.runs.column(found.output)
-        loose = verdict.undetermined(found.law, logs, output, found.fixed)
+        loose = fitting.undetermined(found.law, logs, output, found.fixed)
         which = ", ".join(loose) or "see the status"
         print(f"  not determined by these runs (other values fit about as well): {which}")
     for name, value in found.parameters.items():

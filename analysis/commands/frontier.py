@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from analysis import frontiers
 from analysis.commands import shared
 from analysis.figures import plot_frontier
-from analysis.frontiers import costs, frontier, isoflop
 from analysis.tables import table
 
 MOST = 15  # points printed of a frontier
@@ -17,7 +17,10 @@ def add(commands) -> None:
     sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, for the envelope")
     shared.add_envelope_options(sub)
     sub.add_argument(
-        "--valley", choices=isoflop.METHODS, default="interpolate", help="how isoflop finds a minimum"
+        "--valley",
+        choices=frontiers.VALLEY_METHODS,
+        default="interpolate",
+        help="how isoflop finds a minimum",
     )
     shared.add_fit_options(sub)
     shared.add_frontier_options(sub)
@@ -52,23 +55,23 @@ def run(options) -> int:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
             print_beside(fronts, options.at)
-            print("\n".join(frontier.agreement(fronts)) + "\n")
+            print("\n".join(frontiers.describe_agreements(fronts)) + "\n")
         return [as_json(f, options.at) for f in fronts], lambda: plot_frontier(fronts, at=options.at or ())
 
     return shared.each_group(options, answer, several=options.method == "all")
 
 
-def make_frontier(method: str, options, runs, curves) -> frontier.Frontier:
+def make_frontier(method: str, options, runs, curves) -> frontiers.Frontier:
     """One approach's frontier under the table's cost function."""
     if method == "isoflop":
         return shared.valleys(options, runs, options.valley)[1]
     if method == "fit":
         return shared.parametric(options, runs)[1]
     envelope = shared.traced(options, runs if curves is None else curves, runs)
-    return frontier.from_envelope(envelope, costs.of(runs, options.cost))
+    return frontiers.from_envelope(envelope, frontiers.fit_cost(runs, options.cost))
 
 
-def print_beside(fronts: list[frontier.Frontier], at: list[float] | None) -> None:
+def print_beside(fronts: list[frontiers.Frontier], at: list[float] | None) -> None:
     """All approaches side by side under one cost: exponents, and the best params at a budget."""
     flops = at[-1] if at else min(front.flops.max() for front in fronts)
     print(f"side by side, under {fronts[0].cost}")
@@ -87,7 +90,7 @@ def print_beside(fronts: list[frontier.Frontier], at: list[float] | None) -> Non
     print()
 
 
-def as_json(front: frontier.Frontier, at: list[float] | None = None) -> dict:
+def as_json(front: frontiers.Frontier, at: list[float] | None = None) -> dict:
     """`low` and `high` of a point are the 95 % interval of its params."""
     if at:
         rows = point_rows(at, *front.at(at), [front.status] * len(at))
@@ -108,7 +111,7 @@ def as_json(front: frontier.Frontier, at: list[float] | None = None) -> dict:
     }
 
 
-def bias_json(front: frontier.Frontier, at: list[float] | None) -> dict | None:
+def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
     """What approach 2 would return on noise-free data; null for other methods. `params_ratio` is
     at `flops`, the largest budget used, and again at each of `at`."""
     check = front.bias_check
@@ -121,7 +124,7 @@ def bias_json(front: frontier.Frontier, at: list[float] | None) -> dict | None:
     }
 
 
-def show(group, runs, front: frontier.Frontier, iso=None, at=None) -> None:
+def show(group, runs, front: frontiers.Frontier, iso=None, at=None) -> None:
     print_summary(group, runs, front, iso)
     print_bias(front, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
@@ -135,12 +138,12 @@ def show(group, runs, front: frontier.Frontier, iso=None, at=None) -> None:
     print()
 
 
-def print_summary(group, runs, front: frontier.Frontier, iso=None) -> None:
+def print_summary(group, runs, front: frontiers.Frontier, iso=None) -> None:
     shared.print_head(group, runs, f"frontier by {front.method}")
     print(f"  cost        {front.cost}")
     if iso is not None:
-        known = f"{iso.sigma:.2g} in log loss, from " if np.isfinite(iso.sigma) else ""
-        print(f"  noise       {known}{iso.sigma_source}")
+        known = f"{iso.noise.sigma:.2g} in log loss, from " if np.isfinite(iso.noise.sigma) else ""
+        print(f"  noise       {known}{iso.noise.source}")
         for note in iso.notes:
             print(f"              {note}")
     shared.paragraph("status", f"{front.status}: {front.message}")
@@ -148,14 +151,14 @@ def print_summary(group, runs, front: frontier.Frontier, iso=None) -> None:
     print(f"  tokens ∝ flops^b   b = {front.tokens_exponent}")
 
 
-def print_at(front: frontier.Frontier, at: list[float]) -> None:
+def print_at(front: frontiers.Frontier, at: list[float]) -> None:
     print(f"  at the budgets asked for (loss by {front.loss_note}):")
     top = front.flops.max()
     words = [f"{f / top:.3g} × the largest budget" if f > top else "inside" for f in at]
     print_points(point_rows(at, *front.at(at), words))
 
 
-def print_bias(front: frontier.Frontier, at: list[float] | None) -> None:
+def print_bias(front: frontiers.Frontier, at: list[float] | None) -> None:
     check = front.bias_check
     if check is None:
         return

@@ -1,13 +1,13 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
+from analysis import frontiers
 from analysis.commands import frontier, shared
 from analysis.figures import plot_isoflop
-from analysis.frontiers import isoflop
 
 
 def add(commands) -> None:
     sub = shared.command(commands, "isoflop", run, "the best size at each budget")
-    sub.add_argument("--method", choices=isoflop.METHODS, default="interpolate")
+    sub.add_argument("--method", choices=frontiers.VALLEY_METHODS, default="interpolate")
     shared.add_frontier_options(sub)
     shared.add_figure(sub)
 
@@ -16,7 +16,7 @@ def run(options) -> int:
     def answer(group, runs):
         iso, front = shared.valleys(options, runs, options.method)
         frontier.show(group, runs, front, iso)
-        for valley in iso.profiles:
+        for valley in iso.valleys:
             if valley.status != "ok":
                 print(f"  {valley.budget:.3g} is {valley.status}: {valley.message}")
         return frontier.as_json(front), lambda: plot_isoflop(iso, front)

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from analysis import frontiers
 from analysis.commands import shared
 from analysis.figures import plot_ledger
-from analysis.frontiers import isoflop, ledger
+from analysis.frontiers import conventions, ledger
 from analysis.frontiers.ledger import Entry
+from analysis.tables.budgets import group
 
 
 def add(commands) -> None:
@@ -16,7 +18,10 @@ def add(commands) -> None:
     )
     sub.add_argument("--method", choices=("fit", "isoflop", "all"), default="all")
     sub.add_argument(
-        "--valley", choices=isoflop.METHODS, default="interpolate", help="how isoflop finds a minimum"
+        "--valley",
+        choices=frontiers.VALLEY_METHODS,
+        default="interpolate",
+        help="how isoflop finds a minimum",
     )
     sub.add_argument("--window", type=shared.positive, default=1.0, help="in ln params (default 1)")
     sub.add_argument("--budgets", type=shared.numbers, metavar="F,F", help="FLOPs to group by")
@@ -31,18 +36,18 @@ def run(options) -> int:
         if options.budgets or (not options.convention and not runs.has("budget")):
             runs = with_budgets(runs, options.budgets)
         if options.convention:
-            conventions = ledger.by_value(runs, options.convention)
+            countings = conventions.by_value(runs, options.convention)
         else:
-            conventions = ledger.by_columns(runs)
-        entries = ledger.refit(
-            conventions,
+            countings = conventions.by_columns(runs)
+        entries = ledger.make_ledger(
+            countings,
             methods=methods,
             valley=options.valley,
             window=options.window,
             objective=options.objective,
             delta=options.delta,
             seed=options.seed,
-            intervals=lambda fitted: shared.with_intervals(options, fitted),
+            add_intervals=lambda fitted: shared.with_intervals(options, fitted),
             resamples=options.bootstrap or 1000,
         )
         if all(each.frontier is None for each in entries):
@@ -57,7 +62,7 @@ def with_budgets(runs, budgets):
     """The table with a budget column, so that a recount of FLOPs leaves the groups as they were;
     as it is where no budgets can be told and none were given."""
     try:
-        groups = isoflop.group(runs.usable(), budgets, [])
+        groups = group(runs.usable(), budgets, [])
     except ValueError:
         if budgets:
             raise
@@ -85,14 +90,14 @@ def as_json(entries: list[Entry]) -> dict:
                 "flops": each.convention.flops,
                 "approach": each.approach,
                 **{key: shared.band_json(band) for key, band in bands.items()},
-                "against_first": each.verdict,
+                "against_first": each.agreement,
                 "cost": str(front.cost) if front else None,
                 "runs": front.runs if front else 0,
                 "status": front.status if front else "failed",
                 "message": each.message,
             }
         )
-    return {"rows": rows, "message": " ".join(ledger.summary(entries))}
+    return {"rows": rows, "message": " ".join(ledger.summarize(entries))}
 
 
 def show(group, runs, entries: list[Entry]) -> None:
@@ -110,16 +115,16 @@ def show(group, runs, entries: list[Entry]) -> None:
         moved = f"{each.moved.value:+.3f}" if np.isfinite(each.moved.value) else ""
         if np.isfinite(each.moved.low):
             moved += f" ({each.moved.low:+.3f}, {each.moved.high:+.3f})"
-        moved = "" if each.verdict == "first" else moved
+        moved = "" if each.agreement == "first" else moved
         mark = f" [{notes.setdefault(each.message, len(notes) + 1)}]"
         print(
             f"  {each.approach:<9}{each.convention!s:<{wide + 2}}{a!s:<23}{b!s:<24}{moved:<25}"
-            f"{each.verdict:<15}{front.status if front else 'failed'}{mark}"
+            f"{each.agreement:<15}{front.status if front else 'failed'}{mark}"
         )
     print()
     for message, number in notes.items():
         shared.paragraph(f"[{number}]", message)
     print()
-    for line in ledger.summary(entries):
+    for line in ledger.summarize(entries):
         shared.paragraph("summary", line)
     print()

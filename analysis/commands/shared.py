@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap
-from analysis.fitting import fit as fitting
-from analysis.fitting.solve import OBJECTIVES
-from analysis.frontiers import costs, envelope, frontier, isoflop
+from analysis import fitting, frontiers
+from analysis.fitting import OBJECTIVES
 from analysis.laws import LAWS, Chinchilla
 from analysis.tables import Runs, table
 
@@ -43,7 +41,7 @@ def add_fit_options(sub, intervals: str = "auto") -> None:
     sub.add_argument("--delta", type=positive, default=1e-3, help="huber-log's (default 1e-3)")
     sub.add_argument(
         "--intervals",
-        choices=("auto", "profile", *bootstrap.KINDS, "none"),
+        choices=("auto", "profile", *fitting.BOOTSTRAPS, "none"),
         help="95 %% intervals of the fit: auto is what covers best at this number of "
         f"runs (default {intervals})",
         default=None,
@@ -169,16 +167,16 @@ def played_by(options, name: str) -> str:
 
 def valleys(options, runs, method: str = "interpolate"):
     """Approach 2: the optima of the budgets, and their frontier."""
-    iso = isoflop.optima(
+    iso = frontiers.find_optima(
         runs, method=method, window=options.window, budgets=options.budgets, seed=options.seed
     )
-    return iso, frontier.from_isoflop(iso, costs.of(runs, options.cost), law_of(options, runs))
+    return iso, frontiers.from_isoflop(iso, frontiers.fit_cost(runs, options.cost), law_of(options, runs))
 
 
 def add_envelope_options(sub) -> None:
     sub.add_argument("--run-id", metavar="COL", help="the column that names a curve's run")
     sub.add_argument(
-        "--points", choices=envelope.POINTS, default="all", help="of a curve: all, or the final one alone"
+        "--points", choices=frontiers.POINTS, default="all", help="of a curve: all, or the final one alone"
     )
     sub.add_argument(
         "--levels", type=positive_count, default=100, metavar="K", help="FLOP values (default 100)"
@@ -192,7 +190,7 @@ def traced(options, curves, runs=None):
     """Approach 1: the envelope of training curves, of runs whose table is `runs`."""
     without = getattr(options, "intervals", None) == "none" or options.bootstrap == 0
     draws = 0 if without else options.bootstrap or 1000
-    return envelope.trace(
+    return frontiers.trace_envelope(
         curves,
         run=options.run_id,
         table=runs,
@@ -220,8 +218,8 @@ def parametric(options, runs):
     found = with_intervals(options, found)
     budgets = getattr(options, "budgets", None)
     flops = np.array(sorted(budgets)) if budgets else None
-    cost = costs.of(runs, getattr(options, "cost", "table"))
-    return found, frontier.from_fit(found, cost, flops)
+    cost = frontiers.fit_cost(runs, getattr(options, "cost", "table"))
+    return found, frontiers.from_fit(found, cost, flops)
 
 
 def with_intervals(options, found: fitting.Fit) -> fitting.Fit:
@@ -232,11 +230,8 @@ def with_intervals(options, found: fitting.Fit) -> fitting.Fit:
         kind = "cluster" if kind in (None, "auto") else kind
     if kind is None:
         asked = {None: options.intervals_default, 0: "none"}
-        kind = asked.get(options.bootstrap, "cluster" if bootstrap.shared(found) else "pairs")
-    if kind in bootstrap.KINDS:
-        size = options.bootstrap or 1000
-        return bootstrap.resample(found, kind, size, options.seed, clusters)
-    return bootstrap.intervals(found, kind, options.bootstrap or 1000, options.seed)
+        kind = asked.get(options.bootstrap, "cluster" if fitting.rows_share_runs(found) else "pairs")
+    return fitting.intervals(found, kind, options.bootstrap or 1000, options.seed, clusters)
 
 
 def named(path: str, group: str | None) -> Path:
@@ -282,7 +277,7 @@ def print_head(group, runs: Runs, what: str, cautions=None) -> None:
         print(f"              {len(rows)} × {reason} (row {shown})")
     if len(counts) > 8:
         print(f"              and {len(counts) - 8} more reasons; `fit --json` holds all")
-    print(f"  convention  {frontier.convention(runs)}")
+    print(f"  convention  {frontiers.convention(runs)}")
     for caution in runs.cautions if cautions is None else cautions:
         paragraph("CAUTION", caution)
 

@@ -7,10 +7,8 @@ import numpy as np
 
 from analysis.audit import forecast
 from analysis.decisions.plans import Plan, wasted_share
-from analysis.fitting.band import Band
-from analysis.fitting.fit import Fit
-from analysis.frontiers.costs import Cost
-from analysis.frontiers.frontier import convention
+from analysis.fitting import Band, Fit
+from analysis.frontiers import Cost, convention
 from analysis.laws import Array, Chinchilla
 
 LARGEST = 1e30  # params or tokens beyond which a question is a slip of the hand
@@ -138,7 +136,7 @@ def to_band(values: Array) -> Band:
     if not draws.size:
         return Band(value, np.nan, np.nan)
     if np.isfinite(draws).all():
-        return Band.of(value, draws)
+        return Band.from_draws(value, draws)
     # infinite ends do not interpolate: take the draw beyond
     low, high = 0.025 * (draws.size - 1), 0.975 * (draws.size - 1)
     ends = float(draws[int(np.floor(low))]), float(draws[int(np.ceil(high))])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.frontiers.costs import Cost
+from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla, DataConstrained
 
 DECAY = (15.387756, 5.309743)  # R_D*, R_N* as published for C4 (Muennighoff et al. 2023)

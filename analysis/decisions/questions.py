@@ -3,6 +3,7 @@ planned run will reach. Each gives an `Answer`; the law stands above its draws, 
 
 import numpy as np
 
+from analysis import fitting
 from analysis.decisions.answer import (
     Answer,
     Bands,
@@ -27,10 +28,8 @@ from analysis.decisions.plans import (
     plan_to_loss,
     size_range,
 )
-from analysis.fitting import bootstrap
-from analysis.fitting.band import Band
-from analysis.fitting.fit import Fit
-from analysis.frontiers.costs import Cost
+from analysis.fitting import Band, Fit
+from analysis.frontiers import Cost
 from analysis.laws import Array
 
 WASTE = 0.01  # share of compute, and
@@ -195,7 +194,7 @@ def planned_run(fitted: Fit, cost: Cost, params: float, tokens: float) -> Answer
     law = law_with_draws(fitted)
     plan = make_plan(cost, params, tokens, law.loss(params, tokens))
     best = optimum(law, cost, float(plan.flops[0, 0]))
-    prediction = bootstrap.predict(fitted, params=params, tokens=tokens)
+    prediction = fitting.predict(fitted, params=params, tokens=tokens)
     ends = (prediction.value, prediction.run_low, prediction.run_high)
     single = Band(*(float(end[0]) for end in ends))
     return make_answer(

@@ -21,9 +21,8 @@ from analysis.figures.style import (
     sheet,
     styled,
 )
-from analysis.fitting.band import Band
-from analysis.fitting.fit import Fit
-from analysis.frontiers.costs import Cost
+from analysis.fitting import Band, Fit
+from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla
 
 MAIN, OTHER = METHOD_COLOURS[:2]

@@ -21,8 +21,7 @@ from analysis.figures.style import (
     size_colours,
     styled,
 )
-from analysis.frontiers.envelope import Envelope
-from analysis.frontiers.frontier import Frontier
+from analysis.frontiers import Envelope, Frontier
 
 COMPUTE = "training compute (FLOPs)"
 

@@ -19,7 +19,7 @@ from analysis.figures.style import (
     styled,
     warning,
 )
-from analysis.frontiers.frontier import Frontier
+from analysis.frontiers import Frontier
 from analysis.laws import Array
 
 PANELS = (

@@ -22,8 +22,7 @@ from analysis.figures.style import (
     styled,
     warning,
 )
-from analysis.frontiers.frontier import Frontier
-from analysis.frontiers.isoflop import Isoflop, Profile
+from analysis.frontiers import Frontier, Isoflop, Valley
 from analysis.frontiers.minima import akima
 
 METHOD_WORDS = {
@@ -49,14 +48,14 @@ def plot_isoflop(
     red on top; without one the frontier's own status stands there when it is not ok.
     """
     fig, ax = sheet(7.4, 5.2, caption(iso, front))
-    colours = sequence(len(iso.profiles))
+    colours = sequence(len(iso.valleys))
     repeated = False
-    for valley, colour in zip(iso.profiles, colours, strict=True):
+    for valley, colour in zip(iso.valleys, colours, strict=True):
         repeated |= draw_points(ax, valley, colour)
         draw_valley(ax, iso, valley, colour)
-        draw_minimum(ax, valley, colour, np.isfinite(iso.sigma))
-    low = min(valley.runs.loss.min() for valley in iso.profiles)
-    high = max(valley.runs.loss.max() for valley in iso.profiles)
+        draw_minimum(ax, valley, colour, np.isfinite(iso.noise.sigma))
+    low = min(valley.runs.loss.min() for valley in iso.valleys)
+    high = max(valley.runs.loss.max() for valley in iso.valleys)
     room = max((high / low) ** 0.07, 1.001)
     labels = {"xlabel": "parameters", "ylabel": loss_label(iso.runs), "title": plain(title)}
     log_axes(ax, count_axis, plain_axis, ylim=(low / room, high * room), **labels)
@@ -66,7 +65,7 @@ def plot_isoflop(
     return fig
 
 
-def draw_points(ax, valley: Profile, colour) -> bool:
+def draw_points(ax, valley: Valley, colour) -> bool:
     """The runs of a budget; open where data was repeated. Returns whether any was."""
     runs = valley.runs
     again = np.zeros(len(runs), bool)
@@ -78,7 +77,7 @@ def draw_points(ax, valley: Profile, colour) -> bool:
     return bool(again.any())
 
 
-def draw_valley(ax, iso: Isoflop, valley: Profile, colour) -> None:
+def draw_valley(ax, iso: Isoflop, valley: Valley, colour) -> None:
     """The method's own curve, over the sizes it uses."""
     x, y = valley.log_params, valley.log_loss
     if iso.method == "interpolate":
@@ -96,7 +95,7 @@ def draw_valley(ax, iso: Isoflop, valley: Profile, colour) -> None:
         ax.plot(np.exp(at + centre), np.exp(curve), color=colour, lw=1.3, zorder=3)
 
 
-def draw_minimum(ax, valley: Profile, colour, known: bool) -> None:
+def draw_minimum(ax, valley: Valley, colour, known: bool) -> None:
     """Where a valley is lowest, with its interval where the noise is known; a cross at an edge."""
     if valley.status == "few":
         return
@@ -158,13 +157,13 @@ def add_legends(ax, iso: Isoflop, colours, repeated: bool) -> None:
     """Budgets from largest to smallest, then what the marks mean, beside the axes."""
     budgets = [
         key(color=colour, marker="o", ms=4.5, lw=1.3, label=power(valley.budget))
-        for valley, colour in zip(iso.profiles, colours, strict=True)
+        for valley, colour in zip(iso.valleys, colours, strict=True)
     ]
     side = {"bbox_to_anchor": (1.01, 1.02), "alignment": "left"}
     ax.add_artist(ax.legend(handles=budgets[::-1], title="budget (FLOPs)", loc="upper left", **side))
-    line, label = ("-", "minimum, 95 %") if np.isfinite(iso.sigma) else ("", "minimum")
+    line, label = ("-", "minimum, 95 %") if np.isfinite(iso.noise.sigma) else ("", "minimum")
     marks = [key(ls=line, color=INK, marker="D", mfc="#cccccc", ms=5.5, label=label)]
-    if any(valley.status == "edge" for valley in iso.profiles):
+    if any(valley.status == "edge" for valley in iso.valleys):
         marks.append(key(ls="", color="#cccccc", marker="X", mec=INK, ms=6.5, label="at an edge: not used"))
     if repeated:
         marks.append(key(ls="", color="#555555", marker="o", mfc="white", ms=5, label="more than 1 epoch"))
@@ -172,14 +171,14 @@ def add_legends(ax, iso: Isoflop, colours, repeated: bool) -> None:
 
 
 def caption(iso: Isoflop, front: Frontier | None) -> str:
-    used, flagged = sum(len(valley.runs) for valley in iso.profiles), len(iso.runs.dropped())
-    text = f"{used} runs at {len(iso.profiles)} budgets" + f" ({flagged} more flagged)" * bool(flagged)
+    used, flagged = sum(len(valley.runs) for valley in iso.valleys), len(iso.runs.dropped())
+    text = f"{used} runs at {len(iso.valleys)} budgets" + f" ({flagged} more flagged)" * bool(flagged)
     text += f"; minima by {METHOD_WORDS[iso.method]}"
-    if np.isfinite(iso.sigma):
-        text += f", intervals from noise of {100 * iso.sigma:.2g} % ({iso.sigma_source})"
+    if np.isfinite(iso.noise.sigma):
+        text += f", intervals from noise of {100 * iso.noise.sigma:.2g} % ({iso.noise.source})"
         text += f" and from the {iso.other} method" + sunk_words(iso)
     else:
-        text += f"; {iso.sigma_source}"
+        text += f"; {iso.noise.source}"
     if front is not None:
         text += f". params ∝ FLOPs^a with a = {front.params_exponent}. Status {front.status}: "
         text += f"{front.message}. Cost: {front.cost}{bias_words(front)}"
@@ -188,7 +187,7 @@ def caption(iso: Isoflop, front: Frontier | None) -> str:
 
 def sunk_words(iso: Isoflop) -> str:
     """How far noise draws the minima down, which the loss's intervals allow for."""
-    sunk = [v.sunk for v in iso.profiles if v.status in ("ok", "flat") and v.sunk > 0]
+    sunk = [v.sunk for v in iso.valleys if v.status in ("ok", "flat") and v.sunk > 0]
     if not sunk:
         return ""
     return (

@@ -23,7 +23,7 @@ from analysis.figures.style import (
     styled,
     warning,
 )
-from analysis.fitting.fit import Fit
+from analysis.fitting import Fit
 from analysis.laws import Array, Chinchilla
 
 COUNTS = ("params", "tokens", "unique_tokens", "batch_tokens", "steps")

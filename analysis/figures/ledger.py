@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.figures.style import DASHED, INK, MARKERS, METHOD_COLOURS, NOTE, sheet, styled
-from analysis.frontiers.ledger import NAMES, Entry, summary
+from analysis.frontiers.ledger import NAMES, Entry, summarize
 from analysis.laws import published
 
 
@@ -65,5 +65,5 @@ def draw_published(ax, low: float, high: float) -> None:
 def caption(entries: Sequence[Entry]) -> str:
     runs = sorted({len(entry.convention.runs.usable()) for entry in entries})
     text = " to ".join(str(n) for n in dict.fromkeys((runs[0], runs[-1]))) + " runs a counting. "
-    text += " ".join(summary(entries))
+    text += " ".join(summarize(entries))
     return text + " Bars: 95 %. Open: not to be trusted by its status. Thin lines: the first row."

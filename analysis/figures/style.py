@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.fitting.fit import Fit
-from analysis.frontiers.frontier import Frontier
+from analysis.fitting import Fit
+from analysis.frontiers import Frontier
 from analysis.laws import Array
 
 if TYPE_CHECKING:

@@ -1,1 +1,24 @@
 """Laws fitted to tables: the estimate, its status, and its intervals by profile and by resampling."""
+
+from analysis.fitting.band import Band
+from analysis.fitting.bootstrap import BOOTSTRAPS, intervals, resample, rows_share_runs
+from analysis.fitting.prediction import Prediction, predict
+from analysis.fitting.regression import Fit, Objective, fit, objective_of
+from analysis.fitting.solve import OBJECTIVES
+from analysis.fitting.status import undetermined
+
+__all__ = [
+    "BOOTSTRAPS",
+    "OBJECTIVES",
+    "Band",
+    "Fit",
+    "Objective",
+    "Prediction",
+    "fit",
+    "intervals",
+    "objective_of",
+    "predict",
+    "resample",
+    "rows_share_runs",
+    "undetermined",
+]

@@ -16,7 +16,7 @@ class Band:
     high: Array | float
 
     @classmethod
-    def of(cls, value, draws: Array | None, *also) -> "Band":
+    def from_draws(cls, value, draws: Array | None, *also) -> "Band":
         """Percentiles of draws (S, ...), widened to hold the value and `also` (other methods)."""
         value = np.asarray(value, float)
         if draws is None or not np.isfinite(draws).any():
@@ -28,7 +28,7 @@ class Band:
         return cls(value[()], low[()], high[()])
 
     @classmethod
-    def around(cls, value, low, high) -> "Band":
+    def from_ends(cls, value, low, high) -> "Band":
         """Given ends, widened to hold the value; NaN ends stay so."""
         value = np.asarray(value, float)
         return cls(value[()], np.minimum(low, value)[()], np.maximum(high, value)[()])

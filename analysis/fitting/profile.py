@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.fitting.fit import Fit, Quantity
+from analysis.fitting.regression import Fit, Quantity
 from analysis.fitting.solve import ROBUST, Penalty, Problem, minimise, pieces, slopes
 from analysis.laws.base import Array
 
@@ -30,17 +30,17 @@ class Profile:
     limit: float
 
 
-def profiled(fitted: Fit, level: float = 0.95) -> Fit:
+def profile_intervals(fitted: Fit, level: float = 0.95) -> Fit:
     """The same fit with profile-likelihood intervals behind `band` and `interval`."""
 
     def ends(quantity: Quantity) -> tuple[Array, Array]:
-        found = profiles(fitted, quantity, level)
+        found = trace_profiles(fitted, quantity, level)
         return np.array([p.low for p in found]), np.array([p.high for p in found])
 
     return replace(fitted, intervals="profile", draws=None, ends=ends)
 
 
-def profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list[Profile]:
+def trace_profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list[Profile]:
     """The profiles of K numbers computed from a fitted law.
 
     The objective is minimised over all parameters while a number is pulled towards other values;
@@ -54,7 +54,7 @@ def profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list[Profi
       quantity: of a law whose fields are columns (S, 1), giving (S, K).
       level: of the intervals.
     """
-    problem, start, centre = placed(fitted)
+    problem, start, centre = as_problem(fitted)
     law = problem.law
 
     def numbers(theta: Array) -> Array:
@@ -63,7 +63,7 @@ def profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list[Profi
             return np.asarray(quantity(law(*columns)), float)
 
     value = numbers(start[None])[0]
-    unit, curve, limit = scale(problem, start, level)
+    unit, curve, limit = likelihood_scale(problem, start, level)
     errors = standard_errors(problem, start, numbers, unit / curve)
     if unit < EXACT**2:
         points = [np.array([v]) for v in value]
@@ -127,7 +127,7 @@ def crossings(value: float, values: Array, roots: Array, limit: float) -> tuple[
     return ends[0], ends[1]
 
 
-def placed(fitted: Fit) -> tuple[Problem, Array, Array]:
+def as_problem(fitted: Fit) -> tuple[Problem, Array, Array]:
     """The regression a fit solved, on centred logarithms; where it ended (P,); and the centre."""
     law = type(fitted.law)
     logs = np.log([fitted.runs.column(name) for name in fitted.inputs])
@@ -143,14 +143,14 @@ def placed(fitted: Fit) -> tuple[Problem, Array, Array]:
 
 
 def height(problem: Problem, theta: Array) -> Array:
-    """The objective at theta (S, P), (S,), in the units that `scale` speaks of."""
+    """The objective at theta (S, P), (S,), in the units that `likelihood_scale` speaks of."""
     log_pred = problem.law.log_predict(theta, problem.logs)[0]
     if problem.name == "l1-log":
         return problem.delta * np.abs(log_pred - np.log(problem.output)).sum(1)
     return pieces(problem.name, problem.delta, log_pred, problem.output)[0].sum(1)
 
 
-def scale(problem: Problem, start: Array, level: float) -> tuple[float, float, float]:
+def likelihood_scale(problem: Problem, start: Array, level: float) -> tuple[float, float, float]:
     """(tau, curvature of a row's objective, limit): 2 (rise of the objective) / tau is the square
     of a number that stays within ±limit in `level` of all tables.
 

@@ -8,21 +8,23 @@ from analysis.fitting.solve import ROBUST, Problem
 from analysis.laws.base import Array, Law
 
 AGREE = 1e-6  # relative distance of objectives within which two starts have met
-APART = np.log(1.25)  # how far two minima differ in some parameter that is not linear
+DISTINCT = np.log(1.25)  # how far two minima differ in some parameter that is not linear
 Minima = tuple[tuple[float, dict[str, float]], ...]  # (objective, parameters), best first
 QUIETEST = 1e-3  # noise of log loss below which no run's is taken to be
 LIKELY = 1.92  # half of the 95 % point of a chi-square of one degree of freedom
 
 
-def judge(problem: Problem, theta: Array, done: bool, agreeing: int, minima: Minima) -> tuple[str, str]:
+def fit_status(problem: Problem, theta: Array, done: bool, agreeing: int, minima: Minima) -> tuple[str, str]:
     """Status and message of the best minimum found."""
     law = problem.law
     values = dict(zip(law.names(), law.from_theta(theta), strict=True))
     if not np.isfinite(theta[problem.free]).all() or not np.isfinite(minima[0][0]):
         return "failed", "no start reached a finite optimum"
-    if reason := degenerate(law, problem):
+    if reason := degeneracy(law, problem):
         return "unidentified", reason
-    reasons = [reason for reason in (rival(problem, minima), vague(law, problem, theta)) if reason]
+    reasons = [
+        reason for reason in (rival_minimum(problem, minima), vagueness(law, problem, theta)) if reason
+    ]
     if reasons:
         return "unidentified", "; ".join(reasons)
     for i in problem.free:
@@ -47,7 +49,7 @@ def exponent(law: type[Law], name: str) -> bool:
     return name in law.grid and name not in law.positive() and not law.rising
 
 
-def rival(problem: Problem, minima: Minima) -> str:
+def rival_minimum(problem: Problem, minima: Minima) -> str:
     """Which other minimum the runs cannot tell from the best; else "".
 
     By the likelihood ratio with the scale of the noise profiled out, n log(S'/S) for sums of
@@ -75,7 +77,7 @@ def rival(problem: Problem, minima: Minima) -> str:
     )
 
 
-def degenerate(law: type[Law], problem: Problem) -> str:
+def degeneracy(law: type[Law], problem: Problem) -> str:
     """Why the design cannot tell the parameters apart, whatever the losses are; else ""."""
     if len(problem.logs) > 2:
         return ""  # columns that may well be constant, or follow from one another
@@ -96,7 +98,7 @@ def degenerate(law: type[Law], problem: Problem) -> str:
     return ""
 
 
-def vague(law: type[Law], problem: Problem, theta: Array) -> str:
+def vagueness(law: type[Law], problem: Problem, theta: Array) -> str:
     """Which parameter the noise leaves undetermined; else "". An exponent is when its standard
     error is above its value, a scale when it is above a factor e."""
     log_pred, slope = law.log_predict(theta[None], problem.logs)
@@ -159,7 +161,7 @@ def undetermined(law: Law, logs: Array, output: Array, held: Collection[str] = (
     ]
 
 
-def apart(problem: Problem, costs: Array, theta: Array) -> list[int]:
+def distinct_minima(problem: Problem, costs: Array, theta: Array) -> list[int]:
     """Which minima differ from every better one in a parameter that no projection gives."""
     law = problem.law
     looked = [i for i in problem.free if law.names()[i] in law.grid]
@@ -168,6 +170,6 @@ def apart(problem: Problem, costs: Array, theta: Array) -> list[int]:
         place = np.where(logged, theta[:, looked], np.log(np.abs(theta[:, looked])))
     kept: list[int] = []
     for i in np.flatnonzero(np.isfinite(costs)):
-        if all((np.abs(place[i] - place[j]) > APART).any() for j in kept):
+        if all((np.abs(place[i] - place[j]) > DISTINCT).any() for j in kept):
             kept.append(int(i))
     return kept[:8] or [0]

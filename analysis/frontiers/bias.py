@@ -9,14 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.fitting import fit as fitting
-from analysis.fitting.fit import Fit
-from analysis.frontiers import lines
+from analysis.fitting.regression import Fit, fit
 from analysis.frontiers.costs import Cost
-from analysis.frontiers.isoflop import Isoflop, optima
+from analysis.frontiers.isoflop import Isoflop, find_optima
+from analysis.frontiers.lines import Line, fit_line
 from analysis.laws import Array, Chinchilla
-
-NAN = float("nan")
+from analysis.tables.runs import Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,14 +26,14 @@ class BiasCheck:
     the exponent. NaN, with a `status` other than ok and a `message`, where no check is possible.
     """
 
-    a_from_law: float
-    a_by_method: float
-    params_ratio: float
-    flops: float
     status: str
     message: str
+    a_from_law: float = np.nan
+    a_by_method: float = np.nan
+    params_ratio: float = np.nan
+    flops: float = np.nan
     law: Chinchilla | None = None
-    line: lines.Line | None = None
+    line: Line | None = None
     cost: Cost | None = None
 
     @property
@@ -61,53 +59,50 @@ class BiasCheck:
         )
 
 
-def check(iso: Isoflop, cost: Cost, used: Array, fitted: Fit | None = None) -> BiasCheck:
+def check_bias(iso: Isoflop, cost: Cost, fitted: Fit | None = None) -> BiasCheck:
     """The bias of an `Isoflop` under the Chinchilla law fitted to its rows.
 
     Args:
-      iso: the optima: their rows, budgets, window and method are repeated on the law's losses.
+      iso: the optima: their rows, budgets, window and method are repeated on the law's losses. Of
+        those in its exponent the ones that are inside their valley without noise too are compared.
       cost: what the law's optimum is taken under.
-      used: (budgets,), which optima are in the exponent; of these, the ones that are inside their
-        valley on noise-free data too are compared.
       fitted: the fit of Chinchilla's law to the same rows; made here when not given.
     """
     try:
-        fitted = fitted or fitting.fit(Chinchilla, iso.runs)
+        fitted = fitted or fit(Chinchilla, iso.runs)
     except ValueError as error:
-        return impossible("few", f"no Chinchilla law can be fitted ({error})")
+        return BiasCheck("few", f"no Chinchilla law can be fitted ({error})")
     law = fitted.law
     if fitted.status in ("unidentified", "failed") or not min(law.A, law.B, law.alpha, law.beta) > 0:
-        return impossible(fitted.status, f"the Chinchilla fit is {fitted.status}: {fitted.message}")
-    quiet = optima(noise_free(iso, law), method=iso.method, window=iso.window, budgets=iso.budgets, draws=1)
-    kept = [p for p, good in zip(quiet.profiles, used, strict=True) if good and p.status == "ok"]
+        return BiasCheck(fitted.status, f"the Chinchilla fit is {fitted.status}: {fitted.message}")
+    quiet = find_optima(
+        noise_free(iso.runs.usable(), law), method=iso.method, window=iso.window, budgets=iso.budgets, draws=1
+    )
+    pairs = zip(quiet.valleys, iso.valleys, strict=True)
+    kept = [valley for valley, seen in pairs if seen.inside and valley.status == "ok"]
+    used = sum(valley.inside for valley in iso.valleys)
     if len(kept) < 2:
-        return impossible(
+        return BiasCheck(
             "few",
-            f"on noise-free data of the fitted law {len(kept)} of {sum(used)} "
+            f"on noise-free data of the fitted law {len(kept)} of {used} "
             "budgets have their minimum inside; an exponent needs two",
         )
-    flops = np.array([p.flops for p in kept])
-    line = lines.through(flops, np.array([p.params for p in kept]))
-    best = law.optimum(flops[-1], cost.k, cost.p)[0]
+    last = kept[-1]
+    line = fit_line(np.array([v.flops for v in kept]), np.array([v.params for v in kept]))
     return BiasCheck(
-        a_from_law=float(law.exponents(cost.p)[0]),
-        a_by_method=float(line.slope),
-        params_ratio=float(kept[-1].params / best),
-        flops=float(flops[-1]),
         status="ok",
-        message=f"{len(kept)} of {sum(used)} budgets; {iso.method}",
+        message=f"{len(kept)} of {used} budgets; {iso.method}",
+        a_from_law=float(law.exponents(cost.p)[0]),
+        a_by_method=float(line.slopes[0]),
+        params_ratio=float(last.params / law.optimum(last.flops, cost.k, cost.p)[0]),
+        flops=float(last.flops),
         law=law,
         line=line,
         cost=cost,
     )
 
 
-def noise_free(iso: Isoflop, law: Chinchilla):
-    """The usable rows with the law's losses in place of the measured ones."""
-    runs = iso.runs.usable()
-    name = runs.roles["loss"]
-    return replace(runs, columns={**runs.columns, name: law.loss(runs.params, runs.tokens)})
-
-
-def impossible(status: str, message: str) -> BiasCheck:
-    return BiasCheck(NAN, NAN, NAN, NAN, status, message)
+def noise_free(runs: Runs, law: Chinchilla) -> Runs:
+    """The same rows with the law's losses in place of the measured ones."""
+    columns = {**runs.columns, runs.roles["loss"]: law.loss(runs.params, runs.tokens)}
+    return replace(runs, columns=columns)

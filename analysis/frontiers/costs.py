@@ -33,7 +33,7 @@ class Cost:
 SIX = Cost(6.0, 1.0, "6·N·D as asked")
 
 
-def of(runs: Runs, kind: str = "table") -> Cost:
+def fit_cost(runs: Runs, kind: str = "table") -> Cost:
     """The cost function of a table: `table` fits flops/tokens as a power of params; `6nd` is 6·N·D.
 
     A table whose flops are 6·N·D to 0.2 % gives exactly that, and so does one without flops.

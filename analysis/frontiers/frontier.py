@@ -1,20 +1,17 @@
 """The compute-optimal frontier: params, tokens and loss against compute, under one stated cost."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 
-from analysis.fitting.band import Band, scalar
-from analysis.fitting.fit import Fit
-from analysis.frontiers import bias, costs, lines
-from analysis.frontiers import envelope as envelopes
-from analysis.frontiers.bias import BiasCheck
-from analysis.frontiers.costs import Cost
-from analysis.frontiers.envelope import Envelope
+from analysis.fitting.band import Band
+from analysis.fitting.regression import Fit
+from analysis.frontiers.bias import BiasCheck, check_bias
+from analysis.frontiers.costs import Cost, fit_cost
+from analysis.frontiers.envelope import Envelope, envelope_line, envelope_status
 from analysis.frontiers.isoflop import Isoflop
-from analysis.laws import Array, Chinchilla, Law
+from analysis.frontiers.lines import Exponents, Extend, extrapolate, fit_line, no_line
+from analysis.laws import Array, Law
 from analysis.tables.runs import Runs
 
 
@@ -34,72 +31,56 @@ class Frontier:
     tokens: Band
     loss: Band
     point_status: tuple[str, ...]
-    params_exponent: Band
-    tokens_exponent: Band
+    exponents: Exponents
     status: str
     message: str
     runs: int
-    extend: Callable[[Array], tuple[Band, Band, Band]]
-    loss_note: str = ""  # how loss is extrapolated
     bias_check: BiasCheck | None = None  # approach 2 only
     cautions: tuple[str, ...] = ()  # what looks wrong in the table it is from
 
+    params_exponent = property(lambda self: self.exponents.a)
+    tokens_exponent = property(lambda self: self.exponents.b)
+    loss_note = property(lambda self: self.exponents.loss_note)
+
     def at(self, flops: Array) -> tuple[Band, Band, Band]:
-        """(params, tokens, loss) at any budgets (K,), with 95 % intervals."""
+        """(params, tokens, loss) at any budgets (K,), with 95 % intervals.
+
+        Raises:
+          ValueError: a budget that is not positive, or too few optima to extrapolate from.
+        """
         flops = np.atleast_1d(np.asarray(flops, float))
         if not (np.isfinite(flops).all() and (flops > 0).all()):
             raise ValueError(f"a budget must be a positive number of FLOPs, not {flops}")
-        return self.extend(flops)
+        return self.exponents.extend(flops)
 
 
 def convention(runs: Runs) -> str:
     """What params, tokens, flops and loss mean in a table, in a sentence."""
-    said = [note for note in runs.notes if "=" in note or "flops/" in note]
-    return "; ".join([f"loss in {runs.loss_unit}", *said])
+    stated = [note for note in runs.notes if "=" in note or "flops/" in note]
+    return "; ".join([f"loss in {runs.loss_unit}", *stated])
 
 
 def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) -> Frontier:
-    """Approach 3: the closed optimum of a fitted `Chinchilla` law along the cost function.
+    """Approach 3: the closed optimum of a fitted law along the cost function.
 
-    Intervals are the fit's own (`Fit.band`). `flops` defaults to the table's own budgets, or a
-    span of its compute; `cost` to the table's.
+    Args:
+      fitted: of a law that has an `optimum` and its `exponents`; intervals are the fit's own.
+      cost: the table's when not given.
+      flops: budgets (K,); by default the table's own, or seven spread over its compute.
 
     Raises:
       ValueError: the law has no closed optimum.
     """
     law, runs = fitted.law, fitted.runs
-    if not isinstance(law, Chinchilla):
+    if not (hasattr(law, "optimum") and hasattr(law, "exponents")):
         raise ValueError(f"{type(law).__name__} has no optimum along a budget; fit Chinchilla")
-    cost = cost or costs.of(runs)
-    if flops is None:
-        flops = budgets_of(runs)
-
-    flops = np.asarray(flops, float)
-
-    def optimum(found: Law, budgets: Array) -> Array:
-        params, tokens = found.optimum(budgets, cost.k, cost.p)
-        return np.concatenate([np.log(params), found.loss(params, tokens)], -1)
-
-    known: dict[bytes, tuple[Band, Band, Band]] = {}  # profiles take seconds; a page asks again
-
-    def extend(budgets: Array) -> tuple[Band, Band, Band]:
-        if (key := budgets.tobytes()) not in known:
-            known[key] = made(budgets)
-        return known[key]
-
-    def made(budgets: Array) -> tuple[Band, Band, Band]:
-        params, tokens = law.optimum(budgets, cost.k, cost.p)
-        low, high = (np.split(end, 2) for end in fitted.band(lambda one: optimum(one, budgets)))
-        small, large = np.exp(low[0]), np.exp(high[0])
-        return (
-            Band.around(params, small, large),
-            Band.around(tokens, cost.tokens(large, budgets), cost.tokens(small, budgets)),
-            Band.around(law.loss(params, tokens), low[1], high[1]),
-        )
-
+    cost = cost or fit_cost(runs)
+    flops = np.asarray(budgets_of(runs) if flops is None else flops, float)
+    extend = optimum_bands(fitted, cost)
     params, tokens, loss = extend(flops)
     a, b = law.exponents(cost.p)
-    (low,), (high,) = fitted.band(lambda one: np.atleast_1d(one.exponents(cost.p)[0]))
+    (low,), (high,) = fitted.band(lambda law: np.atleast_1d(law.exponents(cost.p)[0]))
+    ends = Band.from_ends(a, low, high), Band.from_ends(b, 1 - cost.p * high, 1 - cost.p * low)
     return Frontier(
         method=f"fit of {type(law).__name__} ({fitted.objective.name})",
         convention=convention(runs),
@@ -109,15 +90,40 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         tokens=tokens,
         loss=loss,
         point_status=(fitted.status,) * len(flops),
-        params_exponent=scalar(Band.around(a, low, high)),
-        tokens_exponent=scalar(Band.around(b, 1 - cost.p * high, 1 - cost.p * low)),
+        exponents=Exponents(*ends, extend, "the fitted law"),
         status=fitted.status,
         message=fitted.message,
         runs=len(runs),
-        extend=extend,
-        loss_note="the fitted law",
         cautions=tuple(runs.cautions),
     )
+
+
+def optimum_bands(fitted: Fit, cost: Cost) -> Extend:
+    """A function flops (K,) -> Bands of params, tokens and loss at the optimum of a fitted law. It
+    keeps what it made: profiles take seconds, and a page asks again."""
+    law = fitted.law
+    known: dict[bytes, tuple[Band, Band, Band]] = {}
+
+    def extend(flops: Array) -> tuple[Band, Band, Band]:
+        if flops.tobytes() not in known:
+            known[flops.tobytes()] = bands(flops)
+        return known[flops.tobytes()]
+
+    def bands(flops: Array) -> tuple[Band, Band, Band]:
+        def optimum(law: Law) -> Array:
+            params, tokens = law.optimum(flops, cost.k, cost.p)
+            return np.concatenate([np.log(params), law.loss(params, tokens)], -1)
+
+        params, tokens = law.optimum(flops, cost.k, cost.p)
+        low, high = (np.split(end, 2) for end in fitted.band(optimum))
+        small, large = np.exp(low[0]), np.exp(high[0])
+        return (
+            Band.from_ends(params, small, large),
+            Band.from_ends(tokens, cost.tokens(large, flops), cost.tokens(small, flops)),
+            Band.from_ends(law.loss(params, tokens), low[1], high[1]),
+        )
+
+    return extend
 
 
 def budgets_of(runs: Runs) -> Array:
@@ -138,181 +144,97 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
     the same method and budgets would give without noise where `fitted`, the Chinchilla fit to the
     same rows (made here when not given), is the truth.
     """
-    cost = cost or costs.of(iso.runs)
-    profiles = iso.profiles
-    good = np.array([p.status in ("ok", "flat") for p in profiles])
-    status, message = judge(iso, good)
-    flops = np.array([p.flops for p in profiles])
-    params = Band(*(np.array([getattr(p, n) for p in profiles]) for n in ("params", "low", "high")))
-    loss = Band(*(np.array([getattr(p, n) for p in profiles]) for n in ("loss", "loss_low", "loss_high")))
-    tokens = Band(
-        np.array([p.tokens for p in profiles]),
-        np.array([tokens_at(p, p.high) for p in profiles]),
-        np.array([tokens_at(p, p.low) for p in profiles]),
+    cost = cost or fit_cost(iso.runs)
+    valleys, sigma = iso.valleys, iso.noise.sigma
+    inside = np.array([valley.inside for valley in valleys])
+    flops, params, tokens, loss, other = (
+        np.array([getattr(valley, name) for valley in valleys])
+        for name in ("flops", "params", "tokens", "loss", "other_params")
     )
-    quiet = not np.isfinite(iso.sigma)
-    if quiet:
-        nan = np.full(len(profiles), np.nan)
-        params, tokens, loss = (Band(b.value, nan, nan) for b in (params, tokens, loss))
-    nothing = Band(np.nan, np.nan, np.nan)
-    a = b = nothing
-    extend = None
-    if good.sum() >= 2:
-        kept = [p for p, g in zip(profiles, good, strict=True) if g]
-        line = lines.through(
-            flops[good], params.value[good], np.array([p.draws for p in kept]), iso.other_params[good]
+    ends = np.full((6, len(valleys)), np.nan)
+    if np.isfinite(sigma):
+        ends = np.array(
+            [
+                (v.low, v.high, v.tokens_at(v.high), v.tokens_at(v.low), v.loss_low, v.loss_high)
+                for v in valleys
+            ]
+        ).T
+    exponents = no_line(int(inside.sum()))
+    if inside.sum() >= 2:
+        draws, loss_draws = (
+            np.array([getattr(valley, name) for valley in valleys if valley.inside])
+            for name in ("draws", "loss_draws")
         )
-        losses = lines.losses_through(flops[good], loss.value[good], np.array([p.loss_draws for p in kept]).T)
-        a, b, extend = lines.extend(
-            line, flops[good], tokens.value[good], losses, cost, noisy=not quiet and iso.sigma > 0
-        )
+        line = fit_line(flops[inside], params[inside], draws if sigma > 0 else None, other[inside])
+        exponents = extrapolate(line, flops[inside], tokens[inside], loss[inside], loss_draws.T, cost)
+    status, message = isoflop_status(iso)
     return Frontier(
         method=f"isoflop, {iso.method}",
         convention=convention(iso.runs),
         cost=cost,
         flops=flops,
-        params=params,
-        tokens=tokens,
-        loss=loss,
-        point_status=tuple(p.status for p in profiles),
-        params_exponent=a,
-        tokens_exponent=b,
+        params=Band(params, *ends[:2]),
+        tokens=Band(tokens, *ends[2:4]),
+        loss=Band(loss, *ends[4:]),
+        point_status=tuple(valley.status for valley in valleys),
+        exponents=exponents,
         status=status,
         message=message,
         runs=len(iso.runs.usable()),
-        extend=extend or lines.nowhere,
-        loss_note=lines.loss_note(int(good.sum())),
-        bias_check=bias.check(iso, cost, good, fitted),
+        bias_check=check_bias(iso, cost, fitted),
         cautions=tuple(iso.runs.cautions),
     )
 
 
-def tokens_at(profile, params: float) -> float:
-    return float(profile.flops / np.exp(np.interp(np.log(params), *profile.cost_line)))
-
-
-def judge(iso: Isoflop, good: Array) -> tuple[str, str]:
+def isoflop_status(iso: Isoflop) -> tuple[str, str]:
     """Status and message of a whole isoFLOP frontier."""
-    left_out = [f"{p.budget:.3g} ({p.status})" for p in iso.profiles if p.status not in ("ok", "flat")]
-    flat = [f"{p.budget:.3g}" for p in iso.profiles if p.status == "flat"]
-    said = f"{good.sum()} of {len(good)} budgets have their minimum inside"
-    if left_out:
-        said += f"; left out of the exponents: {', '.join(left_out)}"
+    outside = [valley for valley in iso.valleys if not valley.inside]
+    flat = [f"{valley.budget:.3g}" for valley in iso.valleys if valley.status == "flat"]
+    good = len(iso.valleys) - len(outside)
+    message = f"{good} of {len(iso.valleys)} budgets have their minimum inside"
+    if outside:
+        listed = ", ".join(f"{valley.budget:.3g} ({valley.status})" for valley in outside)
+        message += f"; left out of the exponents: {listed}"
     if flat:
-        said += f"; valley not clear of the noise: {', '.join(flat)}"
-    if good.sum() < 2:
-        worst = [p for p in iso.profiles if p.status not in ("ok", "flat")]
-        return (worst[0].status if worst else "few"), f"{said}; an exponent needs two"
-    if good.sum() < 3:
-        return "few", f"{said}; with two, nothing checks the straight line"
-    if len(flat) > good.sum() / 2:
-        return "flat", said
-    return "ok", said
+        message += f"; valley not clear of the noise: {', '.join(flat)}"
+    if good < 2:
+        return (outside[0].status if outside else "few"), f"{message}; an exponent needs two"
+    if good < 3:
+        return "few", f"{message}; with two, nothing checks the straight line"
+    return ("flat" if len(flat) > good / 2 else "ok"), message
 
 
-def from_envelope(found: Envelope, cost: Cost | None = None) -> Frontier:
+def from_envelope(envelope: Envelope, cost: Cost | None = None) -> Frontier:
     """Approach 1: straight lines through the points of an `Envelope` that are not at an edge.
 
     Intervals are those of runs drawn with replacement. `status` is unidentified where the points
     are from the middle of decaying schedules, which is no sample of D at all; few with fewer than
     four sizes on the envelope, since a staircase of m steps flattens the slope by up to 1/m².
     """
-    cost = cost or costs.of(found.source)
-    good = np.array(found.status) == "ok"
-    status, message = envelopes.judge(found, good)
-    noisy = found.draws is not None
-    drawn, levels = found.draws[:2] if noisy else (None, None)
-    tokens = Band.of(found.tokens, None)
-    params = Band.of(found.params, drawn)
-    if noisy:
-        ends = (found.tokens * (found.params / end) ** cost.p for end in (params.high, params.low))
-        tokens = Band(found.tokens, *ends)
-    a = b = Band(np.nan, np.nan, np.nan)
-    extend = lines.nowhere
-    if len(np.unique(found.params[good])) >= 2:
-        seen = levels[:, good] if noisy else np.full((1, int(good.sum())), np.nan)
-        losses = lines.losses_through(found.flops[good], found.loss[good], seen)
-        line = envelopes.line_through(found)
-        a, b, extend = lines.extend(line, found.flops[good], found.tokens[good], losses, cost, noisy)
+    cost = cost or fit_cost(envelope.source)
+    inside = envelope.inside
+    flops, tokens, loss = envelope.flops, envelope.tokens, envelope.loss
+    params_draws, loss_draws = envelope.draws[:2] if envelope.draws else (None, None)
+    params = Band.from_draws(envelope.params, params_draws)
+    ends = (tokens * (envelope.params / end) ** cost.p for end in (params.high, params.low))
+    exponents = no_line(int(inside.sum()))
+    if len(np.unique(envelope.params[inside])) >= 2:
+        seen = np.empty((0, inside.sum())) if loss_draws is None else loss_draws[:, inside]
+        line = envelope_line(envelope)
+        exponents = extrapolate(line, flops[inside], tokens[inside], loss[inside], seen, cost)
+    status, message = envelope_status(envelope)
     return Frontier(
-        method=f"envelope of {'curves' if found.points == 'all' else 'final points'}",
-        convention=convention(found.source),
+        method=f"envelope of {'curves' if envelope.points == 'all' else 'final points'}",
+        convention=convention(envelope.source),
         cost=cost,
-        flops=found.flops,
+        flops=flops,
         params=params,
-        tokens=tokens,
-        loss=Band.of(found.loss, levels),
-        point_status=found.status,
-        params_exponent=a,
-        tokens_exponent=b,
+        tokens=Band(tokens, *ends),
+        loss=Band.from_draws(loss, loss_draws),
+        point_status=envelope.status,
+        exponents=exponents,
         status=status,
         message=message,
-        runs=len(found.curves),
-        extend=extend,
-        loss_note=lines.loss_note(int(good.sum())),
-        cautions=tuple(found.source.cautions),
+        runs=len(envelope.curves),
+        cautions=tuple(envelope.source.cautions),
     )
-
-
-def agree(first: Frontier, second: Frontier) -> str:
-    """Whether two frontiers' exponents agree within their intervals, as a sentence."""
-    word = verdict(first, second)
-    a, b = first.params_exponent, second.params_exponent
-    gap = f"params ∝ FLOPs^a: a = {a} by {first.method}, a = {b} by {second.method}"
-    return {
-        "none": "One of the two methods has no exponent, so they cannot be compared.",
-        "costs": f"Not comparable: the two minimise under different costs. {gap}.",
-        "bare": f"{gap}; they differ by {abs(a.value - b.value):.3f}, and one has no interval.",
-        "agree": f"The two methods agree: each exponent lies inside the other's 95 % interval. {gap}.",
-        "in part": f"The two methods agree in part: their 95 % intervals overlap. {gap}.",
-        "disagree": f"The two methods DISAGREE: their 95 % intervals do not overlap. {gap}.",
-    }[word]
-
-
-def verdict(first: Frontier, second: Frontier) -> str:
-    """`compare` of their params exponents; or costs, where these differ."""
-    a, b = first.params_exponent, second.params_exponent
-    return "costs" if first.cost != second.cost and compare(a, b) != "none" else compare(a, b)
-
-
-def compare(a: Band, b: Band) -> str:
-    """agree (each inside the other's 95 % interval), in part (these overlap) or disagree; bare
-    where one has no interval, none where one has no value."""
-    if not np.isfinite([a.value, b.value]).all():
-        return "none"
-    if not np.isfinite([a.low, b.low]).all():
-        return "bare"
-    if a.low <= b.value <= a.high and b.low <= a.value <= b.high:
-        return "agree"
-    return "in part" if a.low <= b.high and b.low <= a.high else "disagree"
-
-
-def agreement(fronts: Sequence[Frontier]) -> list[str]:
-    """`agree` of two frontiers; of three and more, how many pairs agree, which those are where not
-    all do the same, and the exponents, each said once."""
-    pairs = list(combinations(fronts, 2))
-    if len(pairs) < 2:
-        return [agree(*pair) for pair in pairs]
-    words = [verdict(*pair) for pair in pairs]
-    kinds = [key for key in VERDICTS if key in words]
-    counts = ", ".join(f"{words.count(key)} {VERDICTS[key]}" for key in kinds)
-    said = [f"{len(pairs)} pairs of methods: {counts}."]
-    for key in kinds if len(kinds) > 1 else ():
-        named = "; ".join(
-            f"{one.method} with {other.method}"
-            for (one, other), word in zip(pairs, words, strict=True)
-            if word == key
-        )
-        said.append(f"{VERDICTS[key][0].upper()}{VERDICTS[key][1:]}: {named}.")
-    exponents = ", ".join(f"{front.params_exponent} by {front.method}" for front in fronts)
-    return [*said, f"params ∝ FLOPs^a: a = {exponents}."]
-
-
-VERDICTS = {
-    "agree": "agree",
-    "in part": "agree in part",
-    "disagree": "DISAGREE",
-    "bare": "have no interval to compare",
-    "none": "lack an exponent",
-    "costs": "are under different costs",
-}

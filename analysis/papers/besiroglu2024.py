@@ -8,9 +8,9 @@ from functools import cache, partial
 
 import numpy as np
 
+from analysis import fitting
 from analysis.figures.style import INK, METHOD_COLOURS, count_axis, log_axes, power_axis, sheet, styled
-from analysis.fitting import bootstrap as uncertainty
-from analysis.fitting.fit import Fit, fit
+from analysis.fitting import Fit, fit
 from analysis.fitting.solve import value
 from analysis.laws import Array, Chinchilla, published
 from analysis.laws.published import BESIROGLU, OBJECTIVES, Published
@@ -35,7 +35,7 @@ def reproduce(data: Data, resamples: int = 4000) -> Paper:
 
     @cache
     def drawn() -> Fit:
-        return uncertainty.pairs(fitted("huber-log"), resamples)
+        return fitting.resample(fitted("huber-log"), resamples)
 
     constants(paper, fitted)
     objectives(paper, runs, fitted)

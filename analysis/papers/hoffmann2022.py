@@ -9,12 +9,10 @@ from functools import cache, partial
 
 import numpy as np
 
-from analysis.fitting.fit import Fit, fit
+from analysis import frontiers
+from analysis.fitting import Fit, fit
 from analysis.fitting.solve import Problem, derivatives
-from analysis.frontiers import frontier, isoflop
-from analysis.frontiers.costs import SIX
-from analysis.frontiers.frontier import Frontier
-from analysis.frontiers.isoflop import Isoflop
+from analysis.frontiers import SIX, Frontier, Isoflop
 from analysis.laws import Array, Chinchilla, published
 from analysis.laws.published import HOFFMANN_EXPONENTS, Published
 from analysis.papers import hoffmann_figures, shapes
@@ -36,11 +34,11 @@ def reproduce(data: Data) -> Paper:
 
     @cache
     def iso() -> Isoflop:
-        return isoflop.optima(runs(), method="parabola", window=WINDOW, budgets=BUDGETS)
+        return frontiers.find_optima(runs(), method="parabola", window=WINDOW, budgets=BUDGETS)
 
     @cache
     def line() -> Frontier:
-        return frontier.from_isoflop(iso(), SIX)
+        return frontiers.from_isoflop(iso(), SIX)
 
     @cache
     def fitted() -> Fit:

@@ -21,9 +21,8 @@ from analysis.figures.style import (
     sheet,
     styled,
 )
-from analysis.fitting.fit import Fit
-from analysis.frontiers.frontier import Frontier
-from analysis.frontiers.isoflop import Isoflop
+from analysis.fitting import Fit
+from analysis.frontiers import Frontier, Isoflop
 from analysis.laws import Array, Chinchilla, published
 from analysis.tables.runs import Runs
 
@@ -43,14 +42,14 @@ LEGEND = {
 def plot_valleys(iso: Isoflop, line: Frontier):
     """Figure 3 of the paper: the valleys, and their minima projected to Gopher's compute."""
     caption = (
-        f"{sum(len(p.runs) for p in iso.profiles)} points read off Hoffmann et al.'s Figure 4, "
+        f"{sum(len(p.runs) for p in iso.valleys)} points read off Hoffmann et al.'s Figure 4, "
         f"within 10 % of nine budgets; a parabola in ln N through each valley. "
         f"a = {line.params_exponent}, b = {line.tokens_exponent}; bands 95 %. Star: "
         "Chinchilla as trained."
     )
     fig, axes = sheet(11.4, 3.9, caption, columns=3, widths=(1.25, 1, 1), wspace=0.05)
-    colours, span = sequence(len(iso.profiles)), np.geomspace(3e18, 1.5e24, 60)
-    for valley, colour in zip(iso.profiles, colours, strict=True):
+    colours, span = sequence(len(iso.valleys)), np.geomspace(3e18, 1.5e24, 60)
+    for valley, colour in zip(iso.valleys, colours, strict=True):
         axes[0].scatter(valley.runs.params, valley.runs.loss, color=colour, s=9, zorder=3)
         draw_valley(axes[0], iso, valley, colour)
         style = {"color": colour, "ms": 6, "zorder": 6, "mec": INK, "label": power(valley.budget)}

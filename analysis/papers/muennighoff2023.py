@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from analysis import fitting
 from analysis.figures.style import (
     FAINT,
     INK,
@@ -20,7 +21,6 @@ from analysis.figures.style import (
     sheet,
     styled,
 )
-from analysis.fitting import fit
 from analysis.fitting.solve import value
 from analysis.laws import Array, DataConstrained, published
 from analysis.laws.beyond import worth
@@ -44,7 +44,7 @@ def published_law() -> DataConstrained:
 
 
 def objective(runs: Runs, law: DataConstrained) -> float:
-    return fit.objective_of(law, runs, delta=DELTA)[0].value
+    return fitting.objective_of(law, runs, delta=DELTA)[0].value
 
 
 def surface(runs: Runs) -> Array:

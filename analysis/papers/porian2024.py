@@ -8,6 +8,7 @@ from functools import cache, partial
 
 import numpy as np
 
+from analysis import frontiers
 from analysis.figures.frontier import draw_optima
 from analysis.figures.style import (
     DASHED,
@@ -22,8 +23,7 @@ from analysis.figures.style import (
     sheet,
     styled,
 )
-from analysis.frontiers import frontier, isoflop
-from analysis.frontiers.frontier import Frontier
+from analysis.frontiers import Frontier
 from analysis.laws import published
 from analysis.papers.claims import Data, Paper
 
@@ -48,7 +48,7 @@ def reproduce(data: Data) -> Paper:
     @cache
     def line(step: str, method: str) -> Frontier:
         runs = data.table(POINTS, where=f"experiment == '{step}'")
-        return frontier.from_isoflop(isoflop.optima(runs, method=method, draws=500))
+        return frontiers.from_isoflop(frontiers.find_optima(runs, method=method, draws=500))
 
     def exponent(step: str, method: str) -> float:
         return line(step, method).params_exponent.value

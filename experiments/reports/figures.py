@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
+from analysis import fitting, frontiers
 from analysis.figures.style import (
     FAINT,
     INK,
@@ -20,8 +21,6 @@ from analysis.figures.style import (
     styled,
     warning,
 )
-from analysis.fitting import bootstrap, fit
-from analysis.frontiers import costs
 from analysis.laws import Chinchilla
 from analysis.tables.runs import Runs
 
@@ -385,9 +384,9 @@ def coordinates(checks: Mapping):
 def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | None):
     """The table's runs, the law's frontier fitted to them, the sealed prediction and, once there
     is one, the measured loss."""
-    fitted = fit.fit(Chinchilla, runs)
-    fitted = bootstrap.intervals(fitted)
-    price, used = costs.of(runs), runs.usable()
+    fitted = fitting.fit(Chinchilla, runs)
+    fitted = fitting.intervals(fitted)
+    price, used = frontiers.fit_cost(runs), runs.usable()
     text = (
         f"Sealed {row['time']} from {row['table_rows']} runs (fit: {row['status']}), "
         f"table sha256 {row['table_sha256'][:12]}, run {row['run_id']}. Bar: 95 % for one new "

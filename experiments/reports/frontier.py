@@ -7,12 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis import report
+from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_frontier, plot_isoflop, plot_law
-from analysis.fitting import bootstrap, fit
-from analysis.frontiers import costs, isoflop
-from analysis.frontiers import frontier as frontiers
 from analysis.laws import Chinchilla
 from analysis.tables import table
 
@@ -28,17 +25,17 @@ class Found:
     """What a grid says: its valleys' frontier (approach 2) and its law's (approach 3)."""
 
     runs: table.Runs
-    price: costs.Cost
-    iso: isoflop.Isoflop
-    fitted: fit.Fit
+    price: frontiers.Cost
+    iso: frontiers.Isoflop
+    fitted: fitting.Fit
     valley: frontiers.Frontier
     parametric: frontiers.Frontier
 
 
 def analyse(runs: table.Runs) -> Found:
-    price = costs.of(runs)
-    iso = isoflop.optima(runs)
-    fitted = bootstrap.intervals(fit.fit(Chinchilla, runs))
+    price = frontiers.fit_cost(runs)
+    iso = frontiers.find_optima(runs)
+    fitted = fitting.intervals(fitting.fit(Chinchilla, runs))
     valley, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
     return Found(runs, price, iso, fitted, valley, law)
 
@@ -53,7 +50,7 @@ def answer(found: Found) -> list[str]:
         )
         if front.status != "ok":
             said.append(f"  {front.message}")
-    return [*said, frontiers.agree(found.valley, found.parametric)]
+    return [*said, frontiers.describe_agreement(found.valley, found.parametric)]
 
 
 def brief(found: Found, others: Sequence[frontiers.Frontier] = ()) -> str:
@@ -63,8 +60,10 @@ def brief(found: Found, others: Sequence[frontiers.Frontier] = ()) -> str:
         f"{front.params_exponent} by {front.method}" + (f" [{front.status}]" if front.status != "ok" else "")
         for front in fronts
     )
-    verdict = frontiers.agreement(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
-    noise = f"noise between seeds {100 * found.iso.sigma:.2g} %"
+    verdict = (
+        frontiers.describe_agreements(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
+    )
+    noise = f"noise between seeds {100 * found.iso.noise.sigma:.2g} %"
     return f"{len(found.runs.usable())} runs; N ~ C^a, a = {exponents}; {verdict}; {noise}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.fitting import bootstrap, fit
+from analysis import fitting
 from analysis.frontiers.minima import akima
 from analysis.laws import BatchSteps, KaplanSteps
 from analysis.tables import table
@@ -84,7 +84,7 @@ class Batches:
     level: float  # nats per token
     batch: np.ndarray  # tokens an update
     steps: np.ndarray
-    fitted: fit.Fit
+    fitted: fitting.Fit
 
     @property
     def determined(self) -> bool:
@@ -130,11 +130,11 @@ def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.R
     there = np.isfinite(tokens)  # a large batch's first point may lie below a high loss
     batch, steps = batch[there], (tokens / batch)[there]
     points = table.from_columns(f"updates to {level:.3f}", batch_tokens=batch, steps=steps)
-    fitted = fit.fit(BatchSteps, points, objective="ls-log")
-    return Batches(level, batch, steps, bootstrap.intervals(fitted))
+    fitted = fitting.fit(BatchSteps, points, objective="ls-log")
+    return Batches(level, batch, steps, fitting.intervals(fitted))
 
 
-def along_curves(rows: table.Runs, curves: table.Runs) -> fit.Fit:
+def along_curves(rows: table.Runs, curves: table.Runs) -> fitting.Fit:
     """L(N, S) through the learning curves of the sizes, which share batch and number of updates:
     updates at that batch stand for the paper's S_min. Without each curve's first tenth."""
     params = dict(zip(rows.column("run_id"), rows.params, strict=True))
@@ -153,10 +153,10 @@ def along_curves(rows: table.Runs, curves: table.Runs) -> fit.Fit:
         params=np.array([params[name] for name in names[late]]),
         steps=curves.column("step")[late].astype(float),
     )
-    return bootstrap.intervals(fit.fit(KaplanSteps, points))
+    return fitting.intervals(fitting.fit(KaplanSteps, points))
 
 
-def said_of(found: fit.Fit) -> str:
+def said_of(found: fitting.Fit) -> str:
     (n_low, n_high), (s_low, s_high) = found.interval("alpha_N"), found.interval("alpha_S")
     return (
         f"L(N, S): alpha_N {found.law.alpha_N:.3f} ({n_low:.3f}, {n_high:.3f}), alpha_S "

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
-from analysis.fitting.status import AGREE, Minima, apart, judge
+from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status
 from analysis.laws.base import Array, Law
 from analysis.tables.runs import Runs
 
@@ -31,7 +31,7 @@ class Fit:
 
     `status` is ok, few, unidentified, edge or failed, and `message` says why. `residuals` (R,) are
     log predicted - log observed of the R rows in `runs`. `draws` (S, P) are the parameters refitted
-    to resamples, in the order of the law's fields, once `bootstrap` has made them; and
+    to resamples, in the order of the law's fields, once `resample` has made them; and
     `intervals` names where `band` and `interval` are from.
     """
 
@@ -63,7 +63,7 @@ class Fit:
 
     def band(self, quantity: Quantity) -> tuple[Array, Array]:
         """95 % intervals (low (K,), high (K,)) of numbers computed from the law; NaN where
-        `bootstrap` has made none."""
+        `resample` has made none."""
         if self.ends is None:
             value = np.atleast_1d(quantity(self.law))
             return np.full(value.shape, np.nan), np.full(value.shape, np.nan)
@@ -86,7 +86,7 @@ class Fit:
     def law_draws(self) -> Law:
         """The law whose fields are columns (S, 1) of draws, to broadcast against (K,) inputs."""
         if self.draws is None:
-            raise ValueError("this fit has no draws; make them with analysis.fitting.bootstrap.pairs")
+            raise ValueError("this fit has no draws; make them with analysis.fitting.resample")
         return type(self.law)(*self.draws.T[:, :, None])
 
 
@@ -151,10 +151,10 @@ def fit(
     def plain(one: Array) -> list[float]:
         return [float(v) for v in law.from_theta(law.shift(one, centre))]
 
-    kept = apart(problem, costs, theta)
+    kept = distinct_minima(problem, costs, theta)
     ends = [dict(zip(law.names(), plain(theta[i]), strict=True)) for i in kept]
     minima = tuple(zip((float(costs[i]) for i in kept), ends, strict=True))
-    status, message = judge(problem, best[0], bool(done[0]), agreeing, minima)
+    status, message = fit_status(problem, best[0], bool(done[0]), agreeing, minima)
     return Fit(
         law=law(*plain(best[0])),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),

@@ -1,0 +1,114 @@
+"""Runs that differ only in seed: what makes them alike, their mean, and the noise between them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.laws import Array
+from analysis.tables.runs import Runs
+
+# columns that may differ between replicates: seeds, what came out, and where it ran
+OUTCOMES = (
+    "run_id seed data_seed init_seed row status loss loss_se bits_per_byte perplexity train_loss "
+    "held_out_tokens seconds wall_seconds io_seconds compile_seconds tokens_per_second "
+    "flops_utilization devices device way host hostname python jax commit version versions schema "
+    "created started finished asked_for reason init_from flops_spent"
+).split()
+TWICE = 0.03  # in ln params: sizes closer than this are one size read twice
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Of log loss between runs that differ only in seed: its standard deviation (NaN where none is
+    known), its degrees of freedom, and where it is from."""
+
+    sigma: float
+    freedom: int
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sizes:
+    """A budget's sizes, (n,) each, in rising order: log params, log loss, and the runs averaged."""
+
+    log_params: Array
+    log_loss: Array
+    repeats: Array
+
+
+def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
+    """(count, mean, sum of squares about it, first row), each (kinds,), of the log losses of rows
+    that are equal but for their seed."""
+    codes: dict[tuple, int] = {}
+    kind = np.array([codes.setdefault(key, len(codes)) for key in replicate_keys(rows)])
+    log_loss = np.log(rows.loss)
+    count = np.bincount(kind)
+    mean = np.bincount(kind, log_loss) / count
+    squares = np.bincount(kind, (log_loss - mean[kind]) ** 2)
+    return count, mean, squares, np.unique(kind, return_index=True)[1]
+
+
+def replicate_keys(rows: Runs) -> list[tuple]:
+    """What must be equal for two rows to be replicates: every column that is not an outcome.
+
+    Without a seed column every row is its own kind."""
+    if not (rows.has("seed") or rows.has("data_seed")):
+        return [(int(row),) for row in rows.rows]
+    skip = set(OUTCOMES) | {rows.roles.get("loss", "loss")}
+    columns = [column for name, column in rows.columns.items() if name not in skip]
+    columns = [c if c.dtype == object else np.where(np.isnan(c), -1.0, c) for c in columns]
+    return list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def average_sizes(rows: Runs, notes: list[str]) -> Sizes:
+    """One entry a size; `notes` gains what was done to get there.
+
+    Rows equal but for their seed are averaged; of other rows of one size the best counts. Sizes
+    within 3 % are one size read twice, and averaged: a curve through both would swing wildly.
+    """
+    log_params, size = np.unique(np.log(rows.params), return_inverse=True)
+    count, mean, _, first = replicates(rows)
+    order = np.lexsort((mean, size[first]))  # by size, the best kind first
+    at, chosen = np.unique(size[first][order], return_index=True)
+    if len(at) < len(order):
+        notes.append("where runs of one size differ in more than their seed, the best counts")
+    best = order[chosen]
+    x, y, repeats = log_params[at], mean[best], count[best]
+    label, start = np.zeros(len(x), int), x[0]
+    for i in range(1, len(x)):
+        new = x[i] - start > TWICE
+        label[i] = label[i - 1] + new
+        start = x[i] if new else start
+    if label[-1] + 1 < len(x):
+        notes.append("sizes within 3 % of each other are averaged")
+    total = np.bincount(label, repeats)
+    x, y = (np.bincount(label, repeats * values) / total for values in (x, y))
+    return Sizes(x, y, total)
+
+
+def estimate_noise(budgets: Iterable[Runs], sizes: Sequence[Sizes], window: float) -> Noise:
+    """From replicate seeds; where there are none, from what each valley leaves about a cubic."""
+    squares, freedom, cells = 0.0, 0, 0
+    for rows in budgets:
+        count, _, within, _ = replicates(rows)
+        squares += float(within[count > 1].sum())
+        freedom += int((count - 1).sum())
+        cells += int((count > 1).sum())
+    if freedom:
+        where = f"{cells} cell{'s' * (cells > 1)}"
+        source = f"{freedom + cells} runs in {where} that differ only in seed"
+        return Noise(float(np.sqrt(squares / freedom)), freedom, source)
+    squares, freedom = 0.0, 0
+    for size in sizes:
+        x, y = size.log_params, size.log_loss
+        near = np.abs(x - x[np.argmin(y)]) <= 1.5 * window
+        if near.sum() >= 5:
+            u = x[near] - x[near].mean()
+            gap = y[near] - np.polyval(np.polyfit(u, y[near], 3), u)
+            squares += float(size.repeats[near] @ gap**2)
+            freedom += int(near.sum()) - 4
+    if freedom:
+        sigma = float(np.sqrt(squares / freedom))
+        return Noise(sigma, freedom, "residuals of cubics through the valleys")
+    return Noise(float("nan"), 0, "no replicate seeds, and too few sizes to see noise: no interval")
