@@ -18,15 +18,16 @@ ONE = "one run on one device"
 
 def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[str, str]]:
     from lab.launch import processes
+    from lab.train.parallel import Way
 
     cores, on_cpu = machine.cores(), processes.on_cpu()
     core = (cores[-1],) if on_cpu else (None,)
     most = len(cores) if on_cpu else accelerators()
-    ways, packs = available()
+    ways = [way for way in get_args(Way) if way != "jit"]
     task = {"shape": shape, "dtype": "float32", "devices": 1}
     racing = [Competitor(ONE, "spread", task | {"way": "jit"}, processes.environment(1), core)]
-    left_out = {} if packs else {"packs": "this version of the lab has no parallel.pack_step"}
-    for each in PACKS[: 2 if options.quick else None] if packs else ():
+    left_out = {}
+    for each in PACKS[: 2 if options.quick else None]:
         told = task | {"way": "pack", "each": each}
         name = f"pack of {each} on one device"
         racing.append(Competitor(name, "spread", told, processes.environment(1), core))
@@ -46,13 +47,6 @@ def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[st
             Competitor(name, "spread", task | {"way": "jit"}, processes.environment(1), tuple(cores))
         )
     return racing, left_out
-
-
-def available() -> tuple[list[str], bool]:
-    """The ways of several devices, and whether runs can be packed."""
-    from lab.train import parallel
-
-    return [way for way in get_args(parallel.Way) if way != "jit"], hasattr(parallel, "pack_step")
 
 
 def accelerators() -> int:

@@ -102,7 +102,7 @@ def lines(found: dict[str, list[dict[str, float]]]) -> list[str]:
 
 def importing() -> dict[str, float]:
     """Seconds that a worker's imports take, by the package in which they are spent."""
-    asked = [sys.executable, "-X", "importtime", "-c", "import lab.launch.worker, lab.train.run"]
+    asked = [sys.executable, "-X", "importtime", "-c", "import lab.launch.worker, lab.train.loop"]
     said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stderr
     found: dict[str, float] = defaultdict(float)
     for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", said):

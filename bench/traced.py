@@ -18,9 +18,9 @@ from typing import Any
 BEGAN = time.time()  # before anything but the standard library is imported
 SHARES = {  # where the time of a run goes, by the function in which it is spent
     "data": [("lab.data.batches", "batches")],
-    "evaluation": [("lab.train.run", "Evaluator.loss")],
+    "evaluation": [("lab.train.evaluate", "Evaluator.nats")],
     "checkpoints": [
-        ("lab.train.run", "Run.save"),
+        ("lab.train.keeper", "Keeper.save"),
         ("lab.train.checkpoint", "Checkpoints.wait"),
         ("lab.train.checkpoint", "Checkpoints.close"),
     ],
@@ -32,7 +32,7 @@ SHARES = {  # where the time of a run goes, by the function in which it is spent
         ("lab.store.store", "Claim.release"),
         ("lab.store.store", "Store.claim"),
     ],
-    "step": [("lab.train.run", "Run.dispatch"), ("lab.train.run", "Run.read")],
+    "step": [("lab.train.loop", "Crew.send"), ("lab.train.loop", "Crew.read")],
 }
 
 
@@ -104,7 +104,7 @@ def passing(watch: Stopwatch, before: str, after: str) -> Callable:
 
 
 def install(watch: Stopwatch) -> None:
-    """Once lab.train.run is imported: put the stopwatch into its functions."""
+    """Once lab.train.loop is imported: put the stopwatch into its functions."""
     import jax
 
     def add(event: str, seconds: float, **_: Any) -> None:
@@ -115,23 +115,23 @@ def install(watch: Stopwatch) -> None:
     for share, functions in SHARES.items():
         for module, name in functions:
             replaced(module, name, lambda function, share=share: watch.timed(share, function))
-    replaced("lab.train.run", "Run.compile", lambda f: watch.timed("compile", f))
-    replaced("lab.train.run", "Trainer.train", lambda f: watch.timed("rest of the run", f))
-    replaced("lab.train.run", "Trainer.train", passing(watch, "claimed", "run over"))
-    replaced("lab.train.run", "Run.compile", passing(watch, "compile begins", "compiled"))
+    replaced("lab.train.lanes", "Lanes.initial", lambda f: watch.timed("compile", f))
+    replaced("lab.train.loop", "Crew.train", lambda f: watch.timed("rest of the run", f))
+    replaced("lab.train.loop", "Crew.train", passing(watch, "claimed", "run over"))
+    replaced("lab.train.lanes", "Lanes.initial", passing(watch, "compile begins", "compiled"))
 
     def first_step(function: Callable) -> Callable:
-        def dispatch(run: Any) -> Any:
+        def send(crew: Any) -> Any:
             watch.moment("resumed")
-            sent = function(run)
+            sent = function(crew)
             if "first step" not in watch.moments:
                 jax.block_until_ready(sent[1])
                 watch.moment("first step")
             return sent
 
-        return dispatch
+        return send
 
-    replaced("lab.train.run", "Run.dispatch", first_step)
+    replaced("lab.train.loop", "Crew.send", first_step)
 
 
 def main() -> int:
@@ -144,7 +144,7 @@ def main() -> int:
     def set_up_and_import(task: Any) -> None:
         set_up(task)  # imports jax
         watch.moment("jax imported")
-        import lab.train.run  # noqa: F401  flax, optax, orbax
+        import lab.train.loop  # noqa: F401  flax, optax, orbax
 
         watch.moment("lab imported")
         install(watch)

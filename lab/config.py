@@ -153,6 +153,11 @@ class Shape:
     micro_batch: int
     steps_per_dispatch: int  # S
 
+    @property
+    def dispatch(self) -> tuple[int, int, int]:
+        """The tokens of a dispatch: (S, B, L + 1)."""
+        return self.steps_per_dispatch, self.batch_size, self.model.seq_len + 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import threading
-from types import SimpleNamespace
 
 import jax
 import pytest
@@ -17,7 +16,7 @@ from lab.config import to_json
 from lab.data import corpora
 from lab.data.corpora import CorpusError
 from lab.launch import local, slurm, worker
-from lab.launch.attempt import attempt
+from lab.launch.attempt import Attempts
 from lab.launch.order import LaunchError, Order
 from lab.store import export
 from lab.store.failures import halve, has_failed, kind_of, trained_as
@@ -25,7 +24,8 @@ from lab.store.files import write_json
 from lab.store.records import CURVE
 from lab.store.store import Store
 from lab.train import parallel
-from lab.train import run as train
+from lab.train.keeper import LostClaim
+from lab.train.loop import Crew, Trainer
 from tests.conftest import ROOT, change
 
 JaxRuntimeError = type("JaxRuntimeError", (RuntimeError,), {})
@@ -93,14 +93,17 @@ def worked(tmp_path, config, monkeypatch):
     monkeypatch.setattr(worker, "set_up", lambda task: None)  # no flag of jax changes here
 
     def work(most, **options):
-        def train_run(trainer, run, corpus, claim):
+        def train_crew(crew):
+            job = crew.offer()
+            run = job.config
+            job.corpus()
             if run.model.d_model == 16 and (run.micro_batch or run.batch_size) > most:
                 raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes")
             store.start_curve(run.run_id, 0)
             store.add_to_curve(run.run_id, dict.fromkeys(CURVE, 1))
-            return {"status": "done", "steps": run.steps, "loss": 1.0, "seconds": 1.0}
+            crew.ended(run, {"status": "done", "steps": run.steps, "loss": 1.0, "seconds": 1.0})
 
-        monkeypatch.setattr(train.Trainer, "train", train_run)
+        monkeypatch.setattr(Crew, "train", train_crew)
         todo = [to_json(config), to_json(small)]
         return worker.work(worker.Task(str(tmp_path), todo, **options), threading.Event())
 
@@ -197,7 +200,7 @@ def test_a_run_taken_over_from_one_of_several_hosts_starts_them_anew(worked, mon
     store, config, _, work = worked
 
     def taken(*_):
-        raise train.LostClaim("taken over")
+        raise LostClaim("taken over")
 
     monkeypatch.setattr(parallel, "devices", lambda *_: jax.devices()[:1])
     monkeypatch.setattr(Store, "start_curve", taken)
@@ -207,16 +210,20 @@ def test_a_run_taken_over_from_one_of_several_hosts_starts_them_anew(worked, mon
 
 
 @pytest.mark.parametrize("taken_over", [True, False])
-def test_an_error_after_a_run_was_taken_over_is_no_failure_of_it(config, tmp_path, taken_over):
+def test_an_error_after_a_run_was_taken_over_is_no_failure_of_it(config, tmp_path, monkeypatch, taken_over):
     store = Store(tmp_path)
 
-    def train_run(*_):
+    def train_crew(crew):
+        crew.offer()
         if taken_over:
             (store.folder(config.run_id) / "claim-1.json").write_text("{}")
         raise FileNotFoundError("the checkpoint that was being written is gone")
 
-    trainer, task = SimpleNamespace(store=store, train=train_run), worker.Task(str(tmp_path), [])
-    assert attempt(trainer, task, config, store.claim(config), retry=True) == taken_over
+    monkeypatch.setattr(Crew, "train", train_crew)
+    trainer, task = Trainer(store, jax.devices()), worker.Task(str(tmp_path), [])
+    attempts = Attempts(task, trainer, threading.Event(), [config])
+    attempts.train(config, store.claim(config))
+    assert (not attempts.failed) == taken_over
     assert (store.failure(config.run_id) is None) == taken_over
 
 

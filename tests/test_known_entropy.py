@@ -1,5 +1,7 @@
 """A Transformer on a language whose entropy is computed: it can reach the source, not beat it."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -9,8 +11,11 @@ from lab.data import batches, corpora
 from lab.data.languages import parse_language
 from lab.plan import grid
 from lab.store.store import Store
-from lab.train import run, step
 from lab.train.checkpoint import Checkpoints
+from lab.train.evaluate import Evaluator, window_nats
+from lab.train.loop import Trainer
+from lab.train.step import initial_state
+from tests.trained import train
 
 ORDER = 2
 
@@ -26,8 +31,8 @@ def test_a_trained_model_comes_within_three_percent_of_the_source_and_never_belo
         data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
     )
     grid.check_epochs(config)
-    trainer = run.Trainer(Store(tmp_path), jax.local_devices()[:1])
-    record = trainer.train(config, corpus, trainer.store.claim(config))
+    trainer = Trainer(Store(tmp_path), jax.local_devices()[:1])
+    record = train(trainer, config, corpus, trainer.store.claim(config))
     assert record["status"] == "done"
 
     # both scored on the same held-out targets: those whose context both of them can see
@@ -38,11 +43,10 @@ def test_a_trained_model_comes_within_three_percent_of_the_source_and_never_belo
     source_WL = batches.eval_windows(nats, L)[0][:, 1:]
     known_WL = mask_WL & np.isfinite(source_WL)
     known_WL[:, : ORDER - 1] = False
-    program = run.program(config.shape, "jit", tuple(trainer.devices))
-    like = program.init(jax.random.key(0), step.hyper_of(config))
     checkpoints = Checkpoints(trainer.store.folder(config.run_id) / "checkpoints")
-    state = checkpoints.restore(like).state
-    nats_W, targets_W = run.Evaluator(tokens_WL, known_WL).nats(program.evaluate, state.params)
+    params = checkpoints.restore(initial_state(config)).state.params
+    windows = Evaluator(tokens_WL, known_WL)
+    nats_W, targets_W = windows.nats(partial(window_nats, config.model), params), windows.targets_W
     source_W = np.where(known_WL, source_WL, 0).sum(1)
     model, source = nats_W.sum() / targets_W.sum(), source_W.sum() / targets_W.sum()
     gap_W = nats_W - source_W

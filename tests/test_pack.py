@@ -17,11 +17,15 @@ from lab.launch import local, worker
 from lab.launch.attempt import Task
 from lab.launch.order import Order
 from lab.store.store import Store
-from lab.train import pack, pack_size
-from lab.train import run as train
+from lab.train import measures
+from lab.train.keeper import LostClaim
+from lab.train.lanes import Lanes
+from lab.train.loop import Crew, Trainer
+from lab.train.run import Job
 from tests.conftest import change
 from tests.grids import TINY, begun, processes
 from tests.test_parallel import said, start
+from tests.trained import train
 
 STEPS = 150  # more than the 64 of a dispatch
 
@@ -49,41 +53,50 @@ def grid_of(config, *, optimizer="adamw", steps=(STEPS,) * 4, rates=(0.01, 0.02,
 
 
 def trainer_in(folder, **options):
-    return train.Trainer(Store(folder), jax.local_devices()[:1], **options)
+    return Trainer(Store(folder), jax.local_devices()[:1], **options)
 
 
 def alone(folder, configs, corpus):
     trainer, found = trainer_in(folder), {}
     for config in configs:
         claim = trainer.store.claim(config)
-        found[config.run_id] = trainer.train(config, corpus, claim)
+        found[config.run_id] = train(trainer, config, corpus, claim)
         claim.release()
     return trainer.store, found
 
 
+@pytest.fixture
+def sizes(monkeypatch):
+    """Lanes a device of the programs that are compiled."""
+    compiled, compile = [], Lanes.compile
+
+    def watched(lanes, *arguments):
+        compiled.append(lanes.each)
+        compile(lanes, *arguments)
+
+    monkeypatch.setattr(Lanes, "compile", watched)
+    return compiled
+
+
 def packed(folder, configs, corpus, each=4, **options):
-    """Runs through one pack: the store, what was told of each, and the sizes of its programs."""
-    trainer, waiting, told, sizes = trainer_in(folder, **options), list(configs), {}, []
+    """Runs through one pack: the store, and what became of each."""
+    trainer, waiting, outcomes, claims = trainer_in(folder, **options), list(configs), {}, {}
     open_corpus = corpus if callable(corpus) else lambda: corpus
 
     def offer():
         if not waiting:
             return None
         config = waiting.pop(0)
-        return pack.Job(config, open_corpus, trainer.store.claim(config))
+        claims[config.run_id] = trainer.store.claim(config)
+        return Job(config, open_corpus, claims[config.run_id])
 
-    def ended(job, outcome):
-        assert job.config.run_id not in told
-        told[job.config.run_id] = outcome
-        job.claim.release()
+    def ended(config, outcome):
+        assert config.run_id not in outcomes
+        outcomes[config.run_id] = outcome
+        claims[config.run_id].release()
 
-    class Watched(pack.Pack):
-        def open(self, each, state):
-            sizes.append(each)
-            super().open(each, state)
-
-    Watched(trainer, configs[0].shape, each, offer, ended).train()
-    return trainer.store, told, sizes
+    Crew(trainer, configs[0].shape, each, offer, ended).train()
+    return trainer.store, outcomes
 
 
 def stopping_after(n):
@@ -108,11 +121,12 @@ def check_same(configs, one, other, rel):
 
 
 @pytest.mark.parametrize(("optimizer", "rel"), [("sgd", 1e-6), ("adamw", 1e-4)])
-def test_packed_runs_end_as_they_do_alone(tmp_path, config, corpus, optimizer, rel):
+def test_packed_runs_end_as_they_do_alone(tmp_path, config, corpus, sizes, optimizer, rel):
     configs = grid_of(config, optimizer=optimizer)
     one = alone(tmp_path / "alone", configs, corpus)
+    sizes.clear()
     began = time.monotonic()
-    store, told, sizes = packed(tmp_path / "packed", configs, corpus)
+    store, told = packed(tmp_path / "packed", configs, corpus)
     elapsed = time.monotonic() - began
     check_same(configs, one, (store, told), rel)
     assert len({record["loss"] for record in told.values()}) == 4 and sizes == [4]
@@ -120,11 +134,12 @@ def test_packed_runs_end_as_they_do_alone(tmp_path, config, corpus, optimizer, r
     assert 0 < sum(record["seconds"] for record in told.values()) < elapsed  # each its share
 
 
-def test_shorter_runs_leave_and_the_pack_gets_smaller_once_for_each_size(tmp_path, config, corpus):
+def test_shorter_runs_leave_and_the_pack_gets_smaller_once_for_each_size(tmp_path, config, corpus, sizes):
     steps = (150, 20, 70, 20, 150, 40)
     configs = grid_of(config, steps=steps, rates=(0.01,) * 6)
     one = alone(tmp_path / "alone", configs, corpus)
-    store, told, sizes = packed(tmp_path / "packed", configs, corpus)
+    sizes.clear()
+    store, told = packed(tmp_path / "packed", configs, corpus)
     check_same(configs, one, (store, told), 1e-4)
     assert sizes == [4, 2, 1]  # the fifth and the sixth took lanes that had become free
     assert [told[config.run_id]["steps"] for config in configs] == list(steps)
@@ -133,8 +148,8 @@ def test_shorter_runs_leave_and_the_pack_gets_smaller_once_for_each_size(tmp_pat
 def test_a_run_that_diverges_leaves_its_neighbours_losses_as_they_are(tmp_path, config, corpus):
     tame = grid_of(config, optimizer="sgd", rates=(0.1, 0.2, 0.1, 0.1))
     wild = [*tame[:2], change(tame[2], optim__learning_rate=1e6, seed=9), tame[3]]
-    store, told, _ = packed(tmp_path / "tame", tame, corpus)
-    other, found, _ = packed(tmp_path / "wild", wild, corpus)
+    store, told = packed(tmp_path / "tame", tame, corpus)
+    other, found = packed(tmp_path / "wild", wild, corpus)
     for config in (*tame[:2], tame[3]):
         a, b = told[config.run_id], found[config.run_id]
         assert (a["loss"], a["curve_sha256"] is None) == (b["loss"], False)
@@ -151,15 +166,15 @@ def test_stopped_and_gone_on_with_each_from_its_own_checkpoint(tmp_path, config,
     configs = grid_of(config, steps=(150, 150, 90, 20))
     one = alone(tmp_path / "alone", configs, corpus)
     options = {"stopping": stopping_after(looks), "save_seconds": 0.0}
-    _, first, _ = packed(tmp_path / "packed", configs, corpus, **options)
+    _, first = packed(tmp_path / "packed", configs, corpus, **options)
     left = [config for config in configs if first[config.run_id] is None]
     assert left
     ahead = left[0]  # one of them goes on alone for a while: the others are behind it then
     claim = Store(tmp_path / "packed").claim(ahead)
     single = trainer_in(tmp_path / "packed", stopping=stopping_after(2))
-    assert single.train(ahead, corpus, claim) is None
+    assert train(single, ahead, corpus, claim) is None
     claim.release()
-    store, second, _ = packed(tmp_path / "packed", left, corpus)
+    store, second = packed(tmp_path / "packed", left, corpus)
     check_same(configs, one, (store, first | second), 1e-4)
 
 
@@ -172,7 +187,7 @@ def test_what_is_wrong_with_one_run_is_its_own(tmp_path, config, corpus):
             raise corpora.CorpusError("gone")
         return corpus
 
-    _, told, _ = packed(tmp_path / "a", configs, sometimes, each=3)
+    _, told = packed(tmp_path / "a", configs, sometimes, each=3)
     assert isinstance(told[configs[1].run_id], corpora.CorpusError)
     assert [told[configs[i].run_id]["status"] for i in (0, 2, 3)] == ["done"] * 3
 
@@ -188,31 +203,29 @@ def test_a_run_taken_over_leaves_the_others(tmp_path, config, corpus):
             path.write_text(json.dumps(claim))
         return False
 
-    _, told, _ = packed(tmp_path, configs, corpus, stopping=taken)
-    assert isinstance(told[configs[0].run_id], train.LostClaim)
+    _, told = packed(tmp_path, configs, corpus, stopping=taken)
+    assert isinstance(told[configs[0].run_id], LostClaim)
     assert [told[config.run_id]["status"] for config in configs[1:]] == ["done"] * 3
 
 
 SPREAD = """
-from lab.data import batches as data
-from lab.launch import packs
 def states(config, seeds):
     hyper = step.hyper_of(config)
     return [step.init_state(config.shape, jax.random.key(seed), hyper) for seed in seeds]
 config = config_of(optimizer="sgd", clip=0.0)
 many = np.random.default_rng(1).integers(0, 32, (16, 6, 16, 17), np.int32)
-packed, alone = parallel.pack_step(config.shape, jax.devices(), 2), []
-all = packed.fill(states(config, [99])[0])
+packed, alone = parallel.compile_pack(config.shape, tuple(jax.devices()), 2), []
+all = packed.place(states(config, [99])[0])
 for lane, state in enumerate(states(config, range(16))):
     all = packed.put(all, lane, state)
 spread = {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(all)}
 all, metrics = packed.step(all, many, np.int32(6))
 found = []
-single = parallel.compile_step(config.shape, "jit", jax.devices()[:1])
+single = parallel.compile_step(config.shape, "jit", tuple(jax.devices()[:1]))
 for lane in range(16):
     (state,) = states(config, [lane])
-    state, told = single.step(single.place(state), many[lane], np.int32(6))
-    other = packed.pick(all, lane)
+    state, told = single.step(single.place(state), many[lane : lane + 1], np.int32(6))
+    other = packed.fetch(all, lane)
     worst = max(float(abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (state, other))))
     found.append([np.asarray(told["loss"]).tolist(), metrics["loss"][lane].tolist(), worst])
 print(json.dumps({"found": found, "spread": sorted(spread)}))
@@ -235,9 +248,9 @@ def test_the_best_size_is_measured_once_and_kept(tmp_path, config, monkeypatch):
         asked.append(size)
         return rates[size]
 
-    monkeypatch.setattr(pack_size, "measured", measured)
-    devices = jax.local_devices()[:1]
-    best = lambda most: pack_size.best(tmp_path, config, devices, most)  # noqa: E731
+    monkeypatch.setattr(measures, "time_pack", measured)
+    device = jax.local_devices()[0]
+    best = lambda most: measures.best_pack(tmp_path, config, device, most)  # noqa: E731
     assert best(3) == 2 and asked == [1, 2]
     assert best(64) == 4 and asked == [1, 2, 4, 8]  # 8 gains less than a twentieth
     assert best(64) == 4 and best(1) == 1 and asked == [1, 2, 4, 8]
@@ -251,13 +264,13 @@ def test_the_best_size_is_measured_once_and_kept(tmp_path, config, monkeypatch):
 
 def test_sizes_are_timed_for_real_and_memory_that_is_short_is_no_error(config, monkeypatch):
     device = jax.local_devices()[0]
-    assert all(pack_size.measured(config, device, size) > 0 for size in (1, 2))
+    assert all(measures.time_pack(config, device, size) > 0 for size in (1, 2))
 
     def short(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
-    monkeypatch.setattr(pack_size, "timed", short)
-    assert pack_size.measured(config, device, 4) == 0.0
+    monkeypatch.setattr(measures, "time_dispatches", short)
+    assert measures.time_pack(config, device, 4) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -287,20 +300,19 @@ def work_with(tmp_path, configs, monkeypatch, error, **options):
     """A worker whose packs fail: the sizes it tried, and the runs it then trained alone."""
     tried, single = [], []
 
-    class Failing(pack.Pack):
-        def train(self):
-            tried.append((self.each, len([self.offer() for _ in range(self.each)])))
+    def train_crew(crew):
+        each, trainer = crew.lanes.each, crew.trainer
+        if each:
+            tried.append((each, len([crew.offer() for _ in range(each)])))
             raise jax.errors.JaxRuntimeError(error)
-
-    def train_run(trainer, run, corpus, claim):
         assert len(trainer.devices) == 1 and trainer.way == "jit"
-        single.append(run.run_id)
-        trainer.store.start_curve(run.run_id, 0)
-        return {"status": "done", "steps": run.steps, "loss": 1.0, "seconds": 1.0}
+        config = crew.offer().config
+        single.append(config.run_id)
+        trainer.store.start_curve(config.run_id, 0)
+        crew.ended(config, {"status": "done", "steps": config.steps, "loss": 1.0, "seconds": 1.0})
 
     monkeypatch.setattr(worker, "set_up", lambda task: None)
-    monkeypatch.setattr(pack, "Pack", Failing)
-    monkeypatch.setattr(train.Trainer, "train", train_run)
+    monkeypatch.setattr(Crew, "train", train_crew)
     task = Task(str(tmp_path), [to_json(config) for config in configs], **options)
     return tried, single, lambda: worker.work(task, threading.Event())
 

@@ -24,12 +24,12 @@ def config_of(micro_batch=0, **optim):
     )
 def placed(config, way, devices):
     hyper = step.hyper_of(config)
-    compiled = parallel.compile_step(config.shape, way, devices)
+    compiled = parallel.compile_step(config.shape, way, tuple(devices))
     return compiled, compiled.place(step.init_state(config.shape, jax.random.key(0), hyper))
 tokens = np.random.default_rng(0).integers(0, 32, (6, 16, 17), np.int32)
 def trained(config, way, devices):
     compiled, state = placed(config, way, devices)
-    return told(compiled, *compiled.step(state, tokens, np.int32(6)))
+    return told(compiled, *compiled.step(state, tokens[None], np.int32(6)))
 def told(compiled, state, metrics):
     state = compiled.fetch(state)
     norm = float(jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(state.params))))
@@ -162,4 +162,4 @@ def test_a_batch_that_does_not_split_is_refused(config):
     from lab.train import parallel
 
     with pytest.raises(ValueError, match="8 sequences does not split over 3 devices"):
-        parallel.compile_step(config.shape, "mesh", jax.devices() * 3)
+        parallel.compile_step(config.shape, "mesh", tuple(jax.devices() * 3))

@@ -192,15 +192,16 @@ def test_every_way_of_running_a_step_runs_an_lstm_s():
         "cooldown": 0.0,
         "final": 0.0,
     }
-    begin = step.starter(shape)(jax.random.key(0), jax.tree.map(jnp.float32, hyper))
-    tokens_SBL, here = np.arange(72, dtype=np.int32).reshape(2, 4, 9) % 11, jax.local_devices()[:1]
+    begin = step.init_state(shape, jax.random.key(0), jax.tree.map(jnp.float32, hyper))
+    tokens_RSBL = np.arange(72, dtype=np.int32).reshape(1, 2, 4, 9) % 11
+    here = tuple(jax.local_devices()[:1])
     losses = {}
     for way in ("jit", "mesh", "fsdp", "pmap"):
         compiled = parallel.compile_step(shape, way, here)
-        _, metrics = compiled.step(compiled.place(begin), tokens_SBL, np.int32(2))
+        _, metrics = compiled.step(compiled.place(begin), tokens_RSBL, np.int32(2))
         losses[way] = np.asarray(metrics["loss"])
-    packed = parallel.pack_step(shape, here, 2)
-    _, metrics = packed.step(packed.fill(begin), np.stack([tokens_SBL] * 2), np.int32(2))
+    packed = parallel.compile_pack(shape, here, 2)
+    _, metrics = packed.step(packed.place(begin), tokens_RSBL.repeat(2, 0), np.int32(2))
     losses["pack"], losses["other lane"] = np.asarray(metrics["loss"])
     for way, found in losses.items():
         np.testing.assert_allclose(found, losses["jit"], rtol=1e-5, err_msg=way)

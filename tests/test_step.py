@@ -127,8 +127,7 @@ def test_under_mup_each_role_moves_at_the_rate_of_its_optimiser(config):
 
 
 def test_a_run_begins_with_the_same_bits_however_its_state_was_made(config):
-    begin = step.starter(config.shape)
-    same(begin(jax.random.key(config.seed), step.hyper_of(config)), start(config))
+    same(step.initial_state(config), start(config))
 
 
 @given(st.integers(1, 96), st.integers(1, 4096), st.integers(1, 64), st.sampled_from([1, 2, 8]))

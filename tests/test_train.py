@@ -13,8 +13,15 @@ import pytest
 from lab.data import corpora
 from lab.store.files import sha256
 from lab.store.store import Store
-from lab.train import checkpoint, run, step
+from lab.train import checkpoint
+from lab.train.evaluate import Evaluator, eval_steps
+from lab.train.keeper import LostClaim
+from lab.train.loop import Trainer
+from lab.train.parallel import compile_step
+from lab.train.run import check_corpus
+from lab.train.step import initial_state
 from tests.conftest import change
+from tests.trained import train
 
 
 @pytest.fixture
@@ -29,12 +36,12 @@ def longer(config):
 
 
 def trainer_in(folder, **options):
-    return run.Trainer(Store(folder), jax.local_devices()[:1], **options)
+    return Trainer(Store(folder), jax.local_devices()[:1], **options)
 
 
 def trained(trainer, config, corpus, claim=None):
     claim = claim or trainer.store.claim(config)
-    record = trainer.train(config, corpus, claim)
+    record = train(trainer, config, corpus, claim)
     claim.release()
     return record
 
@@ -58,7 +65,7 @@ def test_a_run_learns_and_says_what_it_cost(tmp_path, longer, corpus):
     # one symbol is one byte here
     assert record["bits_per_byte"] == pytest.approx(record["loss"] / math.log(2), rel=1e-12)
     assert record["held_out_tokens"] == corpus.n_held_out - 1
-    assert [int(row["step"]) for row in curve] == run.eval_steps(300)
+    assert [int(row["step"]) for row in curve] == eval_steps(300)
 
 
 def test_stopped_anywhere_and_resumed_equals_left_alone_to_the_last_bit(tmp_path, longer, corpus):
@@ -190,8 +197,7 @@ def test_a_checkpoint_of_before_manifests_is_read_and_said(tmp_path, longer, cor
     assert trained(part, longer, corpus) is None
     folder = part.store.folder(longer.run_id) / "checkpoints"
     with_manifest = checkpoint.Checkpoints(folder)
-    program = run.program(longer.shape, "jit", tuple(part.devices))
-    found = with_manifest.restore(program.init(jax.random.key(0), step.hyper_of(longer)))
+    found = with_manifest.restore(initial_state(longer))
     with_manifest.close()
     shutil.rmtree(folder)
     with ocp.CheckpointManager(folder) as manager:  # as it was written before
@@ -233,8 +239,8 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corp
     claim = trainer.store.claim(longer)
     claim.release()
     assert trainer.store.claim(longer)  # another one holds it now
-    with pytest.raises(run.LostClaim):
-        trainer.train(longer, corpus, claim)
+    with pytest.raises(LostClaim):
+        train(trainer, longer, corpus, claim)
     assert trainer.store.record(longer.run_id) is None
     assert not trainer.store.curve(longer.run_id)
 
@@ -242,19 +248,19 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corp
 def test_changed_data_is_refused_before_training(tmp_path, longer, corpus):
     other = change(longer, data__sha256="0" * 64)
     with pytest.raises(ValueError, match=r"made for data 0{12}.* now holds"):
-        run.check_corpus(other, corpus)
+        check_corpus(other, corpus)
     with pytest.raises(ValueError, match="make it at least 8"):
-        run.check_corpus(change(longer, model__vocab_size=5), corpus)
+        check_corpus(change(longer, model__vocab_size=5), corpus)
 
 
 def test_runs_that_differ_in_rate_seed_and_length_share_one_program(tmp_path, longer, corpus):
-    run.program.cache_clear()
+    compile_step.cache_clear()
     trainer = trainer_in(tmp_path)
     for other in (longer, change(longer, seed=1, tokens=90 * 128, optim__learning_rate=0.003)):
         assert trained(trainer, other, corpus)["status"] == "done"
-    assert run.program.cache_info().misses == 1
-    program = run.program(longer.shape, "jit", tuple(trainer.devices))
-    assert program.train.step._cache_size() == 1
+    assert compile_step.cache_info().misses == 1
+    program = compile_step(longer.shape, "jit", tuple(trainer.devices))
+    assert program.jitted._cache_size() == 1
 
 
 def test_replicate_seeds_differ_and_equal_seeds_agree_to_the_bit(tmp_path, config, corpus):
@@ -266,8 +272,8 @@ def test_replicate_seeds_differ_and_equal_seeds_agree_to_the_bit(tmp_path, confi
 
 
 def test_evaluation_is_the_mean_over_every_held_out_target(tmp_path, config, corpus):
-    quick = run.Evaluator.of(corpus, 16, 1000)
-    everything = run.Evaluator.of(corpus, 16)
+    quick = Evaluator.from_corpus(corpus, 16, 1000)
+    everything = Evaluator.from_corpus(corpus, 16)
     targets = everything.tokens_WL[:, 1:][everything.mask_WL]
     np.testing.assert_array_equal(targets, corpus.held_out[1:])
     assert 900 < quick.mask_WL.sum() < 1100

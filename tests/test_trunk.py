@@ -3,7 +3,6 @@
 import csv
 import re
 import shutil
-import sys
 import threading
 from dataclasses import replace
 
@@ -27,7 +26,9 @@ from lab.plan.trunk import constant_steps, make_trunk
 from lab.store import export, lineage
 from lab.store.store import Store
 from lab.train.checkpoint import Checkpoints, as_dict
+from lab.train.loop import Crew
 from lab.train.schedule import multiplier
+from lab.train.step import initial_state
 from tests.conftest import ROOT, change
 from tests.grids import begun
 from tests.test_train import trained, trainer_in, without_times
@@ -244,11 +245,8 @@ def alone(tmp_path_factory, config, corpus):
 
 def check_equal(store, alone, config, configs):
     """Every cell's record, final state (moments and all) and later curve, to the last bit."""
-    from lab.train import run as train
-
     kept, records = alone
-    program = train.program(configs[0].shape, "jit", tuple(jax.local_devices()[:1]))
-    like = train.fresh(program, configs[0])
+    like = initial_state(configs[0])
     for cell in (c for c in configs if not c.trunk):
         record = store.record(cell.run_id)
         for name in ("status", "loss", "loss_se", "bits_per_byte", "steps"):
@@ -372,8 +370,7 @@ def test_a_trunk_that_fails_fails_its_branches_and_says_so(working, tmp_path, co
             raise ValueError("broken on purpose")
         return right(run)
 
-    for module in (attempt, worker, sys.modules["lab.launch.packs"]):
-        monkeypatch.setattr(module, "corpus_of", corpus_of)
+    monkeypatch.setattr(attempt, "corpus_of", corpus_of)
     assert working([*configs, other], pack=pack) == 2
     status = [store.status(c.run_id) for c in [*configs, other]]
     assert status == ["done", "failed", "done", "failed", "done"]
@@ -404,17 +401,18 @@ def test_a_branch_of_a_trunk_that_diverged_has_diverged_as_it_would_alone(workin
 
 
 def test_second_tries_go_on_from_their_trunks_second_try(working, tmp_path, config, monkeypatch):
-    from lab.train import run as train
-
     configs, store = joined(config), Store(tmp_path / "runs")
-    right = train.Trainer.train
+    right = Crew.train
 
-    def train_run(trainer, run, corpus, claim):
-        if not run.micro_batch and not run.init_from:
+    def train_crew(crew):
+        job = crew.offer()
+        if not job.config.micro_batch and not job.config.init_from:
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes")
-        return right(trainer, run, corpus, claim)
+        jobs = iter([job])
+        crew.offer = lambda: next(jobs, None)
+        right(crew)
 
-    monkeypatch.setattr(train.Trainer, "train", train_run)
+    monkeypatch.setattr(Crew, "train", train_crew)
     assert working(configs) == 0
     again = [lineage.trained_as(store, c) for c in configs]
     assert [c.micro_batch for c in again] == [again[0].micro_batch] * 4 != [0] * 4

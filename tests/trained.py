@@ -5,16 +5,26 @@ import jax
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.store.store import Store
-from lab.train import run
+from lab.train.loop import Crew, Trainer
+from lab.train.run import Job
 
 TEXT = "".join(f"{n} sheep jump over the fence and {n + 1} stay behind.\n" for n in range(3000))
 
 
+def train(trainer: Trainer, config: RunConfig, corpus, claim) -> dict | None:
+    """A claimed run by itself: what its record will hold, or None when it was stopped."""
+    jobs, outcomes = iter([Job(config, lambda: corpus, claim)]), []
+    Crew(trainer, config.shape, 0, lambda: next(jobs, None), lambda _, last: outcomes.append(last)).train()
+    if isinstance(outcomes[0], Exception):
+        raise outcomes[0]
+    return outcomes[0]
+
+
 def finished(store: Store, config: RunConfig) -> dict:
     """Train a run and write its record, as a worker does."""
-    trainer = run.Trainer(store, jax.local_devices()[:1])
     claim = store.claim(config)
-    record = trainer.train(config, corpora.open_corpus(config.data.corpus), claim)
+    trainer = Trainer(store, jax.local_devices()[:1])
+    record = train(trainer, config, corpora.open_corpus(config.data.corpus), claim)
     store.write_record(config.run_id, record)
     claim.release()
     return record

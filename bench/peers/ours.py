@@ -47,21 +47,22 @@ def prepare(task: dict[str, Any]) -> Work:
     import numpy as np
 
     from lab.models import counts
-    from lab.train import run
+    from lab.train.parallel import compile_step
+    from lab.train.step import initial_state
 
     shape = shapes.shape_of(task)
     config = config_of(shape, task["dtype"], task.get("kind", "transformer"))
-    program = run.program(config.shape, "jit", tuple(jax.local_devices()[:1]))
-    state = program.train.place(run.fresh(program, config))
+    program = compile_step(config.shape, "jit", tuple(jax.local_devices()[:1]))
+    state = program.place(initial_state(config))
     most = config.shape.steps_per_dispatch
-    tokens_SBL = shapes.batches(shape, seed=task["number"], n=most)
+    tokens_RSBL = shapes.batches(shape, seed=task["number"], n=most)[None]
     losses = []
 
     def do(n: int) -> None:
         nonlocal state
         behind = None
         for left in range(n, 0, -most):
-            state, metrics = program.train.step(state, tokens_SBL, np.int32(min(left, most)))
+            state, metrics = program.step(state, tokens_RSBL, np.int32(min(left, most)))
             if behind is not None:
                 losses.append(float(np.asarray(behind["loss"])[0]))
             behind = metrics

@@ -11,30 +11,30 @@ def prepare(task: dict[str, Any]) -> Work:
     import jax
     import numpy as np
 
-    from lab.train import parallel, run
+    from lab.train.parallel import compile_pack, compile_step
+    from lab.train.step import initial_state
 
     shape, way = shapes.shape_of(task), task["way"]
     config = ours.config_of(shape, task["dtype"])
     devices = tuple(jax.local_devices()[: task["devices"]])
     if len(devices) < task["devices"]:
         raise SystemExit(f"asked for {task['devices']} devices, and there are {len(devices)}")
-    most = config.shape.steps_per_dispatch
-    tokens = shapes.batches(shape, n=most)
-    fresh = run.fresh(run.program(config.shape, "jit", devices[:1]), config)
-    runs = 1
-    if way == "pack":
-        program = parallel.pack_step(config.shape, devices, task["each"])
-        runs, state = program.lanes, program.fill(fresh)
-        tokens = np.broadcast_to(tokens, (runs, *tokens.shape)).copy()
-    else:
-        program = run.program(config.shape, way, devices).train
-        state = program.place(fresh)
+    most, pack = config.shape.steps_per_dispatch, way == "pack"
+    runs = task["each"] * len(devices) if pack else 1
+    one = shapes.batches(shape, n=most)
+    tokens_RSBL = np.broadcast_to(one, (runs, *one.shape)).copy()
+    program = (
+        compile_pack(config.shape, devices, task["each"])
+        if pack
+        else compile_step(config.shape, way, devices)
+    )
+    state = program.place(initial_state(config))
     losses = []
 
     def do(n: int) -> None:
         nonlocal state
         for left in range(n, 0, -most):
-            state, metrics = program.step(state, tokens, np.int32(min(left, most)))
+            state, metrics = program.step(state, tokens_RSBL, np.int32(min(left, most)))
         losses.append(float(np.asarray(metrics["loss"]).reshape(-1)[0]))
         jax.block_until_ready(state)
 

@@ -72,22 +72,22 @@ def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
     """Median and spread of the time of one update, over `repeats` dispatches after a warm one."""
     import jax
 
-    from lab.train import run, step
+    from lab.train.parallel import compile_step
+    from lab.train.step import initial_state
 
     shape = config.shape
     began = time.perf_counter()
-    program = run.program(shape, "jit", tuple(jax.local_devices()[:1]))
-    state = program.train.place(program.init(jax.random.key(0), step.hyper_of(config)))
-    width = (shape.steps_per_dispatch, shape.batch_size, shape.model.seq_len + 1)
-    tokens_SBL = np.random.default_rng(0).integers(0, shape.model.vocab_size, width, np.int32)
+    program = compile_step(shape, "jit", tuple(jax.local_devices()[:1]))
+    state = program.place(initial_state(config))
+    tokens_SBL = np.random.default_rng(0).integers(0, shape.model.vocab_size, shape.dispatch, np.int32)
     n = np.int32(shape.steps_per_dispatch)
-    state, metrics = program.train.step(state, tokens_SBL, n)
+    state, metrics = program.step(state, tokens_SBL[None], n)
     jax.block_until_ready(metrics)
     compile_seconds = time.perf_counter() - began
     milliseconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        state, metrics = program.train.step(state, tokens_SBL, n)
+        state, metrics = program.step(state, tokens_SBL[None], n)
         jax.block_until_ready(metrics)
         milliseconds.append(1e3 * (time.perf_counter() - began) / int(n))
     middle = statistics.median(milliseconds)

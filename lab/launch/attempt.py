@@ -1,14 +1,14 @@
-"""One run, from its claim to its record or its failure."""
+"""Runs from their claim to their record or their failure, one at a time or several in a pack."""
 
 import contextlib
 import json
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lab.config import RunConfig
+from lab.config import RunConfig, Shape
 from lab.store import export
 from lab.store.failures import failure_of, halve, kind_of, trained_as
 from lab.store.lineage import waits
@@ -47,99 +47,180 @@ class Task:
 
 
 class Heart:
-    """Beats for one claim from a thread, with whatever progress was last told."""
+    """Beats for one claim from a thread, with the progress that was last reported."""
 
     def __init__(self, claim: Claim):
-        self.claim, self.now, self.over = claim, {}, threading.Event()
+        self.claim, self.progress, self.over = claim, {}, threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
-    def progress(self, **now: Any) -> None:
-        self.now = now
+    def report(self, **progress: Any) -> None:
+        self.progress = progress
 
     def run(self) -> None:
         while not self.over.wait(BEAT_SECONDS):
             try:
-                self.claim.beat(**self.now)
+                self.claim.beat(**self.progress)
             except OSError as error:  # a full disk ends no run: only what must be written does
                 say(f"warning: heartbeat of {self.claim.folder.name}: {error}")
 
     def stop(self) -> None:
+        """And let the claim go."""
         self.over.set()
         self.thread.join()
+        with contextlib.suppress(OSError):  # a claim not released dies with this process
+            self.claim.release()
 
 
 def choose(store: Store, asked: list[RunConfig], failed: set[str]) -> tuple[int, int, Claim | None]:
     """The number of the first run that can be claimed, the micro-batch with which it is trained
     now (that of its second try, if it has come to that), and the claim. A run whose trunk is not
     trained yet is not claimed: its turn comes."""
-    runs = [(i, trained_as(store, one)) for i, one in enumerate(asked) if one.run_id not in failed]
-    left = [(i, run) for i, run in runs if unfinished(store, run.run_id)]
+    runs = [(i, trained_as(store, config)) for i, config in enumerate(asked)]
+    left = [(i, run) for i, run in runs if run.run_id not in failed and unfinished(store, run.run_id)]
     mine = {run.run_id for _, run in left}
     ready = ((i, run) for i, run in left if not waits(store, run, mine))
     claims = ((i, run.micro_batch, claim) for i, run in ready if (claim := store.claim(run)))
     return next(claims, (WAIT if left else OVER, 0, None))
 
 
-def attempt(trainer: Any, task: Task, config: RunConfig, claim: Claim, retry: bool) -> bool:
-    """Train one run; its failure never ends the grid. True unless it failed for good; with `retry`
-    a run that was out of memory is left to its second try.
+class Attempts:
+    """How a worker's runs are tried.
 
-    Raises:
-      Exception: a full disk or a broken node, which would take the next runs down too; and, on
-        several hosts, whatever happened: the others are in the middle of a step.
+    Args:
+      asked: all the runs of the worker's task.
     """
-    heart = Heart(claim)
-    trainer.progress = heart.progress
-    say(f"{config.run_id} begins")
-    try:
-        finish(trainer.store, task, config, trainer.train(config, corpus_of(config), claim))
-    except Exception as error:
-        return blame(trainer.store, task, config, claim, error, retry)
-    finally:
-        let_go(heart)
-    return True
+
+    def __init__(self, task: Task, trainer: Any, stopping: threading.Event, asked: list[RunConfig]):
+        self.task, self.trainer, self.store, self.stopping = task, trainer, trainer.store, stopping
+        self.asked = asked
+        self.failed: set[str] = set()  # tried no more, also where failure.json could not be written
+        self.most: dict[Shape, int] = {}  # runs a device, for shapes of which a pack failed
+        self.hearts: dict[str, Heart] = {}  # of the runs that are being trained
+
+    def train(self, first: RunConfig, claim: Claim | None) -> None:
+        """Train a claimed run, and in a pack others of its shape for as long as there are any.
+        `claim` is None on the hosts that are not the run's first.
+
+        Raises:
+          Exception: a full disk or a broken node, which would take the next runs down too; and, on
+            several hosts, whatever happened: the others are in the middle of a step.
+        """
+        from lab.train.loop import Crew, Job
+
+        each, trainer = self.pack_size(first), self.trainer
+        if self.task.pack is not None and not each:
+            trainer = replace(trainer, devices=trainer.devices[:1])
+        waiting: list[tuple[RunConfig, Claim | None]] = [(first, claim)]
+
+        def offer() -> Job | None:
+            run = waiting.pop() if waiting else self.claim_another(first.shape) if each else None
+            if run is None:
+                return None
+            config, claim = run
+            job = Job(config, lambda: corpus_of(config), claim)
+            if claim:
+                heart = self.hearts[config.run_id] = Heart(claim)
+                say(f"{config.run_id} begins")
+                job = replace(job, report=heart.report)
+            return job
+
+        try:
+            Crew(trainer, first.shape, each, offer, self.ended if claim else raise_error).train()
+        except Exception as error:  # in a pack no run's own: smaller packs, and at last single runs, tell
+            if each == 0 and first.run_id in self.hearts:
+                self.ended(first, error)
+            elif each == 0 or kind_of(error) in ("disk full", "bad node"):
+                raise
+            else:
+                say(traceback.format_exc())
+                self.most[first.shape] = each // 2
+                say(f"a pack of {each} runs a device failed; they go on, {each // 2 or 1} at once")
+        finally:
+            for run_id in list(self.hearts):
+                self.hearts.pop(run_id).stop()
+
+    def pack_size(self, config: RunConfig) -> int:
+        """Runs a device for this shape, as asked or as measured; 0 where one run is better trained
+        alone."""
+        from lab.train.measures import best_pack
+
+        if self.task.pack is None:
+            return 0
+        devices, most = self.trainer.devices, self.most.get(config.shape)
+        if self.task.pack:
+            each = self.task.pack if most is None else min(self.task.pack, most)
+        else:
+            left = sum(unfinished(self.store, run.run_id) for run in self.alike(config.shape))
+            fair = -(-left // len(devices))
+            each = fair if most is None else min(most, fair)
+            if each > 1:
+                each = best_pack(self.store.root / ".packs", config, devices[0], each)
+                say(f"shape of {config.run_id}: {each} runs a device are fastest")
+        return each if each * len(devices) > 1 else 0
+
+    def alike(self, shape: Shape) -> list[RunConfig]:
+        return [config for config in self.asked if config.shape == shape and config.run_id not in self.failed]
+
+    def claim_another(self, shape: Shape) -> tuple[RunConfig, Claim] | None:
+        """The next run of a shape. Second tries of other sizes are not of it."""
+        if self.stopping.is_set():
+            return None
+        same = [config for config in self.alike(shape) if trained_as(self.store, config) == config]
+        number, _, claim = choose(self.store, same, self.failed)
+        return (same[number], claim) if claim else None
+
+    def ended(self, config: RunConfig, outcome: dict[str, Any] | Exception | None) -> None:
+        """Write what became of a run, and let it go. Its failure never ends the grid."""
+        heart = self.hearts.pop(config.run_id)
+        try:
+            raise_error(config, outcome)
+            if outcome:
+                self.store.write_record(config.run_id, outcome | export.provenance(self.task.commit))
+            say(f"{config.run_id} {outcome['status'] if outcome else 'stopped'}")
+        except Exception as error:
+            if not self.blame(config, heart.claim, error):
+                self.failed.add(config.run_id)
+                if self.task.fail_fast:
+                    self.stopping.set()
+        finally:
+            heart.stop()
+
+    def blame(self, config: RunConfig, claim: Claim, error: Exception) -> bool:
+        """Tell why a run did not end, while its error is being handled; see `train`. False when it
+        failed for good; a run asked for that was out of memory is left to its second try. An error
+        that comes after the run was taken over is no failure of it: its new holder trains it."""
+        from lab.train import step
+        from lab.train.keeper import LostClaim
+
+        task = self.task
+        if isinstance(error, LostClaim) or not claim.held():
+            say(f"{type(error).__name__} after another worker took {config.run_id} over: {error}")
+            if task.hosts > 1:
+                raise Anew(str(error)) from error
+            return True
+        say(traceback.format_exc())
+        kind = kind_of(error)
+        if kind == "disk full":
+            raise error
+        if task.hosts > 1 and kind == "lost host":  # which is no fault of the run
+            raise Anew(f"run {config.run_id} lost a host") from error
+        spread = task.hosts * task.devices if task.pack is None else 1
+        now = step.micro_batch(config.shape, spread)
+        first_try = any(run.run_id == config.run_id for run in self.asked)
+        again = halve(config, now, spread) if first_try and kind == "out of memory" else None
+        noted = note_failure(self.store, config, failure_of(config, error, again))
+        if task.hosts > 1 and noted and again:
+            raise Anew(f"run {config.run_id} is tried again as {again.run_id}") from error
+        if kind == "bad node" or task.hosts > 1:
+            raise error
+        return bool(noted and again)
 
 
-def finish(store: Store, task: Task, config: RunConfig, record: dict[str, Any] | None) -> None:
-    """Write the record of a run that ended; None stands for one that was stopped."""
-    if record:
-        store.write_record(config.run_id, record | export.provenance(task.commit))
-    say(f"{config.run_id} {record['status'] if record else 'stopped'}")
-
-
-def blame(store: Store, task: Task, config: RunConfig, claim: Claim, error: Exception, retry: bool) -> bool:
-    """Tell why a run did not end, while its error is being handled; see `attempt`. An error that
-    comes after the run was taken over is no failure of the run: its new holder trains it."""
-    from lab.train import run as train
-    from lab.train import step
-
-    if isinstance(error, train.LostClaim) or not claim.held():
-        say(f"{type(error).__name__} after another worker took {config.run_id} over: {error}")
-        if task.hosts > 1:
-            raise Anew(str(error)) from error
-        return True
-    say(traceback.format_exc())
-    kind = kind_of(error)
-    if kind == "disk full":
-        raise error
-    if task.hosts > 1 and kind == "lost host":  # which is no fault of the run
-        raise Anew(f"run {config.run_id} lost a host") from error
-    spread = task.hosts * task.devices if task.pack is None else 1
-    now = step.micro_batch(config.shape, spread)
-    again = halve(config, now, spread) if retry and kind == "out of memory" else None
-    noted = note_failure(store, config, failure_of(config, error, again))
-    if task.hosts > 1 and noted and again:
-        raise Anew(f"run {config.run_id} is tried again as {again.run_id}") from error
-    if kind == "bad node" or task.hosts > 1:
-        raise error
-    return bool(noted and again)
-
-
-def let_go(heart: Heart) -> None:
-    heart.stop()
-    with contextlib.suppress(OSError):  # a claim not released dies with this process
-        heart.claim.release()
+def raise_error(_: RunConfig, outcome: dict[str, Any] | Exception | None) -> None:
+    """All there is to do for a run that ended where another host writes what became of it."""
+    if isinstance(outcome, Exception):
+        raise outcome
 
 
 def corpus_of(config: RunConfig) -> Any:

@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.config import from_json
-from lab.launch.attempt import OVER, WAIT, Anew, Task, attempt, choose, corpus_of, say
-from lab.launch.packs import Packs
+from lab.launch.attempt import OVER, WAIT, Anew, Attempts, Task, choose, say
 from lab.plan.trunk import rejoin_trunk, urgency
 from lab.store.failures import kind_of
 from lab.store.store import Store
@@ -47,38 +46,26 @@ def work(task: Task, stopping: threading.Event) -> int:
     failed."""
     set_up(task)
 
-    from lab.train import parallel, run
+    from lab.train import parallel
+    from lab.train.loop import Trainer
 
-    devices = parallel.devices(task.hosts, task.devices)
-    store = Store(Path(task.store))
-    trainer = run.Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, tell=say)
-    alone = replace(trainer, devices=devices[:1]) if task.pack is not None else trainer
+    devices, store = parallel.devices(task.hosts, task.devices), Store(Path(task.store))
+    trainer = Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, say)
     asked = [from_json(config, where="task") for config in task.configs]
     flops = urgency(asked)
     asked.sort(key=lambda config: flops[config.run_id], reverse=True)
-    failed: set[str] = set()  # also those whose failure.json could not be written
-    packs = Packs(task, trainer, stopping, asked, failed)
+    attempts = Attempts(task, trainer, stopping, asked)
     while True:
         number, micro_batch, claim = OVER, 0, None
         if parallel.leads() and not stopping.is_set():
-            number, micro_batch, claim = choose(store, asked, failed)
+            number, micro_batch, claim = choose(store, asked, attempts.failed)
         number, micro_batch = parallel.agreed((number, micro_batch))
         if number == OVER:
-            break
+            return len(attempts.failed)
         if number == WAIT:
             stopping.wait(OTHERS_SECONDS)
-            continue
-        one = asked[number]
-        config = rejoin_trunk(replace(one, micro_batch=micro_batch))
-        if claim is None:  # the first host has it
-            trainer.train(config, corpus_of(config), None)
-        elif task.pack is not None and packs.train(config, claim):
-            continue
-        elif not attempt(alone, task, config, claim, retry=one == config):
-            failed.add(one.run_id)
-            if task.fail_fast:
-                stopping.set()
-    return len(failed)
+        else:
+            attempts.train(rejoin_trunk(replace(asked[number], micro_batch=micro_batch)), claim)
 
 
 def main() -> int:

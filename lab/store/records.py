@@ -64,6 +64,11 @@ def points(text: str) -> list[dict[str, str]]:
     return rows
 
 
+def curve_text(rows: list[dict[str, str]]) -> str:
+    """`points` turned round."""
+    return HEADER + "".join(",".join(row[name] for name in CURVE) + "\n" for row in rows)
+
+
 def is_point(cells: list[str]) -> bool:
     try:
         return int(cells[0]) > 0 and all(math.isfinite(float(cell)) for cell in cells)

@@ -32,7 +32,7 @@ from lab.store.files import (
     sha256,
     write_json,
 )
-from lab.store.records import CURVE, HEADER, SCHEMA, check_record, origin, points
+from lab.store.records import CURVE, SCHEMA, check_record, curve_text, origin, points
 
 PATIENCE = 60.0  # seconds a silent claim of another host is respected, on the observer's own clock
 UNFINISHED = ("left", "stopped", "running", "damaged")  # what `run` trains
@@ -251,8 +251,7 @@ class Store:
         """Put the curve back to what a checkpoint at `step` had seen and return it: `text` as the
         checkpoint keeps it, or, from one that keeps none, the file cut off after `step`."""
         if text is None:
-            kept = [row for row in self.curve(run_id) if int(row["step"]) <= step]
-            text = HEADER + "".join(",".join(row[name] for name in CURVE) + "\n" for row in kept)
+            text = curve_text([row for row in self.curve(run_id) if int(row["step"]) <= step])
         replace_file(self.folder(run_id) / "curve.csv", text)
         return text
 

@@ -10,8 +10,7 @@ packs and unpacks them. Checkpoints of before have arrays in `default/` and no m
 """
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,27 @@ import jax
 import numpy as np
 
 from lab.store.files import seal_of, sealed, set_aside
+from lab.store.records import origin
 
 KEEP = 2  # the newest, and one before it in case the newest is damaged
 TRIES = 2  # at reading a checkpoint: a file system may stumble once
 
 
 @dataclass(frozen=True)
-class Restored:
-    """Where a run goes on from. `curve` is its text up to `step`; None where none was kept."""
+class Start:
+    """Where a run goes on from: a checkpoint, its own or its trunk's, or nothing."""
 
     step: int
     state: Any
-    curve: str | None
+    curve: str | None = None  # its text up to `step`; None where none was kept
     warnings: tuple[str, ...] = ()
+    origin: str = ""  # RUN_ID@STEP of the trunk behind it
+    diverged: bool = False  # the trunk diverged, and so has the run
+
+    @property
+    def trunk_steps(self) -> int:
+        """Updates that were made by the trunk and not by this run."""
+        return (origin(self.origin) or ("", 0))[1]
 
 
 class Checkpoints:
@@ -53,7 +60,7 @@ class Checkpoints:
             enable_async_checkpointing=True,
             create=False,
             cleanup_tmp_directories=self.claimed,
-            multiprocessing_options=alone(),
+            multiprocessing_options=this_process(),
         )
         return ocp.CheckpointManager(self.folder, options=options, item_names=("state", "manifest"))
 
@@ -64,7 +71,7 @@ class Checkpoints:
         if step in self.manager.all_steps():
             return
         arrays = as_dict(jax.tree.map(lambda leaf: np.array(leaf, copy=True), state))
-        manifest = sealed({"arrays": sums(arrays), "curve": curve, "step": step})
+        manifest = sealed({"arrays": checksums(arrays), "curve": curve, "step": step})
         self.manager.save(
             step,
             args=ocp.args.Composite(
@@ -72,58 +79,66 @@ class Checkpoints:
             ),
         )
 
-    def restore(self, like: Any) -> Restored:
+    def restore(self, like: Any) -> Start:
         """The newest checkpoint that is whole; step 0 and `like` itself when there is none. One
         that is damaged is renamed and kept beside `folder`. Each that was refused is named in the
         warnings, with what was wrong at each try."""
         warnings: list[str] = []
         if not any(self.folder.iterdir()):
-            return Restored(0, like, None)
+            return Start(0, like)
         for step in sorted(self.manager.all_steps(), reverse=True):
             name = f"checkpoint {step} of {self.folder.parent.name}"
-            found, refusals = tried(TRIES, lambda step=step: self.read(step, like))
+            start, refusals = self.try_to_read(step, like)
             why = "; then: ".join(dict.fromkeys(refusals))
-            if found is None:
+            if not start:
                 aside = set_aside(self.folder / str(step), self.folder.parent, f"checkpoint-{step}")
                 self.manager.reload()
                 warnings.append(
                     f"{name} is damaged ({why}); it was moved to {aside}, and the one before it is tried"
                 )
                 continue
-            arrays, curve = found
             if refusals:
                 warnings.append(f"{name} was refused at first ({why}); read again it was whole")
-            if curve is None:
+            if start.curve is None:
                 warnings.append(f"{name} has no checksum: an older version wrote it")
-            leaves = [arrays[leaf] for leaf in sorted(arrays)]
-            state = jax.tree.unflatten(jax.tree.structure(like), leaves)
-            return Restored(step, state, curve, tuple(warnings))
+            return replace(start, warnings=tuple(warnings))
         if warnings:
             warnings.append(f"no checkpoint of {self.folder.parent.name} is whole: it is begun again")
-        return Restored(0, like, None, tuple(warnings))
+        return Start(0, like, warnings=tuple(warnings))
 
-    def read(self, step: int, like: Any) -> tuple[dict[str, np.ndarray], str | None]:
-        """The arrays of one checkpoint, checked, and its curve; raises whatever is wrong."""
+    def try_to_read(self, step: int, like: Any) -> tuple[Start | None, list[str]]:
+        """One checkpoint, or None where it is refused at each try; and what was wrong."""
+        refusals: list[str] = []
+        for _ in range(TRIES):
+            try:
+                return self.read(step, like), refusals
+            except MemoryError:
+                raise
+            except Exception as error:  # Orbax and TensorStore raise many kinds
+                refusals.append(first_line(error))
+        return None, refusals
+
+    def read(self, step: int, like: Any) -> Start:
+        """One checkpoint, checked; raises whatever is wrong."""
         import orbax.checkpoint as ocp
 
-        wanted = {
-            name: np.empty(leaf.shape, leaf.dtype) for name, leaf in as_dict(like).items()
-        }  # on the host: what is read does not depend on devices
+        # on the host: what is read does not depend on devices
+        wanted = as_dict(jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like))
         if (old := self.folder / str(step) / "default").exists():
-            with ocp.StandardCheckpointer(multiprocessing_options=alone()) as reader:
-                found = reader.restore(old, wanted)
-            return {name: np.asarray(found[name]) for name in wanted}, None
-        found = self.manager.restore(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted), manifest=ocp.args.JsonRestore()),
-        )
-        manifest, arrays = found["manifest"], {n: np.asarray(found["state"][n]) for n in wanted}
-        if seal_of(manifest) != manifest["sha256"] or manifest["step"] != step:
-            raise ValueError("its manifest does not match its checksum")
-        for name, sum in sums(arrays).items():
-            if manifest["arrays"][name] != sum:
-                raise ValueError(f"array {name} does not match its checksum")
-        return arrays, manifest["curve"]
+            with ocp.StandardCheckpointer(multiprocessing_options=this_process()) as reader:
+                arrays, curve = reader.restore(old, wanted), None
+        else:
+            items = {"state": ocp.args.StandardRestore(wanted), "manifest": ocp.args.JsonRestore()}
+            saved = self.manager.restore(step, args=ocp.args.Composite(**items))
+            arrays, manifest = saved["state"], saved["manifest"]
+            if seal_of(manifest) != manifest["sha256"] or manifest["step"] != step:
+                raise ValueError("its manifest does not match its checksum")
+            for name, sum in checksums({name: np.asarray(arrays[name]) for name in wanted}).items():
+                if manifest["arrays"][name] != sum:
+                    raise ValueError(f"array {name} does not match its checksum")
+            curve = manifest["curve"]
+        leaves = [np.asarray(arrays[name]) for name in wanted]
+        return Start(step, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
 
     def wait(self) -> None:
         """Until what was saved is safely on disk; raises what the writer raised."""
@@ -135,7 +150,7 @@ class Checkpoints:
             self.manager.close()
 
 
-def alone() -> Any:
+def this_process() -> Any:
     """Of the hosts of a run one alone saves and restores, and waits for no other."""
     import orbax.checkpoint as ocp
 
@@ -145,32 +160,19 @@ def alone() -> Any:
     )
 
 
-def tried(times: int, action: Callable[[], Any]) -> tuple[Any, list[str]]:
-    """What `action` returns, or None when it raised so many times; and what it raised, in order."""
-    refusals: list[str] = []
-    for _ in range(times):
-        try:
-            return action(), refusals
-        except MemoryError:
-            raise
-        except Exception as error:  # Orbax and TensorStore raise many kinds
-            refusals.append(first_line(error))
-    return None, refusals
-
-
 def as_dict(state: Any) -> dict[str, Any]:
     """The leaves by position: what a checkpoint holds does not depend on a library's classes."""
     return {f"{index:04d}": leaf for index, leaf in enumerate(jax.tree.leaves(state))}
 
 
-def sums(arrays: dict[str, np.ndarray]) -> dict[str, str]:
+def checksums(arrays: dict[str, np.ndarray]) -> dict[str, str]:
     """The sha256 of each array's type, shape and bytes: about a second a gigabyte."""
-    found = {}
+    hexes = {}
     for name, array in arrays.items():
         hasher = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
         hasher.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-        found[name] = hasher.hexdigest()
-    return found
+        hexes[name] = hasher.hexdigest()
+    return hexes
 
 
 def first_line(error: Exception) -> str:

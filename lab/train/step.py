@@ -60,20 +60,25 @@ def by_role(cfg: ModelConfig, params: tree.Params, value: Callable[[str], float]
 
 
 def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
-    return begun(shape, tree.init(shape.model, key), hyper)
+    return state_with(shape, tree.init(shape.model, key), hyper)
 
 
-def begun(shape: Shape, params: tree.Params, hyper: dict[str, jax.Array]) -> TrainState:
+@partial(jax.jit, static_argnums=0)
+def state_with(shape: Shape, params: tree.Params, hyper: dict[str, jax.Array]) -> TrainState:
     opt_state = optimiser(shape.model, shape.optim).init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
 
 
-def starter(shape: Shape) -> Callable[[jax.Array, dict], TrainState]:
-    """`init_state`, to be called and not to be compiled: as one program it takes longer to compile
-    than a small model's whole step, since each weight is cut from the draw by a loop of its own."""
-    draw = jax.jit(partial(jax.random.normal, shape=(tree.n_weights(shape.model),)))
-    begin = jax.jit(partial(begun, shape))
-    return lambda key, hyper: begin(tree.from_normal(shape.model, np.asarray(draw(key))), hyper)
+@partial(jax.jit, static_argnums=1)
+def draw(key: jax.Array, n: int) -> jax.Array:
+    return jax.random.normal(key, (n,))
+
+
+def initial_state(config: RunConfig) -> TrainState:
+    """`init_state` of a run, to be called and not to be compiled: as one program it takes longer to
+    compile than a small model's whole step, since each weight is cut from the draw by its own loop."""
+    normal = np.asarray(draw(jax.random.key(config.seed), tree.n_weights(config.model)))
+    return state_with(config.shape, tree.from_normal(config.model, normal), hyper_of(config))
 
 
 def mean_nats(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ from lab.config import ModelConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
 from lab.models import tree
-from lab.train.run import EVAL_BLOCK
+from lab.train.evaluate import EVAL_BLOCK
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lab.store.contents import find
 from lab.store.files import StoreError, sha256
 from lab.store.store import Store
 from lab.train import step
-from lab.train.checkpoint import Checkpoints, first_line, sums
+from lab.train.checkpoint import Checkpoints, checksums, first_line
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Trained:
     def sha256(self) -> str:
         """Of the weights: of each one's type, shape and bytes."""
         leaves = {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(self.params))}
-        return sha256("".join(sums(leaves).values()))
+        return sha256("".join(checksums(leaves).values()))
 
     def corpus(self) -> Corpus:
         """The prepared corpus it was trained on, exactly that one."""
@@ -58,7 +58,7 @@ def read(store: Store, prefix: str) -> Trained:
         )
     checkpoints = Checkpoints(folder)
     try:
-        arrays, _ = checkpoints.read(last, abstract_state(config))
+        state = checkpoints.read(last, abstract_state(config)).state
     except MemoryError:
         raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
@@ -68,8 +68,6 @@ def read(store: Store, prefix: str) -> Trained:
         ) from error
     finally:
         checkpoints.close()
-    leaves = [arrays[name] for name in sorted(arrays)]
-    state = jax.tree.unflatten(jax.tree.structure(abstract_state(config)), leaves)
     return Trained(config, record, state.params)
 
 

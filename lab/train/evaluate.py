@@ -1,0 +1,66 @@
+"""The loss on held-out text: when it is measured, on which windows of it, and how sure it is."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from lab.data import batches
+from lab.data.corpora import Corpus
+from lab.train.step import eval_step
+
+EVAL_TOKENS = 16_384  # held-out tokens behind each point of the curve; the end takes them all
+EVAL_POINTS = 12  # per curve, log-spaced over its last two decades
+EVAL_BLOCK = 16  # windows per evaluation call
+
+window_nats = jax.jit(eval_step, static_argnums=0)
+
+
+def eval_steps(total: int) -> list[int]:
+    """The updates after which the held-out loss is measured: log-spaced, the last included."""
+    points = np.geomspace(max(1.0, total / 100), total, EVAL_POINTS)
+    return sorted({round(float(point)) for point in points} | {total})
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """Windows of held-out text at one length, and which of their targets count."""
+
+    tokens_WL: np.ndarray
+    mask_WL: np.ndarray
+    key: Any = None  # equal for equal windows
+
+    @classmethod
+    def from_corpus(cls, corpus: Corpus, seq_len: int, n_tokens: int | None = None) -> "Evaluator":
+        windows = batches.eval_windows(corpus.held_out, seq_len, n_tokens)
+        return cls(*windows, key=(corpus.sha256, seq_len, n_tokens))
+
+    @property
+    def targets_W(self) -> np.ndarray:
+        return self.mask_WL.sum(1)
+
+    def nats(self, evaluate: Callable, params: Any) -> np.ndarray:
+        """Nats of each window, (W,), or (R, W) where `evaluate` scores the weights of R runs."""
+        W = len(self.tokens_WL)
+        short = -W % EVAL_BLOCK
+        tokens = np.pad(self.tokens_WL, ((0, short), (0, 0)))
+        mask = np.pad(self.mask_WL, ((0, short), (0, 0))).astype(np.float32)
+        blocks = [slice(i, i + EVAL_BLOCK) for i in range(0, W + short, EVAL_BLOCK)]
+        sums = [evaluate(params, tokens[block], mask[block]) for block in blocks]
+        return np.concatenate(jax.device_get(sums), axis=-1)[..., :W].astype(np.float64)
+
+    def loss(self, nats_W: np.ndarray) -> tuple[float, float]:
+        """Mean nats per token, and its standard error over windows (noise of the text alone)."""
+        total = self.targets_W.sum()
+        mean = nats_W.sum() / total
+        spread = np.sqrt(((nats_W - mean * self.targets_W) ** 2).sum()) / total
+        return float(mean), float(spread)
+
+    def bits_per_byte(self, loss: float, corpus: Corpus) -> float:
+        """A loss on these windows of a corpus, whatever its tokens are."""
+        targets = self.tokens_WL[:, 1:][self.mask_WL]
+        size = float(corpus.bytes_per_token[targets].sum())
+        return loss * len(targets) / size / math.log(2)

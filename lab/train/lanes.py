@@ -1,0 +1,118 @@
+"""The states of the runs that are trained together, each in a lane, and the time these runs share."""
+
+import time
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from lab.config import RunConfig, Shape
+from lab.train.evaluate import EVAL_BLOCK, Evaluator, window_nats
+from lab.train.parallel import Way, compile_pack, compile_step
+from lab.train.step import TrainState, initial_state, micro_batch
+
+
+class Clock:
+    """Seconds, each divided by the number of runs that shared it. It stands still while runs come
+    and go and programs are compiled."""
+
+    def __init__(self) -> None:
+        self.before, self.since, self.runs = 0.0, 0.0, 0
+
+    def now(self) -> float:
+        return self.before + (time.monotonic() - self.since) / self.runs if self.runs else self.before
+
+    def go_on(self, runs: int) -> None:
+        self.before, self.since, self.runs = self.now(), time.monotonic(), runs
+
+
+class Lanes:
+    """The lanes of one shape's program. It is compiled when the first state is asked for.
+
+    Args:
+      each: lanes on every device; 0: one lane, spread over the devices as `way` says.
+    """
+
+    def __init__(self, shape: Shape, way: Way, devices: tuple[jax.Device, ...], each: int):
+        self.shape, self.way, self.devices, self.each = shape, way, devices, each
+        self.placed: Any = None  # the states, as the program wants them
+        self.nats: dict[Any, np.ndarray] = {}  # (R, W) of windows, under the weights as they are now
+        self.together = False  # whether all lanes are scored when one is
+        self.compile_seconds = 0.0
+        self.clock = Clock()
+
+    @property
+    def number(self) -> int:  # R
+        return self.each * len(self.devices) or 1
+
+    def initial(self, config: RunConfig) -> TrainState:
+        """The state in which a run begins."""
+        began = time.monotonic()
+        state = initial_state(config)
+        if self.placed is None:
+            self.compile(state, began)
+        return state
+
+    def compile(self, state: TrainState, began: float) -> None:
+        """Compile (or find in the cache) all that the lanes need, by calls that change nothing."""
+        shape, devices, each = self.shape, self.devices, self.each
+        self.program = compile_pack(shape, devices, each) if each else compile_step(shape, self.way, devices)
+        self.placed = self.program.place(state)
+        jax.block_until_ready(self.step(self.no_tokens(), 0))
+        windows = np.zeros((EVAL_BLOCK, shape.model.seq_len + 1), np.int32)
+        mask = np.zeros((EVAL_BLOCK, shape.model.seq_len), np.float32)
+        jax.block_until_ready(window_nats(shape.model, self.fetch(0).params, windows, mask))
+        if self.program.evaluate:
+            jax.block_until_ready(self.program.evaluate(self.placed.params, windows, mask))
+        self.compile_seconds += time.monotonic() - began
+
+    def resize(self, each: int, lanes: list[int]) -> None:
+        """Move the states of `lanes` to the first lanes of a program of `each` on a device."""
+        began, states = time.monotonic(), [self.fetch(lane) for lane in lanes]
+        self.each, self.placed = each, None
+        if states:
+            self.compile(states[0], began)
+        for lane, state in enumerate(states):
+            self.put(lane, state)
+
+    def no_tokens(self) -> np.ndarray:
+        """Of a dispatch, (R, S, B, L + 1): to be filled."""
+        return np.zeros((self.number, *self.shape.dispatch), np.int32)
+
+    def step(self, tokens_RSBL: np.ndarray, n: int) -> dict[str, jax.Array]:
+        """Send off the first n of S updates; their metrics, (R, S), or (S,) of a spread run."""
+        self.nats = {}
+        self.placed, metrics = self.program.step(self.placed, tokens_RSBL, np.int32(n))
+        return metrics
+
+    def put(self, lane: int, state: TrainState) -> None:
+        self.nats = {}
+        if self.program.put:
+            self.placed = self.program.put(self.placed, lane, state)
+        else:
+            self.placed = None  # before there is another
+            self.placed = self.program.place(state)
+
+    def fetch(self, lane: int) -> TrainState:
+        return self.program.fetch(self.placed, lane)
+
+    def score(self, lane: int, windows: Evaluator) -> np.ndarray:
+        """Nats of each window under a lane's weights, (W,)."""
+        key, all_at_once = windows.key, self.program.evaluate
+        if all_at_once and self.together and key not in self.nats:
+            self.nats[key] = windows.nats(all_at_once, self.placed.params)
+        if key in self.nats:
+            return self.nats[key][lane]
+        return windows.nats(partial(window_nats, self.shape.model), self.fetch(lane).params)
+
+    def facts(self) -> dict[str, Any]:
+        """What a run's record says of where it was trained."""
+        spread = 1 if self.each else len(self.devices)
+        return {
+            "device": self.devices[0].device_kind,
+            "devices": spread,
+            "way": "pack" if self.each else self.way,
+            "micro_batch": micro_batch(self.shape, spread),
+            **({"pack": self.each} if self.each else {}),
+        }
