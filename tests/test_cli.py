@@ -204,7 +204,7 @@ def said(tmp_path, monkeypatch, capsys):
     [
         ("optim.clip=x", "--set optim.clip='x' should be a finite number"),
         ("optim.clip=NaN", "--set optim.clip=nan should be a finite number"),
-        ("tokens=1.5", "--set tokens=1.5 should be an integer"),
+        ("tokens=1.5", "--set tokens=1.5 should be a whole number"),
         ("model.tied=1", "--set model.tied=1 should be true or false"),
         ("data.corpus=5", "--set data.corpus=5 should be a text"),
         ("optim=3", "name a field of it, such as optim.optimizer"),

@@ -47,7 +47,8 @@ def units(columns: Columns, roles: Roles) -> list[str]:
 
 
 def mixtures(columns: Columns, roles: Roles) -> list[str]:
-    """A line each for the text or tokens, the budget, rivals in a cell, and the recipe.
+    """A line each for the text or tokens, the budget, rivals in a cell, and the recipe,
+    and the code.
 
     Args: as `units`; a column that plays a role is no mixture.
     """
@@ -56,6 +57,7 @@ def mixtures(columns: Columns, roles: Roles) -> list[str]:
         without_budget(columns, roles)[1],
         rivalry(columns, roles),
         different_recipe(columns, roles),
+        different_code(columns, roles),
     )
     return [line for line in lines if line]
 
@@ -70,6 +72,12 @@ def different_recipe(columns: Columns, roles: Roles) -> str:
     """Why exponents may not be those of one recipe; or ""."""
     advice = "; fit each alone (--by {}) and see that the exponents stay"
     return mixture(varied(RECIPE, columns, roles), advice)
+
+
+def different_code(columns: Columns, roles: Roles) -> str:
+    """That runs of one config may differ by what trained them (`code` of lab's run table); or ""."""
+    advice = ": a digest of the training code and its libraries; runs of one run_id may then differ in loss"
+    return mixture(varied(["code"], columns, roles), advice)
 
 
 def mixture(mixed: Mapping[str, list[str]], advice: str) -> str:

@@ -14,6 +14,7 @@ from lab.launch.launchers import LAUNCHERS
 from lab.launch.order import Order, read_options
 from lab.launch.processes import shares
 from lab.store import lineage
+from lab.store.code import digest
 from lab.store.failures import trained_as
 from lab.store.store import UNFINISHED, Store
 
@@ -67,6 +68,11 @@ def run(options: argparse.Namespace) -> int:
     configs = lineage.resolve_trunks(store, configs)
     todo = [config for config in configs if store.status(trained_as(store, config).run_id) in UNFINISHED]
     print(f"{options.experiment}: {len(configs)} runs, {len(todo)} to train, in {store.root}")
+    if older := trained_by_other_code(store, configs):
+        print(
+            f"note: {len(older)} finished runs ({', '.join(older[:3])}{', ...' * (len(older) > 3)}) were "
+            "trained by other code or libraries: the same run may end otherwise here (column code)"
+        )
     if todo:
         n = order.workers or len(shares(order.devices))
         with View(store, configs, n) as view:
@@ -84,6 +90,12 @@ def run(options: argparse.Namespace) -> int:
         else:
             experiment.report(store, options.out)
     return status
+
+
+def trained_by_other_code(store: Store, configs: Sequence[RunConfig]) -> list[str]:
+    """The finished runs whose record names another digest than this code's."""
+    records = {config.run_id: store.status_and_record(config.run_id)[1] for config in configs}
+    return [run_id for run_id, record in records.items() if (record or {}).get("code", digest()) != digest()]
 
 
 def order_of(options: argparse.Namespace) -> Order:

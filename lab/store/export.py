@@ -18,6 +18,7 @@ from typing import Any
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.fields import columns_of
 from lab.models import counts
+from lab.store.code import digest
 from lab.store.failures import trained_as
 from lab.store.files import StoreError, replace_file
 from lab.store.records import origin
@@ -25,7 +26,18 @@ from lab.store.store import Store
 
 MEASURED = (  # read from the run's record
     *("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds", "tokens_per_second"),
-    *("flops_utilization", "init_from", "device", "way", "devices", "host", "python", "jax", "commit"),
+    *(
+        "flops_utilization",
+        "init_from",
+        "device",
+        "way",
+        "devices",
+        "host",
+        "python",
+        "jax",
+        "commit",
+        "code",
+    ),
     *("finished", "schema"),
 )
 COLUMNS = tuple(
@@ -173,5 +185,6 @@ def provenance(commit: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "jax": jax.__version__,
         "commit": commit,
+        "code": digest(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }

@@ -1,0 +1,35 @@
+"""Which code a run's numbers come from: a digest of the files that compute them and of their libraries.
+
+A run_id names a config, not the code that trained it. Two runs of one id and of another digest may differ
+in their numbers; the record keeps the digest, and a table that mixes several draws a caution.
+"""
+
+import hashlib
+import io
+import tokenize
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+NUMERIC = ("models/*.py", "train/step.py", "train/schedule.py", "train/parallel.py", "data/batches.py")
+APART = ("counts.py",)  # counts FLOPs and changes no number of a run
+LIBRARIES = ("jax", "jaxlib", "flax", "optax")
+# comments go; where a statement and a block end is told whatever the white space
+WRITTEN = {tokenize.COMMENT: "", tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
+
+
+@cache
+def digest(root: Path = Path(__file__).parents[1]) -> str:
+    """First 12 hex digits of the SHA-256 of the numeric code, comments and layout aside, and of the
+    versions of the libraries it calls."""
+    paths = sorted(path for pattern in NUMERIC for path in root.glob(pattern) if path.name not in APART)
+    parts = [f"{path.relative_to(root)}\n{essential(path.read_text())}" for path in paths]
+    parts += [f"{library} {version(library)}" for library in LIBRARIES]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def essential(source: str) -> str:
+    """The code without comments and white space: equal for versions of Python that cut it differently."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    text = "".join(WRITTEN.get(token.type, token.string) for token in tokens)
+    return "".join(text.split())
