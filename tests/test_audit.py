@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from analysis import fitting, frontiers
 from analysis.__main__ import main
-from analysis.audit import audit, audit_runs, forecast, neighbourhood
-from analysis.audit import fit as audit_fit
-from analysis.audit import table as audit_table
+from analysis.audit import Audit, audit, audit_runs, design, forecast
 from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
+from analysis.audit.neighbourhood import neighbourhood, refit_beside
+from analysis.audit.parameters import parameter_profiles
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
@@ -32,19 +32,19 @@ def grid(**options) -> dict[str, np.ndarray]:
     return {name: column for name, column in runs.columns.items() if name != "epochs"}
 
 
-def looked(columns: dict, **options) -> audit.Audit:
+def looked(columns: dict, **options) -> Audit:
     return audit_runs(table.from_columns("planted", **columns), **{"resamples": 60, **options})
 
 
-def severity(found: audit.Audit) -> dict[str, str]:
+def severity(found: Audit) -> dict[str, str]:
     return {finding.code: finding.severity for finding in found.findings}
 
 
-def against(found: audit.Audit) -> set[str]:
+def against(found: Audit) -> set[str]:
     return {f.code for f in found.findings if f.severity in ("warn", "refuse")}
 
 
-def message(found: audit.Audit, code: str) -> str:
+def message(found: Audit, code: str) -> str:
     return next(f.message for f in found.findings if f.code == code)
 
 
@@ -241,7 +241,7 @@ def test_a_profile_is_the_objective_with_the_parameter_held(objective):
     """Its rise, in one unit along each curve and for all three parameters."""
     runs = table.from_columns(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective=objective)
-    _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
+    found = parameter_profiles(neighbourhood(fitted))
     assert list(found) == ["alpha", "beta", "E"]
     units = []
     for name, one in found.items():
@@ -256,7 +256,7 @@ def test_a_profile_is_the_objective_with_the_parameter_held(objective):
 
 def test_the_ends_are_those_of_the_fits_own_profile_intervals():
     fitted = fit(Chinchilla, table.from_columns(**grid(replicates=0)))
-    _, found = audit_fit.profiles(neighbourhood.local(fitted), 1.0)
+    found = parameter_profiles(neighbourhood(fitted))
     with_ends = fitting.intervals(fitted, "profile")
     for name, one in found.items():
         assert (one.low, one.high) == pytest.approx(with_ends.interval(name), rel=1e-6)
@@ -266,8 +266,8 @@ def test_the_ends_are_those_of_the_fits_own_profile_intervals():
 def test_a_floor_held_a_standard_error_off_moves_the_others_as_a_refit_does(objective):
     runs = table.from_columns(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective=objective)
-    near = neighbourhood.local(fitted)
-    for side, law in zip((-1, 1), neighbourhood.moved(near, "E"), strict=True):
+    near = neighbourhood(fitted)
+    for side, law in zip((-1, 1), refit_beside(near, "E"), strict=True):
         floor = fitted.law.E * np.exp(side * near.error("E"))
         held = fit(Chinchilla, runs, objective=objective, fixed={"E": floor}).parameters
         assert law == pytest.approx(held, rel=5e-3)
@@ -279,7 +279,7 @@ def test_the_standard_errors_of_squares_are_those_of_regression():
 
     runs = table.from_columns(**grid(replicates=0))
     fitted = fit(Chinchilla, runs, objective="ls")
-    near = neighbourhood.local(fitted)
+    near = neighbourhood(fitted)
     start = list(fitted.parameters.values())
 
     def loss(logs, *values):
@@ -300,7 +300,7 @@ def test_the_noise_about_a_robust_fit_is_that_of_the_runs():
     for seed in range(30):
         sizes, lengths = np.geomspace(1e7, 1e10, 5), np.geomspace(1e9, 1e12, 5)
         runs = synthetic.factorial(TRUTH, sizes, lengths, noise=NOISE, seed=seed)
-        found.append(neighbourhood.local(fit(Chinchilla, runs)).noise)
+        found.append(neighbourhood(fit(Chinchilla, runs)).noise)
     assert np.mean(found) == pytest.approx(NOISE, rel=0.1)
 
 
@@ -328,22 +328,22 @@ def test_a_known_bias_of_the_largest_scale_comes_back():
 
 def test_replicates_are_rows_equal_but_for_their_seed():
     runs = table.from_columns(**grid())
-    sigma, freedom, cells = audit_table.replicates(runs)
+    sigma, freedom, cells = design.replicates(runs)
     middle = runs.select(
         (runs.budget == BUDGETS[3]) & (runs.params == np.median(runs.params[runs.budget == BUDGETS[3]]))
     )
     assert (freedom, cells) == (3, 1) and len(middle) == 4
     assert sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
-    assert np.isnan(audit_table.replicates(table.from_columns(**ray(grid())))[0])
+    assert np.isnan(design.replicates(table.from_columns(**ray(grid())))[0])
 
 
 @given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=30), st.randoms())
 @settings(max_examples=60, deadline=None)
 def test_levels_do_not_depend_on_the_order_of_rows(values, random):
-    label = audit_table.clusters(np.array(values))
+    label = design.clusters(np.array(values))
     order = list(range(len(values)))
     random.shuffle(order)
-    again = audit_table.clusters(np.array(values)[order])
+    again = design.clusters(np.array(values)[order])
     np.testing.assert_array_equal(label[order], again)
     assert sorted(set(label)) == list(range(label.max() + 1))
     for i in range(len(values)):
@@ -443,7 +443,7 @@ def test_chinchillas_five_outliers_are_seen_to_move_the_exponents():
 def test_porians_experiments_are_mixed_and_kaplans_floor_is_open():
     path = published("porian_rw_isoflops.csv")
     runs = table.read(path)
-    mixed = next(f for f in audit_table.look(runs) if f.code == "mixed")
+    mixed = next(f for f in design.check(runs) if f.code == "mixed")
     assert mixed.severity == "warn" and "--by experiment" in mixed.message
     kaplan = audit_runs(runs.by("experiment")["1_kaplan_repro"], resamples=60)
     assert {"condition", "flat-profile"} <= against(kaplan)

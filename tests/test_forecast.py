@@ -9,7 +9,7 @@ import pytest
 from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.audit import forecast
-from analysis.audit.forecast import Step, held_out, together
+from analysis.audit.forecast import Step, hold_out, pooled_score
 from analysis.decisions import least_loss
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
@@ -41,7 +41,7 @@ def steps(*errors: float, trained: int = 1000) -> list[Step]:
     ],
 )
 def test_errors_to_one_side_add_up(errors, severity):
-    found = held_out(steps(*errors))
+    found = hold_out(steps(*errors))
     assert found.severity == severity
     assert found.figures["together"] == pytest.approx(np.sum(errors) / np.sqrt(len(errors)), rel=1e-2)
     if severity == "warn" and 0 not in errors:
@@ -50,7 +50,7 @@ def test_errors_to_one_side_add_up(errors, severity):
 
 
 def test_a_standard_error_of_few_runs_counts_for_less():
-    assert together(steps(2, 2, trained=10)) < 0.85 * together(steps(2, 2))
+    assert pooled_score(steps(2, 2, trained=10)) < 0.85 * pooled_score(steps(2, 2))
 
 
 def clean(seed: int, bend: float = 0.0):
@@ -63,7 +63,7 @@ def clean(seed: int, bend: float = 0.0):
 
 
 def score(runs) -> float:
-    return together(forecast.steps(runs, "huber-log", 1e-3))
+    return pooled_score(forecast.steps(runs, "huber-log", 1e-3))
 
 
 def test_on_clean_tables_the_sum_is_standard_normal_and_a_bend_shifts_it():

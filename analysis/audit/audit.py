@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis import fitting, frontiers
-from analysis.audit import fit, forecast, rows, table
-from analysis.audit.findings import Finding, headline_of, verdict_of
+from analysis.audit import design, forecast, parameters, rows
+from analysis.audit.findings import Finding, headline_of, rank, verdict_of
 from analysis.audit.forecast import Step
-from analysis.audit.neighbourhood import local
+from analysis.audit.neighbourhood import neighbourhood
 from analysis.fitting import Fit
 from analysis.fitting.profile import Profile
-from analysis.frontiers import Isoflop
+from analysis.frontiers import Cost, Isoflop
 from analysis.laws import Chinchilla
 from analysis.tables.runs import Runs
 
@@ -65,8 +65,8 @@ def audit_runs(
     Args:
       runs: params, tokens, flops and loss (nats/token); flagged rows are counted and left out.
       objective, delta: of the fit, as in `analysis.fitting.fit`.
-      budgets, window: of the isoFLOP optima, as in `frontiers.isoflop.optima`.
-      cost: table or 6nd, as in `frontiers.costs.of`.
+      budgets, window: of the isoFLOP optima, as in `frontiers.find_optima`.
+      cost: table or 6nd, as in `frontiers.fit_cost`.
       at: budgets (FLOPs) that somebody wants to extrapolate to.
       hold_out: rolling (every level of compute from those below), largest (the last alone), none.
       resamples: of the pairs bootstrap behind the exponents' intervals, of whole runs where rows
@@ -80,47 +80,54 @@ def audit_runs(
     """
     if hold_out not in forecast.HOLD_OUT:
         raise ValueError(f"hold_out {hold_out!r} is not one of rolling, largest, none")
-    findings = table.look(runs)
+    findings = design.check(runs)
     if verdict_of(findings) == "refuse":  # nothing fitted to such a design means anything
-        return Audit(tuple(ranked(findings)), runs)
-    used, price = runs.usable(), frontiers.fit_cost(runs, cost)
+        return Audit(tuple(rank(findings)), runs)
     if fitted is None:
-        fitted = fitting.fit(Chinchilla, runs, objective=objective, delta=delta)
-        if resamples and fitted.status not in ("unidentified", "failed"):
-            kind = "cluster" if fitting.rows_share_runs(fitted) else "pairs"
-            with suppress(ValueError):  # too few runs to resample whole: standard errors it is
-                fitted = fitting.resample(fitted, resamples, seed, kind=kind)
-    objective, delta = fitted.objective.name, fitted.objective.delta or delta
-    findings.append(fit.status(fitted))
-    if iso is None:
-        iso = valleys(runs, window, budgets, seed)
-    findings += edges(iso)
+        fitted = fit_with_draws(runs, objective, delta, resamples, seed)
+    valleys = iso or find_valleys(runs, window, budgets, seed)
+    findings += [parameters.fit_status(fitted), *edge(valleys)]
     if fitted.status in ("unidentified", "failed"):
-        return Audit(tuple(ranked(findings)), runs, fitted)
-    near = local(fitted)
-    ends = fit.intervals(near, price.p)
-    flat, profiles = fit.profiles(near, price.p)
-    findings += [fit.condition(near), *flat, approaches(iso, fitted, price)]
-    findings += [fit.objectives(near, runs, price.p, ends), rows.outliers(near, price.p)]
-    steps: list[Step] = []
-    findings += [
-        rows.influence(near, price.p, ends),
-        rows.misfit(near, used, None if isinstance(iso, str) else iso),
-    ]
+        return Audit(tuple(rank(findings)), runs, fitted)
+    price, steps = frontiers.fit_cost(runs, cost), ()
+    further, profiles = check_fit(runs, fitted, valleys, price)
+    findings += further
     if hold_out != "none":
-        steps = forecast.steps(used, objective, delta, hold_out)
-        findings.append(forecast.held_out(steps))
-    findings += forecast.extrapolation(used, fitted.law, price, at)
-    return Audit(tuple(ranked(findings)), runs, fitted, tuple(steps), profiles)
+        delta = fitted.objective.delta or delta
+        steps = tuple(forecast.steps(runs.usable(), fitted.objective.name, delta, hold_out))
+        findings.append(forecast.hold_out(steps))
+    findings += forecast.extrapolation(runs.usable(), fitted.law, price, at)
+    return Audit(tuple(rank(findings)), runs, fitted, steps, profiles)
 
 
-def ranked(findings: list[Finding]) -> list[Finding]:
-    """Worst first, otherwise in the order they were looked at."""
-    order = ("refuse", "warn", "note", "ok")
-    return sorted(findings, key=lambda finding: order.index(finding.severity))
+def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, seed: int) -> Fit:
+    fitted = fitting.fit(Chinchilla, runs, objective=objective, delta=delta)
+    if resamples and fitted.status not in ("unidentified", "failed"):
+        kind = "cluster" if fitting.rows_share_runs(fitted) else "pairs"
+        with suppress(ValueError):  # too few runs to resample whole: standard errors it is
+            return fitting.resample(fitted, resamples, seed, kind=kind)
+    return fitted
 
 
-def valleys(runs: Runs, window: float, budgets, seed: int) -> Isoflop | str:
+def check_fit(runs: Runs, fitted: Fit, valleys: Isoflop | str, price: Cost):
+    """The findings on a fitted law, and the profiles of its parameters."""
+    near, p = neighbourhood(fitted), price.p
+    intervals = parameters.intervals(near, p)
+    profiles = parameters.parameter_profiles(near)
+    findings = [
+        parameters.condition(near),
+        *parameters.flat_profile(profiles),
+        *parameters.floor_against_exponent(near, p),
+        approaches(valleys, fitted, price),
+        parameters.objectives(near, runs, p, intervals),
+        rows.outliers(near, p),
+        rows.influence(near, p, intervals),
+        rows.noise(near, runs.usable(), None if isinstance(valleys, str) else valleys),
+    ]
+    return findings, profiles
+
+
+def find_valleys(runs: Runs, window: float, budgets, seed: int) -> Isoflop | str:
     """The isoFLOP optima, or why there are none; budgets that somebody named have to be there."""
     try:
         return frontiers.find_optima(runs, window=window, budgets=budgets, seed=seed)
@@ -130,34 +137,33 @@ def valleys(runs: Runs, window: float, budgets, seed: int) -> Isoflop | str:
         return str(error)
 
 
-def edges(iso: Isoflop | str) -> list[Finding]:
+def edge(iso: Isoflop | str) -> list[Finding]:
     """edge: budgets whose least loss is at the end of their sizes, or not to be seen."""
     if isinstance(iso, str):
         return []
-    by = {word: [p for p in iso.valleys if p.status == word] for word in ("edge", "flat", "few")}
-    numbers = {"budgets": len(iso.valleys), **{w: [p.budget for p in ps] for w, ps in by.items()}}
-    if len(by["few"]) == len(iso.valleys):
+    edges, flat, few = ([v for v in iso.valleys if v.status == s] for s in ("edge", "flat", "few"))
+    seen = len(iso.valleys) - len(few)
+    if not seen:
         return []  # not an isoFLOP design
-    seen = len(iso.valleys) - len(by["few"])
-    if not by["edge"] and not by["flat"]:
-        said = f"{seen} budgets have their minimum inside"
-        return [Finding("edge", "ok", said, numbers)]
+    numbers: dict = {"budgets": len(iso.valleys)}
+    for name, valleys in (("edge", edges), ("flat", flat), ("few", few)):
+        numbers[name] = [valley.budget for valley in valleys]
+    if not edges and not flat:
+        return [Finding("edge", "ok", f"{seen} budgets have their minimum inside", numbers)]
     parts = []
-    if by["edge"]:
-        listed = ", ".join(f"{p.budget:.3g} ({end(p)})" for p in by["edge"])
+    if edges:
+        which = ", ".join(f"{valley.budget:.3g} ({end(valley)})" for valley in edges)
         parts.append(
-            f"{len(by['edge'])} of {seen} isoFLOP minima at the end of their sizes: "
-            f"{listed}; left out of the exponents, which then rest on the others. Add "
-            "sizes beyond those ends"
+            f"{len(edges)} of {seen} isoFLOP minima at the end of their sizes: {which}; left out of the "
+            "exponents, which then rest on the others. Add sizes beyond those ends"
         )
-    if by["flat"]:
-        listed = ", ".join(f"{p.budget:.3g}" for p in by["flat"])
+    if flat:
+        which = ", ".join(f"{valley.budget:.3g}" for valley in flat)
         parts.append(
-            f"{len(by['flat'])} of {seen} isoFLOP valleys without a bend clear of the "
-            f"noise ({listed}): such a minimum could be anywhere near. Add sizes further "
-            "out, or repeats"
+            f"{len(flat)} of {seen} isoFLOP valleys without a bend clear of the noise ({which}): such a "
+            "minimum could be anywhere near. Add sizes further out, or repeats"
         )
-    severity = "warn" if by["edge"] or len(by["flat"]) > seen / 2 else "note"
+    severity = "warn" if edges or len(flat) > seen / 2 else "note"
     return [Finding("edge", severity, ". ".join(parts) + ".", numbers)]
 
 
@@ -165,43 +171,41 @@ def end(valley) -> str:
     return "smallest" if valley.log_loss.argmin() <= len(valley.log_loss) // 2 else "largest"
 
 
-def approaches(iso: Isoflop | str, fitted: Fit, price) -> Finding:
+def approaches(iso: Isoflop | str, fitted: Fit, price: Cost) -> Finding:
     """approaches: whether optima of budgets (2) and the fitted law (3) give one exponent."""
     if isinstance(iso, str):
-        reason = iso.split(": ", 1)[-1]
-        text = f"Approach 2 cannot check the fit's exponents: {reason.rstrip('.')}."
-        return Finding("approaches", "note", text, {})
+        reason = iso.split(": ", 1)[-1].rstrip(".")
+        return Finding("approaches", "note", f"Approach 2 cannot check the fit's exponents: {reason}.", {})
     valley = frontiers.from_isoflop(iso, price)
     parametric = frontiers.from_fit(fitted, price, fitted.runs.flops[:1])  # its exponent is wanted
     two, three = valley.params_exponent, parametric.params_exponent
     numbers = {
-        "a_isoflop": two.value,
-        "a_isoflop_low": two.low,
-        "a_isoflop_high": two.high,
-        "a_fit": three.value,
-        "a_fit_low": three.low,
-        "a_fit_high": three.high,
+        f"a_{name}{end}": getattr(band, part)
+        for name, band in (("isoflop", two), ("fit", three))
+        for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
     }
     if not np.isfinite(two.value):
         text = f"Approach 2 gives no exponent to check the fit's by: {valley.message}."
         return Finding("approaches", "note", text, numbers)
-    said = frontiers.describe_agreement(valley, parametric)
-    if "DISAGREE" in said and abs(two.value - three.value) > LITTLE:
-        text = (
-            f"{said} Find out which assumption fails before using either: the parabola's or "
-            "interpolation's on few sizes, or the law's form far from the minima."
+    agreement = frontiers.describe_agreement(valley, parametric)
+    wide = max((two.high - two.low) / 2, (three.high - three.low) / 2)
+    if "DISAGREE" in agreement and abs(two.value - three.value) > LITTLE:
+        severity, advice = (
+            "warn",
+            (
+                " Find out which assumption fails before using either: the parabola's or "
+                "interpolation's on few sizes, or the law's form far from the minima."
+            ),
         )
-        return Finding("approaches", "warn", text, numbers)
-    if np.isfinite([two.low, three.low]).all() and max(half(two), half(three)) > WIDE:
-        wide = max(half(two), half(three))
-        text = (
-            f"{said} With an interval of ±{wide:.2g} that proves little: more budgets over a "
-            "wider range, or repeats, would."
+    elif np.isfinite([two.low, three.low]).all() and wide > WIDE:
+        severity, advice = (
+            "note",
+            (
+                f" With an interval of ±{wide:.2g} that proves little: more budgets over a "
+                "wider range, or repeats, would."
+            ),
         )
-        return Finding("approaches", "note", text, numbers)
-    partly = "in part" in said or "no interval" in said
-    return Finding("approaches", "note" if partly else "ok", said.rstrip("."), numbers)
-
-
-def half(band) -> float:
-    return float(band.high - band.low) / 2
+    else:
+        partly = "in part" in agreement or "no interval" in agreement
+        return Finding("approaches", "note" if partly else "ok", agreement.rstrip("."), numbers)
+    return Finding("approaches", severity, agreement + advice, numbers)

@@ -44,9 +44,33 @@ class Finding:
             raise ValueError(f"finding {self.code!r} of severity {self.severity!r} is unknown")
 
 
-def graded(value: float, note: float, warn: float) -> str:
+def make_finding(code: str, severity: str, statement: str, advice: str, numbers: dict) -> Finding:
+    """The statement alone where it is ok, else a sentence of it with what to do."""
+    message = statement if severity == "ok" else sentence(statement) + advice
+    return Finding(code, severity, message, numbers)
+
+
+def grade(value: float, note: float, warn: float) -> str:
     """ok, note or warn by which threshold `value` is above; NaN is ok."""
     return "warn" if value > warn else "note" if value > note else "ok"
+
+
+def sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def counted(number: int, verb: str = "has", verbs: str = "have") -> str:
+    return f"{number} runs {verbs}" if number != 1 else f"1 run {verb}"
+
+
+def listed(rows) -> str:
+    return ", ".join(str(int(row)) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+
+
+def rank(findings) -> list[Finding]:
+    """Worst first, otherwise in the order they were looked at."""
+    order = ("refuse", "warn", "note", "ok")
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
 
 
 def verdict_of(findings) -> str:

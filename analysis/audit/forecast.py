@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import fitting
-from analysis.audit.findings import Finding
-from analysis.audit.neighbourhood import local
-from analysis.audit.rows import scales
-from analysis.audit.table import sentence
+from analysis.audit import rows
+from analysis.audit.findings import Finding, sentence
+from analysis.audit.neighbourhood import neighbourhood
 from analysis.fitting import Fit
 from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla
@@ -17,7 +16,7 @@ from analysis.tables.runs import Runs
 
 HOLD_OUT = ("rolling", "largest", "none")
 LEAST = 10  # runs to train on
-ONE_SIDED = 2.58  # of `together`: chance reaches it in 1 of 100 tables
+ONE_SIDED = 2.58  # of `pooled_score`: chance reaches it in 1 of 100 tables
 NEAR, FAR = 10.0, 1000.0  # factors beyond the table from which a forecast warns, and is refused
 
 
@@ -53,28 +52,27 @@ def levels(used: Runs) -> Array:
         kinds, label = np.unique(used.budget, return_inverse=True)
         if 3 <= len(kinds) <= 30:
             return label
-    return scales(used.flops, 8)
+    return rows.levels(used.flops, 8)
 
 
-def steps(used: Runs, objective: str, delta: float, hold_out: str = "rolling") -> list[Step]:
+def steps(used: Runs, objective: str, delta: float, held_out: str = "rolling") -> list[Step]:
     """Forecasts of every level that has enough below it to fit a law; of the last alone for
     `largest`. A level whose smaller ones do not identify the law is left out."""
-    label = levels(used)
-    first = label.max() if hold_out == "largest" else 2
-    found = []
+    label, steps = levels(used), []
+    first = label.max() if held_out == "largest" else 2
     for level in range(max(2, first), label.max() + 1):
         below = used.select(label < level)
         if len(below) < LEAST:
             continue
         trained = fitting.fit(Chinchilla, below, objective=objective, delta=delta)
         if trained.status in ("ok", "few"):
-            found.append(step(trained, used.select(label == level)))
-    return found
+            steps.append(make_step(trained, used.select(label == level)))
+    return steps
 
 
-def step(trained: Fit, ahead: Runs) -> Step:
-    near = local(trained)
-    below = trained.runs
+def make_step(trained: Fit, ahead: Runs) -> Step:
+    """The forecast of runs by a law that was fitted without them."""
+    near, below = neighbourhood(trained), trained.runs
     predicted = trained.law.loss(ahead.params, ahead.tokens)
     gap = np.log(predicted / ahead.loss)
     centre = Chinchilla.centre(np.log([below.params, below.tokens]))
@@ -84,20 +82,20 @@ def step(trained: Fit, ahead: Runs) -> Step:
     doubt = np.sqrt(1.57 * near.noise**2 / len(gap) + slope @ near.covariance @ slope)
     flops = float(np.exp(np.log(ahead.flops).mean()))
     return Step(
-        flops,
-        flops / below.flops.max(),
-        len(below),
-        ahead,
-        predicted,
-        ahead.loss,
-        float(np.median(gap)),
-        float(np.median(np.abs(gap))),
-        near.noise,
-        float(doubt),
+        flops=flops,
+        factor=flops / below.flops.max(),
+        trained=len(below),
+        runs=ahead,
+        predicted=predicted,
+        observed=ahead.loss,
+        bias=float(np.median(gap)),
+        error=float(np.median(np.abs(gap))),
+        noise=near.noise,
+        doubt=float(doubt),
     )
 
 
-def together(found: Sequence[Step]) -> float:
+def pooled_score(steps: Sequence[Step]) -> float:
     """All forecasts as one number, standard normal under a law that holds: above zero where they
     are too high.
 
@@ -108,48 +106,26 @@ def together(found: Sequence[Step]) -> float:
     """
     from scipy.special import ndtri, stdtr  # slow to import, and no fit needs it
 
-    scores = [-np.sign(s.z) * ndtri(stdtr(freedom(s), -abs(s.z))) for s in found]
+    freedom = [max(1, step.trained - len(Chinchilla.names())) for step in steps]
+    scores = [-np.sign(s.z) * ndtri(stdtr(f, -abs(s.z))) for s, f in zip(steps, freedom, strict=True)]
     return float(np.sum(scores) / np.sqrt(len(scores))) if scores else 0.0
 
 
-def freedom(one: Step) -> int:
-    """Degrees of freedom of a forecast's standard error."""
-    return max(1, one.trained - len(Chinchilla.names()))
-
-
-def held_out(found: Sequence[Step]) -> Finding:
+def hold_out(steps: Sequence[Step]) -> Finding:
     """hold-out: the last forecast against its standard error, and all of them for a common side."""
-    if not found:
+    if not steps:
         text = (
             "No level of compute can be forecast: the smaller ones are too few (it takes two "
             f"levels and {LEAST} runs below) or do not determine the law by themselves. So "
             "nothing here shows that the law extrapolates."
         )
         return Finding("hold-out", "note", text, {"levels": 0})
-    last, all_of_them = found[-1], together(found)
-    numbers = {
-        "levels": len(found),
-        "flops": last.flops,
-        "factor": last.factor,
-        "runs": len(last.observed),
-        "bias": last.bias,
-        "error": last.error,
-        "noise": last.noise,
-        "z": last.z,
-        "together": all_of_them,
-        "rolling": [
-            {
-                "flops": s.flops,
-                "factor": s.factor,
-                "bias": s.bias,
-                "error": s.error,
-                "noise": s.noise,
-                "z": s.z,
-            }
-            for s in found
-        ],
-    }
-    said = (
+    last, score = steps[-1], pooled_score(steps)
+    names = ("flops", "factor", "bias", "error", "noise", "z")
+    rolling = [{name: getattr(step, name) for name in names} for step in steps]
+    numbers = {"levels": len(steps), "flops": last.flops, "factor": last.factor, "runs": len(last.observed)}
+    numbers |= rolling[-1] | {"together": score, "rolling": rolling}
+    statement = sentence(
         f"the law of the {last.trained} runs below forecasts the {len(last.observed)} largest "
         f"({last.flops:.3g} FLOPs, {last.factor:.2g} × beyond) within {100 * last.error:.2g} % "
         f"(median), {100 * abs(last.bias):.2g} % too {'high' if last.bias > 0 else 'low'}, "
@@ -157,34 +133,28 @@ def held_out(found: Sequence[Step]) -> Finding:
         f"{100 * last.noise:.2g} %"
     )
     clear = abs(last.bias) > 0.5 * last.noise and abs(last.bias) > 1e-4
-    missed = abs(last.z) > 3 and clear
-    drift = len(found) > 1 and abs(all_of_them) > ONE_SIDED and worst(found) > 1e-4
-    if not missed and not drift:
-        near = abs(last.z) > 2 and clear
-        return Finding("hold-out", "note" if near else "ok", sentence(said), numbers)
+    drift = len(steps) > 1 and abs(score) > ONE_SIDED and max(abs(s.bias) for s in steps) > 1e-4
+    if not drift and not (abs(last.z) > 3 and clear):
+        return Finding("hold-out", "note" if abs(last.z) > 2 and clear else "ok", statement, numbers)
     if drift:
-        said += f". {one_sided(found, all_of_them)}"
+        statement += f". {one_sided(steps, score)}"
     text = (
-        f"{sentence(said)}. The law bends, or the largest runs were trained otherwise (rate, "
+        f"{statement}. The law bends, or the largest runs were trained otherwise (rate, "
         "schedule, repeated data). Beyond the table expect at least this bias again, on top of "
         "any interval; look whether leaving out the smallest runs mends it."
     )
     return Finding("hold-out", "warn", text, numbers)
 
 
-def worst(found: Sequence[Step]) -> float:
-    return max(abs(s.bias) for s in found)
-
-
-def one_sided(found: Sequence[Step], score: float) -> str:
+def one_sided(steps: Sequence[Step], score: float) -> str:
     """Which side the forecasts err to, one by one, and how seldom chance does that."""
     from scipy.special import ndtr
 
-    side, same = ("high", 1) if score > 0 else ("low", -1)
-    count = sum(s.bias * same > 0 for s in found)
-    each = ", ".join(f"{100 * s.bias:+.2g} %" for s in found)
+    side, sign = ("high", 1) if score > 0 else ("low", -1)
+    count = sum(step.bias * sign > 0 for step in steps)
+    each = ", ".join(f"{100 * step.bias:+.2g} %" for step in steps)
     return (
-        f"{count} of {len(found)} forecasts in rising order of compute are too {side} ({each}): "
+        f"{count} of {len(steps)} forecasts in rising order of compute are too {side} ({each}): "
         f"together {abs(score):.2g} standard errors, which chance gives one table in "
         f"{1 / (2 * ndtr(-abs(score))):.2g}"
     )
@@ -194,53 +164,54 @@ def caution(fitted: Fit) -> str:
     """What speaks against extrapolating a fitted Chinchilla law: the hold-out's finding where it
     warns, else ""."""
     objective = fitted.objective
-    found = held_out(steps(fitted.runs, objective.name, objective.delta or 1e-3))
-    return found.message.rstrip(".") if found.severity == "warn" else ""
+    finding = hold_out(steps(fitted.runs, objective.name, objective.delta or 1e-3))
+    return finding.message.rstrip(".") if finding.severity == "warn" else ""
 
 
 def extrapolation(used: Runs, law: Chinchilla, cost: Cost, at: Sequence[float]) -> list[Finding]:
     """extrapolation: how far each budget, with the law's optimum there, lies beyond the table."""
-    found = []
-    for flops in at:
-        params, tokens = (float(v) for v in law.optimum(flops, cost.k, cost.p))
-        factors = {
-            "flops": outside(used.flops, flops),
-            "params": outside(used.params, params),
-            "tokens": outside(used.tokens, tokens),
-        }
-        span = float(used.flops.max() / used.flops.min())
-        numbers = {"at": flops, **factors, "span_of_table": span}
-        where = ", ".join(
-            f"{factor:.3g} × {'beyond' if factor > 1 else 'below'} the table's {name}"
-            if abs(np.log(factor)) > 1e-6
-            else f"inside the table's {name}"
-            for name, factor in factors.items()
-        )
-        worst = float(np.exp(max(abs(np.log(factor)) for factor in factors.values())))
-        said = (
-            f"{flops:.3g} FLOPs, where the law's optimum is {params:.3g} params and "
-            f"{tokens:.3g} tokens: {where}"
-        )
-        severity = "ok" if worst < 1.05 else "note" if worst <= NEAR else "warn"
-        if worst > FAR:
-            severity = "refuse"
-            said += (
+    return [extrapolation_to(used, law, cost, flops) for flops in at]
+
+
+def extrapolation_to(used: Runs, law: Chinchilla, cost: Cost, flops: float) -> Finding:
+    params, tokens = (float(v) for v in law.optimum(flops, cost.k, cost.p))
+    columns = {"flops": (used.flops, flops), "params": (used.params, params), "tokens": (used.tokens, tokens)}
+    factors = {name: beyond(*pair) for name, pair in columns.items()}
+    span = float(used.flops.max() / used.flops.min())
+    where = ", ".join(
+        f"{factor:.3g} × {'beyond' if factor > 1 else 'below'} the table's {name}"
+        if abs(np.log(factor)) > 1e-6
+        else f"inside the table's {name}"
+        for name, factor in factors.items()
+    )
+    worst = float(np.exp(max(abs(np.log(factor)) for factor in factors.values())))
+    severity, advice = "ok", ""
+    if worst > FAR:
+        severity, advice = (
+            "refuse",
+            (
                 "; more than three decades out, no interval of this table means anything. "
                 "Train runs nearer to it"
-            )
-        elif severity == "warn":
-            said += (
+            ),
+        )
+    elif worst > NEAR:
+        severity, advice = (
+            "warn",
+            (
                 f"; the table's compute spans a factor {span:.3g}. Intervals hold noise, not "
-                "a bend of the law: check the hold-out, and train one run half way "
-                "there"
-            )
-        elif severity == "note":
-            said += "; its interval holds noise, not a bend of the law, so see the hold-out"
-        found.append(Finding("extrapolation", severity, f"{said}.", numbers))
-    return found
+                "a bend of the law: check the hold-out, and train one run half way there"
+            ),
+        )
+    elif worst >= 1.05:
+        severity, advice = "note", "; its interval holds noise, not a bend of the law, so see the hold-out"
+    text = (
+        f"{flops:.3g} FLOPs, where the law's optimum is {params:.3g} params and "
+        f"{tokens:.3g} tokens: {where}{advice}."
+    )
+    return Finding("extrapolation", severity, text, {"at": flops, **factors, "span_of_table": span})
 
 
-def outside(column: Array, value: float) -> float:
+def beyond(column: Array, value: float) -> float:
     """How many times `value` is above the column's largest (> 1) or below its smallest (< 1)."""
     if value > column.max():
         return float(value / column.max())

@@ -13,7 +13,7 @@ FINEST = 1e-6  # residuals below this are rounding: losses are written with abou
 
 
 @dataclass(frozen=True, eq=False)
-class Local:
+class Neighbourhood:
     """A fit and its neighbourhood, in centred parameters (E, A, B as logarithms).
 
     `jacobian` (F, R) is of the residuals by the parameters that are free and felt, and
@@ -48,7 +48,7 @@ class Local:
         return float(self.covariance[i, j] / np.sqrt(self.covariance[i, i] * self.covariance[j, j]))
 
 
-def local(fitted: Fit) -> Local:
+def neighbourhood(fitted: Fit) -> Neighbourhood:
     """The neighbourhood of a Chinchilla fit's optimum."""
     problem, theta, _ = as_problem(fitted)
     # a parameter that no run feels (a floor of zero) is held
@@ -58,8 +58,8 @@ def local(fitted: Fit) -> Local:
     spent, curve, _ = likelihood_scale(problem, theta, 0.95)
     unit = max(spent, FINEST**2) / curve
     covariance = unit * np.linalg.pinv(slope @ slope.T, rcond=1e-14)
-    noise = spread(unpinned(fitted.residuals, problem.name, len(problem.free)))
-    return Local(fitted, problem, theta, slope, unit, noise, covariance)
+    noise = spread(drop_pinned(fitted.residuals, problem.name, len(problem.free)))
+    return Neighbourhood(fitted, problem, theta, slope, unit, noise, covariance)
 
 
 def spread(gap: Array) -> float:
@@ -67,7 +67,7 @@ def spread(gap: Array) -> float:
     return max(FINEST, 1.4826 * float(np.median(np.abs(gap - np.median(gap)))))
 
 
-def unpinned(gap: Array, name: str, fitted: int) -> Array:
+def drop_pinned(gap: Array, name: str, fitted: int) -> Array:
     """The residuals without those that a robust fit sets to about zero, one a parameter: they say
     nothing of the noise (as in quantile regression)."""
     if name not in ROBUST or len(gap) <= 2 * fitted:
@@ -75,7 +75,7 @@ def unpinned(gap: Array, name: str, fitted: int) -> Array:
     return gap[np.argsort(np.abs(gap), kind="stable")[fitted:]]
 
 
-def moved(near: Local, name: str) -> tuple[dict[str, float], dict[str, float]]:
+def refit_beside(near: Neighbourhood, name: str) -> tuple[dict[str, float], dict[str, float]]:
     """The law's parameters where one is held a standard error below and above its best, the others
     refitted (E, A, B: in equal steps of the logarithm)."""
     column, error = near.names.index(name), near.error(name)

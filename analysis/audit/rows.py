@@ -3,10 +3,10 @@ the law fits as well as seeds repeat."""
 
 import numpy as np
 
-from analysis.audit.findings import Finding
-from analysis.audit.fit import exponents, variance
-from analysis.audit.neighbourhood import FINEST, Local
-from analysis.audit.table import clusters, counted, replicates, sentence, shown
+from analysis.audit.design import clusters, replicates
+from analysis.audit.findings import Finding, counted, listed, make_finding
+from analysis.audit.neighbourhood import FINEST, Neighbourhood
+from analysis.audit.parameters import exponents, variance
 from analysis.fitting.solve import minimise
 from analysis.frontiers import Isoflop
 from analysis.laws import Array, Chinchilla
@@ -15,7 +15,7 @@ from analysis.tables.runs import Runs
 OUTLYING = 5.0  # robust standard deviations
 
 
-def outliers(near: Local, p: float) -> Finding:
+def outliers(near: Neighbourhood, p: float) -> Finding:
     """outliers: rows beyond five robust standard deviations, and what the exponents owe them."""
     gap = near.fitted.residuals
     score = (gap - np.median(gap)) / near.noise
@@ -24,105 +24,95 @@ def outliers(near: Local, p: float) -> Finding:
     rows = [int(row) for row in near.fitted.runs.rows[out]]
     numbers: dict = {"rows": rows, "largest_z": float(np.abs(score).max())}
     if not rows:
-        said = f"the largest residual is {numbers['largest_z']:.2g} robust standard deviations"
-        return Finding("outliers", "ok", said, numbers)
-    before, after = exponents(near.fitted.law, p), without(near, ~out, p)
-    numbers |= {"a": before["a"], "a_without": after["a"]}
+        text = f"the largest residual is {numbers['largest_z']:.2g} robust standard deviations"
+        return Finding("outliers", "ok", text, numbers)
+    before, after = exponents(near.fitted.law, p), exponents_without(near, ~out, p)
     error = float(np.sqrt(variance(near, "a", p, near.jacobian)))
-    numbers["a_error"] = error
+    numbers |= {"a": before["a"], "a_without": after["a"], "a_error": error}
     off = 100 * np.abs(np.expm1(gap[out])).max()
     text = (
         f"{counted(len(rows), 'lies', 'lie')} more than {OUTLYING:g} robust standard "
-        f"deviations off the law (row {shown(rows)}; loss up to {off:.2g} % off). Without "
+        f"deviations off the law (row {listed(rows)}; loss up to {off:.2g} % off). Without "
         f"them the exponent a goes from {before['a']:.3f} to {after['a']:.3f} (standard error "
         f"{error:.2g}), alpha from {before['alpha']:.3g} to {after['alpha']:.3g}, beta from "
         f"{before['beta']:.3g} to {after['beta']:.3g}. "
     )
-    moved = abs(after["a"] - before["a"]) > max(error, 0.02)
-    factor = float(np.exp(-np.median(gap[out])))
+    bad = abs(after["a"] - before["a"]) > max(error, 0.02) or len(rows) > 0.05 * len(gap)
     if len(rows) >= 5 and np.ptp(gap[out]) < 0.2 * abs(np.median(gap[out])):
+        factor = float(np.exp(-np.median(gap[out])))
         bits = " (1/ln 2: bits?)" if abs(factor * np.log(2) - 1) < 0.03 else ""
         text += (
             f"All of them are about {factor:.3g} times what the law says{bits}: another unit, "
             "text or tokenizer? "
         )
-        moved = True
+        bad = True
     text += "Look each up; keep one out only for a reason, and say so (--where)."
-    many = len(rows) > 0.05 * len(gap)
-    return Finding("outliers", "warn" if moved or many else "note", text, numbers)
+    return Finding("outliers", "warn" if bad else "note", text, numbers)
 
 
-def without(near: Local, kept: Array, p: float) -> dict[str, float]:
+def exponents_without(near: Neighbourhood, kept: Array, p: float) -> dict[str, float]:
     """The exponents refitted to the rows (R,) that are kept."""
-    found, _ = minimise(near.problem, near.theta[None], kept[None].astype(float))
-    return exponents(Chinchilla(*Chinchilla.from_theta(found[0])), p)
+    theta, _ = minimise(near.problem, near.theta[None], kept[None].astype(float))
+    return exponents(Chinchilla(*Chinchilla.from_theta(theta[0])), p)
 
 
-def influence(near: Local, p: float, ends: dict[str, tuple[float, float]]) -> Finding:
+def influence(near: Neighbourhood, p: float, intervals: dict[str, tuple[float, float]]) -> Finding:
     """influence: the level of params, compute or tokens per parameter whose removal moves a most.
 
     Judged against what leaving out so many rows moves by chance: the variance with fewer rows less
     that with all (Hausman 1978).
     """
-    names, keeps = [], []
-    runs = near.fitted.runs
-    axes = {"params": runs.params, "flops": runs.flops, "tokens/params": runs.tokens / runs.params}
-    for axis, column in axes.items():
-        label = scales(column)
-        if label.max() > 1:
-            for level in range(label.max() + 1):
-                inside = column[label == level]
-                names.append(f"{axis} {spanned(inside)} ({len(inside)} runs)")
-                keeps.append(label != level)
-    keeps = np.array(keeps, float)
-    if not len(keeps):
+    names, keeps = leave_levels_out(near.fitted.runs)
+    if not names:
         return Finding("influence", "ok", "too few scales to leave one out", {})
-    found, done = minimise(near.problem, np.tile(near.theta, (len(keeps), 1)), keeps, near=True)
+    theta, done = minimise(near.problem, np.tile(near.theta, (len(keeps), 1)), keeps, near=True)
     here = exponents(near.fitted.law, p)["a"]
-    plain = Chinchilla(*Chinchilla.from_theta(found).T)
     with np.errstate(all="ignore"):
-        there = plain.exponents(p)[0]
-    low, high = ends["a"]
+        there = Chinchilla(*Chinchilla.from_theta(theta).T).exponents(p)[0]
     own = variance(near, "a", p, near.jacobian)
     chance = np.array([variance(near, "a", p, near.jacobian * keep) for keep in keeps]) - own
     enough = keeps.sum(1) > len(near.problem.free) + 1
     shift = np.where(enough & np.isfinite(there) & done, there - here, 0.0)
     surprise = np.abs(shift) / np.sqrt(np.maximum(chance, 0.02 * own))
     most = int(np.argmax(np.abs(shift)))
-    numbers = {
-        "without": names[most],
-        "a": here,
-        "a_without": float(here + shift[most]),
-        "z": float(surprise[most]),
-    }
-    said = (
-        f"leaving out {names[most]} moves the exponent a most, from {here:.3f} to "
-        f"{here + shift[most]:.3f} ({surprise[most]:.2g} times what chance would)"
-    )
     bad = (np.abs(shift) > 1.96 * np.sqrt(own)) & (surprise > 3.5)
-    if not bad.any():
-        return Finding("influence", "ok", said, numbers)
     # draws know of such scales, the covariance does not: inside theirs, the interval has said it
+    low, high = intervals["a"]
     outside = (here + shift < low) | (here + shift > high)
-    severity = "warn" if (bad & outside).any() else "note"
+    severity = "warn" if (bad & outside).any() else "note" if bad.any() else "ok"
     worst = np.flatnonzero(bad)[np.argsort(-surprise[bad])][:3]
-    numbers["scales"] = [names[i] for i in worst]
+    after, scales = float(here + shift[most]), {"scales": [names[i] for i in worst]}
+    numbers = {"without": names[most], "a": here, "a_without": after, "z": float(surprise[most])}
     others = "; ".join(f"{names[i]}: {here + shift[i]:.3f}" for i in worst if i != most)
     others = f", and of others {others}" if others else ""
-    text = (
-        f"{sentence(said)}{others}. Its 95 % is {low:.3f} to {high:.3f}. Either the law bends "
+    return make_finding(
+        "influence",
+        severity,
+        f"leaving out {names[most]} moves the exponent a most, from {here:.3f} to "
+        f"{after:.3f} ({surprise[most]:.2g} times what chance would)",
+        f"{others}. Its 95 % is {low:.3f} to {high:.3f}. Either the law bends "
         "there, or those runs are not like the others: report the exponent with and without "
-        "them."
+        "them.",
+        numbers | (scales if bad.any() else {}),
     )
-    return Finding("influence", severity, text, numbers)
 
 
-def spanned(values: Array) -> str:
-    low, high = f"{values.min():.3g}", f"{values.max():.3g}"
-    return low if low == high else f"{low} to {high}"
+def leave_levels_out(runs: Runs) -> tuple[list[str], Array]:
+    """Names (K) of levels of params, compute and tokens per parameter, and the rows (K, R) without
+    each, as weights."""
+    names, keeps = [], []
+    axes = {"params": runs.params, "flops": runs.flops, "tokens/params": runs.tokens / runs.params}
+    for axis, column in axes.items():
+        label = levels(column)
+        for level in range(label.max() + 1) if label.max() > 1 else ():
+            inside = column[label == level]
+            ends = " to ".join(dict.fromkeys((f"{inside.min():.3g}", f"{inside.max():.3g}")))
+            names.append(f"{axis} {ends} ({len(inside)} runs)")
+            keeps.append(label != level)
+    return names, np.array(keeps, float)
 
 
-def scales(column: Array, most: int = 12) -> Array:
+def levels(column: Array, most: int = 12) -> Array:
     """Levels (R,) of a column, from 0: its own where there are few, else runs of equal count."""
     label = clusters(column, 0.05)
     if label.max() < most:
@@ -133,47 +123,45 @@ def scales(column: Array, most: int = 12) -> Array:
     return rank
 
 
-def misfit(near: Local, used: Runs, iso: Isoflop | None) -> Finding:
+def noise(near: Neighbourhood, used: Runs, iso: Isoflop | None) -> Finding:
     """noise: what seeds say of the noise, else how smooth the isoFLOP valleys are, and whether the
     law fits the runs as well as that."""
     sigma, freedom, cells = replicates(used)
     numbers = {"residual": near.noise, "seeds": sigma, "degrees_of_freedom": freedom}
     percent = f"{100 * near.noise:.2g} %"
-    smooth = iso.noise.sigma if iso is not None else np.nan
-    if not freedom and len(used) > 20 and near.noise > 3 * smooth:
-        numbers |= {"valleys": smooth, "ratio": near.noise / smooth}
-        text = (
-            f"Along single budgets losses lie within {100 * smooth:.2g} % of smooth curves, "
-            f"and the law leaves {percent}: it does not hold over this range to anything like "
-            "the precision of the runs, so its constants depend on where the runs lie. Fit the "
-            "larger runs alone, try --law joint, or use the isoFLOP optima."
-        )
-        return Finding("noise", "warn", text, numbers)
     if not freedom:
+        smooth = iso.noise.sigma if iso is not None else np.nan
+        if len(used) > 20 and near.noise > 3 * smooth:
+            numbers |= {"valleys": smooth, "ratio": near.noise / smooth}
+            text = (
+                f"Along single budgets losses lie within {100 * smooth:.2g} % of smooth curves, "
+                f"and the law leaves {percent}: it does not hold over this range to anything like "
+                "the precision of the runs, so its constants depend on where the runs lie. Fit the "
+                "larger runs alone, try --law joint, or use the isoFLOP optima."
+            )
+            return Finding("noise", "warn", text, numbers)
         text = (
             f"No two runs differ only in their seed, so the noise is not known: that the law "
             f"leaves {percent} of loss unexplained may be noise, or the law being wrong. "
             "Repeat a cheap cell with three seeds (columns seed or data_seed)."
         )
         return Finding("noise", "note", text, numbers)
-    sigma = max(sigma, FINEST)
-    ratio = near.noise / sigma
     from scipy.special import fdtrc
 
+    sigma = max(sigma, FINEST)
+    ratio = near.noise / sigma
     chance = float(fdtrc(max(1, len(used) - 5), freedom, ratio**2))
-    numbers |= {"ratio": ratio, "p_value": chance}
-    said = (
+    statement = (
         f"seeds differ by {100 * sigma:.2g} % of loss ({freedom} degrees of freedom in {cells} "
         f"cell{'s' * (cells > 1)}), and the law leaves {percent}"
     )
-    if ratio < 2 or chance > 1e-3:
-        few = ""
-        if freedom < 4:
-            few = "; so few repeats know their own noise to a factor of two at best"
-        return Finding("noise", "ok", said + few, numbers)
-    text = (
-        f"{sentence(said)}, {ratio:.2g} times as much: the law does not hold to the precision "
+    fits = ratio < 2 or chance > 1e-3
+    if fits and freedom < 4:
+        statement += "; so few repeats know their own noise to a factor of two at best"
+    advice = (
+        f", {ratio:.2g} times as much: the law does not hold to the precision "
         "of the runs. Its intervals are of scatter, not of the law being wrong; look at the "
         "residuals for a trend, or try --law joint."
     )
-    return Finding("noise", "warn", text, numbers)
+    numbers |= {"ratio": ratio, "p_value": chance}
+    return make_finding("noise", "ok" if fits else "warn", statement, advice, numbers)

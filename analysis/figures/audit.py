@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.audit.audit import Audit
-from analysis.audit.forecast import Step, together
+from analysis.audit.forecast import Step, pooled_score
 from analysis.figures.style import (
     DASHED,
     FAINT,
@@ -124,7 +124,7 @@ def caption(audit: Audit) -> str:
             f"; each level of compute is forecast by Chinchilla's law fitted to all smaller "
             f"ones ({fitted.objective.name}); the last, {last.factor:.2g} × beyond, by "
             f"{last.trained} runs: {100 * last.bias:+.2g} %, {abs(last.z):.2g} standard "
-            f"errors; all together {together(audit.steps):+.2g}"
+            f"errors; all together {pooled_score(audit.steps):+.2g}"
         )
     if audit.profiles:
         text += (

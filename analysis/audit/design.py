@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from analysis.audit.findings import Finding, graded
+from analysis.audit.findings import Finding, counted, grade, listed, make_finding, sentence
 from analysis.fitting.solve import Problem
 from analysis.fitting.status import degeneracy
 from analysis.frontiers.replicates import replicate_keys
@@ -20,21 +20,13 @@ COUNTINGS = {
 }
 
 
-def look(runs: Runs) -> list[Finding]:
+def check(runs: Runs) -> list[Finding]:
     """Every finding that needs no fit. `runs` holds params, tokens, flops and loss."""
     used = runs.usable()
     if not len(used):
         raise ValueError(f"{runs.source}: every run is flagged; {runs.dropped()[0][1]}")
-    return [
-        design(used),
-        *levels(used),
-        unfinished(runs),
-        units(used),
-        conventions(used),
-        mixed(used),
-        repeated(used),
-        curves(used),
-    ]
+    further = (units, conventions, mixed, repeated, mid_curve)
+    return [one_ray(used), *few_levels(used), unfinished(runs), *(look(used) for look in further)]
 
 
 def clusters(values: Array, apart: float = SAME) -> Array:
@@ -45,61 +37,51 @@ def clusters(values: Array, apart: float = SAME) -> Array:
     return label
 
 
-def design(used: Runs) -> Finding:
+def one_ray(used: Runs) -> Finding:
     """one-ray: whether the design can tell params from tokens at all, whatever the losses are."""
     logs = np.log([used.params, used.tokens])
     logs -= logs.mean(1)[:, None]
-    spans = {"params": float(np.exp(np.ptp(logs[0]))), "tokens": float(np.exp(np.ptp(logs[1])))}
-    ratio = float(np.exp(np.ptp(logs[1] - logs[0])))
-    numbers = {"params_span": spans["params"], "tokens_span": spans["tokens"], "ratio_span": ratio}
+    params, tokens, ratio = (float(np.exp(np.ptp(x))) for x in (*logs, logs[1] - logs[0]))
+    numbers = {"params_span": params, "tokens_span": tokens, "ratio_span": ratio}
     problem = Problem(Chinchilla, logs, used.loss, "huber-log", 1e-3, np.arange(5))
     reason = degeneracy(Chinchilla, problem)
     if not reason:
-        said = (
-            f"params span a factor {spans['params']:.3g}, tokens {spans['tokens']:.3g}, and "
-            f"tokens per parameter {ratio:.3g}"
-        )
-        return Finding("one-ray", "ok", said, numbers)
+        text = f"params span a factor {params:.3g}, tokens {tokens:.3g}, and tokens per parameter {ratio:.3g}"
+        return Finding("one-ray", "ok", text, numbers)
     if np.ptp(np.log(used.flops)) < 0.1 and np.ptp(logs[0]) > 0.1:
         reason = (
             f"all runs are of one budget, {used.flops.mean():.3g} FLOPs, so nothing says how "
             "the optimum grows with compute; add runs at other budgets"
         )
-    elif min(spans.values()) < 1 + 1e-9:
+    elif min(params, tokens) < 1 + 1e-9:
         reason += "; add runs that vary it"
     return Finding("one-ray", "refuse", f"{sentence(reason)}.", numbers)
 
 
-def sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def levels(used: Runs) -> list[Finding]:
+def few_levels(used: Runs) -> list[Finding]:
     """few-levels: a term and its exponent take two levels, the floor a third; a fourth checks."""
     numbers = {name: int(clusters(getattr(used, name)).max() + 1) for name in ("params", "tokens")}
     numbers["runs"] = len(used)
-    numbers["cells"] = len(set(zip(used.params.tolist(), used.tokens.tolist(), strict=True)))
+    numbers["cells"] = cells = len(set(zip(used.params.tolist(), used.tokens.tolist(), strict=True)))
     axis = min(("params", "tokens"), key=numbers.get)
     least = numbers[axis]
-    said = f"{len(used)} run{'s' * (len(used) != 1)} at {numbers['params']} level"
-    said += f"{'s' * (numbers['params'] != 1)} of params and {numbers['tokens']} of tokens"
-    if numbers["cells"] < 6:
-        text = (
-            f"{said}, {numbers['cells']} different pairs of them: the law has 5 parameters and "
-            "needs at least 6; train more."
+    text = f"{len(used)} run{'s' * (len(used) != 1)} at {numbers['params']} level"
+    text += f"{'s' * (numbers['params'] != 1)} of params and {numbers['tokens']} of tokens"
+    if cells < 6:
+        text += (
+            f", {cells} different pairs of them: the law has 5 parameters and needs at least 6; train more."
         )
         return [Finding("few-levels", "refuse", text, numbers)]
     if least < 2:
         return []  # one-ray says it
-    if least < 4 or numbers["cells"] < 10:
-        few = f"only {least} levels of {axis}" if least < 4 else f"only {numbers['cells']} pairs"
-        why = (
-            f"{few} for a coefficient, an exponent and the floor: nothing is left over to show "
-            "that the law's form holds"
-        )
-        text = f"{said}. With {why}; add sizes or lengths until there are 4 levels or more."
-        return [Finding("few-levels", "warn", text, numbers)]
-    return [Finding("few-levels", "ok", said, numbers)]
+    if least >= 4 and cells >= 10:
+        return [Finding("few-levels", "ok", text, numbers)]
+    few = f"only {least} levels of {axis}" if least < 4 else f"only {cells} pairs"
+    text += (
+        f". With {few} for a coefficient, an exponent and the floor: nothing is left over to show "
+        "that the law's form holds; add sizes or lengths until there are 4 levels or more."
+    )
+    return [Finding("few-levels", "warn", text, numbers)]
 
 
 def unfinished(runs: Runs) -> Finding:
@@ -114,7 +96,7 @@ def unfinished(runs: Runs) -> Finding:
         if guess.any():
             parts.append(
                 f"{counted(guess.sum())} a loss above ln(vocab_size), worse than guessing "
-                f"(row {shown(used.rows[guess])})"
+                f"(row {listed(used.rows[guess])})"
             )
     if not dropped and not parts:
         return Finding("unfinished", "ok", "every run has a final loss", numbers)
@@ -134,37 +116,27 @@ def unfinished(runs: Runs) -> Finding:
     return Finding("unfinished", severity, text, numbers)
 
 
-def counted(number: int, one: str = "has", many: str = "have") -> str:
-    return f"{number} runs {many}" if number != 1 else f"1 run {one}"
-
-
-def shown(rows) -> str:
-    return ", ".join(str(int(row)) for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
-
-
 def units(used: Runs) -> Finding:
     """units: values no table of (params, tokens, nats per token) holds."""
-    said, name = [], used.roles.get("loss", "loss")
-    words = name.lower().replace("-", "_").replace(" ", "_").split("_")
-    if {"bpb", "bits", "bpc"} & set(words):
-        said.append(
+    doubts, name = [], used.roles.get("loss", "loss")
+    words = set(name.lower().replace("-", "_").replace(" ", "_").split("_"))
+    if {"bpb", "bits", "bpc"} & words:
+        doubts.append(
             f"loss is column {name}, in bits: the exponents stand, while E, A and B are in bits as well"
         )
-    if {"ppl", "perplexity"} & set(words) or used.loss.max() > 25:
-        said.append(f"losses reach {used.loss.max():.3g} (column {name}): perplexities? Take their logarithm")
+    if {"ppl", "perplexity"} & words or used.loss.max() > 25:
+        doubts.append(
+            f"losses reach {used.loss.max():.3g} (column {name}): perplexities? Take their logarithm"
+        )
     for role, least in (("params", 1e3), ("tokens", 1e5)):
         top = getattr(used, role).max()
         if top < least:
-            said.append(f"the largest {role} is {top:.3g}: in millions or billions? Write counts")
+            doubts.append(f"the largest {role} is {top:.3g}: in millions or billions? Write counts")
     numbers = {"largest_loss": float(used.loss.max())}
-    if said:
-        return Finding("units", "warn", f"{sentence('; '.join(said))}.", numbers)
-    return Finding(
-        "units",
-        "ok",
-        "params and tokens are plain counts, losses of a size that nats per token have",
-        numbers,
-    )
+    if doubts:
+        return Finding("units", "warn", f"{sentence('; '.join(doubts))}.", numbers)
+    text = "params and tokens are plain counts, losses of a size that nats per token have"
+    return Finding("units", "ok", text, numbers)
 
 
 def conventions(used: Runs) -> Finding:
@@ -174,28 +146,31 @@ def conventions(used: Runs) -> Finding:
     numbers = {"lowest": low, "median": middle, "highest": high}
     if any("6·params" in used.roles.get(role, "") for role in ("params", "tokens", "flops")):
         return Finding("conventions", "ok", "flops are taken as 6·params·tokens", numbers)
-    said = f"flops/(6·params·tokens) runs from {low:.3g} to {high:.3g}"
     known = next((word for at, word in COUNTINGS.items() if abs(middle / at - 1) < 0.02), "")
-    if low < 0.1 or high > 10:
-        text = (
-            f"{sentence(said)}: no counting of flops differs that much from 6·N·D. A unit, or "
-            "another run's number, has slipped in; look at the rows at both ends."
-        )
-        return Finding("conventions", "warn", text, numbers)
-    if high / low < 1.1 and abs(middle - 1) < 0.1:
-        return Finding("conventions", "ok", said, numbers)
-    if high / low < 1.1:
-        why = f", as {known} would give" if known else ""
-        text = (
-            f"{sentence(said)}{why}. A constant factor leaves exponents alone and moves every "
-            "budget by that factor: state it with the numbers."
-        )
-        return Finding("conventions", "note", text, numbers)
-    text = (
-        f"{sentence(said)}: attention, embeddings or the head are counted on one side only, "
-        "which matters most for small models. Compare --cost table with --cost 6nd."
+    severity, advice = (
+        "note",
+        (
+            ": attention, embeddings or the head are counted on one side only, "
+            "which matters most for small models. Compare --cost table with --cost 6nd."
+        ),
     )
-    return Finding("conventions", "note", text, numbers)
+    if low < 0.1 or high > 10:
+        severity, advice = (
+            "warn",
+            (
+                ": no counting of flops differs that much from 6·N·D. A unit, or "
+                "another run's number, has slipped in; look at the rows at both ends."
+            ),
+        )
+    elif high / low < 1.1 and abs(middle - 1) < 0.1:
+        severity = "ok"
+    elif high / low < 1.1:
+        advice = (
+            f"{f', as {known} would give' if known else ''}. A constant factor leaves exponents alone and "
+            "moves every budget by that factor: state it with the numbers."
+        )
+    statement = f"flops/(6·params·tokens) runs from {low:.3g} to {high:.3g}"
+    return make_finding("conventions", severity, statement, advice, numbers)
 
 
 def mixed(used: Runs) -> Finding:
@@ -209,11 +184,11 @@ def mixed(used: Runs) -> Finding:
     numbers = {name: len(values) for name, values in (kinds | recipe).items()}
     numbers |= {"without_budget": int(outside.sum())} if of_outside else {}
     numbers |= {f"cells_of_several_{name}": cells for name, cells in several.items()}
-    said = [sentence(f"{line}.") for line in cautions.mixtures(columns, roles)]
-    if not said:
+    lines = [sentence(f"{line}.") for line in cautions.mixtures(columns, roles)]
+    if not lines:
         return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", numbers)
     severity = "warn" if kinds or of_outside or several else "note"
-    return Finding("mixed", severity, " ".join(said), numbers)
+    return Finding("mixed", severity, " ".join(lines), numbers)
 
 
 def repeated(used: Runs) -> Finding:
@@ -235,10 +210,10 @@ def repeated(used: Runs) -> Finding:
         'beyond, keep such runs out (--where "epochs <= 4") or fit --law '
         "data-constrained."
     )
-    return Finding("repeated", graded(numbers["most_epochs"], 1.005, 4.5), text, numbers)
+    return Finding("repeated", grade(most, 1.005, 4.5), text, numbers)
 
 
-def curves(used: Runs) -> Finding:
+def mid_curve(used: Runs) -> Finding:
     """mid-curve: several rows of one run at different tokens are one curve, not several runs."""
     name = next((name for name in headers.RUN_IDS if name in used.columns), None)
     if name == "run" and all(str(value).isdecimal() for value in used.columns[name]):
