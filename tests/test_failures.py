@@ -190,9 +190,9 @@ def test_a_slurm_job_that_gets_no_run_further_goes_to_the_queue_four_times(tmp_p
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     for step in (0, 0, 20, 20, 20):
         with pytest.raises(SystemExit, match="back to the queue"):
-            slurm.again(tmp_path / "again-0.json", (0, 0, step))
+            slurm.requeue(tmp_path / "again-0.json", (0, 0, step))
     with pytest.raises(SystemExit, match="in 4 starts it got no run further"):
-        slurm.again(tmp_path / "again-0.json", (0, 0, 20))
+        slurm.requeue(tmp_path / "again-0.json", (0, 0, 20))
     assert asked.count("requeue") == 5
 
 

@@ -157,7 +157,7 @@ def element(file: str, index: int) -> None:
     if host:
         return  # what becomes of the job is the first host's to say
     if end == "stopped":
-        again(Path(file).with_name(f"again-{index}.json"), local.progress(store, configs))
+        requeue(Path(file).with_name(f"again-{index}.json"), local.progress(store, configs))
     elif order.fail_fast and any(has_failed(store, config) for config in configs):
         subprocess.run(["scancel", this_job().partition("_")[0]])
 
@@ -169,20 +169,20 @@ def this_job() -> str:
     return f"{array}_{own}" if array else os.environ["SLURM_JOB_ID"]
 
 
-def again(kept: Path, far: tuple[int, ...]) -> None:
+def requeue(kept: Path, progress: tuple[int, ...]) -> None:
     """End this job, whose run is saved: back to the queue, unless Slurm has decided otherwise or
     its runs got no further (`kept` says how far they were) in so many starts."""
     job, before = this_job(), read_json(kept) or {}
-    starts = before.get("starts", 0) + 1 if before.get("far") == [*far] else 1
-    write_json(kept, {"far": far, "starts": starts})
+    starts = before.get("starts", 0) + 1 if before.get("far") == [*progress] else 1
+    write_json(kept, {"far": progress, "starts": starts})
     if starts >= local.STARTS:
         kept.unlink()
         raise SystemExit(
             f"job {job} ends: in {starts} starts it got no run further. The log above says why; if "
             "its time was over before a first checkpoint, ask for more with --launcher-option time="
         )
-    shown = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True)
-    if " JobState=RUNNING " not in shown.stdout:  # preempted or cancelled: queueing it is not ours
+    state = subprocess.run(["scontrol", "show", "job", "-o", job], capture_output=True, text=True)
+    if " JobState=RUNNING " not in state.stdout:  # preempted or cancelled: queueing it is not ours
         raise SystemExit(f"job {job} ends, as Slurm decided; what it trained is saved")
     answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
     raise SystemExit(f"job {job} goes back to the queue {answer.stderr}".strip())
