@@ -49,7 +49,7 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
     """
     from lab.config import to_json
     from lab.launch import processes
-    from lab.launch.attempt import Task
+    from lab.launch.task import Task
     from lab.store.store import Store
 
     Store(store).prepare()

@@ -72,7 +72,7 @@ def every_write(folder: Path, wanted: argparse.Namespace) -> None:
     config = with_fields(config, {"tokens": SAVES * shape.steps_per_dispatch * config.batch_tokens})
     worker.set_up = lambda task: None  # no compile cache: whatever is refused is the store's
     attempt.BEAT_SECONDS = 0.1
-    worker.say = lambda text: None
+    worker.log = lambda text: None
 
     starts = itertools.count()
 

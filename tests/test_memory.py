@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from lab.config import to_json
-from lab.launch.worker import Task
+from lab.launch.task import Task
 from lab.store import export
 from lab.store.failures import trained_as
 from lab.store.store import Store

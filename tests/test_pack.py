@@ -14,8 +14,8 @@ import pytest
 from lab.config import to_json
 from lab.data import corpora
 from lab.launch import local, worker
-from lab.launch.attempt import Task
 from lab.launch.order import Order
+from lab.launch.task import Task
 from lab.store.store import Store
 from lab.train import measures
 from lab.train.keeper import LostClaim

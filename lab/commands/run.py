@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     if options.retry:
         forget_failures(store, configs)
     configs = lineage.resolve_trunks(store, configs)
-    todo = [config for config in configs if store.status(trained_as(store, config).run_id) in UNFINISHED]
+    todo = [config for config in configs if store.trainable(trained_as(store, config).run_id)]
     print(f"{options.experiment}: {len(configs)} runs, {len(todo)} to train, in {store.root}")
     if older := trained_by_other_code(store, configs):
         print(

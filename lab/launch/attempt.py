@@ -1,18 +1,18 @@
 """Runs from their claim to their record or their failure, one at a time or several in a pack."""
 
 import contextlib
-import json
 import threading
 import time
 import traceback
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lab.config import RunConfig, Shape
+from lab.launch.task import Task
 from lab.store import export
 from lab.store.failures import failure_of, halve, kind_of, trained_as
 from lab.store.lineage import waits
-from lab.store.store import UNFINISHED, Claim, Store
+from lab.store.store import Claim, Store
 
 BEAT_SECONDS = 2.0
 OVER, WAIT = -1, -2  # in the place of a run's number in the list
@@ -20,30 +20,6 @@ OVER, WAIT = -1, -2  # in the place of a run's number in the list
 
 class Anew(RuntimeError):
     """The hosts of a run must start again, and no run has failed for good."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker is told. `cores` pin it (CPU); `devices` is how many a run is spread over.
-
-    Where a run has several hosts, this is number `host` of them, and the first listens at
-    `coordinator`; "" leaves it to jax to find out from Slurm or from the TPU pod."""
-
-    store: str
-    configs: list[dict[str, Any]]
-    cores: list[int] | None = None
-    devices: int = 1
-    way: str = "jit"
-    save_seconds: float = 15.0
-    fail_fast: bool = False
-    commit: str = ""
-    hosts: int = 1
-    host: int = 0
-    coordinator: str = ""
-    pack: int | None = None  # runs at once on each device; 0 measures how many pay; None: one run
-
-    def line(self) -> str:
-        return json.dumps(asdict(self)) + "\n"
 
 
 class Heart:
@@ -62,7 +38,7 @@ class Heart:
             try:
                 self.claim.beat(**self.progress)
             except OSError as error:  # a full disk ends no run: only what must be written does
-                say(f"warning: heartbeat of {self.claim.folder.name}: {error}")
+                log(f"warning: heartbeat of {self.claim.folder.name}: {error}")
 
     def stop(self) -> None:
         """And let the claim go."""
@@ -72,12 +48,12 @@ class Heart:
             self.claim.release()
 
 
-def choose(store: Store, asked: list[RunConfig], failed: set[str]) -> tuple[int, int, Claim | None]:
+def choose(store: Store, configs: list[RunConfig], failed: set[str]) -> tuple[int, int, Claim | None]:
     """The number of the first run that can be claimed, the micro-batch with which it is trained
     now (that of its second try, if it has come to that), and the claim. A run whose trunk is not
     trained yet is not claimed: its turn comes."""
-    runs = [(i, trained_as(store, config)) for i, config in enumerate(asked)]
-    left = [(i, run) for i, run in runs if run.run_id not in failed and unfinished(store, run.run_id)]
+    runs = [(i, trained_as(store, config)) for i, config in enumerate(configs)]
+    left = [(i, run) for i, run in runs if run.run_id not in failed and store.trainable(run.run_id)]
     mine = {run.run_id for _, run in left}
     ready = ((i, run) for i, run in left if not waits(store, run, mine))
     claims = ((i, run.micro_batch, claim) for i, run in ready if (claim := store.claim(run)))
@@ -88,12 +64,12 @@ class Attempts:
     """How a worker's runs are tried.
 
     Args:
-      asked: all the runs of the worker's task.
+      configs: all the runs of the worker's task.
     """
 
-    def __init__(self, task: Task, trainer: Any, stopping: threading.Event, asked: list[RunConfig]):
-        self.task, self.trainer, self.store, self.stopping = task, trainer, trainer.store, stopping
-        self.asked = asked
+    def __init__(self, task: Task, trainer: Any, stopping: threading.Event, configs: list[RunConfig]):
+        self.task, self.trainer, self.stopping, self.configs = task, trainer, stopping, configs
+        self.store: Store = trainer.store
         self.failed: set[str] = set()  # tried no more, also where failure.json could not be written
         self.most: dict[Shape, int] = {}  # runs a device, for shapes of which a pack failed
         self.hearts: dict[str, Heart] = {}  # of the runs that are being trained
@@ -121,7 +97,7 @@ class Attempts:
             job = Job(config, lambda: corpus_of(config), claim)
             if claim:
                 heart = self.hearts[config.run_id] = Heart(claim)
-                say(f"{config.run_id} begins")
+                log(f"{config.run_id} begins")
                 job = replace(job, report=heart.report)
             return job
 
@@ -133,9 +109,9 @@ class Attempts:
             elif each == 0 or kind_of(error) in ("disk full", "bad node"):
                 raise
             else:
-                say(traceback.format_exc())
+                log(traceback.format_exc())
                 self.most[first.shape] = each // 2
-                say(f"a pack of {each} runs a device failed; they go on, {each // 2 or 1} at once")
+                log(f"a pack of {each} runs a device failed; they go on, {each // 2 or 1} at once")
         finally:
             for run_id in list(self.hearts):
                 self.hearts.pop(run_id).stop()
@@ -151,16 +127,18 @@ class Attempts:
         if self.task.pack:
             each = self.task.pack if most is None else min(self.task.pack, most)
         else:
-            left = sum(unfinished(self.store, run.run_id) for run in self.alike(config.shape))
+            left = sum(self.store.trainable(run.run_id) for run in self.alike(config.shape))
             fair = -(-left // len(devices))
             each = fair if most is None else min(most, fair)
             if each > 1:
                 each = best_pack(self.store.root / ".packs", config, devices[0], each)
-                say(f"shape of {config.run_id}: {each} runs a device are fastest")
+                log(f"shape of {config.run_id}: {each} runs a device are fastest")
         return each if each * len(devices) > 1 else 0
 
     def alike(self, shape: Shape) -> list[RunConfig]:
-        return [config for config in self.asked if config.shape == shape and config.run_id not in self.failed]
+        return [
+            config for config in self.configs if config.shape == shape and config.run_id not in self.failed
+        ]
 
     def claim_another(self, shape: Shape) -> tuple[RunConfig, Claim] | None:
         """The next run of a shape. Second tries of other sizes are not of it."""
@@ -177,29 +155,29 @@ class Attempts:
             raise_error(config, outcome)
             if outcome:
                 self.store.write_record(config.run_id, outcome | export.provenance(self.task.commit))
-            say(f"{config.run_id} {outcome['status'] if outcome else 'stopped'}")
+            log(f"{config.run_id} {outcome['status'] if outcome else 'stopped'}")
         except Exception as error:
-            if not self.blame(config, heart.claim, error):
+            if not self.explain(config, heart.claim, error):
                 self.failed.add(config.run_id)
                 if self.task.fail_fast:
                     self.stopping.set()
         finally:
             heart.stop()
 
-    def blame(self, config: RunConfig, claim: Claim, error: Exception) -> bool:
-        """Tell why a run did not end, while its error is being handled; see `train`. False when it
-        failed for good; a run asked for that was out of memory is left to its second try. An error
-        that comes after the run was taken over is no failure of it: its new holder trains it."""
+    def explain(self, config: RunConfig, claim: Claim, error: Exception) -> bool:
+        """Write why a run did not end, while its error is being handled; see `train`. False when it
+        failed for good; a first try that was out of memory is left to its second. An error that
+        comes after the run was taken over is no failure of it: its new holder trains it."""
         from lab.train import step
         from lab.train.keeper import LostClaim
 
         task = self.task
         if isinstance(error, LostClaim) or not claim.held():
-            say(f"{type(error).__name__} after another worker took {config.run_id} over: {error}")
+            log(f"{type(error).__name__} after another worker took {config.run_id} over: {error}")
             if task.hosts > 1:
                 raise Anew(str(error)) from error
             return True
-        say(traceback.format_exc())
+        log(traceback.format_exc())
         kind = kind_of(error)
         if kind == "disk full":
             raise error
@@ -207,14 +185,14 @@ class Attempts:
             raise Anew(f"run {config.run_id} lost a host") from error
         spread = task.hosts * task.devices if task.pack is None else 1
         now = step.micro_batch(config.shape, spread)
-        first_try = any(run.run_id == config.run_id for run in self.asked)
+        first_try = any(run.run_id == config.run_id for run in self.configs)
         again = halve(config, now, spread) if first_try and kind == "out of memory" else None
-        noted = note_failure(self.store, config, failure_of(config, error, again))
-        if task.hosts > 1 and noted and again:
+        retried = write_failure(self.store, failure_of(config, error, again)) and again
+        if task.hosts > 1 and retried:
             raise Anew(f"run {config.run_id} is tried again as {again.run_id}") from error
         if kind == "bad node" or task.hosts > 1:
             raise error
-        return bool(noted and again)
+        return bool(retried)
 
 
 def raise_error(_: RunConfig, outcome: dict[str, Any] | Exception | None) -> None:
@@ -232,22 +210,17 @@ def corpus_of(config: RunConfig) -> Any:
     return corpus
 
 
-def unfinished(store: Store, run_id: str) -> bool:
-    """Whether a run may still be trained: no record that counts, and no failure."""
-    return store.status(run_id) in UNFINISHED
-
-
-def note_failure(store: Store, config: RunConfig, failure: dict[str, Any]) -> bool:
+def write_failure(store: Store, failure: dict[str, Any]) -> bool:
     """Write failure.json; False when that failed too."""
     try:
-        store.write_failure(config.run_id, failure)
+        store.write_failure(failure["run_id"], failure)
     except OSError as error:
-        say(f"failure.json of {config.run_id} could not be written: {error}")
+        log(f"failure.json of {failure['run_id']} could not be written: {error}")
         return False
     return True
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """A line of the log, which may lie on a full disk too."""
     now = time.time()
     stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now % 1 * 1000):03d}"

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from lab.config import RunConfig, to_json
 from lab.launch.order import NO_JAX, End, LaunchError, Order, Refresh
 from lab.launch.processes import Worker, on_cpu, shares, start, stop, tail, wait
-from lab.launch.worker import AGAIN, DISK_FULL, FAILED_FAST, Task
+from lab.launch.task import AGAIN, DISK_FULL, FAILED_FAST, Task
 from lab.store.failures import trained_as
 from lab.store.store import Store
 

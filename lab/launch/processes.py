@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.data.corpora import data_directory
-from lab.launch.worker import AGAIN, Task
+from lab.launch.task import AGAIN, Task
 
 
 @dataclass

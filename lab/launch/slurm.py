@@ -21,7 +21,6 @@ from shlex import quote
 
 from lab.config import RunConfig, from_json, to_json
 from lab.launch import local, processes
-from lab.launch.attempt import unfinished
 from lab.launch.order import End, LaunchError, Order, Refresh, engine, parts
 from lab.store.failures import has_failed, trained_as
 from lab.store.files import read_json, write_json
@@ -59,7 +58,7 @@ def launch(store: Store, configs: Sequence[RunConfig], order: Order, refresh: Re
         return "submitted"
     if order.fail_fast and any(has_failed(store, config) for config in configs):
         return "finished"  # the caller names what failed
-    if left := sum(unfinished(store, trained_as(store, c).run_id) for c in configs):
+    if left := sum(store.trainable(trained_as(store, config).run_id) for config in configs):
         raise LaunchError(
             f"job {listed} is over and {left} of its runs are not; its logs are in "
             f"{store.root / '.slurm'}. The same command goes on from here"

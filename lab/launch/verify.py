@@ -15,7 +15,7 @@ from typing import Any
 
 from lab.config import RunConfig, to_json
 from lab.launch import processes
-from lab.launch.worker import Task
+from lab.launch.task import Task
 from lab.store.records import CURVE
 from lab.store.store import Store
 

@@ -15,14 +15,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.config import from_json
-from lab.launch.attempt import OVER, WAIT, Anew, Attempts, Task, choose, say
+from lab.launch.attempt import OVER, WAIT, Anew, Attempts, choose, log
+from lab.launch.task import AGAIN, DISK_FULL, FAILED_FAST, Task
 from lab.plan.trunk import rejoin_trunk, urgency
 from lab.store.failures import kind_of
 from lab.store.store import Store
 
 OTHERS_SECONDS = 1.0  # between looks at runs that other workers hold
-FAILED_FAST, DISK_FULL = 4, 5  # exit codes
-AGAIN = 6  # and that of hosts which must be started anew, all of them
 
 
 def set_up(task: Task) -> None:
@@ -37,8 +36,8 @@ def set_up(task: Task) -> None:
     # else the path of the cache enters its keys, and a store that was moved compiles all again
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     if task.hosts > 1:
-        told = (task.coordinator, task.hosts, task.host) if task.coordinator else ()
-        jax.distributed.initialize(*told, local_device_ids=range(task.devices))
+        place = (task.coordinator, task.hosts, task.host) if task.coordinator else ()
+        jax.distributed.initialize(*place, local_device_ids=range(task.devices))
 
 
 def work(task: Task, stopping: threading.Event) -> int:
@@ -50,22 +49,22 @@ def work(task: Task, stopping: threading.Event) -> int:
     from lab.train.loop import Trainer
 
     devices, store = parallel.devices(task.hosts, task.devices), Store(Path(task.store))
-    trainer = Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, say)
-    asked = [from_json(config, where="task") for config in task.configs]
-    flops = urgency(asked)
-    asked.sort(key=lambda config: flops[config.run_id], reverse=True)
-    attempts = Attempts(task, trainer, stopping, asked)
+    trainer = Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, log)
+    configs = [from_json(config, where="task") for config in task.configs]
+    flops = urgency(configs)
+    configs.sort(key=lambda config: flops[config.run_id], reverse=True)
+    attempts = Attempts(task, trainer, stopping, configs)
     while True:
         number, micro_batch, claim = OVER, 0, None
         if parallel.leads() and not stopping.is_set():
-            number, micro_batch, claim = choose(store, asked, attempts.failed)
+            number, micro_batch, claim = choose(store, configs, attempts.failed)
         number, micro_batch = parallel.agreed((number, micro_batch))
         if number == OVER:
             return len(attempts.failed)
         if number == WAIT:
             stopping.wait(OTHERS_SECONDS)
         else:
-            attempts.train(rejoin_trunk(replace(asked[number], micro_batch=micro_batch)), claim)
+            attempts.train(rejoin_trunk(replace(configs[number], micro_batch=micro_batch)), claim)
 
 
 def main() -> int:
@@ -74,7 +73,7 @@ def main() -> int:
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(name, lambda *_: stopping.set())
     task = Task(**json.loads(sys.stdin.readline()))
-    say(f"process {os.getpid()} starts")
+    log(f"process {os.getpid()} starts")
 
     def watch() -> None:
         sys.stdin.read()  # returns when the launcher closes the pipe or dies
@@ -84,14 +83,14 @@ def main() -> int:
     code = failed = 0
     try:
         failed = work(task, stopping)
-        if failed and task.fail_fast:  # each failure is told in the store
+        if failed and task.fail_fast:  # the store says of each why
             code = FAILED_FAST
     except Exception as error:
         if kind_of(error) == "disk full":
-            say(f"the disk of {task.store} is full: {error}")
+            log(f"the disk of {task.store} is full: {error}")
             code = DISK_FULL
         else:
-            tell(error)
+            log_error(error)
             code = 1
             if task.hosts > 1:
                 code = FAILED_FAST if task.fail_fast and not isinstance(error, Anew) else AGAIN
@@ -106,7 +105,7 @@ def main() -> int:
     return code
 
 
-def tell(error: Exception) -> None:
+def log_error(error: Exception) -> None:
     """The error in the log, its own line last."""
     with contextlib.suppress(OSError):
         print("".join(traceback.format_exception(error)).rstrip(), flush=True)
