@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.commands import cli, run
+from lab.models import counts
 from lab.plan import grid
 from lab.store.store import Store
 from tests.conftest import ROOT, data_folder
@@ -245,8 +246,8 @@ def test_the_time_left_counts_shapes_nobody_compiled_and_is_no_less_than_the_lon
     assert grid.seconds_left([(config, 0.5)], 1, rate) == pytest.approx(5)
     assert grid.seconds_left([(config, 1.0), (long, 1.0)], 2, rate) == pytest.approx(1000)
     wider = replace(config, model=replace(config.model, d_model=32))
-    more = grid.seconds_left([(wider, 1.0)], 1, rate) - grid.price([wider], 1, rate).seconds
-    assert more == pytest.approx(grid.COMPILE_SECONDS)
+    training = 10.0 * counts.run_flops(wider) / counts.run_flops(config)
+    assert grid.seconds_left([(wider, 1.0)], 1, rate) == pytest.approx(training + grid.COMPILE_SECONDS)
     assert grid.seconds_left([], 2) == 0
 
 

@@ -62,7 +62,6 @@ def test_a_run_named_twice_is_trained_once(config):
 
 def test_a_price_follows_timed_runs(config):
     twice = change(config, tokens=2 * config.tokens)
-    assumed = grid.price([config, twice], workers=2)
-    assert not assumed.measured and assumed.tokens == 3 * config.tokens
-    timed = grid.price([config, twice], workers=2, timed=[(config, 10.0)])
-    assert timed.measured and timed.seconds == pytest.approx((10 + 20) / 2)
+    assert grid.price([config, twice]).tokens == 3 * config.tokens
+    left = [(config, 1.0), (twice, 1.0), (twice, 1.0)]
+    assert grid.seconds_left(left, 2, [(config, 10.0)]) == pytest.approx((10 + 20 + 20) / 2)

@@ -159,9 +159,9 @@ class LSTM(nnx.Module):
         self.bias_iog_3D = vector(3 * D, 0.0)
 
     def __call__(self, x_LBD: jax.Array) -> jax.Array:
-        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], self.dtype)
         bias_G = jnp.concatenate([self.bias_f_D[...], self.bias_iog_3D[...]])
-        return lstm(x_LBG + bias_G, self.w_h_DG[...], self.dtype)
+        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], self.dtype) + bias_G
+        return lstm(x_LBG, self.w_h_DG[...], self.dtype)
 
 
 class GRU(nnx.Module):
@@ -175,8 +175,8 @@ class GRU(nnx.Module):
         self.bias_h_D = vector(D, 0.0)
 
     def __call__(self, x_LBD: jax.Array) -> jax.Array:
-        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], self.dtype)
-        return gru(x_LBG + self.bias_rzn_3D[...], self.w_h_DG[...], self.bias_h_D[...], self.dtype)
+        x_LBG = ops.matmul(x_LBD, self.w_x_DG[...], self.dtype) + self.bias_rzn_3D[...]
+        return gru(x_LBG, self.w_h_DG[...], self.bias_h_D[...], self.dtype)
 
 
 class Recurrent(LanguageModel):

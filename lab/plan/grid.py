@@ -174,27 +174,17 @@ class Price:
     runs: int
     tokens: int
     flops: float
-    seconds: float  # of training, on `workers` workers; `seconds_left` adds the compiling
     run_bytes: int  # memory of the largest run, rough
     store_bytes: int  # on disk when all are done: the last checkpoint of each
-    measured: bool  # whether `seconds` rests on timed runs
 
 
-def price(
-    configs: Sequence[RunConfig], workers: int = 1, timed: Sequence[tuple[RunConfig, float]] = ()
-) -> Price:
-    """Tokens, FLOPs, time and bytes. `timed` holds finished runs and their seconds: a run is taken
-    to go at the rate of the timed runs nearest to it in FLOPs per token."""
-    known = rates(timed)
-    seconds = sum(estimate_seconds(config, known) for config in configs)
+def price(configs: Sequence[RunConfig]) -> Price:
     return Price(
         runs=len(configs),
         tokens=sum((c.steps - c.branch_step) * c.batch_tokens for c in configs),
         flops=sum(counts.spent_flops(config) for config in configs),
-        seconds=seconds / max(1, min(workers, len(configs))),
         run_bytes=max((counts.run_bytes(config) for config in configs), default=0),
         store_bytes=sum(12 * counts.count_params(config.model).total for config in configs),
-        measured=bool(timed),
     )
 
 
@@ -202,8 +192,8 @@ def seconds_left(
     left: Iterable[tuple[RunConfig, float]], workers: int = 1, timed: Sequence[tuple[RunConfig, float]] = ()
 ) -> float:
     """Until the last of these runs ends, each given with the part of it still to be trained: the
-    training, at the rate of the `timed` runs, and the compiling of every shape that none of them
-    has and nobody is at. Not less than the longest run alone."""
+    training, at the rate of the `timed` runs (finished ones, with their seconds), and the compiling
+    of every shape that none of them has and nobody is at. Not less than the longest run alone."""
     left, known = list(left), rates(timed)
     if not left:
         return 0.0

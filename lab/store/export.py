@@ -66,32 +66,29 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
     before = (origin(record.get("init_from")) or ("", 0))[1]
     tokens, each = steps * config.batch_tokens, counts.flops_exact(config.model)
     available = config.data.available_tokens
-    return (
-        dict.fromkeys(COLUMNS)
-        | settings(config)
-        | {
-            "run_id": config.run_id,
-            "experiment": experiment,
-            "status": "trunk" if config.trunk and record["status"] == "done" else record["status"],
-            "budget": config.budget or None,
-            "params_embed": size.embed,
-            "params_hidden": size.hidden,
-            "params_readout": size.readout,
-            "params": size.params,
-            "tokens": tokens,
-            "unique_tokens": min(tokens, available) if available else None,
-            "epochs": tokens / available if available else None,
-            "flops": each * tokens,
-            "flops_spent": each * max(0, steps - before) * config.batch_tokens,
-            "loss": record["loss"],
-            "steps": steps,
-            "d_ff": config.model.ffn_width if config.model.has("d_ff") else None,
-            "warmup_steps": config.warmup_steps,
-            "horizon_steps": config.horizon_steps,
-            "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
-            **{name: record.get(name) for name in MEASURED},
-        }
-    )
+    computed = {
+        "run_id": config.run_id,
+        "experiment": experiment,
+        "status": "trunk" if config.trunk and record["status"] == "done" else record["status"],
+        "budget": config.budget or None,
+        "params_embed": size.embed,
+        "params_hidden": size.hidden,
+        "params_readout": size.readout,
+        "params": size.params,
+        "tokens": tokens,
+        "unique_tokens": min(tokens, available) if available else None,
+        "epochs": tokens / available if available else None,
+        "flops": each * tokens,
+        "flops_spent": each * max(0, steps - before) * config.batch_tokens,
+        "loss": record["loss"],
+        "steps": steps,
+        "d_ff": config.model.ffn_width if config.model.has("d_ff") else None,
+        "warmup_steps": config.warmup_steps,
+        "horizon_steps": config.horizon_steps,
+        "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
+        **{name: record.get(name) for name in MEASURED},
+    }
+    return dict.fromkeys(COLUMNS) | settings(config) | computed
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
