@@ -62,7 +62,12 @@ def test_fit_writes_its_keys_and_says_its_conventions(runs_csv, tmp_path, capsys
     assert found["objective"]["reduction"] == "sum" and found["runs"] == 26
     assert found["dropped"] == [{"row": 27, "reason": "status is diverged"}]
     text = capsys.readouterr().out
-    assert "nats/token" in text and "status is diverged" in text and "26 used" in text
+    assert (
+        "loss in the table's own unit" in text
+        and "nats" not in text
+        and "status is diverged" in text
+        and "26 used" in text
+    )
 
 
 def test_without_bootstrap_the_ends_are_null(runs_csv, tmp_path):

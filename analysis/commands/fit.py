@@ -44,7 +44,7 @@ def run(options) -> int:
             objective=options.objective,
             delta=options.delta,
             inputs=inputs,
-            output=output,
+            output=runs.converted(law.output, output),
             fixed=fixed,
         )
         fitted = shared.with_intervals(options, fitted)

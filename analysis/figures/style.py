@@ -14,6 +14,7 @@ import numpy as np
 from analysis.fitting import Fit
 from analysis.frontiers import Frontier
 from analysis.laws import Array
+from analysis.tables.units import UNSTATED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,8 +119,8 @@ def caution_words(cautions: Sequence[str]) -> str:
 
 
 def loss_label(runs) -> str:
-    unit = runs.loss_unit.removesuffix(" as in the table").replace("/", " per ")
-    return plain(f"loss ({unit})")
+    unit = runs.loss_unit.partition(",")[0].replace("/", " per ")
+    return "loss" if runs.loss_unit == UNSTATED else plain(f"loss ({unit})")
 
 
 def ramp():

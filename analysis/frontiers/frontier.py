@@ -57,7 +57,8 @@ class Frontier:
 def convention(runs: Runs) -> str:
     """What params, tokens, flops and loss mean in a table, in a sentence."""
     stated = [note for note in runs.notes if "=" in note or "flops/" in note]
-    return "; ".join([f"loss in {runs.loss_unit}", *stated])
+    measure = [f"{role} in {runs.loss_unit}" for role in ("y", "loss") if role in runs.roles][:1]
+    return "; ".join([*measure, *stated]) or "the columns as they are"
 
 
 def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) -> Frontier:

@@ -24,46 +24,57 @@ ALIASES = {  # of each role, the best first; letters alone are read with their c
         "flops C compute flop training_flops train_flops total_flops n_flops training_flop "
         "training_compute train_compute"
     ).split(),
-    "loss": (
-        "loss L val_loss validation_loss eval_loss test_loss final_loss loss_val cross_entropy "
-        "train_loss training_loss"
+    "loss": (  # held-out ones first
+        "val_loss validation_loss eval_loss test_loss heldout_loss held_out_loss loss_val loss L final_loss "
+        "cross_entropy"
     ).split(),
     "budget": ("budget flops_budget flop_budget compute_budget budget_flops isoflop isoflop_budget").split(),
 }
 COUNT = r"(?:(?:n|nb|nr|num|no|number|count|of|total|model|size)_)*"
 PATTERNS = {  # further headers of a role, whole and in lower case
-    "params": COUNT + r"(?:non_?embed(?:ding)?s?_|active_|trainable_)?(?:params?|parameters?)"
+    "params": COUNT + r"(?:(?:non_?embed(?:ding)?s?|active|trainable|all|weight)_)*(?:params?|parameters?)"
     r"(?:_(?:count|total|num|no_embed|non_?embed(?:ding)?s?))?",
-    "tokens": COUNT + r"(?:train(?:ing)?_|pretrain(?:ing)?_|consumed_|seen_|data_|total_)*tokens?"
+    "tokens": COUNT + r"(?:(?:train(?:ing)?|pretrain(?:ing)?|consumed|seen|data|total|input|num)_)*tokens?"
     r"(?:_(?:count|total|num|seen|trained|consumed|processed))?"
     r"|(?:data|dataset|training_set)_size|d_tokens",
     "flops": COUNT + r"(?:train(?:ing)?_|pretrain(?:ing)?_|compute_|achieved_|total_)*"
-    r"(?:flops?|compute)(?:_(?:count|total|num|used|in_flops?))?",
+    r"(?:flops?|flos?|compute)(?:_(?:count|total|num|used|in_flops?))?",
     "budget": r"(?:(?:target|nominal|isoflops?|compute|training|train|flops?|c)_)*"
     r"(?:budget|isoflops?)(?:_(?:flops?|compute|group|level))?|(?:target|nominal)_flops?",
 }
 LOSSES = {"loss", "nll", "xent"}
-USUAL = set(  # beside a loss, words that leave it the held-out one
-    "final val valid validation eval evaluation test heldout held out dev mean avg average lm ema "
-    "smoothed last ce cross entropy token per nats bits".split()
+HELD_OUT = set("val valid validation eval evaluation test heldout held out dev".split())
+USUAL = HELD_OUT | set(  # beside a loss, words that leave it that
+    "final mean avg average best lm ema smoothed last ce cross entropy token per nats bits".split()
 )
 NOT_A_LOSS = set(
     "se sd std stderr sem low high lower upper min max ci opt var delta diff gap ratio scale "
     "weight fn function type kind name aux z router balance balancing lb load excess reducible "
-    "irreducible regularization reg kl predicted pred fit fitted target budget".split()
+    "irreducible regularization reg kl predicted pred fit fitted target budget step epoch".split()
 )
 # a loss means something else when one of these differs; the recipe only may
-TEXT = "corpus dataset data data_sha256 subset split tokenizer vocab_size vocab loss_kind".split()
-CONTEXT = "seq_len sequence_length context_length".split()
-RECIPE = (
-    "experiment schedule lr_schedule optimizer parameterization norm position activation "
-    "tied dtype kind architecture"
+TEXT = (
+    "corpus dataset dataset_name data data_sha256 data_mix train_set train_data eval_set val_set test_set "
+    "subset split tokenizer tokenizer_name vocab_size vocab n_vocab loss_kind"
 ).split()
-TUNED = "learning_rate lr peak_lr max_lr weight_decay batch_tokens batch_size".split()
+CONTEXT = (
+    "seq_len sequence_length seq_length context_length ctx_len ctx n_ctx context_window context block_size "
+    "max_seq_len max_seq_length max_length max_position_embeddings"
+).split()
+RECIPE = (
+    "experiment schedule lr_schedule lr_scheduler lr_scheduler_type scheduler optimizer optim "
+    "parameterization norm position activation tied dtype kind architecture arch arch_type model_type "
+    "model_family family n_experts num_experts experts top_k weight_bits bits precision "
+    "quantization dropout warmup_fraction warmup_ratio"
+).split()
+TUNED = (
+    "learning_rate lr peak_lr max_lr base_lr lr_max peak_learning_rate max_learning_rate weight_decay wd "
+    "batch_tokens batch_size global_batch_size train_batch_size per_device_train_batch_size bsz bs batch lrs"
+).split()
 RATES = ("learning_rate", "lr")
 SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
 HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
-RUN_IDS = ("run_id", "run", "run_name", "curve_id", "id")
+RUN_IDS = ("run_id", "run", "run_name", "curve_id", "trial_id", "run_uuid", "uuid", "job_id", "id")
 WIDTHS = ("d_model", "width", "hidden_dim", "hidden_size", "n_embd", "d_hidden", "embed_dim")
 DEPTHS = ("n_layers", "n_layer", "num_layers", "depth", "layers", "num_hidden_layers")
 NAMES = ("model", "model_name", "name", "size", "run", "run_name", "config", "model_id", "run_id")
@@ -74,10 +85,17 @@ TAILS = (  # tokens_B, params millions, tokens in B; params/1e6
 )
 
 
+NAMESPACE = re.compile(  # what trackers and tuners write before the names of their users
+    r"(?:(?:config|configs|cfg|summary|metrics?|params|parameters|hparams|hyperparameters|args|user_attrs|"
+    r"system_attrs|attributes|results|tags|history)(?:[/.]|(?<=_attrs)_))+(?!(?<=params/)tokens?$)",
+    re.I,
+)
+
+
 @dataclass(frozen=True)
 class Header:
     """A header read apart: `bare` is it without its unit, `words` that in lower case with one
-    underscore between words, `last` the words after its path (`eval/loss` -> `loss`)."""
+    underscore between words and no `NAMESPACE`, `last` the words after its path (`eval/loss` -> `loss`)."""
 
     bare: str
     factor: float = 1.0
@@ -85,7 +103,7 @@ class Header:
 
     @cached_property
     def words(self) -> str:
-        return normalize(self.bare)
+        return normalize(NAMESPACE.sub("", self.bare))
 
     @cached_property
     def last(self) -> str:
@@ -112,6 +130,8 @@ def parse(name: str) -> Header:
 
 def without_path(name: str) -> str:
     """eval/loss -> loss; but tokens/param is a ratio and stays whole."""
+    name = NAMESPACE.sub("", name)
+    name = re.sub(r"[/.](?:value|values)$", "", name)
     parts = [part for part in re.split(r"[/.]", name) if part]
     known = {alias.lower() for aliases in ALIASES.values() for alias in aliases} | {"param", "token"}
     if len(parts) < 2 or normalize(parts[-1]) in {"param", "token", "step", "s", "sec"}:
@@ -126,7 +146,17 @@ def normalize(name: str) -> str:
     return re.sub(r"[\W_]+", "_", text.lower()).strip("_")
 
 
+def find_all(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """The columns whose header is one of `wanted`, or ends its path in one, in the order of those; also
+    as a tuner writes its own (params_lr)."""
+    by_words: dict[str, list[str]] = {}
+    for name in names:
+        words = {normalize(NAMESPACE.sub("", name)), normalize(without_path(name))}
+        for each in words | {word.removeprefix("params_") for word in words}:
+            by_words.setdefault(each, []).append(name)
+    return list(dict.fromkeys(name for words in wanted for name in by_words.get(words, ())))
+
+
 def find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
-    """The first column whose header, or the last part of its path, is one of `wanted`."""
-    by_words = {normalize(without_path(name)): name for name in reversed(list(names))}
-    return next((by_words[words] for words in wanted if words in by_words), None)
+    """The first column of `find_all`."""
+    return next(iter(find_all(names, wanted)), None)

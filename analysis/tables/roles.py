@@ -8,14 +8,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.tables import units
+from analysis.tables import measures, units
 from analysis.tables.cells import SUFFIXES, Column
-from analysis.tables.headers import ALIASES, LOSSES, NOT_A_LOSS, PATTERNS, USUAL, Header
+from analysis.tables.headers import ALIASES, HELD_OUT, LOSSES, NOT_A_LOSS, PATTERNS, USUAL, Header
 from analysis.tables.sheets import listed
 
 COUNTS = ("params", "tokens", "flops", "budget")
 ALONE = 50  # from this rank on a header is taken only where no other fits as well
 UNFIT = 99
+TRAINING = 60  # the rank of a training loss
+MEASURES = {"text": 54, "perplexity": 57, "error": 80, "rising": UNFIT}  # ranks among losses
+TUNERS = {"value", "values_0", "objective", "objective_value"}  # what a tuner calls what it minimises
 
 
 @dataclass
@@ -56,9 +59,13 @@ def assign(source: str, columns: Sequence[Column], given: Mapping[str, str | Non
             choose(roles, role, [column for column in columns if column.name not in taken])
     for role, column in roles.columns.items():
         describe(source, roles, role, column)
-    if "loss" in roles.columns:
-        header = roles.columns["loss"].header
-        roles.loss_unit = units.loss_unit(header.last, header.unit)
+    for role in ("loss", "y"):  # the unit stated is that of y where there is one
+        if column := roles.columns.get(role):
+            roles.loss_unit = units.loss_unit(column.header.words, column.header.unit)
+            if instead := measures.convert(source, role, column):
+                roles.columns[role], how, roles.loss_unit = instead
+                beside = roles.notes.get(role, "").partition(" (not ")[1:]
+                roles.notes[role] = how + "".join(beside)
     return roles
 
 
@@ -67,7 +74,7 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
     holds no number is taken only where it has the very name of the role."""
     ranks = {column.name: rank(role, column.header) for column in free}
     fitting = sorted((c for c in free if ranks[c.name] < UNFIT), key=lambda column: ranks[column.name])
-    usable = [c for c in fitting if c.has_numbers() or (ranks[c.name] == 0 and role != "budget")]
+    usable = [c for c in fitting if c.has_numbers() or (c.name == role != "budget")]
     best = [column.name for column in usable if ranks[column.name] == ranks[usable[0].name]]
     if fitting and not usable:
         roles.doubts[role] = (
@@ -80,7 +87,7 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
         )
     elif usable:
         roles.columns[role], *others = usable
-        others = listed([column.name for column in others if column.header.words != "bits_per_byte"], 6)
+        others = listed([column.name for column in others if not units.kind(column.header.words)], 6)
         if best[0] != role or others:
             roles.notes[role] = f" (not {others})" if others else ""
 
@@ -114,17 +121,21 @@ def rank(role: str, header: Header) -> int:
             return aliases.index(words) + worse
         if role != "loss" and re.fullmatch(PATTERNS[role], words):
             return 30 + worse
-    return loss_rank(header.words, header.last) if role == "loss" and header.factor == 1 else UNFIT
+    return loss_rank(header.words) if role == "loss" and header.factor == 1 else UNFIT
 
 
-def loss_rank(words: str, last: str) -> int:
-    """As `rank`, of headers with a loss in them: Final Val Loss, paloma/c4_en/bpb."""
-    if words in units.BITS_PER_BYTE or last in units.BITS_PER_BYTE:
-        return 70 if words in units.BITS_PER_BYTE else 71
-    parts = set(last.replace("cross_entropy", "xent").split("_"))
+def loss_rank(words: str) -> int:
+    """As `rank`, of headers with a loss in them, Final Val Loss or paloma/c4_en/bpb: a held-out one
+    before one that may be, and that before a training loss."""
+    parts = set(words.replace("cross_entropy", "xent").split("_"))
+    held, training = bool(parts & HELD_OUT), bool(parts & {"train", "training"})
+    if (kind := units.kind(words)) and not NOT_A_LOSS & parts:
+        further = units.ENDINGS[kind].sub("", words).split("_")
+        worse = 8 * training - held + bool(set(further) - USUAL - {"", "train", "training"})
+        return min(UNFIT, MEASURES.get(kind, MEASURES["text"]) + worse)
     if not LOSSES & parts or NOT_A_LOSS & parts:
-        return UNFIT
-    rest = set(words.replace("cross_entropy", "xent").split("_")) - LOSSES - USUAL
-    if rest & {"train", "training"}:
-        return 60
-    return 51 if rest else 40
+        return 98 if words in TUNERS else UNFIT
+    if training:
+        return TRAINING + (words not in ("train_loss", "training_loss"))
+    rest = parts - LOSSES - USUAL
+    return 51 if rest else 10 if held else 40

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from analysis.tables import states
 from analysis.tables.cells import Column
 from analysis.tables.kinds import codes, earliest, paired
 from analysis.tables.sheets import short
 from analysis.tables.where import quoted
 
-FINISHED = {"", "done", "ok", "finished", "complete", "completed", "success"}
 LEAST = 1e-100  # below it, or above its inverse, products of two values leave float64
 
 
@@ -35,10 +35,8 @@ def flag(
     def keep_out(which: np.ndarray, reason: str) -> None:
         reasons[which & (reasons == "")] = reason
 
-    states = values.get("status", ())
-    for state in dict.fromkeys(states):
-        if str(state).lower() not in FINISHED:
-            keep_out(states == state, f"status is {state}")
+    for which, reason in states.ends({c.name: values[c.name] for c in columns if c.named}):
+        keep_out(which, reason)
     named = (values[column.name] for column in columns if column.named)
     keep_out(repeats(named, len(rows)), "repeats an earlier row in every column")
     for role, column in roles.items():

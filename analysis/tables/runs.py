@@ -60,6 +60,11 @@ class Runs:
     def has(self, name: str) -> bool:
         return name in self.roles or (name in self.columns and name not in self.doubts)
 
+    def converted(self, role: str, name: str) -> str:
+        """The column that plays a role where its cells were converted for it, else `name`."""
+        column = self.roles.get(role, name)
+        return column if column.startswith(f"{role} (") and name != role else name
+
     def select(self, mask: np.ndarray) -> "Runs":
         columns = {name: column[mask] for name, column in self.columns.items()}
         return replace(self, columns=columns, rows=self.rows[mask], reasons=self.reasons[mask])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.tables import cells, counts, files, rows
+from analysis.tables import cells, counts, files, measures, rows
 from analysis.tables.cells import Column
 from analysis.tables.roles import assign
 from analysis.tables.runs import Runs
+from analysis.tables.units import UNSTATED
 from analysis.tables.where import select_rows
 
 
@@ -67,5 +68,7 @@ def assemble(
         reasons[~rows.in_range(column) & (reasons == "")] = f"{role} cannot be told"
         names[role] = f"{role} ({how})"
         values[names[role]] = column
-    notes = (*notes, *further)
-    return Runs(values, names, source, kept + 1, reasons, notes, roles.doubts, roles.loss_unit)
+    notes, unit = (*notes, *further), roles.loss_unit
+    if unit == UNSTATED and "loss" in names and "y" not in names:
+        unit = measures.evidence(values, values[names["loss"]]) or unit
+    return Runs(values, names, source, kept + 1, reasons, notes, roles.doubts, unit)

@@ -16,8 +16,19 @@ MULTIPLES = {word: factor for factor, words in WORDS.items() for word in words.s
 PETAFLOP_DAY = 8.64e19  # FLOPs: 1e15 a second for 86,400 seconds
 DAYS = re.compile(r"(?:p|peta)[ _-]?f(?:lops?)?(?:[ _-]?/?[ _-]?s)?[ _-]*days?", re.I)
 POWER = re.compile(r"[x×*]?\s*(?:1e\+?(\d{1,2})|10\s*(?:\^|\*\*)\s*(\d{1,2}))(?:\s*flops?)?")
-BITS_PER_BYTE = {"bpb", "bits_per_byte", "bits_byte"}
-UNSTATED = "nats/token as in the table"
+UNSTATED = "the table's own unit (it states none)"
+KINDS = {  # of a measure of text, by the words of its header: its unit, where the header states none
+    "bits/byte": "bpb bits_per_byte bits_byte",
+    "bits/char": "bpc bits_per_char bits_per_character bits_char",
+    "bits/token": "bits_per_token bits_token bpt",
+    "nats/byte": "nats_per_byte",
+    "nats/char": "nats_per_char nats_per_character",
+    "nats/token": "nats_per_token",
+    "perplexity": "perplexity ppl",
+    "error": "error err error_rate top1_error top_1_error top5_error wer cer",
+    "rising": "accuracy acc acc1 acc5 top1 top_1 top5 top_5 pass_rate pass_at_1 win_rate success_rate "
+    "solve_rate exact_match f1 f1_score bleu rouge auc auroc miou iou reward elo elo_rating psnr",
+}
 
 
 def multiple(unit: str) -> float | None:
@@ -32,12 +43,18 @@ def multiple(unit: str) -> float | None:
     return MULTIPLES.get(text.removesuffix("s") if len(text) > 2 else text)
 
 
-def loss_unit(name: str, unit: str) -> str:
-    """What a loss is measured in, of the last word of its header and the unit stated there."""
-    if name in BITS_PER_BYTE or unit in BITS_PER_BYTE:
-        return "bits/byte"
-    if unit.startswith("bit"):
-        return "bits/token"
-    if unit.startswith("nat"):
-        return "nats/byte" if "byte" in unit else "nats/token"
-    return UNSTATED
+def kind(words: str) -> str:
+    """Which of `KINDS` a header names with its last words, held out or not; "" for none."""
+    return next((kind for kind, pattern in ENDINGS.items() if pattern.search(words)), "")
+
+
+def loss_unit(words: str, unit: str) -> str:
+    """What a loss is measured in, of its header's words and the unit stated there; never a guess."""
+    stated = kind(re.sub(r"[\W_]+", "_", unit.lower()))
+    named = stated or kind(words)
+    if unit.startswith(("bit", "nat")) and not stated:
+        return f"{unit[:3]}s/token"
+    return {"error": "a share of errors", "": UNSTATED}.get(named, named)
+
+
+ENDINGS = {kind: re.compile(rf"(?:^|_)(?:{'|'.join(words.split())})$") for kind, words in KINDS.items()}

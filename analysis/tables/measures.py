@@ -1,0 +1,55 @@
+"""What a measure of a model is: perplexities are turned into nats, shares that rise into shares of errors,
+and what has neither unit nor ceiling is refused or said."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from analysis.tables import units
+from analysis.tables.cells import Column
+from analysis.tables.headers import find_all, normalize
+
+OWN = {"held_out_tokens", "loss_se"}  # columns beside the loss of a run table of this lab
+
+
+def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] | None:
+    """(the column that plays the role instead, how it is computed, its unit); None for one that is a
+    loss already.
+
+    Raises:
+      ValueError: the measure rises and has no ceiling from which errors could be counted.
+    """
+    words, numbers = column.header.words, column.numbers.values
+    kind, name = units.kind(words), column.name
+    if kind == "perplexity":
+        per = next((each for each in ("byte", "char", "word") if each in words), "token")
+        how, unit = f"ln of column {name}", f"nats/{per}"
+        with np.errstate(all="ignore"):
+            values = np.log(numbers)
+    elif kind == "rising":
+        known = numbers[np.isfinite(numbers)]
+        whole = 1.0 if known.max(initial=0) <= 1 else 100.0
+        if known.size and not (0 <= known.min() and known.max() <= whole):
+            raise ValueError(
+                f"{source}: {name} runs from {known.min():g} to {known.max():g}: a measure that rises as "
+                "models get better and has no ceiling of 1 or 100 follows no law here; fit a loss, a share "
+                "of errors, or a share of successes, which is taken as errors"
+            )
+        how, unit = f"1 - {name}{'/100' if whole > 1 else ''}, as {name} rises", "a share of errors"
+        values = 1 - numbers / whole
+    else:
+        return None
+    return Column(f"{role} ({how})", values), how, unit
+
+
+def evidence(columns: Mapping[str, np.ndarray], loss: np.ndarray) -> str:
+    """The unit of a loss (R,) whose header states none, where other columns tell it; or ""."""
+    if OWN <= set(columns):
+        return "nats/token"
+    for name in find_all(columns, ("perplexity", "eval_perplexity", "val_perplexity", "ppl", "val_ppl")):
+        if columns[name].dtype != object:
+            with np.errstate(all="ignore"):
+                ratio = np.log(columns[name]) / loss
+            if np.isfinite(ratio).any() and np.nanmax(np.abs(ratio - 1)) < 1e-3:
+                return f"nats/token, as {normalize(name)} is its exponential"
+    return ""

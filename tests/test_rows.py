@@ -1,0 +1,140 @@
+"""Which rows and columns a number is from: states, units, headers of trackers, rows of one run."""
+
+import numpy as np
+import pytest
+
+from analysis.laws import Chinchilla
+from analysis.tables import table
+
+TRUTH = Chinchilla(1.8, 300.0, 900.0, 0.34, 0.36)
+
+
+def grid(sizes=5, lengths=5, noise=1e-3, seed=0, repeat=1):
+    """Columns of a clean factorial table."""
+    n, d = (m.ravel() for m in np.meshgrid(np.geomspace(1e6, 1e8, sizes), np.geomspace(1e8, 1e10, lengths)))
+    n, d = np.repeat(n, repeat), np.repeat(d, repeat)
+    loss = TRUTH.loss(n, d) * np.exp(noise * np.random.default_rng(seed).standard_normal(n.size))
+    return {"params": n, "tokens": d, "loss": loss}
+
+
+def text(*values):
+    return np.array(values, object)
+
+
+@pytest.mark.parametrize(
+    ("header", "good", "bad"),
+    [
+        ("State", "finished", "crashed"),
+        ("run_state", "FINISHED", "KILLED"),
+        ("JobState", "COMPLETED", "CANCELLED by 1042"),
+        ("JobState", "COMPLETED", "OUT_OF_MEMORY"),
+        ("state", "TrialState.COMPLETE", "TrialState.PRUNED"),
+        ("trial_status", "TERMINATED", "ERROR"),
+        ("Status", "Succeeded", "In Progress"),
+        ("info/outcome", "success", "early-stopped"),
+        ("diverged", "False", "True"),
+        ("finished", "yes", "no"),
+        ("ExitCode", "0:0", "137:0"),
+    ],
+)
+def test_a_row_whose_state_is_no_end_is_flagged(header, good, bad):
+    columns = {**grid(), header: text(*[good] * 20, *[bad] * 5)}
+    assert [row for row, why in table.from_columns(**columns).dropped() if header in why] == list(
+        range(21, 26)
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "values"),
+    [
+        ("state", ("TX", "CA")),
+        ("random_state", (0, 1)),
+        ("optimizer_state", ("adam", "sgd")),
+        ("Status", (1, 2)),
+    ],
+)
+def test_a_column_that_only_looks_like_a_state_keeps_all_rows(header, values):
+    columns = {
+        **grid(),
+        header: np.array([*values, *[values[0]] * 23], object if values[0] == "TX" else None),
+    }
+    assert not table.from_columns(**columns).dropped()
+
+
+@pytest.mark.parametrize(
+    ("role", "header"),
+    [
+        ("params", "params.n_params"),
+        ("params", "user_attrs_n_params"),
+        ("params", "num_parameters"),
+        ("params", "config.model.num_params"),
+        ("tokens", "metrics.tokens"),
+        ("tokens", "user_attrs_tokens"),
+        ("tokens", "num_input_tokens_seen"),
+        ("flops", "total_flos"),
+        ("flops", "summary/total_flops"),
+        ("loss", "metrics.val_loss"),
+        ("loss", "summary.eval/loss"),
+        ("loss", "Validation Loss"),
+        ("loss", "value"),
+    ],
+)
+def test_headers_of_trackers_play_their_roles(role, header):
+    runs = table.from_columns(**{header: np.ones(3)}, other=np.ones(3))
+    assert runs.roles[role] == header
+
+
+@pytest.mark.parametrize(
+    "held_out", ["val_loss", "eval/loss", "Test Loss", "metrics.validation_loss", "val_bpb"]
+)
+@pytest.mark.parametrize("training", ["train_loss", "train/loss", "training_loss"])
+def test_a_held_out_loss_comes_before_a_training_loss(held_out, training):
+    runs = table.from_columns(**{training: np.ones(3), held_out: np.full(3, 2.0)})
+    assert (runs.loss == 2).all() and f"(not {training})" in " ".join(runs.notes)
+
+
+def test_a_held_out_loss_comes_before_one_that_does_not_say():
+    runs = table.from_columns(loss=np.ones(3), val_loss=np.full(3, 2.0))
+    assert (runs.loss == 2).all() and "loss = column val_loss (not loss)" in runs.notes
+
+
+@pytest.mark.parametrize(
+    ("header", "unit"),
+    [
+        ("val_bpc", "bits/char"),
+        ("bits_per_character", "bits/char"),
+        ("wiki_bpb", "bits/byte"),
+        ("nats_per_token", "nats/token"),
+        ("loss (bits)", "bits/token"),
+        ("loss (nats/token)", "nats/token"),
+        ("error_rate", "a share of errors"),
+        ("loss", "the table's own unit (it states none)"),
+        ("cross_entropy", "the table's own unit (it states none)"),
+    ],
+)
+def test_a_unit_is_that_of_the_header_or_none(header, unit):
+    assert table.from_columns(**{header: np.full(3, 1.5)}).loss_unit == unit
+
+
+def test_a_perplexity_is_turned_into_nats_and_tells_the_unit_of_its_loss():
+    columns = grid()
+    loss = columns.pop("loss")
+    runs = table.from_columns(**columns, val_ppl=np.exp(loss))
+    np.testing.assert_allclose(runs.loss, loss)
+    assert runs.loss_unit == "nats/token" and "loss = ln of column val_ppl" in runs.notes
+    beside = table.from_columns(**columns, eval_loss=loss, perplexity=np.exp(loss))
+    assert beside.loss_unit.startswith("nats/token") and beside.roles["loss"] == "eval_loss"
+    other = table.from_columns(**columns, eval_loss=loss, perplexity=2.0**loss)
+    assert "nats" not in other.loss_unit
+
+
+def test_a_measure_that_rises_is_taken_as_errors_or_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(
+        "compute,acc,elo\n" + "".join(f"{10.0**i},{i / 10},{100 * i - 250}\n" for i in range(1, 9))
+    )
+    runs = table.read(path, x="compute", y="acc")
+    np.testing.assert_allclose(runs.column("y"), 1 - np.arange(1, 9) / 10)
+    assert runs.loss_unit == "a share of errors" and any("as acc rises" in note for note in runs.notes)
+    with pytest.raises(ValueError, match="elo runs from -150 to 550: a measure that rises"):
+        table.read(path, x="compute", y="elo")
