@@ -6,11 +6,14 @@ from analysis import fitting, frontiers
 from analysis.commands import shared
 from analysis.figures import plot_fit
 from analysis.laws import LAWS, Chinchilla
+from analysis.laws.find import find_law
 
 
 def add(commands) -> None:
     sub = shared.command(commands, "fit", run, "fit a law's parameters")
-    sub.add_argument("--law", choices=LAWS, default="chinchilla")
+    sub.add_argument(
+        "--law", default="chinchilla", metavar="LAW", help=f"{', '.join(LAWS)}; or FILE.py:CLASS"
+    )
     for name in shared.OTHERS:
         sub.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
     sub.add_argument(
@@ -25,7 +28,7 @@ def add(commands) -> None:
 
 
 def run(options) -> int:
-    law, fixed = LAWS[options.law], {}
+    law, fixed = find_law(options.law), {}
     for text in options.fix:
         name, _, value = text.partition("=")
         try:

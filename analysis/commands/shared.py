@@ -13,6 +13,7 @@ import numpy as np
 from analysis import fitting, frontiers
 from analysis.fitting import OBJECTIVES
 from analysis.laws import LAWS, Chinchilla
+from analysis.laws.find import find_law
 from analysis.tables import Runs, table
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
@@ -146,7 +147,7 @@ def read_table(options) -> Runs:
     their FLOPs from that one."""
     roles = {role: getattr(options, role, None) for role in ROLES}
     if hasattr(options, "law"):
-        law = LAWS[options.law]
+        law = find_law(options.law)
         for name in (*law.inputs, law.output):
             if name in OTHERS and played_by(options, name) not in ROLES:
                 roles[name] = played_by(options, name)
@@ -162,7 +163,7 @@ def recount_flops(runs: Runs) -> Runs:
 
 def played_by(options, name: str) -> str:
     """The column, or role, that plays a law's input or output."""
-    return name if name in ROLES else getattr(options, name) or name
+    return name if name in ROLES else getattr(options, name, None) or name
 
 
 def valleys(options, runs, method: str = "interpolate"):

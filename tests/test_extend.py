@@ -1,0 +1,51 @@
+"""docs/extend.md: each file it shows works as it stands, by the command beside it."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from analysis.laws.find import find_law
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "docs" / "extend.md").read_text()
+FILES = {
+    code.split(":")[0].removeprefix("# "): code for code in re.findall(r"```python\n(.*?)```", PAGE, re.S)
+}
+COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S) for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_of_the_page_works_by_its_command(command, tmp_path):
+    for name, code in FILES.items():
+        (tmp_path / name).write_text(code)
+    shutil.copy(ROOT / "experiments" / "results" / "quickstart.csv", tmp_path / "runs.csv")
+    env = {"LAB_DATA": str(tmp_path / "data"), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *shlex.split(command)[1:]], cwd=tmp_path, env=env, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = "3 runs in 3 shapes" if " lab " in command else "ComputeLaw fit"
+    assert expected in done.stdout
+
+
+def test_every_file_that_the_page_shows_is_asked_for_by_a_command():
+    assert len(FILES) >= 2 and all(any(name in line for line in COMMANDS) for name in FILES)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("chincilla", "did you mean chinchilla?"),
+        ("{folder}/none.py:Law", "there is no file"),
+        ("{folder}/mylaw.py:Compute", "'Compute' is no class of analysis.laws.Law"),
+        ("{folder}/mylaw.py:Term", "'Term' is no class of analysis.laws.Law"),
+    ],
+)
+def test_a_law_that_is_not_there_is_refused_with_what_is(text, words, tmp_path):
+    (tmp_path / "mylaw.py").write_text(FILES["mylaw.py"])
+    with pytest.raises(ValueError, match=re.escape(words)):
+        find_law(text.format(folder=tmp_path))
