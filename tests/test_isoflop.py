@@ -74,6 +74,23 @@ def test_two_sizes_are_few_and_a_valley_below_the_noise_is_flat():
     few = frontiers.find_optima(synthetic.isoflop(TRUTH, BUDGETS, sizes=2))
     assert {p.status for p in few.valleys} == {"few"}
     assert frontiers.from_isoflop(few).status == "few"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_budget_without_a_minimum_has_no_optimum_at_all():
+    """Neither of a lone run, which interpolates anything, nor of sizes that only noise brings near."""
+    sizes = {1e20: [1e8], 3e20: [1e8, 3.2e8, 9e8], 1e21: np.geomspace(1e8, 1e9, 9)}
+    params = np.concatenate(list(sizes.values()))
+    flops = np.concatenate([np.full(len(at), budget) for budget, at in sizes.items()])
+    tokens = flops / (6 * params)
+    loss = TRUTH.loss(params, tokens) * np.exp(0.01 * np.random.default_rng(0).normal(size=len(params)))
+    runs = table.from_columns(params=params, tokens=tokens, loss=loss, flops=flops)
+    iso = frontiers.find_optima(runs, method="parabola")
+    front = frontiers.from_isoflop(iso)
+    few = np.array(front.point_status) == "few"
+    assert few.tolist() == [True, True, False]
+    for band in (front.params, front.tokens, front.loss):
+        assert np.isnan(band.value[few]).all() and np.isfinite(band.value[~few]).all()
     found = []
     for seed in range(8):
         runs = synthetic.isoflop(TRUTH, BUDGETS, span=1.5, noise=0.02, replicates=6, seed=seed)

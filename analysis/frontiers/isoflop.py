@@ -55,7 +55,10 @@ class Valley:
         return self.status in ("ok", "flat")
 
     def tokens_at(self, params: float) -> float:
-        """Tokens that the budget's flops give at a size, by its own runs' flops per token."""
+        """Tokens that the budget's flops give at a size, by its own runs' flops per token; NaN where
+        there is no size."""
+        if np.isnan(params):  # a lone run interpolates anything
+            return float("nan")
         rows = self.runs.select(np.argsort(self.runs.params))
         per_token = np.interp(np.log(params), np.log(rows.params), np.log(rows.flops / rows.tokens))
         return float(self.flops / np.exp(per_token))
@@ -147,7 +150,7 @@ def make_valley(
     draw_x = np.where(np.isfinite(draw_x), draw_x, best_x)
     spread = np.percentile(draw_x, [2.5, 97.5]) if np.isfinite(sigma) else [best_x] * 2
     # a minimum of noise upon noise lies twice as low as one of noise: centre on the mend of both
-    known = np.isfinite(draw_y).any()
+    known = np.isfinite(best_y) and np.isfinite(draw_y).any()
     sunk = float(best_y - np.nanmean(draw_y)) if known else 0.0
     draw_y = draw_y + 2 * sunk
     heights = np.nanpercentile(draw_y, [2.5, 97.5]) if known else [np.nan] * 2
