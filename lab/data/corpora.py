@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -143,12 +144,10 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
     """
     path = folder_of(name, tokenizer, directory)
     recipe = {"format": FORMAT, "name": name} | source_of(name).recipe(name)
-    try:
+    with suppress(CorpusError):  # not there, or not whole
         corpus = _read(path, name)
         if corpus.meta["recipe"] == recipe:
-            return corpus  # otherwise its source is another by now
-    except CorpusError:
-        pass  # not there, or not whole: made now
+            return corpus
     root, say = path.parent, (lambda message: None) if quiet else _warn
     say(f"preparing corpus {name!r} with tokenizer {tokenizer!r} in {path}")
     try:
@@ -242,13 +241,11 @@ def _put(work: Path, path: Path) -> None:
         except OSError:
             if not path.exists():
                 raise
-        try:
+        with suppress(CorpusError, OSError, ValueError, KeyError):  # what lies there is damaged
             mine, other = (json.loads((p / "meta.json").read_text("utf-8")) for p in (work, path))
             _read(path, other["name"])
             if (mine["sha256"], mine["recipe"]) == (other["sha256"], other["recipe"]):
                 return
-        except (CorpusError, OSError, ValueError, KeyError):
-            pass  # what lies there is damaged
         aside = work.with_name(f"{work.name}-old")
         try:
             os.rename(path, aside)
@@ -286,12 +283,10 @@ def _read(path: Path, name: str) -> Corpus:
                 raise CorpusError(
                     f"{file} is damaged: {size:,} bytes where {expected:,} belong. Run `{command}`"
                 )
-    except FileNotFoundError as error:
-        raise CorpusError(
-            f"corpus {name!r} is not prepared: there is no {error.filename}. Run `{command}`"
-        ) from error
     except OSError as error:
-        raise CorpusError(f"corpus {name!r} can't be read: {error}. Run `{command}`") from error
+        missing = isinstance(error, FileNotFoundError)
+        what = f"is not prepared: there is no {error.filename}" if missing else f"can't be read: {error}"
+        raise CorpusError(f"corpus {name!r} {what}. Run `{command}`") from error
     except CorpusError:
         raise
     except (ValueError, KeyError, TypeError) as error:
