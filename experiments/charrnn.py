@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from analysis.tables import table
-from experiments.reports import figures, tables
+from experiments.reports import figures_context, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.plan import grid
@@ -138,7 +138,7 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
         text = corpus.tokenizer.decode(list(drawn))
         print("\n".join(f"  | {line}" for line in text.split("\n")))
     if by_kind:
-        figures.positions(by_kind).savefig(out / "positions.png")
+        figures_context.positions(by_kind).savefig(out / "positions.png")
         print(f"figure in {out}")
 
 

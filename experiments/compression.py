@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments import chinchilla2022, kaplan2020
-from experiments.reports import figures_kaplan, tables
+from experiments.reports import figures_context, tables
 from lab.config import RunConfig
 from lab.data.corpora import Corpus
 from lab.models import counts
@@ -191,5 +191,5 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     write(store, size, out / "compression.csv", tables.kept(name))
     found = packed_of(out / "compression.csv")
     print("\n".join(found.said))
-    figures_kaplan.compression(found).savefig(out / "compression.png")
+    figures_context.compression(found).savefig(out / "compression.png")
     print(f"figure in {out}")

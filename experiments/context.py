@@ -26,7 +26,7 @@ from scipy import stats
 
 from analysis.tables import table
 from experiments import quickstart
-from experiments.reports import figures_kaplan, tables
+from experiments.reports import figures_context, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.models import counts
@@ -254,5 +254,5 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     write_blocks(store, rows, out / "blocks.csv", tables.kept(f"{name}-blocks"))
     found = uses(rows, out / "blocks.csv")
     print("\n".join(told(path, name, found)))
-    figures_kaplan.context(found, paired(found)).savefig(out / "context.png")
+    figures_context.context(found, paired(found)).savefig(out / "context.png")
     print(f"figure in {out}")

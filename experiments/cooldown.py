@@ -22,7 +22,7 @@ import numpy as np
 
 from analysis.tables import table
 from experiments import quickstart
-from experiments.reports import figures_trunk, tables
+from experiments.reports import figures_trunks, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.models import counts
@@ -248,5 +248,5 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     found = compare(path)
     for line in told(found):
         print(line)
-    figures_trunk.cooldown(found, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")
+    figures_trunks.cooldown(found, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")
     print(f"figure in {out}")

@@ -28,8 +28,7 @@ from analysis import fitting, frontiers
 from analysis.laws import PowerLaw
 from analysis.tables import table
 from experiments import chinchilla2022, quickstart
-from experiments.reports import figures_kaplan as figures
-from experiments.reports import kaplan_curves, tables
+from experiments.reports import figures_kaplan, kaplan_curves, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
 from lab.plan import grid
@@ -246,10 +245,10 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     noise = kaplan_curves.measured(store, rows, out / "noise.csv", kept)
     print("\n".join([*(law.said for law in laws), kaplan_curves.said_of(along), *needed.said]))
     print("\n".join([*shaped.said, *(one.said for one in batched), noise.said]))
-    figures.powers(laws).savefig(out / "powers.png")
-    figures.efficiency(needed, rows["sizes"], curves, along).savefig(out / "efficiency.png")
-    figures.shapes(shaped).savefig(out / "shapes.png")
-    figures.critical_batch(batched, noise).savefig(out / "batches.png")
+    figures_kaplan.powers(laws).savefig(out / "powers.png")
+    figures_kaplan.efficiency(rows["sizes"], curves, along).savefig(out / "efficiency.png")
+    figures_kaplan.shapes(shaped).savefig(out / "shapes.png")
+    figures_kaplan.critical_batch(batched, noise).savefig(out / "batches.png")
     print(f"figures in {out}")
 
 

@@ -33,7 +33,7 @@ import numpy as np
 from analysis import fitting
 from analysis.laws import Chinchilla
 from analysis.tables import table
-from experiments.reports import figures, tables
+from experiments.reports import figures_floors, tables
 from lab.config import DataConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.languages import parse_language
@@ -252,7 +252,7 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
         print("fewer than six runs of each language are done: no law yet")
     else:
         print("\n".join(coverage(answers)))
-        figures.known_entropy(answers).savefig(out / "known_entropy.png")
+        figures_floors.known_entropy(answers).savefig(out / "known_entropy.png")
         first = {found.kind: found for found in reversed(answers)}
-        figures.floors(list(first.values())[::-1]).savefig(out / "floors.png")
+        figures_floors.floors(list(first.values())[::-1]).savefig(out / "floors.png")
         print(f"figures in {out}")

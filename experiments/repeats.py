@@ -28,7 +28,7 @@ from analysis.fitting import Fit
 from analysis.laws import DataConstrained
 from analysis.tables import table
 from experiments import cooldown
-from experiments.reports import figures_trunk, tables
+from experiments.reports import figures_trunks, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.plan import grid
@@ -202,5 +202,5 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     found = measure(path)
     for line in told(found):
         print(line)
-    figures_trunk.repeats(found, PUBLISHED).savefig(out / "repeats.png")
+    figures_trunks.repeats(found, PUBLISHED).savefig(out / "repeats.png")
     print(f"figure in {out}")

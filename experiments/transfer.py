@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.tables import table
-from experiments.reports import coordinates, figures, tables
+from experiments.reports import coordinates, figures_rates, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.corpora import Corpus
@@ -244,14 +244,14 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     for kind in of.rates:
         if any(key[0] == kind for key in widths):
             print(drift(widths, kind))
-    figures.widths(widths).savefig(out / "widths.png")
+    figures_rates.widths(widths).savefig(out / "widths.png")
     for (_, params, tokens, batch), value in sorted(batches.items()):
         print(
             f"N={params:,.0f}, D={tokens:,.0f}, batch {batch:,.0f}: best rate {value.rate:.3g} "
             f"[{value.status}], loss {np.nanmin(value.losses, initial=np.inf):.4f}"
         )
     if batches:
-        figures.batches(batches).savefig(out / "batches.png")
+        figures_rates.batches(batches).savefig(out / "batches.png")
     if not (corpus := tables.corpus_of(path)):
         print(f"figures in {out}, coordinates.png left out: it is measured on the corpus")
         return
@@ -264,7 +264,7 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
             f"{kind}: between widths, after {found.updates} updates, activations differ by at "
             f"most {spread[worst]:.3g} times ({worst}), logits by {logits:.3g}"
         )
-    figures.coordinates(checks).savefig(out / "coordinates.png")
+    figures_rates.coordinates(checks).savefig(out / "coordinates.png")
     print(f"figures in {out}")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.tables import table
 from experiments import compression, context
-from experiments.reports import figures_kaplan
+from experiments.reports import figures_context
 from lab.config import ModelConfig
 from lab.data import corpora
 from lab.models import counts, tree
@@ -104,7 +104,7 @@ def test_a_planted_gain_of_context_and_its_lack_are_told_apart(parts, tmp_path):
         assert said.count("129-256") == 1 and ", flat; difference 0." in said
         mean, within = context.interval(context.late(pair[0]) - context.late(pair[1]))
         assert abs(mean[0] - 0.1) < within[0] < 0.005, "paired on the same text"
-    figures_kaplan.context(found, pairs).savefig(tmp_path / "x.png")
+    figures_context.context(found, pairs).savefig(tmp_path / "x.png")
     lines = context.told(tmp_path / "runs.csv", "context", found)
     assert sum("by rate" in line for line in lines) == 2
 
@@ -128,4 +128,4 @@ def test_weights_pay_for_themselves_from_the_length_where_both_sizes_meet(tmp_pa
     assert found.model[1] + pays[1] * 0.252 == pytest.approx(pays[1] * 0.352)
     assert "smaller than xz -9e from N=1,000" in found.said[2]
     assert found.off == pytest.approx([0.005, 0.008])
-    figures_kaplan.compression(found).savefig(tmp_path / "x.png")
+    figures_context.compression(found).savefig(tmp_path / "x.png")

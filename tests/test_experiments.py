@@ -23,7 +23,15 @@ from experiments import (
     repeats,
     transfer,
 )
-from experiments.reports import coordinates, figures, figures_trunk, frontier, tables
+from experiments.reports import (
+    coordinates,
+    figures,
+    figures_floors,
+    figures_rates,
+    figures_trunks,
+    frontier,
+    tables,
+)
 from lab.data import corpora
 from lab.data.languages import parse_language
 from lab.models import counts
@@ -237,7 +245,7 @@ def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     assert sorted(found.rates) == pytest.approx([0.25, 0.35, 0.5, 0.7])
     said = cooldown.answer(tmp_path / "runs.csv")
     assert "52.0 %, within 55 %" in said and "+0.40 % in the mean over 12 pairs" in said
-    figures_trunk.cooldown(found, (0.55, 0.005)).savefig(tmp_path / "x.png")
+    figures_trunks.cooldown(found, (0.55, 0.005)).savefig(tmp_path / "x.png")
     losses([c for c in configs if c != cells[0]], lambda *a: 1.01 * law(*a), "x", tmp_path / "runs.csv")
     found = cooldown.compare(tmp_path / "runs.csv")
     assert len(found.cosine) == 11 and "1 cells have no other" in cooldown.told(found)[-1]
@@ -263,7 +271,7 @@ def test_a_planted_worth_of_repeats_comes_back_and_a_rising_loss_is_left_out(no_
     said = "\n".join(repeats.told(found))
     assert "1 runs are left out" in said and re.search(r"R_D\* = (7\.9|8)", said)
     assert found.worn.law.R_N == pytest.approx(3.0, rel=0.02)
-    figures_trunk.repeats(found, repeats.PUBLISHED).savefig(tmp_path / "x.png")
+    figures_trunks.repeats(found, repeats.PUBLISHED).savefig(tmp_path / "x.png")
 
 
 def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeypatch):
@@ -292,7 +300,7 @@ def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeyp
     said = known_entropy.coverage([found, found])
     assert len(said) == len(known_entropy.ESTIMATORS)
     assert f"inside {2 * first.holds(floor)} of 2" in said[0]
-    for draw in (figures.known_entropy, figures.floors):
+    for draw in (figures_floors.known_entropy, figures_floors.floors):
         draw([found, found]).savefig(tmp_path / "x.png")
     losses(configs, lambda N, D, c: law(N, D, c) - 0.5, "x", tmp_path / "runs.csv", noise=0.001)
     found = known_entropy.answer(table.read(tmp_path / "runs.csv"), name, size.seq_len)
@@ -327,7 +335,7 @@ def test_planted_drifts_of_the_best_rate_come_back(no_corpora, tmp_path):
             assert found.rate == pytest.approx(expected, rel=1e-6)
     assert re.search(r"falls 1 times, as width\^-?0.00$", transfer.drift(widths, "mup"))
     assert re.search(r"falls 8 times, as width\^-1.00$", transfer.drift(widths, "standard"))
-    for figure in (figures.widths(widths), figures.batches(batches)):
+    for figure in (figures_rates.widths(widths), figures_rates.batches(batches)):
         figure.savefig(tmp_path / "x.png")
 
 
@@ -390,7 +398,7 @@ def test_the_coordinate_check_is_drawn(tmp_path):
     layers = {name: [1.0, 1.02, 0.99] for name in coordinates.layers(2)}
     found = coordinates.Check((64, 128, 256), 4, layers, layers)
     assert found.spread()["stream"] == pytest.approx(1.02 / 0.99)
-    figures.coordinates({"standard": found, "mup": found}).savefig(tmp_path / "x.png")
+    figures_rates.coordinates({"standard": found, "mup": found}).savefig(tmp_path / "x.png")
 
 
 def test_runs_that_differ_in_what_was_measured_alone_are_replicates():

@@ -80,7 +80,7 @@ def test_larger_models_need_fewer_tokens_where_that_is_planted(planted, tmp_path
     assert found.tokens[0, -1] == pytest.approx(exact, rel=0.02)
     along = kaplan_curves.along_curves(rows, curves)
     assert along.law.alpha_N > 0 and len(along.runs) < len(curves)
-    figures_kaplan.efficiency(found, rows, curves, along).savefig(tmp_path / "x.png")
+    figures_kaplan.efficiency(rows, curves, along).savefig(tmp_path / "x.png")
 
 
 def test_shapes_are_compared_with_the_first_and_its_seeds(planted, tmp_path):

@@ -1,4 +1,4 @@
-"""Figures of the experiments on shared trunks: `cooldown` and `repeats`."""
+"""Figures of the experiments on shared trunks."""
 
 from typing import Any
 
@@ -18,41 +18,46 @@ from analysis.figures.style import (
     styled,
     warning,
 )
-from experiments.reports.figures import POINT
+from experiments.reports.figures import POINT, legend_beside
 
 DASHES = ("-", (0, (4, 2)), (0, (1, 1)))
 
 
 @styled
-def cooldown(found: Any, bars: tuple[float, float]):
+def cooldown(compared: Any, bars: tuple[float, float]):
     """Final losses by tokens, the constant rate's before it cools down among them; and how much
     more each branch lost than its cosine."""
-    mean, error = found.mean
+    mean, error = compared.mean
     text = (
         "Left: final loss, a colour a size. Circles: a cosine of each length. Diamonds: "
         "branches of one trunk. Lines: the trunk at its constant rate, and (dashed) each "
         "branch's cool-down. Right: the branch's loss over the cosine's; grey band: "
         f"± {100 * bars[1]:.1f} %; line: mean {100 * mean:+.2f} % (standard error "
-        f"{100 * error:.2f} % over {len(found.cosine)} pairs). Trunks and branches train "
-        f"{found.flops[0]:.3g} FLOPs, {100 * found.share:.1f} % of the cosines' "
-        f"{found.flops[1]:.3g} (bar: {100 * bars[0]:.0f} %)."
+        f"{100 * error:.2f} % over {len(compared.cosine)} pairs). Trunks and branches train "
+        f"{compared.flops[0]:.3g} FLOPs, {100 * compared.share:.1f} % of the cosines' "
+        f"{compared.flops[1]:.3g} (bar: {100 * bars[0]:.0f} %)."
     )
     fig, (left, right) = sheet(9.2, 4.0, text, columns=2)
-    sizes = np.unique(found.params)
+    sizes = np.unique(compared.params)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
-        here = found.params == params
-        tokens, label = found.tokens[here], f"{human(float(f'{params:.3g}'))}"
-        trunk = found.trunks[found.trunks[:, 0] == params]
+        here = compared.params == params
+        tokens, label = compared.tokens[here], f"{human(float(f'{params:.3g}'))}"
+        trunk = compared.trunks[compared.trunks[:, 0] == params]
         trunk = trunk[np.argsort(trunk[:, 1])]
         left.plot(trunk[:, 1], trunk[:, 2], color=colour, lw=1.1, alpha=0.6, zorder=1)
         if len(trunk) == len(tokens):
             order = np.argsort(tokens)
-            (start, before), end, after = trunk[:, 1:].T, tokens[order], found.branch[here][order]
+            (start, before), end, after = trunk[:, 1:].T, tokens[order], compared.branch[here][order]
             left.plot([start, end], [before, after], color=colour, lw=0.9, ls=(0, (2, 2)), zorder=1)
-        left.plot(tokens, found.cosine[here], ls="", color=colour, marker="o", ms=7, mfc="none", mew=1.3)
-        left.plot(tokens, found.branch[here], ls="", color=colour, marker="D", ms=4, mew=0)
+        left.plot(tokens, compared.cosine[here], ls="", color=colour, marker="o", ms=7, mfc="none", mew=1.3)
+        left.plot(tokens, compared.branch[here], ls="", color=colour, marker="D", ms=4, mew=0)
         right.plot(
-            tokens / tokens.min(), 100 * found.differences[here], color=colour, lw=1.1, label=label, **POINT
+            tokens / tokens.min(),
+            100 * compared.differences[here],
+            color=colour,
+            lw=1.1,
+            label=label,
+            **POINT,
         )
     left.set(xscale="log", xlabel="tokens", ylabel="loss (nats/token)", title="Final losses")
     count_axis(left.xaxis, *left.get_xlim())
@@ -63,33 +68,33 @@ def cooldown(found: Any, bars: tuple[float, float]):
         ylabel="branch over cosine, less one (%)",
         title="What a shared trunk costs in loss",
     )
-    right.legend(title="N", loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    if found.unpaired:
-        badge(fig, f"WITH CARE: {found.unpaired} cells have no other to be compared with")
+    legend_beside(right, "N")
+    if compared.unpaired:
+        badge(fig, f"WITH CARE: {compared.unpaired} cells have no other to be compared with")
     return fig
 
 
 @styled
-def repeats(found: Any, published: float):
+def repeats(worth: Any, published: float):
     """The loss of repeated text over that of as much new text; and what so many epochs are worth
     by the fitted law, with the interval of R_D*."""
-    law, (low, high) = found.worn.law, found.worn.interval("R_D")
+    law, (low, high) = worth.worn.law, worth.worn.interval("R_D")
     text = (
         "Left: final loss over that of as many new tokens, less one; a colour a size. Right: "
         "D'/U, what the epochs are worth in passes over new text, at the fitted R_D* = "
         f"{law.R_D:.3g} and over its 95 % interval ({low:.3g}, {high:.3g}) "
-        f"[{found.worn.status}]; dotted: each token worth a new one; dashed: R_D* = "
+        f"[{worth.worn.status}]; dotted: each token worth a new one; dashed: R_D* = "
         f"{published:.3g}, published on C4."
     )
     fig, (left, right) = sheet(9.2, 4.0, text, columns=2)
-    sizes, texts = np.unique(found.params), np.unique(found.unique)
+    sizes, texts = np.unique(worth.params), np.unique(worth.unique)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
         for unique, dash in zip(texts, DASHES, strict=False):
-            here = (found.params == params) & (found.unique == unique)
-            order = np.argsort(found.epochs[here])
+            here = (worth.params == params) & (worth.unique == unique)
+            order = np.argsort(worth.epochs[here])
             left.plot(
-                found.epochs[here][order],
-                100 * found.beyond[here][order],
+                worth.epochs[here][order],
+                100 * worth.beyond[here][order],
                 color=colour,
                 lw=1.1,
                 ls=dash,
@@ -111,7 +116,7 @@ def repeats(found: Any, published: float):
         ylabel="loss over that of new text, less one (%)",
         title="What repeating costs",
     )
-    epochs = np.geomspace(1, found.epochs.max(), 80)
+    epochs = np.geomspace(1, worth.epochs.max(), 80)
     gain = lambda fold: 1 + fold * -np.expm1(-(epochs - 1) / fold)  # noqa: E731
     ends = [gain(max(low, 1e-3)), gain(high) if np.isfinite(high) else epochs]
     right.fill_between(epochs, *ends, color=METHOD_COLOURS[1], alpha=0.18, lw=0)
@@ -125,9 +130,9 @@ def repeats(found: Any, published: float):
         ylabel="worth in epochs of new text",
         title="What a repeated token is worth",
     )
-    ticks = [2**i for i in range(int(np.log2(found.epochs.max())) + 1)]
+    ticks = [2**i for i in range(int(np.log2(worth.epochs.max())) + 1)]
     for axis in (left.xaxis, right.xaxis, right.yaxis):
         axis.set_ticks(ticks, labels=[f"{tick}" for tick in ticks])
         axis.set_minor_locator(NullLocator())
-    badge(fig, warning(found.worn))
+    badge(fig, warning(worth.worn))
     return fig
