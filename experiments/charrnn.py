@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from analysis.tables import table
 from experiments.reports import figures_context, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
@@ -72,8 +74,8 @@ SAMPLE_TOKENS = 500
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
-    of = SIZES[size]
-    corpus = corpora.prepare_first(list(of.corpora), "chars")
+    setup = SIZES[size]
+    corpus = corpora.prepare_first(list(setup.corpora), "chars")
     data = DataConfig(
         sha256=corpus.sha256,
         corpus=corpus.name,
@@ -89,49 +91,49 @@ def runs(size: str = "laptop") -> list[RunConfig]:
                 d_model=width,
                 n_head=n_head,
                 vocab_size=corpus.vocab_size,
-                seq_len=of.seq_len,
+                seq_len=setup.seq_len,
             ),
-            optim=OptimConfig(learning_rate=of.learning_rate),
+            optim=OptimConfig(learning_rate=setup.learning_rate),
             data=data,
-            tokens=of.tokens,
-            batch_tokens=of.batch_tokens,
+            tokens=setup.tokens,
+            batch_tokens=setup.batch_tokens,
         )
-        for kind, n_layer, width, n_head in of.shapes
+        for kind, n_layer, width, n_head in setup.shapes
     ]
 
 
-def answer(path: Path) -> str:
+def answer(path: Path) -> list[str]:
     rows = table.read(path).columns
-    said = [
+    losses = [
         f"{kind} {n_layer:.0f} × {width:.0f} {bits:.3f}"
         for kind, n_layer, width, bits in zip(
             *(rows[name] for name in ("kind", "n_layer", "d_model", "bits_per_byte")), strict=True
         )
     ]
-    return "bits per byte: " + ", ".join(said)
+    return ["bits per byte: " + ", ".join(losses)]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, positions.png (loss by position in the context), and a sample of each model."""
     from lab.trained import positions, sample, weights
 
-    name = "charrnn" if size == "laptop" else f"charrnn-{size}"
-    of, grid_of = SIZES[size], configs or partial(runs, size)
-    print(answer(tables.table_of(name, store, grid_of, out, of.corpora, changed=bool(configs))))
+    name = tables.name_of("charrnn", size)
+    setup, grid_of = SIZES[size], configs or partial(runs, size)
+    print(*answer(tables.table_of(name, store, grid_of, out, setup.corpora, changed=bool(configs))))
     by_kind = {}
-    for config in configs or (runs(size) if contents.learned_from(store, of.corpora) else []):
+    for config in configs or (runs(size) if contents.learned_from(store, setup.corpora) else []):
         try:
             run = weights.read(store, trained_as(store, config).run_id)
         except StoreError as error:
             print(f"left out: {error}", file=sys.stderr)
             continue
         cfg, corpus = config.model, run.corpus()
-        found = positions.by_position(cfg, run.params, corpus)
-        by_kind[f"{cfg.kind} {cfg.n_layer} x {cfg.d_model}"] = found
+        losses = positions.by_position(cfg, run.params, corpus)
+        by_kind[f"{cfg.kind} {cfg.n_layer} x {cfg.d_model}"] = losses
         print(
             f"\n{grid.describe_model(cfg)}: "
             f"{run.record['loss']:.4f} ± {run.record['loss_se']:.4f} nats/character, "
-            f"{run.record['bits_per_byte']:.4f} bits/byte; {by_doubling(found)}"
+            f"{run.record['bits_per_byte']:.4f} bits/byte; {by_doubling(losses.nats)}"
         )
         ids = corpus.tokenizer.encode_known(PROMPT)
         drawn = sample.sample(cfg, run.params, ids, SAMPLE_TOKENS, n_ids=corpus.tokenizer.n_text_ids)
@@ -142,8 +144,7 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
         print(f"figure in {out}")
 
 
-def by_doubling(found) -> str:
+def by_doubling(nats: np.ndarray) -> str:
     """The loss at positions 1, 2, 4, ..., and the last, in words."""
-    last = len(found.nats)
-    at = sorted({2**i for i in range(last.bit_length())} | {last})
-    return "at position " + ", ".join(f"{l}: {found.nats[l - 1]:.3f}" for l in at)  # noqa: E741
+    at = sorted({2**i for i in range(len(nats).bit_length())} | {len(nats)})
+    return "at position " + ", ".join(f"{place}: {nats[place - 1]:.3f}" for place in at)

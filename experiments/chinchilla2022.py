@@ -29,7 +29,7 @@ import numpy as np
 from analysis import frontiers
 from analysis.tables import table
 from experiments import quickstart
-from experiments.reports import figures, frontier, tables
+from experiments.reports import cosines, figures, frontier, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.byte_pairs import bpe_size
@@ -217,7 +217,7 @@ def nearest(params: float, budget: float, size: str = "laptop") -> RunConfig:
 
 def named(size: str) -> str:
     """What the table of a size is called."""
-    return "chinchilla2022" if size == "laptop" else f"chinchilla2022-{size}"
+    return tables.name_of("chinchilla2022", size)
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
@@ -227,10 +227,10 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     path = tables.table_of(name, store, grid_of, out, SIZES[size].corpora, changed=bool(configs))
     everything = table.read(path)
     if SIZES[size].stretched:
-        cosines = longer_cosines(everything)
-        print("\n".join(cosines.said))
-        figures.horizon(cosines).savefig(out / "horizon.png")
-    print("\n".join(rates_tried(everything)))
+        longer = cosines.longer_cosines(everything)
+        print("\n".join(longer.lines))
+        figures.horizon(longer).savefig(out / "horizon.png")
+    print("\n".join(cosines.rates_tried(everything)))
     grid_runs = everything.where("budget > 0")
     if len(grid_runs.usable()) < 6:
         print("fewer than six cells are done: no law yet")
@@ -248,11 +248,11 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
         print(beside_bytes(grid_runs))
 
 
-def answer(path: Path) -> str:
+def answer(path: Path) -> list[str]:
     runs = table.read(path, where="budget > 0")
-    found = frontier.analyse(runs)
-    said = frontier.brief(found, [first_approach(found)[1]])
-    return said if runs.column("tokenizer")[0] == "bytes" else f"{said}; {beside_bytes(runs)}"
+    analysis = frontier.analyse(runs)
+    lines = frontier.brief(analysis, [first_approach(analysis)[1]])
+    return lines if runs.column("tokenizer")[0] == "bytes" else [*lines, beside_bytes(runs)]
 
 
 def beside_bytes(runs: table.Runs) -> str:
@@ -261,25 +261,25 @@ def beside_bytes(runs: table.Runs) -> str:
     plain = table.read(tables.kept("chinchilla2022"), where="budget > 0").usable()
     mine = runs.usable()
     pairs = [
-        tuple(one.column("bits_per_byte")[one.budget == budget].min() for one in (mine, plain))
+        tuple(runs.column("bits_per_byte")[runs.budget == budget].min() for runs in (mine, plain))
         for budget in np.intersect1d(mine.budget, plain.budget)
     ]
     listed = ", ".join(f"{here:.3f} against {there:.3f}" for here, there in pairs)
     return f"best bits per byte by budget, beside bytes alone: {listed}"
 
 
-def first_approach(found: frontier.Found) -> tuple[frontiers.Envelope, frontiers.Frontier]:
-    traced = frontiers.trace_envelope(found.runs, points="final")
-    return traced, frontiers.from_envelope(traced, found.price)
+def first_approach(analysis: frontier.Analysis) -> tuple[frontiers.Envelope, frontiers.Frontier]:
+    traced = frontiers.trace_envelope(analysis.runs, points="final")
+    return traced, frontiers.from_envelope(traced, analysis.price)
 
 
 def three_approaches(runs: table.Runs, out: Path) -> None:
     """Approach 1 beside the other two: envelope.png, and in words which of the three agree."""
     from analysis.figures import plot_envelope
 
-    found = frontier.analyse(runs)
+    analysis = frontier.analyse(runs)
     try:
-        traced, first = first_approach(found)
+        traced, first = first_approach(analysis)
     except ValueError as error:
         print(f"approach 1 (envelope of final points) has no answer: {error}")
         return
@@ -287,64 +287,4 @@ def three_approaches(runs: table.Runs, out: Path) -> None:
     print(
         f"{first.method:<29} N ~ C^{first.params_exponent}   D ~ C^{first.tokens_exponent}   [{first.status}]"
     )
-    for said in frontiers.describe_agreements([first, found.valley, found.parametric]):
-        print(said)
-
-
-@dataclass(frozen=True)
-class Cosines:
-    """Final losses of one cell by the length of its cosine over its own, and the noise (a standard
-    deviation of log loss between seeds; NaN where unknown)."""
-
-    times: tuple[float, ...]
-    loss: tuple[float, ...]
-    noise: float
-    source: str
-    said: tuple[str, ...]
-
-
-def longer_cosines(runs: table.Runs) -> Cosines:
-    used = runs.usable()
-    times = used.column("horizon_steps") / used.column("steps")
-    longer = times > 1.001
-    noise, source = float("nan"), ""
-    cells = used.column("budget") > 0
-    if cells.sum() > 5:
-        iso = frontiers.find_optima(used.select(cells))
-        noise, source = iso.noise.sigma, iso.noise.source
-    if not longer.any():
-        return Cosines((), (), noise, source, ("no run under a longer cosine is done yet",))
-    like = used.select(longer)
-    same = ~longer & (used.params == like.params[0]) & (used.tokens == like.tokens[0])
-    same &= cells & (used.column("seed") == 0)
-    pairs = sorted(zip(times[longer | same], used.loss[longer | same], strict=True))
-    base = [loss for time, loss in pairs if time < 1.001]
-    said = [
-        f"cosine {time:.3g} × the run: {loss:.4f} nats"
-        + (f" ({100 * (loss / base[0] - 1):+.2f} %)" if base else "")
-        for time, loss in pairs
-    ]
-    said.append(f"noise between seeds: {100 * noise:.2g} % ({source})")
-    found_times, losses = zip(*pairs, strict=True)
-    return Cosines(tuple(map(float, found_times)), tuple(map(float, losses)), noise, source, tuple(said))
-
-
-def rates_tried(runs: table.Runs) -> list[str]:
-    """The losses of each cell that was trained at other rates too, in words."""
-    used = runs.usable()
-    params, lengths, rate = used.params, used.tokens, used.column("learning_rate")
-    plain = (used.column("seed") == 0) & (used.column("horizon_steps") == used.column("steps"))
-    said = []
-    for n, d in sorted({(n, d) for n, d in zip(params, lengths, strict=True)}):
-        cell = plain & (params == n) & (lengths == d)
-        at, losses = rate[cell], used.loss[cell]
-        rule = at[used.column("budget")[cell] > 0]
-        if len(at) < 2 or not len(rule):
-            continue
-        best = at[np.argmin(losses)]
-        tried = ", ".join(f"{r:.3g}: {y:.4f}" for r, y in sorted(zip(at, losses, strict=True)))
-        said.append(
-            f"rates at N={n:,.0f}, D={d:,.0f}: {tried}; the rule's {rule[0]:.3g} is "
-            f"{rule[0] / best:.2g} times the best of these"
-        )
-    return said or ["no cell is done at other rates yet"]
+    print("\n".join(frontiers.describe_agreements([first, analysis.valley, analysis.parametric])))

@@ -82,7 +82,7 @@ class Packed:
             return np.where(saved > 0, self.model / saved, np.inf)
 
     @property
-    def said(self) -> list[str]:
+    def lines(self) -> list[str]:
         best = min(self.others, key=self.others.get)
         listed = ", ".join(f"{name} {8 * n / self.text:.3f}" for name, n in sorted(self.others.items()))
         ahead = self.params[self.packed < self.others[best]]
@@ -96,11 +96,12 @@ class Packed:
                 f"{pays[cheapest] / 1e6:.2f} MB of such text"
             )
         return [
+            f"{self.bits.min():.3f} bits a byte at best, {best} {8 * self.others[best] / self.text:.3f}: "
+            f"{first}; {paid}",
             f"{self.text:,} bytes packed to {self.bits[0]:.3f} bits a byte at "
             f"N={self.params[0]:,.0f} and {self.bits[-1]:.3f} at {self.params[-1]:,.0f}; {listed}",
             f"sizes are {100 * self.off.min():+.2f} to {100 * self.off.max():+.2f} % from what the "
             "losses say",
-            f"{first}; {paid}",
         ]
 
 
@@ -180,16 +181,16 @@ def packed_of(path: Path) -> Packed:
     )
 
 
-def answer(path: Path) -> str:
-    return "; ".join(packed_of(path).said)
+def answer(path: Path) -> list[str]:
+    return packed_of(path).lines
 
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """compression.csv, compression.png, and what they say."""
     out.mkdir(parents=True, exist_ok=True)
-    name = "compression" if size == "laptop" else f"compression-{size}"
+    name = tables.name_of("compression", size)
     write(store, size, out / "compression.csv", tables.kept(name))
-    found = packed_of(out / "compression.csv")
-    print("\n".join(found.said))
-    figures_context.compression(found).savefig(out / "compression.png")
+    packed = packed_of(out / "compression.csv")
+    print("\n".join(packed.lines))
+    figures_context.compression(packed).savefig(out / "compression.png")
     print(f"figure in {out}")

@@ -80,10 +80,10 @@ SIZES = {
 
 def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
     """`pairs`, a Transformer before its LSTM, then their seeds; and `rates`."""
-    of = SIZES[size]
-    corpus = corpora.prepare_first(list(of.corpora), of.tokenizer)
+    setup = SIZES[size]
+    corpus = corpora.prepare_first(list(setup.corpora), setup.tokenizer)
     data = DataConfig(
-        sha256=corpus.sha256, corpus=corpus.name, tokenizer=of.tokenizer, train_tokens=corpus.n_train
+        sha256=corpus.sha256, corpus=corpus.name, tokenizer=setup.tokenizer, train_tokens=corpus.n_train
     )
 
     def run(model: ModelConfig, tokens: int, factor: float = 1.0) -> RunConfig:
@@ -93,21 +93,21 @@ def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
             optim=OptimConfig(learning_rate=rate),
             data=data,
             tokens=tokens,
-            batch_tokens=of.batch_tokens,
+            batch_tokens=setup.batch_tokens,
         )
 
-    models = [model for pair in of.pairs for model in shapes(pair, of, corpus.vocab_size)]
-    whole = [run(model, of.tokens) for model in models]
+    models = [model for pair in setup.pairs for model in shapes(pair, setup, corpus.vocab_size)]
+    whole = [run(model, setup.tokens) for model in models]
     again = [
-        replace(config, seed=seed, data_seed=seed) for seed in range(1, of.seeds) for config in whole[:2]
+        replace(config, seed=seed, data_seed=seed) for seed in range(1, setup.seeds) for config in whole[:2]
     ]
-    rates = [run(model, of.rate_tokens, factor) for model in models[:2] for factor in (1.0, *RATES)]
+    rates = [run(model, setup.rate_tokens, factor) for model in models[:2] for factor in (1.0, *RATES)]
     return {"pairs": [*whole, *again], "rates": rates}
 
 
-def shapes(pair: tuple, of: Size, vocab_size: int) -> list[ModelConfig]:
+def shapes(pair: tuple, size: Size, vocab_size: int) -> list[ModelConfig]:
     (layers, width, heads), (deep, wide) = pair
-    shared = {"vocab_size": vocab_size, "seq_len": of.seq_len}
+    shared = {"vocab_size": vocab_size, "seq_len": size.seq_len}
     return [
         ModelConfig(n_layer=layers, d_model=width, n_head=heads, **shared),
         ModelConfig(kind="lstm", n_layer=deep, d_model=wide, n_head=1, **shared),
@@ -143,18 +143,18 @@ def interval(values_BO: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return values_BO.mean(0), stats.t.ppf(0.975, n - 1) * values_BO.std(0, ddof=1) / n**0.5
 
 
-def uses(rows: table.Runs, blocks: Path) -> list[Use]:
+def context_uses(rows: table.Runs, blocks: Path) -> list[Use]:
     """From the run table and the blocks of each run, in the table's order."""
     lines = tables.lines_of(blocks)
     seen = [name for name in lines[0] if name.startswith("seen_")]
-    found = []
+    uses = []
     for i, run_id in enumerate(rows.column("run_id")):
         mine = [[float(line[name]) for name in seen] for line in lines if line["run_id"] == run_id]
         if mine:
             nats_BO = np.array(mine)
             gain_BO = nats_BO[:, :-1] - nats_BO[:, 1:]
             column = lambda name, i=i: rows.column(name)[i]  # noqa: E731
-            found.append(
+            uses.append(
                 Use(
                     str(column("kind")),
                     int(column("params_hidden")),
@@ -165,43 +165,52 @@ def uses(rows: table.Runs, blocks: Path) -> list[Use]:
                     interval(gain_BO)[1],
                 )
             )
-    return found
+    return uses
 
 
-def paired(found: list[Use]) -> list[tuple[Use, Use]]:
+def paired(uses: list[Use]) -> list[tuple[Use, Use]]:
     """Transformer and LSTM by rising size, of the first seed."""
-    of = lambda kind: [one for one in found if one.kind == kind and not one.seed]  # noqa: E731
-    both = zip(of("transformer"), of("lstm"), strict=False)
-    return sorted(both, key=lambda pair: pair[0].hidden)
+    kinds = ([use for use in uses if use.kind == kind and not use.seed] for kind in ("transformer", "lstm"))
+    return sorted(zip(*kinds, strict=False), key=lambda pair: pair[0].hidden)
 
 
-def late(one: Use) -> np.ndarray:
+def late(use: Use) -> np.ndarray:
     """The fall over the last two octaves, by block: from a quarter of the window to all of it."""
-    return one.gain_BO[:, -2:].sum(1, keepdims=True)
+    return use.gain_BO[:, -2:].sum(1, keepdims=True)
 
 
-def said(pair: tuple[Use, Use]) -> str:
-    """Of a pair: what the late context brings each, and their difference on the same text."""
-    gains = [late(one) for one in pair]
-    (more, _), (less, around), _ = found = [interval(g) for g in (*gains, gains[0] - gains[1])]
-    one, other, apart = (
-        f"{mean[0]:.4f} ({mean[0] - half[0]:.4f}, {mean[0] + half[0]:.4f})" for mean, half in found
+def compare(pair: tuple[Use, Use]) -> str:
+    """What the late context brings a Transformer and its LSTM, and their difference on the same text."""
+    gains = [late(use) for use in pair]
+    (more, _), (less, around), _ = means = [interval(g) for g in (*gains, gains[0] - gains[1])]
+    transformer, lstm, difference = (
+        f"{mean[0]:.4f} ({mean[0] - half[0]:.4f}, {mean[0] + half[0]:.4f})" for mean, half in means
     )
-    eighth, quarter, half, whole = pair[0].seen[-4:]
     share = "flat" if abs(less[0]) <= around[0] else f"{100 * less[0] / more[0]:.0f} % of that"
     return (
-        f"{pair[0].hidden:,} weights in layers: from {eighth + 1}-{quarter} to {half + 1}-{whole} "
-        f"tokens seen the Transformer gains {one} nats/token, the LSTM {other}, {share}; "
-        f"difference {apart}"
+        f"{pair[0].hidden:,} weights in layers: from {octaves(pair[0])} tokens seen the Transformer gains "
+        f"{transformer} nats/token, the LSTM {lstm}, {share}; difference {difference}"
     )
 
 
-def answer(path: Path) -> str:
+def octaves(use: Use) -> str:
+    """The last octave but two, and the last."""
+    eighth, quarter, half, whole = use.seen[-4:]
+    return f"{eighth + 1}-{quarter} to {half + 1}-{whole}"
+
+
+def answer(path: Path) -> list[str]:
     rows = table.read(path, where="experiment == 'context:pairs'")
-    return "; ".join(said(pair) for pair in paired(uses(rows, tables.kept("context-blocks"))))
+    pairs = paired(context_uses(rows, tables.kept("context-blocks")))
+    gains = [", ".join(f"{late(pair[i]).mean():.4f}" for pair in pairs) for i in (0, 1)]
+    return [
+        f"from {octaves(pairs[0][0])} tokens seen, by size, Transformers gain {gains[0]} nats/token, LSTMs "
+        f"{gains[1]}",
+        *(compare(pair) for pair in pairs),
+    ]
 
 
-def told(path: Path, name: str, found: list[Use]) -> list[str]:
+def describe(path: Path, name: str, uses: list[Use]) -> list[str]:
     rows = table.read(path, where=f"experiment == '{name}:pairs'").usable()
     lines = [
         f"{kind} {layers:.0f} x {width:.0f}, {hidden:,.0f} weights in layers, seed {seed:.0f}: "
@@ -218,7 +227,7 @@ def told(path: Path, name: str, found: list[Use]) -> list[str]:
         rates, loss = tried.column("learning_rate")[own].astype(float), tried.loss[own]
         listed = ", ".join(f"{rates[i]:.2g}: {loss[i]:.4f}" for i in np.argsort(rates))
         lines.append(f"the smallest {kind}, shorter, by rate: {listed}")
-    return lines + [said(pair) for pair in paired(found)]
+    return lines + [compare(pair) for pair in paired(uses)]
 
 
 def write_blocks(store: Store, rows: table.Runs, path: Path, kept: Path) -> None:
@@ -228,11 +237,11 @@ def write_blocks(store: Store, rows: table.Runs, path: Path, kept: Path) -> None
     lines = known[:1]
     for run_id in rows.column("run_id"):
         mine = [line for line in known if line.startswith(f"{run_id},")]
-        lines += mine or measured(store, run_id, lines)
+        lines += mine or measure_blocks(store, run_id, lines)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def measured(store: Store, run_id: str, header: list[str]) -> list[str]:
+def measure_blocks(store: Store, run_id: str, header: list[str]) -> list[str]:
     try:
         run = weights.read(store, run_id)
         corpus = run.corpus()
@@ -248,11 +257,11 @@ def measured(store: Store, run_id: str, header: list[str]) -> list[str]:
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, curves.csv, blocks.csv (loss by tokens seen), context.png, and what they say."""
-    name = "context" if size == "laptop" else f"context-{size}"
+    name = tables.name_of("context", size)
     path = tables.table_of(name, store, partial(parts, size), out, SIZES[size].corpora)
     rows = table.read(path, where=f"experiment == '{name}:pairs'").usable()
     write_blocks(store, rows, out / "blocks.csv", tables.kept(f"{name}-blocks"))
-    found = uses(rows, out / "blocks.csv")
-    print("\n".join(told(path, name, found)))
-    figures_context.context(found, paired(found)).savefig(out / "context.png")
+    uses = context_uses(rows, out / "blocks.csv")
+    print("\n".join(describe(path, name, uses)))
+    figures_context.context(uses, paired(uses)).savefig(out / "context.png")
     print(f"figure in {out}")

@@ -139,8 +139,8 @@ class Comparison:
     @property
     def mean(self) -> tuple[float, float]:
         """The mean difference and its standard error over pairs."""
-        found = self.differences
-        return float(found.mean()), float(found.std(ddof=1) / np.sqrt(len(found)))
+        gaps = self.differences
+        return float(gaps.mean()), float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
 
 
 def compare(path: Path) -> Comparison:
@@ -183,7 +183,7 @@ def compare(path: Path) -> Comparison:
         (float(spent[trunk | branch].sum()), float(spent[cosine & done].sum())),
         planned(rows.select(branch)),
         {float(over[i]): float(rows.loss[i]) for i in tried},
-        sum(len(found) for found in cells.values()) - 2 * len(both),
+        sum(map(len, cells.values())) - 2 * len(both),
     )
 
 
@@ -198,55 +198,55 @@ def planned(branches: table.Runs) -> float:
     return float(cooled.sum() + sum(level[branches.params == n].max() for n in np.unique(branches.params)))
 
 
-def told(found: Comparison) -> list[str]:
+def describe(pairs: Comparison) -> list[str]:
     """Every pair, and both bars, in words."""
-    said = [
+    lines = [
         f"N={n:,.0f}, D={d:,.0f}: cosine {a:.4f}, branch {b:.4f} nats/token ({100 * x:+.2f} %)"
         for n, d, a, b, x in zip(
-            found.params, found.tokens, found.cosine, found.branch, found.differences, strict=True
+            pairs.params, pairs.tokens, pairs.cosine, pairs.branch, pairs.differences, strict=True
         )
     ]
-    said += bars(found)
-    if not found.unpaired and abs(found.flops[0] / found.planned - 1) > 0.01:
-        said.append(
-            f"NOT what these branches cost by themselves, {found.planned:.3g} FLOPs: part "
+    lines += bars(pairs)
+    if not pairs.unpaired and abs(pairs.flops[0] / pairs.planned - 1) > 0.01:
+        lines.append(
+            f"NOT what these branches cost by themselves, {pairs.planned:.3g} FLOPs: part "
             "of the trunks was there before, or cells were trained alone"
         )
-    if len(found.rates) > 1:
-        listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in sorted(found.rates.items()))
-        said.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
-    if found.unpaired:
-        said.append(
-            f"{found.unpaired} cells have no other to be compared with: the FLOPs of the "
+    if len(pairs.rates) > 1:
+        listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in sorted(pairs.rates.items()))
+        lines.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
+    if pairs.unpaired:
+        lines.append(
+            f"{pairs.unpaired} cells have no other to be compared with: the FLOPs of the "
             "two ways are not of the same cells"
         )
-    return said
+    return lines
 
 
-def bars(found: Comparison) -> list[str]:
+def bars(pairs: Comparison) -> list[str]:
     word = lambda right: "within" if right else "NOT within"  # noqa: E731
-    mean, error = found.mean
+    mean, error = pairs.mean
     return [
-        f"training FLOPs: {found.flops[0]:.3g} for trunks and branches, each counted once, "
-        f"{found.flops[1]:.3g} for a cosine of each length: {100 * found.share:.1f} %, "
-        f"{word(found.share <= MOST_FLOPS)} {100 * MOST_FLOPS:.0f} %",
-        f"final loss: {100 * mean:+.2f} % in the mean over {len(found.cosine)} pairs (standard "
+        f"training FLOPs: {pairs.flops[0]:.3g} for trunks and branches, each counted once, "
+        f"{pairs.flops[1]:.3g} for a cosine of each length: {100 * pairs.share:.1f} %, "
+        f"{word(pairs.share <= MOST_FLOPS)} {100 * MOST_FLOPS:.0f} %",
+        f"final loss: {100 * mean:+.2f} % in the mean over {len(pairs.cosine)} pairs (standard "
         f"error {100 * error:.2f} %), {word(mean <= MOST_LOSS)} {100 * MOST_LOSS:.1f} %",
     ]
 
 
-def answer(path: Path) -> str:
-    return "; ".join(bars(compare(path)))
+def answer(path: Path) -> list[str]:
+    pairs = compare(path)
+    return [f"{100 * pairs.share:.1f} % of the FLOPs, {100 * pairs.mean[0]:+.2f} % of the loss", *bars(pairs)]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, curves.csv, cooldown.png, and both bars in words."""
-    name = "cooldown" if size == "laptop" else f"cooldown-{size}"
+    name = tables.name_of("cooldown", size)
     grid_of = configs or partial(runs, size)
     corpora_of = SIZES[size].corpora
     path = tables.table_of(name, store, grid_of, out, corpora_of, changed=bool(configs))
-    found = compare(path)
-    for line in told(found):
-        print(line)
-    figures_trunks.cooldown(found, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")
+    pairs = compare(path)
+    print("\n".join(describe(pairs)))
+    figures_trunks.cooldown(pairs, (MOST_FLOPS, MOST_LOSS)).savefig(out / "cooldown.png")
     print(f"figure in {out}")

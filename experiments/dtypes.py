@@ -37,16 +37,17 @@ class Compared:
     source: str  # of the noise
 
     @property
-    def said(self) -> str:
+    def lines(self) -> list[str]:
         n, mean, spread = len(self.gap), self.gap.mean(), float(np.sqrt(np.mean(self.gap**2)))
         error = self.gap.std(ddof=1) / np.sqrt(n)
         inside = abs(mean) <= 2 * error and spread <= np.sqrt(2) * self.noise
-        return (
-            f"{n} cells: bfloat16 ends {100 * mean:+.3f} % from float32 (standard error "
-            f"{100 * error:.3f} %), single cells {100 * spread:.2f} % apart; two seeds are "
-            f"{100 * np.sqrt(2) * self.noise:.2f} % apart ({self.source}): "
-            + ("within the noise" if inside else "NOT within the noise")
-        )
+        verdict = "within the noise" if inside else "NOT within the noise"
+        return [
+            f"bfloat16 ends {100 * mean:+.3f} % from float32 in the mean: {verdict}",
+            f"{n} cells; standard error of the mean {100 * error:.3f} %",
+            f"single cells are {100 * spread:.2f} % apart, two seeds {100 * np.sqrt(2) * self.noise:.2f} % "
+            f"({self.source})",
+        ]
 
 
 def compared(bfloat16: table.Runs, float32: table.Runs) -> Compared:
@@ -59,16 +60,16 @@ def compared(bfloat16: table.Runs, float32: table.Runs) -> Compared:
     mine, theirs = bfloat16.usable(), float32.usable()
     key = lambda runs: list(zip(*(runs.column(name) for name in names), strict=True))  # noqa: E731
     loss = dict(zip(key(theirs), theirs.loss, strict=True))
-    if missing := [one for one in key(mine) if one not in loss]:
+    if missing := [cell for cell in key(mine) if cell not in loss]:
         without = dict(zip(names, missing[0], strict=True))
         raise ValueError(f"{float32.source} has no run with {without}")
-    found = frontiers.find_optima(theirs)
-    gap = np.log(mine.loss / [loss[one] for one in key(mine)])
-    return Compared(mine.params, mine.flops, gap, found.noise.sigma, found.noise.source)
+    iso = frontiers.find_optima(theirs)
+    gap = np.log(mine.loss / [loss[cell] for cell in key(mine)])
+    return Compared(mine.params, mine.flops, gap, iso.noise.sigma, iso.noise.source)
 
 
-def answer(path: Path) -> str:
-    return compared(table.read(path), table.read(tables.kept("quickstart"))).said
+def answer(path: Path) -> list[str]:
+    return compared(table.read(path), table.read(tables.kept("quickstart"))).lines
 
 
 def report(store: Store, out: Path) -> None:
@@ -80,6 +81,6 @@ def report(store: Store, out: Path) -> None:
     if rows and len(rows) == len(runs()):
         path = out / "float32.csv"
         export.write(rows, path)
-    found = compared(mine, table.read(path))
-    print(f"{found.said}\nfloat32 from {path}")
-    figures.dtypes(found).savefig(out / "dtypes.png")
+    comparison = compared(mine, table.read(path))
+    print("\n".join([*comparison.lines, f"float32 from {path}"]))
+    figures.dtypes(comparison).savefig(out / "dtypes.png")

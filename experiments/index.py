@@ -1,14 +1,14 @@
-"""python -m experiments.index: write into experiments/README.md what the committed tables answer.
+"""python -m experiments.index: write what the committed tables answer into the table of
+experiments/README.md, one line each, and into a page an experiment under experiments/answers/.
 
-Each experiment's `answer(path)` is one sentence made from its table alone; the column "answer" of
-the index holds these sentences, each with the day of the last run, and nothing else. No experiment
-of its own.
+A page is the experiment's docstring, then `answer(path)` of its tables, then its figures; the first
+line of an answer stands in the table. Nothing of them is written by hand.
 """
 
-import csv
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from experiments import (
     charrnn,
@@ -29,62 +29,131 @@ from experiments import (
 from experiments.reports import tables
 from lab.store.files import replace_file
 
-PAGE = Path(__file__).parent / "README.md"
-ANSWERS: dict[str, Callable[[Path], str]] = {  # name of the table -> what it answers
-    "quickstart": quickstart.answer,
-    "rates": rates.answer,
-    "dtypes": dtypes.answer,
-    "chinchilla2022": chinchilla2022.answer,
-    "chinchilla2022-reviews": chinchilla2022.answer,
-    "chinchilla2022-bpe": chinchilla2022.answer,
-    "porian2024": porian2024.answer,
-    "kaplan2020": kaplan2020.answer,
-    "prediction": prediction.answer,
-    "known_entropy": known_entropy.answer_of,
-    "transfer": transfer.answer,
-    "charrnn": charrnn.answer,
-    "context": context.answer,
-    "compression": compression.answer,
-    "cooldown": cooldown.answer,
-    "repeats": repeats.answer,
-}
+HERE = Path(__file__).parent
+README = HERE / "README.md"
+HEAD = "| experiment | question | command | cost on two cores | answer |\n|---|---|---|---|---|\n"
+MORE_FIGURES = {"quickstart": ["../docs/isoflop.png"], "transfer": ["results/coordinates.png"]}
 
 
-def answers() -> dict[str, str]:
-    """What every committed table answers; those that were not trained yet are left out."""
-    found = {}
-    for name, answer in ANSWERS.items():
-        path = prediction.FILE if name == "prediction" else tables.kept(name)
-        if path.exists():
-            found[name] = f"{dated(path)}: {answer(path)}"
-    return found
+@dataclass(frozen=True)
+class Entry:
+    """A line of the table: an experiment, or one of its sizes."""
+
+    module: ModuleType
+    size: str = "laptop"
+    beside: str = ""  # what it asks beside the experiment's own question
+
+    @property
+    def name(self) -> str:
+        return self.module.__name__.rpartition(".")[2]
+
+    @property
+    def table(self) -> Path:
+        own = tables.kept(tables.name_of(self.name, self.size))
+        return prediction.FILE if self.module is prediction else own
+
+    @property
+    def cost(self) -> str:
+        words = sections(self.module)["Cost"]
+        own = words.partition(f"{self.size}: ")[2] or words
+        runs, flops, minutes = re.match(r"(\w+ runs), (\S+) FLOPs, (?:about )?(\d+) min", own).groups()
+        return f"{runs}, {flops} FLOPs, {minutes} min"
+
+    @property
+    def question(self) -> str:
+        return self.beside or sections(self.module)["title"]
+
+    @property
+    def finished(self) -> str:
+        """The day on which the last row of its table was made."""
+        days = (row.get("finished") or row.get("time") or "" for row in tables.lines_of(self.table))
+        return max(days)[:10]
+
+    @property
+    def answer(self) -> list[str]:
+        """In one line, and what that rests on."""
+        return self.module.answer(self.table)
 
 
-def dated(path: Path) -> str:
-    """The day on which the last row of a table was made."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return max(row.get("finished") or row.get("time") or "" for row in rows)[:10]
+ENTRIES = (
+    Entry(quickstart),
+    Entry(rates),
+    Entry(dtypes),
+    Entry(chinchilla2022),
+    Entry(chinchilla2022, "reviews", "The same, smaller, on film reviews"),
+    Entry(chinchilla2022, "bpe", "The same, smaller, on the kernel in 1,024 byte-pair ids"),
+    *map(Entry, (porian2024, kaplan2020, prediction, known_entropy, transfer)),
+    *map(Entry, (charrnn, context, compression, cooldown, repeats)),
+)
 
 
-def row(name: str) -> re.Pattern:
-    """The index's line of an experiment: what is before the answer's cell, the answer, the rest."""
-    return re.compile(rf"^(\| \[{re.escape(name)}\]\([^)]*\) \|[^|]*\|[^|]*\|)([^|]*)(\|.*)$", re.M)
+def sections(module: ModuleType) -> dict[str, str]:
+    """The parts of an experiment's docstring; `title` is before them and `text` after."""
+    title, _, rest = module.__doc__.partition("\n\n")
+    parts = re.split(r"^(Question|Command|Cost|Answer):", rest, flags=re.M)
+    named = dict(zip(parts[1::2], parts[2::2], strict=True))
+    named["Answer"], _, text = named["Answer"].partition("\n\n")
+    named["Command"] = "\n".join(line.strip() for line in named["Command"].strip().splitlines())
+    joined = {key: " ".join(named[key].split()) for key in ("Question", "Cost", "Answer")}
+    return {"title": " ".join(title.split()), "text": text.strip(), **named, **joined}
 
 
-def cells(text: str) -> dict[str, str]:
-    """The answers that the page states."""
-    return {name: found[2].strip() for name in ANSWERS if (found := row(name).search(text))}
+def row(entry: Entry, answer: str) -> str:
+    name = tables.name_of(entry.name, entry.size)
+    command = f"`lab run experiments.{name.replace('-', ':')}`"
+    return f"| [{name}](answers/{entry.name}.md) | {entry.question} | {command} | {entry.cost} | {answer} |\n"
+
+
+def sentence(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
+def page(entries: list[Entry], answers: list[list[str]]) -> str:
+    """The page of an experiment."""
+    part, name = sections(entries[0].module), entries[0].name
+    blocks = [
+        f"# {part['title']}",
+        f"[All experiments](../README.md) · [experiments/{name}.py](../{name}.py)",
+        f"**Question.** {sentence(part['Question'])}",
+        f"```bash\n{part['Command']}\n```",
+        f"**Cost.** {sentence(part['Cost'])}",
+        f"**Expected.** {sentence(part['Answer'].removeprefix('expected: '))}",
+        part["text"],
+    ]
+    for entry, (first, *more) in zip(entries, answers, strict=True):
+        blocks.append(f"## Answer: {entry.size}" if len(entries) > 1 else "## Answer")
+        blocks += [f"{first} (runs of {entry.finished}).", "\n".join(f"- {line}" for line in more)]
+    figures = [*MORE_FIGURES.get(name, []), *kept(name, "png")]
+    results = [*kept(name, "csv"), *(["predictions.csv"] if name == "prediction" else [])]
+    blocks += ["## Figures and tables", *(f"![{Path(path).stem}](../{path})" for path in figures)]
+    blocks.append(", ".join(f"[{Path(path).name}](../{path})" for path in results))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def kept(name: str, kind: str) -> list[str]:
+    return [path.relative_to(HERE).as_posix() for path in sorted(tables.RESULTS.glob(f"{name}*.{kind}"))]
+
+
+def pages() -> dict[Path, str]:
+    """Every page, and the README with its table. What was not trained yet is left out."""
+    answers = {entry: entry.answer for entry in ENTRIES if entry.table.exists()}
+    text = README.read_text(encoding="utf-8")
+    before, after = text.partition(HEAD)[::2]
+    if not after:
+        raise SystemExit(f"{README} has no table that begins {HEAD.splitlines()[0]}")
+    rows = "".join(row(entry, first) for entry, (first, *_) in answers.items())
+    written = {README: before + HEAD + rows + "\n" + after.partition("\n\n")[2]}
+    for name in dict.fromkeys(entry.name for entry in answers):
+        own = [entry for entry in answers if entry.name == name]
+        written[HERE / "answers" / f"{name}.md"] = page(own, [answers[entry] for entry in own])
+    return written
 
 
 def write() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    for name, said in answers().items():
-        if not row(name).search(text):
-            raise SystemExit(f"{PAGE} has no line for {name}")
-        text = row(name).sub(lambda found, said=said: f"{found[1]} {said} {found[3]}", text)
-    replace_file(PAGE, text)
-    print(f"written: {PAGE}")
+    for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, text)
+        print(f"written: {path}")
 
 
 if __name__ == "__main__":

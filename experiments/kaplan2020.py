@@ -1,4 +1,4 @@
-"""Kaplan et al. 2020 by training: what size, data, compute, shape and batch do to the loss.
+"""What do size, data, compute, shape and batch do to the loss?
 
 Question: on the kernel's sources as bytes: L(N) with data enough, L(D) with a model large enough,
           L(C) along the frontier; do larger models need fewer tokens for a given loss; how much
@@ -93,23 +93,25 @@ PARTS = ("sizes", "lengths", "shapes", "batches")
 
 
 def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
-    of = SIZES[size]
-    shared = chinchilla2022.SIZES[of.text]
+    setup = SIZES[size]
+    shared = chinchilla2022.SIZES[setup.text]
     data = chinchilla2022.text(shared)
-    run = lambda shape, tokens, **more: trained(shared, data, shape, tokens, **more)  # noqa: E731
-    seeds = [{"seed": seed, "data_seed": seed} for seed in range(1, of.seeds)]
+    run = lambda shape, tokens, **more: run_of_shape(shared, data, shape, tokens, **more)  # noqa: E731
+    seeds = [{"seed": seed, "data_seed": seed} for seed in range(1, setup.seeds)]
     return {
-        "sizes": [run(shape, of.tokens) for shape in of.ladder],
-        "lengths": [run(of.ladder[-1], tokens) for tokens in (*of.lengths, of.tokens)],
+        "sizes": [run(shape, setup.tokens) for shape in setup.ladder],
+        "lengths": [run(setup.ladder[-1], tokens) for tokens in (*setup.lengths, setup.tokens)],
         "shapes": [
-            *(run(shape, of.shape_tokens) for shape in of.shapes),
-            *(replace(run(of.shapes[0], of.shape_tokens), **seed) for seed in seeds),
+            *(run(shape, setup.shape_tokens) for shape in setup.shapes),
+            *(replace(run(setup.shapes[0], setup.shape_tokens), **seed) for seed in seeds),
         ],
-        "batches": [run(of.batch_model, of.batch_tokens, batch_tokens=batch) for batch in of.batches],
+        "batches": [
+            run(setup.batch_model, setup.batch_tokens, batch_tokens=batch) for batch in setup.batches
+        ],
     }
 
 
-def trained(
+def run_of_shape(
     shared: chinchilla2022.Size,
     data: DataConfig,
     shape: tuple[int, int, int],
@@ -144,7 +146,7 @@ class Power:
     floored: fitting.Fit
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         low, high = self.bare.interval("alpha")
         law, (least, most) = self.floored.law, self.floored.interval("alpha")
         return (
@@ -178,7 +180,7 @@ class Shapes:
     seeds: int
 
     @property
-    def said(self) -> list[str]:
+    def lines(self) -> list[str]:
         lines = [
             f"{name}: {100 * gap:+.2f} % ({hidden:,.0f} block weights)"
             for name, gap, hidden in zip(self.names, self.gap, self.hidden, strict=True)
@@ -195,8 +197,8 @@ def shapes(rows: table.Runs) -> Shapes:
     column = lambda name: rows.column(name).astype(float)  # noqa: E731
     kinds = np.stack([column("n_layer"), column("d_model"), column("n_head")], 1)
     log_loss, same = np.log(rows.loss), (kinds == kinds[0]).all(1)
-    found = {tuple(kind): i for i, kind in reversed(list(enumerate(kinds)))}
-    at = np.array(sorted(found.values()))
+    first = {tuple(kind): i for i, kind in reversed(list(enumerate(kinds)))}
+    at = np.array(sorted(first.values()))
     gap = log_loss[at] - log_loss[same].mean()
     gap[0] = 0.0
     layers, width, heads = kinds[at].T
@@ -205,20 +207,21 @@ def shapes(rows: table.Runs) -> Shapes:
     return Shapes(names, width / layers, heads, gap, column("params_hidden")[at], noise, int(same.sum()))
 
 
-def answer(path: Path) -> str:
+def answer(path: Path) -> list[str]:
     curves = table.read(tables.kept("kaplan2020-curves"))
     rows = {part: part_of(path, "kaplan2020", part) for part in PARTS}
     laws = powers(rows, tables.kept(chinchilla2022.named("laptop")))
-    return "; ".join(
-        [
-            *(law.said for law in laws),
-            kaplan_curves.said_of(kaplan_curves.along_curves(rows["sizes"], curves)),
-            kaplan_curves.efficiency(rows["sizes"], curves).said[-1],
-            shapes(rows["shapes"]).said[-1],
-            kaplan_curves.growth(kaplan_curves.batches(rows["batches"], curves)),
-            kaplan_curves.noise_of(tables.kept("kaplan2020-noise")).said,
-        ]
-    )
+    exponents = ", ".join(f"{law.name} {law.bare.law.alpha:.3f}" for law in laws)
+    needed, shaped = kaplan_curves.efficiency(rows["sizes"], curves), shapes(rows["shapes"])
+    return [
+        f"loss falls, without a floor, with exponents {exponents}",
+        *(law.summary for law in laws),
+        kaplan_curves.describe_law(kaplan_curves.along_curves(rows["sizes"], curves)),
+        needed.lines[-1],
+        shaped.lines[-1],
+        kaplan_curves.growth(kaplan_curves.critical_batches(rows["batches"], curves)),
+        kaplan_curves.read_noise(tables.kept("kaplan2020-noise")).summary,
+    ]
 
 
 def powers(rows: dict[str, table.Runs], cells: Path) -> list[Power]:
@@ -232,7 +235,7 @@ def powers(rows: dict[str, table.Runs], cells: Path) -> list[Power]:
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, powers.png, efficiency.png, shapes.png, batches.png, and what they say."""
-    name = "kaplan2020" if size == "laptop" else f"kaplan2020-{size}"
+    name = tables.name_of("kaplan2020", size)
     corpora = chinchilla2022.SIZES[SIZES[size].text].corpora
     path = tables.table_of(name, store, partial(parts, size), out, corpora)
     curves = table.read(out / "curves.csv")
@@ -240,15 +243,16 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     laws = powers(rows, tables.kept(chinchilla2022.named(SIZES[size].text)))
     needed = kaplan_curves.efficiency(rows["sizes"], curves)
     along = kaplan_curves.along_curves(rows["sizes"], curves)
-    shaped, batched = shapes(rows["shapes"]), kaplan_curves.batches(rows["batches"], curves)
+    shaped = shapes(rows["shapes"])
+    batches = kaplan_curves.critical_batches(rows["batches"], curves)
     kept = tables.kept(f"{name}-noise")
-    noise = kaplan_curves.measured(store, rows, out / "noise.csv", kept)
-    print("\n".join([*(law.said for law in laws), kaplan_curves.said_of(along), *needed.said]))
-    print("\n".join([*shaped.said, *(one.said for one in batched), noise.said]))
+    noise = kaplan_curves.measure_noise(store, rows, out / "noise.csv", kept)
+    print("\n".join([*(law.summary for law in laws), kaplan_curves.describe_law(along), *needed.lines]))
+    print("\n".join([*shaped.lines, *(batch.summary for batch in batches), noise.summary]))
     figures_kaplan.powers(laws).savefig(out / "powers.png")
     figures_kaplan.efficiency(rows["sizes"], curves, along).savefig(out / "efficiency.png")
     figures_kaplan.shapes(shaped).savefig(out / "shapes.png")
-    figures_kaplan.critical_batch(batched, noise).savefig(out / "batches.png")
+    figures_kaplan.critical_batch(batches, noise).savefig(out / "batches.png")
     print(f"figures in {out}")
 
 
@@ -258,6 +262,6 @@ def part_of(path: Path, name: str, part: str) -> table.Runs:
 
 def along_the_frontier(path: Path) -> Power:
     """Loss of the best size by budget."""
-    found = frontiers.find_optima(table.read(path, where="budget > 0")).valleys
-    inside = [one for one in found if one.status in ("ok", "flat")]
-    return power("C", [one.flops for one in inside], [one.loss for one in inside])
+    minima = frontiers.find_optima(table.read(path, where="budget > 0")).valleys
+    inside = [minimum for minimum in minima if minimum.status in ("ok", "flat")]
+    return power("C", [minimum.flops for minimum in inside], [minimum.loss for minimum in inside])

@@ -88,16 +88,16 @@ SIZES = {
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
-    of = SIZES[size]
+    setup = SIZES[size]
     return [
         config
-        for name in of.languages
-        for seed in range(of.seeds)
-        for config in of_language(of, name.format(seed=seed), seed)
+        for name in setup.languages
+        for seed in range(setup.seeds)
+        for config in configs_of(setup, name.format(seed=seed), seed)
     ]
 
 
-def of_language(size: Size, name: str, seed: int) -> list[RunConfig]:
+def configs_of(size: Size, name: str, seed: int) -> list[RunConfig]:
     corpus = corpora.prepare(name, quiet=True)
     data = DataConfig(sha256=corpus.sha256, corpus=name, train_tokens=corpus.n_train)
     ladder = grid.ladder(size.shapes, vocab_size=corpus.vocab_size, seq_len=size.seq_len)
@@ -157,22 +157,26 @@ class Answer:
         return self.language.partition(":")[0]
 
     @property
-    def said(self) -> str:
-        found = self.estimates[ESTIMATORS[0]]
-        verdict = "holds it" if found.holds(self.floor) else "does NOT hold it"
-        if not found.says:
+    def below(self) -> bool:
+        """Whether a run ends below the floor by more than the held-out text's noise."""
+        return self.excess < -2 * self.noise
+
+    @property
+    def summary(self) -> str:
+        estimate = self.estimates[ESTIMATORS[0]]
+        verdict = "holds it" if estimate.holds(self.floor) else "does NOT hold it"
+        if not estimate.says:
             verdict = "and says nothing"
-        said = (
+        summary = (
             f"{self.language}: known floor {self.floor:.4f} nats/token (entropy rate "
-            f"{self.entropy_rate:.4f}); fitted E = {found.value:.4f} ({found.low:.4f}, "
-            f"{found.high:.4f}) {verdict} [{found.status}]; the best run ends {self.excess:+.4f} "
+            f"{self.entropy_rate:.4f}); fitted E = {estimate.value:.4f} ({estimate.low:.4f}, "
+            f"{estimate.high:.4f}) {verdict} [{estimate.status}]; the best run ends {self.excess:+.4f} "
             "from the floor"
         )
-        below = self.excess < -2 * self.noise
-        return said + (", BELOW it: something leaks" if below else "")
+        return summary + ", BELOW it: something leaks" * self.below
 
 
-def answer(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> Answer:
+def analyse(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> Answer:
     """What the rows of one language say.
 
     The floor is that of the windows, plus how much the held-out text is more surprising to the
@@ -188,10 +192,10 @@ def answer(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> 
     for objective in dict.fromkeys(objective for objective, _ in estimators):
         fitted = fitting.fit(Chinchilla, runs, objective=objective)
         for kind in (kind for own, kind in estimators if own == objective):
-            judged = fitting.intervals(fitted, kind, RESAMPLES)
-            first = first or judged
-            ends = judged.interval("E")
-            estimates[objective, kind] = Estimate(judged.law.E, *ends, judged.status)
+            banded = fitting.intervals(fitted, kind, RESAMPLES)
+            first = first or banded
+            ends = banded.interval("E")
+            estimates[objective, kind] = Estimate(banded.law.E, *ends, banded.status)
     used = runs.usable()
     best = int(np.argmin(used.loss))
     noise = float(used.column("loss_se")[best])
@@ -202,57 +206,63 @@ def answer(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) -> 
 def coverage(answers: Sequence[Answer]) -> list[str]:
     """For each kind of language and estimator: how often the interval held the floor, how far E was
     from it."""
-    said = []
-    for kind in dict.fromkeys(found.kind for found in answers):
-        mine = [found for found in answers if found.kind == kind]
-        for estimator in mine[0].estimates:
-            pairs = [(found.estimates[estimator], found.floor) for found in mine]
-            held = sum(one.holds(floor) for one, floor in pairs)
-            off = np.array([one.value / floor - 1 for one, floor in pairs])
-            wide = 100 * np.median([(one.high - one.low) / floor for one, floor in pairs])
-            silent = sum(not one.says for one, _ in pairs)
-            said.append(
+    lines = []
+    for kind in dict.fromkeys(answer.kind for answer in answers):
+        own = [answer for answer in answers if answer.kind == kind]
+        for estimator in own[0].estimates:
+            pairs = [(answer.estimates[estimator], answer.floor) for answer in own]
+            held = sum(estimate.holds(floor) for estimate, floor in pairs)
+            off = np.array([estimate.value / floor - 1 for estimate, floor in pairs])
+            wide = 100 * np.median([(estimate.high - estimate.low) / floor for estimate, floor in pairs])
+            silent = sum(not estimate.says for estimate, _ in pairs)
+            lines.append(
                 f"{kind}, {' with '.join(estimator)} intervals: the floor is inside {held} of "
                 f"{len(pairs)}; E is off by {100 * np.median(off):+.2f} % in the middle, at most "
                 f"{100 * np.abs(off).max():.2f} %; median width "
                 + (f"{wide:.2f} % of the floor" if np.isfinite(wide) else "without end")
                 + (f"; {silent} fits say that they are not identified" if silent else "")
             )
-    return said
+    return lines
 
 
-def answered(path: Path, size: str, estimators=ESTIMATORS) -> list[Answer]:
+def analyse_all(path: Path, size: str, estimators=ESTIMATORS) -> list[Answer]:
     """The languages of a table that have runs enough."""
-    found = table.read(path).by("corpus").items()
+    languages = table.read(path).by("corpus").items()
     return [
-        answer(rows, language, SIZES[size].seq_len, estimators)
-        for language, rows in found
+        analyse(rows, language, SIZES[size].seq_len, estimators)
+        for language, rows in languages
         if len(rows.usable()) >= 6
     ]
 
 
-def answer_of(path: Path) -> str:
+def answer(path: Path) -> list[str]:
     """The coverage of the default estimator and of its bootstrap, by kind of language."""
-    answers = answered(path, "laptop", ESTIMATORS[:2])
-    below = sum("BELOW" in found.said for found in answers)
-    told = f"{below} of {len(answers)} grids have a run below the floor"
-    return "; ".join([*coverage(answers), told])
+    profile, pairs = ESTIMATORS[:2]
+    answers = analyse_all(path, "laptop", (profile, pairs))
+    held = {each: sum(a.estimates[each].holds(a.floor) for a in answers) for each in (profile, pairs)}
+    silent = sum(not a.estimates[profile].says for a in answers)
+    return [
+        f"the floor is inside {held[profile]} of {len(answers)} profile intervals and {held[pairs]} "
+        f"resampled ones; {silent} fits are not identified",
+        *coverage(answers),
+        f"{sum(a.below for a in answers)} of {len(answers)} grids have a run below the floor",
+    ]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, known_entropy.png, floors.png, a sentence a language and one an estimator."""
-    name = "known_entropy" if size == "laptop" else f"known_entropy-{size}"
+    name = tables.name_of("known_entropy", size)
     path = tables.table_of(name, store, configs or partial(runs, size), out, changed=bool(configs))
-    answers = answered(path, size)
-    for found in answers:
-        print(found.said)
-        if found.fitted.status != "ok":
-            print(f"  {found.fitted.message}")
+    answers = analyse_all(path, size)
+    for answer in answers:
+        print(answer.summary)
+        if answer.fitted.status != "ok":
+            print(f"  {answer.fitted.message}")
     if not answers:
         print("fewer than six runs of each language are done: no law yet")
     else:
         print("\n".join(coverage(answers)))
         figures_floors.known_entropy(answers).savefig(out / "known_entropy.png")
-        first = {found.kind: found for found in reversed(answers)}
+        first = {answer.kind: answer for answer in reversed(answers)}
         figures_floors.floors(list(first.values())[::-1]).savefig(out / "floors.png")
         print(f"figures in {out}")

@@ -1,4 +1,4 @@
-"""Why did Kaplan et al. 2020 find another exponent than Hoffmann et al. 2022? On runs of our own.
+"""Why did Kaplan et al. 2020 find a larger exponent than Hoffmann et al. 2022?
 
 Question: N ~ C^a on one text and one ladder of sizes, first as Kaplan et al. measured it, then with
           one difference after another taken back, as Porian et al. 2024 (arXiv 2406.19146) did:
@@ -11,11 +11,13 @@ Answer:   expected: a near 0.7 at first and near 0.55 at the end; most of the wa
           the run; little by the warm-up, which is long beside the largest models' runs only.
 
 The steps, each with all those before it:
-  kaplan    one cosine for all, as long as the longest run, and a long warm-up; losses are read off
-            the curves; N is the blocks' weights alone, C = 6 N D
-  readout   N and C with the readout (hidden + readout weights, exact FLOPs): the same runs
-  warm-up   a short warm-up
-  decay     every run's cosine ends with the run: cells of experiments.chinchilla2022:bpe
+
+- kaplan: one cosine for all, as long as the longest run, and a long warm-up; losses are read off the
+  curves; N is the blocks' weights alone, C = 6 N D
+- readout: N and C with the readout (hidden + readout weights, exact FLOPs): the same runs
+- warm-up: a short warm-up
+- decay: every run's cosine ends with the run: cells of experiments.chinchilla2022:bpe
+
 Byte pairs and not bytes: with 256 ids the readout is too small a part of a model to matter. A first
 try (18 runs of one seed, the same budgets for all steps) had Kaplan's minima at the edge of the
 sizes: where the readout costs nothing, small models train some ten times as long. So the first step
@@ -67,12 +69,12 @@ def last_step(size: Size) -> list[RunConfig]:
 def runs(size: str = "laptop") -> list[RunConfig]:
     """Each model as long as its steps need it, under one cosine: with Kaplan's warm-up, in several
     seeds, as long as his counting asks; with the short one as its longest cell."""
-    of = SIZES[size]
-    cells = sorted(last_step(of), key=lambda cell: cell.steps)
+    setup = SIZES[size]
+    cells = sorted(last_step(setup), key=lambda cell: cell.steps)
     short = list({cell.model: cell for cell in cells}.values())
-    long = [replace(cell, tokens=length(cell, of)) for cell in short]
+    long = [replace(cell, tokens=length(cell, setup)) for cell in short]
     horizon = max(cell.steps for cell in long)
-    sets = [(of.warmups[0], seed, long) for seed in range(of.seeds)] + [(of.warmups[1], 0, short)]
+    sets = [(setup.warmups[0], seed, long) for seed in range(setup.seeds)] + [(setup.warmups[1], 0, short)]
     return [
         replace(
             chinchilla2022.beside(cell, horizon_steps=horizon, warmup_steps=warmup), seed=seed, data_seed=seed
@@ -102,10 +104,10 @@ def along(rows: table.Runs, curves: table.Runs, budgets: np.ndarray, kaplan: boo
     """The columns of a table of points at each budget, read off every curve that reaches there:
     log loss interpolated over log tokens."""
     names = "run_id params tokens flops loss budget seed".split()
-    found: dict[str, list] = {name: [] for name in names}
+    columns: dict[str, list] = {name: [] for name in names}
     ids, used = curves.column("run_id"), rows.usable()
-    columns = (used.column(name) for name in ("run_id", "params_hidden", "params", "flops", "seed"))
-    for run_id, hidden, params, flops, seed in zip(*columns, strict=True):
+    runs = (used.column(name) for name in ("run_id", "params_hidden", "params", "flops", "seed"))
+    for run_id, hidden, params, flops, seed in zip(*runs, strict=True):
         mine = ids == run_id
         tokens, loss = curves.tokens[mine], curves.loss[mine]
         if mine.sum() < 4:
@@ -121,11 +123,11 @@ def along(rows: table.Runs, curves: table.Runs, budgets: np.ndarray, kaplan: boo
             ([run_id] * len(at), [counted] * len(at), at, at * per_token, read, spent, [seed] * len(at)),
             strict=True,
         ):
-            found[name].extend(values)
-    return {name: np.array(values) for name, values in found.items()}
+            columns[name].extend(values)
+    return {name: np.array(values) for name, values in columns.items()}
 
 
-def measured(name: str, points: table.Runs, noise: frontiers.Noise | None = None) -> Step:
+def measure(name: str, points: table.Runs, noise: frontiers.Noise | None = None) -> Step:
     price = frontiers.fit_cost(points)
     valleys = frontiers.find_optima(points, noise=noise)
     fitted = fitting.intervals(fitting.fit(Chinchilla, points))
@@ -142,57 +144,61 @@ def walk(rows: table.Runs, curves: table.Runs, cells: table.Runs, size: Size) ->
         mine = rows.select(rows.column("warmup_steps") == size.warmups[warmup])
         return table.from_columns(f"{rows.source} ({name})", **along(mine, curves, budgets, kaplan))
 
-    first = measured("kaplan", points("kaplan", 0, np.array(size.kaplan), True))
+    first = measure("kaplan", points("kaplan", 0, np.array(size.kaplan), True))
     readout = points("readout", 0, levels, False)
     return [
         first,
-        measured("readout", readout),
-        measured("warm-up", points("warm-up", 1, levels, False), frontiers.find_optima(readout).noise),
-        measured("decay", last, frontiers.find_optima(cells).noise),
+        measure("readout", readout),
+        measure("warm-up", points("warm-up", 1, levels, False), frontiers.find_optima(readout).noise),
+        measure("decay", last, frontiers.find_optima(cells).noise),
     ]
 
 
-def told(steps: list[Step]) -> list[str]:
-    said = []
+def describe(steps: list[Step]) -> list[str]:
+    lines = []
     for step in steps:
-        said += [
+        lines += [
             f"{step.name:<9} {front.method:<28} N ~ C^{front.params_exponent}   [{front.status}]"
             for front in (step.valley, step.law)
         ]
     first, last = steps[0], steps[-1]
-    for of in ("valley", "law"):
-        high, low = (getattr(step, of).params_exponent for step in (first, last))
-        apart = "above by more than both intervals" if high.low > low.high else "NOT clearly above"
-        said.append(f"Kaplan's way over Chinchilla's, by the {of}: {high} and {low}: {apart}")
-    return said
+    for method in ("valley", "law"):
+        high, low = (getattr(step, method).params_exponent for step in (first, last))
+        verdict = "above by more than both intervals" if high.low > low.high else "NOT clearly above"
+        lines.append(f"Kaplan's way over Chinchilla's, by the {method}: {high} and {low}: {verdict}")
+    return lines
 
 
-def answer(path: Path) -> str:
-    of = SIZES["laptop"]
+def answer(path: Path) -> list[str]:
+    setup = SIZES["laptop"]
     curves = table.read(tables.kept("porian2024-curves"))
-    cells = table.read(tables.kept(chinchilla2022.named(of.cells)), where="budget > 0")
-    steps = walk(table.read(path), curves, cells, of)
-    listed = "; ".join(
-        f"{step.name} {step.law.params_exponent} by the law, {step.valley.params_exponent} by valleys"
-        for step in steps
-    )
-    return f"a in N ~ C^a: {listed}. {told(steps)[-1]}"
+    cells = table.read(tables.kept(chinchilla2022.named(setup.cells)), where="budget > 0")
+    steps = walk(table.read(path), curves, cells, setup)
+    values = ", ".join(f"{step.law.params_exponent.value:.3f} ({step.name})" for step in steps)
+    return [
+        f"a in N ~ C^a, by the law: {values}",
+        *(
+            f"{step.name}: {step.law.params_exponent} by the law, {step.valley.params_exponent} by valleys"
+            for step in steps
+        ),
+        describe(steps)[-1],
+    ]
 
 
 def report(store: Store, out: Path, size: str = "laptop") -> None:
     """runs.csv, curves.csv, walk.png and the exponent after each step."""
-    name = "porian2024" if size == "laptop" else f"porian2024-{size}"
-    of = SIZES[size]
-    corpora = chinchilla2022.SIZES[of.cells].corpora
+    name = tables.name_of("porian2024", size)
+    setup = SIZES[size]
+    corpora = chinchilla2022.SIZES[setup.cells].corpora
     rows = table.read(tables.table_of(name, store, partial(runs, size), out, corpora))
     curves = table.read(out / "curves.csv")
-    path, cells = out / "cells.csv", chinchilla2022.named(of.cells)
+    path, cells = out / "cells.csv", chinchilla2022.named(setup.cells)
     there = contents.learned_from(store, corpora)
-    if there and (found := export.rows(store, chinchilla2022.runs(of.cells), cells)):
-        export.write(found, path)
+    if there and (done := export.rows(store, chinchilla2022.runs(setup.cells), cells)):
+        export.write(done, path)
     else:
         path = tables.kept(cells)
-    steps = walk(rows, curves, table.read(path, where="budget > 0"), of)
-    print("\n".join(told(steps)))
+    steps = walk(rows, curves, table.read(path, where="budget > 0"), setup)
+    print("\n".join(describe(steps)))
     figures.walk(steps).savefig(out / "walk.png")
     print(f"cells from {path}; figure in {out}")

@@ -4,7 +4,7 @@ Question: is the measured loss inside the 95 % interval that was sealed before t
 Command:  python -m experiments.prediction seal   (--size reviews, --size bpe)
           python -m lab run experiments.prediction
           python -m experiments.prediction score
-Cost:     three runs, 5.8e13 FLOPs, about 12 minutes on two cores (accelerator: one of 6.4e16, half
+Cost:     3 runs, 5.8e13 FLOPs, about 12 minutes on two cores (accelerator: one of 6.4e16, half
           an hour)
 Answer:   expected: inside, within 1 %: a law of five parameters over a factor 8 or 16 of compute,
           one factor 4 further. Too low would say that the rule of the learning rate, not the law,
@@ -21,7 +21,6 @@ import json
 import shutil
 import sys
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -74,10 +73,10 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
     budget = beyond * float(np.max(runs.usable().budget))
     best, _ = fitted.law.optimum(budget, price.k, price.p)
     config = chinchilla2022.nearest(float(best), budget, size)
-    data = {str(found) for found in runs.usable().column("data_sha256")}
+    data = {str(sha256) for sha256 in runs.usable().column("data_sha256")}
     if data != {config.data.sha256}:
         raise SealError(
-            f"{path} holds runs on data {', '.join(found[:12] for found in sorted(data))}, and "
+            f"{path} holds runs on data {', '.join(sha256[:12] for sha256 in sorted(data))}, and "
             f"{config.data.corpus!r} is here {config.data.sha256[:12]}: a law of one text says "
             "nothing of another"
         )
@@ -85,10 +84,10 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
         raise SealError(f"run {config.run_id} stands in {path}: its loss is known")
     tokens = config.steps * config.batch_tokens
     params = counts.count_params(config.model).params
-    said = fitting.predict(fitted, params=params, tokens=tokens)
-    ends = (float(end[0]) for end in (said.value, said.run_low, said.run_high))
-    found = audit_runs(runs, fitted=fitted, resamples=0)
-    held = next(one for one in found.findings if one.code == "hold-out")
+    loss = fitting.predict(fitted, params=params, tokens=tokens)
+    ends = (float(end[0]) for end in (loss.value, loss.run_low, loss.run_high))
+    findings = audit_runs(runs, fitted=fitted, resamples=0).findings
+    held = next(finding for finding in findings if finding.code == "hold-out")
     return Forecast(config, fitted, price, budget, *ends, f"{held.severity}: {held.message}")
 
 
@@ -112,8 +111,8 @@ def seal(
     content = table.read_bytes()
     made = forecast(table, beyond, size)
     config, fitted = made.config, made.fitted
-    check_new(rows, Store(store), config.run_id, file)
-    check_clock(content.decode("utf-8"), table)
+    sealed.check_new(rows, Store(store), config.run_id, file)
+    sealed.check_clock(content.decode("utf-8"), table)
     sha = hashlib.sha256(content).hexdigest()
     kept = file.parent / "predictions" / f"{sha[:12]}.csv"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -146,37 +145,12 @@ def seal(
             "config": to_json(config),
         },
     )
-    print(f"sealed as row {row['number']} of {file}\n{told(row, None)}")
+    print(f"sealed as row {row['number']} of {file}\n{sealed.describe(row, None)}")
     if fitted.status != "ok":
         print(f"the fit says {fitted.status}: {fitted.message}; that stands in the row")
     print(f"held-out scales, {made.audited}")
     print("commit the file now; then `python -m lab run experiments.prediction`")
     return 0
-
-
-def check_new(rows: list[sealed.Row], store: Store, run_id: str, file: Path) -> None:
-    for row in sealed.sealed_rows(rows):
-        if row["run_id"] == run_id:
-            raise SealError(
-                f"row {row['number']} of {file} sealed run {run_id} at {row['time']}: a prediction "
-                "is made once. Seal another budget with --beyond"
-            )
-    if found := sealed.traces(store, run_id):
-        raise SealError(
-            f"the store {store.root} holds {', '.join(found[:3])} of run {run_id}: it was begun, "
-            "so this would be no prediction. Seal another budget with --beyond"
-        )
-
-
-def check_clock(text: str, path: Path) -> None:
-    """The runs of the table must have ended before now."""
-    header, *lines = (line.split(",") for line in text.splitlines())
-    if "finished" in header:
-        at = header.index("finished")
-        last = max((line[at] for line in lines if len(line) == len(header)), default="")
-        now = sealed.written(datetime.now().timestamp())
-        if last > now:
-            raise SealError(f"{path} holds a run finished at {last}, and the clock says {now}: set the clock")
 
 
 def score(*, store: Path = Path("runs"), file: Path = FILE) -> int:
@@ -185,14 +159,14 @@ def score(*, store: Path = Path("runs"), file: Path = FILE) -> int:
     done = sealed.scored(rows)
     for row in sealed.sealed_rows(rows):
         if row["run_id"] in done:
-            print(told(row, done[row["run_id"]]))
+            print(sealed.describe(row, done[row["run_id"]]))
             continue
-        check_table(row, file)
+        sealed.check_table(row, file)
         status, record = runs.status_and_record(row["run_id"])
         if status not in ("done", "diverged"):
             print(f"run {row['run_id']}, sealed {row['time']}: {status}; nothing to score yet")
             continue
-        check_after(row, record)
+        sealed.check_after(row, record)
         new = {name: row[name] for name in REPEATED}
         new |= {
             "kind": "scored",
@@ -207,47 +181,8 @@ def score(*, store: Path = Path("runs"), file: Path = FILE) -> int:
                 "error": loss / float(row["predicted"]) - 1,
                 "inside": "yes" if low <= loss <= high else "no",
             }
-        print(told(row, sealed.append(file, new)))
+        print(sealed.describe(row, sealed.append(file, new)))
     return 0
-
-
-def check_after(row: sealed.Row, record: dict) -> None:
-    """A record counts only if its run can't have begun before the seal."""
-    finished = record.get("finished", "")
-    seconds = float(record.get("seconds") or 0)
-    if not finished:
-        raise SealError(f"the record of run {row['run_id']} does not say when it was finished")
-    stamps = (datetime.fromisoformat(stamp) for stamp in (row["time"], finished))
-    sealed_at, ended_at = (stamp.timestamp() for stamp in stamps)
-    if ended_at - seconds < sealed_at - 2:  # stamps are whole seconds
-        raise SealError(
-            f"run {row['run_id']} was finished at {finished} after {seconds:.0f} s of training, "
-            f"and its prediction sealed at {row['time']}: it began before. It is not scored"
-        )
-
-
-def check_table(row: sealed.Row, file: Path) -> None:
-    """The table that was sealed is still there as it was."""
-    path = file.parent / row["table"]
-    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != row["table_sha256"]:
-        raise SealError(f"{path}: not the table that row {row['number']} was sealed with; {sealed.TAKE_BACK}")
-
-
-def told(row: sealed.Row, result: sealed.Row | None) -> str:
-    predicted, low, high = (float(row[name]) for name in ("predicted", "low", "high"))
-    said = (
-        f"{row['experiment']}, run {row['run_id']}, {float(row['budget']):.3g} FLOPs, sealed "
-        f"{row['time']}: predicted {predicted:.4f} nats/token (95 % {low:.4f} to {high:.4f})"
-    )
-    if not result:
-        return f"{said}; not measured yet"
-    if result["status"] != "done":
-        return f"{said}; the run {result['status']}"
-    side = "inside" if result["inside"] == "yes" else "OUTSIDE"
-    return (
-        f"{said}, measured {float(result['measured']):.4f}: {side} the interval, "
-        f"{100 * float(result['error']):+.2f} %"
-    )
 
 
 def check(*, file: Path = FILE) -> int:
@@ -255,17 +190,22 @@ def check(*, file: Path = FILE) -> int:
     rows = sealed.read(file)
     done = sealed.scored(rows)
     for row in sealed.sealed_rows(rows):
-        check_table(row, file)
-        print(told(row, done.get(row["run_id"])))
+        sealed.check_table(row, file)
+        print(sealed.describe(row, done.get(row["run_id"])))
     print(f"{len(rows)} rows of {file} are as they were written")
     return 0
 
 
-def answer(file: Path) -> str:
-    """Each sealed prediction beside what was measured."""
+def answer(file: Path) -> list[str]:
+    """How many predictions held, and each sealed one beside what was measured."""
     rows = sealed.read(file)
     done = sealed.scored(rows)
-    return "; ".join(told(row, done.get(row["run_id"])) for row in sealed.sealed_rows(rows))
+    measured = [row for row in done.values() if row["measured"]]
+    inside = sum(row["inside"] == "yes" for row in measured)
+    return [
+        f"{inside} of {len(measured)} measured losses inside their 95 % interval",
+        *(sealed.describe(row, done.get(row["run_id"])) for row in sealed.sealed_rows(rows)),
+    ]
 
 
 def runs(file: Path = FILE) -> list[RunConfig]:
@@ -292,7 +232,7 @@ def report(store: Store, out: Path, file: Path = FILE) -> None:
     done = sealed.scored(rows)
     export.write(export.rows(store, runs(file), "prediction"), out / "runs.csv")
     for row in sealed.sealed_rows(rows):
-        print(told(row, done.get(row["run_id"])))
+        print(sealed.describe(row, done.get(row["run_id"])))
         kept = file.parent / row["table"]
         figure = figures.prediction(table.read(kept, where=FILTER), row, done.get(row["run_id"]))
         figure.savefig(out / f"prediction-{row['run_id']}.png")

@@ -74,7 +74,7 @@ def runs() -> list[RunConfig]:
     return cells + [replace(c, seed=seed, data_seed=seed) for c in repeated for seed in (1, 2)]
 
 
-def answer(path: Path) -> str:
+def answer(path: Path) -> list[str]:
     return frontier.brief(frontier.analyse(table.read(path)))
 
 

@@ -3,10 +3,9 @@
 Question: the best peak rate of the smallest and largest model at the smallest and largest budget.
 Command:  python -m lab run experiments.rates
 Cost:     20 runs, 4.1e13 FLOPs, about 9 minutes on two cores
-Answer:   yes; see experiments/README.md. The table is kept in experiments/results/rates.csv
+Answer:   yes; the table is kept in experiments/results/rates.csv
 """
 
-import csv
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -36,28 +35,29 @@ def runs() -> list[RunConfig]:
 
 def corners(table: Path) -> dict[tuple[float, int], tuple[float, dict[float, float]]]:
     """(budget, params) -> (the rule's rate, {rate: loss}), from a run table of this grid."""
-    found: dict[tuple[float, int], dict[float, float]] = defaultdict(dict)
-    with table.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["loss"]:
-                cell = float(row["budget"]), int(row["params"])
-                found[cell][float(row["learning_rate"])] = float(row["loss"])
-    return {cell: (quickstart.rule(cell[1]), losses) for cell, losses in found.items()}
+    cells: dict[tuple[float, int], dict[float, float]] = defaultdict(dict)
+    for row in tables.lines_of(table):
+        if row["loss"]:
+            cell = float(row["budget"]), int(row["params"])
+            cells[cell][float(row["learning_rate"])] = float(row["loss"])
+    return {cell: (quickstart.rule(cell[1]), losses) for cell, losses in sorted(cells.items())}
 
 
-def answer(path: Path) -> str:
-    said = []
-    for (budget, params), (rule, losses) in sorted(corners(path).items()):
+def answer(path: Path) -> list[str]:
+    lines, ratios = [], []
+    for (budget, params), (rule, losses) in corners(path).items():
         best = min(losses, key=losses.get)
-        said.append(
+        ratios.append(rule / best)
+        lines.append(
             f"N={params:,} at {budget:.2g} FLOPs: best {best:g}, rule {rule:.3g} ({rule / best:.2f} ×)"
         )
-    return "; ".join(said)
+    word = "yes" if 0.5 <= min(ratios) <= max(ratios) <= 2 else "NO"
+    return [f"{word}: the rule gives {min(ratios):.2f} to {max(ratios):.2f} times the best rate", *lines]
 
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
     path = tables.table_of("rates", store, configs or runs, out, quickstart.CORPORA, changed=bool(configs))
-    for (budget, params), (rule, losses) in sorted(corners(path).items()):
+    for (budget, params), (rule, losses) in corners(path).items():
         best = min(losses, key=losses.get)
         listed = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in sorted(losses.items()))
         print(

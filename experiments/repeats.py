@@ -73,15 +73,17 @@ def lengths(size: Size, first: int) -> list[int]:
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
-    of = SIZES[size]
-    corpus = corpora.prepare_first(list(of.corpora))
+    setup = SIZES[size]
+    corpus = corpora.prepare_first(list(setup.corpora))
     new = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=1)
-    repeated = [replace(new, unique_tokens=unique, max_epochs=of.most / unique) for unique in of.unique]
+    repeated = [replace(new, unique_tokens=unique, max_epochs=setup.most / unique) for unique in setup.unique]
     cells = [
-        RunConfig(model=model, optim=optim(of, model), data=data, tokens=tokens, batch_tokens=of.batch_tokens)
-        for model in models(of)
+        RunConfig(
+            model=model, optim=optim(setup, model), data=data, tokens=tokens, batch_tokens=setup.batch_tokens
+        )
+        for model in models(setup)
         for data in (new, *repeated)
-        for tokens in lengths(of, data.unique_tokens or of.unique[0])
+        for tokens in lengths(setup, data.unique_tokens or setup.unique[0])
     ]
     return grid.branched(cells)
 
@@ -154,53 +156,60 @@ def beyond_the_least(rows: table.Runs) -> np.ndarray:
     return out
 
 
-def identified(name: str, found: Fit) -> str:
+def is_identified(name: str, fitted: Fit) -> bool:
+    low, high = fitted.interval(name)
+    return fitted.status != "unidentified" and bool(np.isfinite([low, high]).all()) and low > 0
+
+
+def e_folding(name: str, fitted: Fit) -> str:
     """An e-folding with its interval and how well the runs determine it, in words."""
-    value, (low, high) = getattr(found.law, name), found.interval(name)
-    said = f"{name}* = {value:.3g} ({low:.3g}, {high:.3g})"
-    if found.status == "unidentified" or not np.isfinite([low, high]).all() or low <= 0:
-        return f"{said}: NOT identified [{found.status}: {found.message}]"
+    value, (low, high) = getattr(fitted.law, name), fitted.interval(name)
+    estimate = f"{name}* = {value:.3g} ({low:.3g}, {high:.3g})"
+    if not is_identified(name, fitted):
+        return f"{estimate}: NOT identified [{fitted.status}: {fitted.message}]"
     within = np.sqrt(high / low)
-    return f"{said}: {'well' if within < 2 else 'weakly'} identified, to a factor {within:.2g}"
+    return f"{estimate}: {'well' if within < 2 else 'weakly'} identified, to a factor {within:.2g}"
 
 
-def told(found: Worth) -> list[str]:
-    said = []
-    for n in np.unique(found.epochs):
-        here = (found.epochs == n) & np.isfinite(found.beyond)
+def describe(worth: Worth) -> list[str]:
+    lines = []
+    for n in np.unique(worth.epochs):
+        here = (worth.epochs == n) & np.isfinite(worth.beyond)
         if here.any():
-            more = 100 * found.beyond[here]
-            said.append(
+            more = 100 * worth.beyond[here]
+            lines.append(
                 f"{n:.3g} epochs: loss {more.mean():+.2f} % over as many new tokens "
                 f"({more.min():+.2f} to {more.max():+.2f}, {here.sum()} runs)"
             )
-    constants = ", ".join(f"{name} {value:.4g}" for name, value in found.worn.parameters.items())
-    said.append(
-        f"law of {len(found.worn.runs)} runs: {constants}; rmse "
-        f"{100 * found.worn.rmse:.2g} % [{found.worn.status}: {found.worn.message}]"
+    constants = ", ".join(f"{name} {value:.4g}" for name, value in worth.worn.parameters.items())
+    lines.append(
+        f"law of {len(worth.worn.runs)} runs: {constants}; rmse "
+        f"{100 * worth.worn.rmse:.2g} % [{worth.worn.status}: {worth.worn.message}]"
     )
-    if found.rising:
-        said.append(f"{found.rising} runs are left out: their loss rises with more epochs")
-    said += [identified(name, found.worn) for name in ("R_D", "R_N")]
-    said.append(f"intervals are 95 % by profile over all seven; published on C4: R_D* = {PUBLISHED:.3g}")
-    return said
+    if worth.rising:
+        lines.append(f"{worth.rising} runs are left out: their loss rises with more epochs")
+    lines += [e_folding(name, worth.worn) for name in ("R_D", "R_N")]
+    lines.append(f"intervals are 95 % by profile over all seven; published on C4: R_D* = {PUBLISHED:.3g}")
+    return lines
 
 
-def answer(path: Path) -> str:
-    found = measure(path)
-    near = np.isclose(found.epochs, 4) & np.isfinite(found.beyond)
-    four = f"4 epochs: loss {100 * found.beyond[near].mean():+.2f} % over as many new tokens; "
-    return four * bool(near.any()) + identified("R_D", found.worn)
+def answer(path: Path) -> list[str]:
+    worth = measure(path)
+    four = np.isclose(worth.epochs, 4) & np.isfinite(worth.beyond)
+    return [
+        f"4 epochs: loss {100 * worth.beyond[four].mean():+.2f} % over as many new tokens; R_D* is "
+        f"{'' if is_identified('R_D', worth.worn) else 'NOT '}identified",
+        e_folding("R_D", worth.worn),
+    ]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, curves.csv, repeats.png, and what they say."""
-    name = "repeats" if size == "laptop" else f"repeats-{size}"
+    name = tables.name_of("repeats", size)
     grid_of = configs or partial(runs, size)
     corpora_of = SIZES[size].corpora
     path = tables.table_of(name, store, grid_of, out, corpora_of, changed=bool(configs))
-    found = measure(path)
-    for line in told(found):
-        print(line)
-    figures_trunks.repeats(found, PUBLISHED).savefig(out / "repeats.png")
+    worth = measure(path)
+    print("\n".join(describe(worth)))
+    figures_trunks.repeats(worth, PUBLISHED).savefig(out / "repeats.png")
     print(f"figure in {out}")

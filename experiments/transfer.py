@@ -107,10 +107,10 @@ SIZES = {
 
 
 def runs(size: str = "laptop") -> list[RunConfig]:
-    of = SIZES[size]
-    corpus = corpora.prepare_first(list(of.corpora))
+    setup = SIZES[size]
+    corpus = corpora.prepare_first(list(setup.corpora))
     data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4)
-    return across_widths(of, data) + across_batches(of, data)
+    return across_widths(setup, data) + across_batches(setup, data)
 
 
 def across_widths(size: Size, data: DataConfig) -> list[RunConfig]:
@@ -187,7 +187,7 @@ Key = tuple[str, float, float, float]  # parameterization or "batch", and three 
 
 def settings(path: Path, size: Size) -> tuple[dict[Key, Best], dict[Key, Best]]:
     """(parameterization, width, 0, 0) -> Best, and ("batch", params, tokens, batch) -> Best."""
-    found: dict[Key, list[tuple[float, float]]] = defaultdict(list)
+    losses: dict[Key, list[tuple[float, float]]] = defaultdict(list)
     rows = table.read(path)
     names = "parameterization d_model params tokens batch_tokens learning_rate clip".split()
     columns = [rows.columns[name] for name in names]
@@ -195,53 +195,57 @@ def settings(path: Path, size: Size) -> tuple[dict[Key, Best], dict[Key, Best]]:
         wide = clip == 0
         length = float(f"{tokens:.2g}")  # whole updates of another batch end a little elsewhere
         key = (str(kind), width, 0.0, 0.0) if wide else ("batch", params, length, batch)
-        found[key].append((rate, loss))
-    every = {key: best(*map(list, zip(*pairs, strict=True))) for key, pairs in found.items()}
+        losses[key].append((rate, loss))
+    every = {key: best(*map(list, zip(*pairs, strict=True))) for key, pairs in losses.items()}
     widths = {key: value for key, value in every.items() if key[0] != "batch"}
     return widths, {key: value for key, value in every.items() if key[0] == "batch"}
 
 
+def fall(widths: dict[Key, Best], kind: str) -> tuple[float, list[tuple[float, Best]]]:
+    """How many times lower the best rate of the widest is than the narrowest's; and each width's."""
+    own = sorted((key[1], value) for key, value in widths.items() if key[0] == kind)
+    return own[0][1].rate / own[-1][1].rate, own
+
+
 def drift(widths: dict[Key, Best], kind: str) -> str:
     """How far the best rate moves from the narrowest width to the widest, in words."""
-    mine = sorted((key[1], value) for key, value in widths.items() if key[0] == kind)
+    times, own = fall(widths, kind)
     listed = ", ".join(
-        f"{width:.0f}: {value.rate:.3g}" + (" (edge)" if value.status == "edge" else "")
-        for width, value in mine
+        f"{width:.0f}: {value.rate:.3g}" + " (edge)" * (value.status == "edge") for width, value in own
     )
-    first, last = mine[0][1], mine[-1][1]
-    times = first.rate / last.rate
-    exponent = -np.log(times) / np.log(mine[-1][0] / mine[0][0]) if len(mine) > 1 else np.nan
-    ends = (
-        "; NOT bracketed: a best rate at an end of those tried is only a bound"
-        if any(value.status != "ok" for _, value in mine)
-        else ""
+    exponent = -np.log(times) / np.log(own[-1][0] / own[0][0]) if len(own) > 1 else np.nan
+    bracketed = all(value.status == "ok" for _, value in own)
+    return (
+        f"{kind}: best rate by width {listed}; it falls {times:.3g} times, as width^{exponent:.2f}"
+        + "; NOT bracketed: a best rate at an end of those tried is only a bound" * (not bracketed)
     )
-    return f"{kind}: best rate by width {listed}; it falls {times:.3g} times, as width^{exponent:.2f}{ends}"
 
 
-def answer(path: Path) -> str:
-    of = SIZES["laptop"]
-    widths, batches = settings(path, of)
-    moved = [drift(widths, kind) for kind in of.rates]
-    first, last = min(of.batches), max(of.batches)
+def answer(path: Path) -> list[str]:
+    setup = SIZES["laptop"]
+    widths, batches = settings(path, setup)
+    falls = " and ".join(f"{fall(widths, kind)[0]:.3g} times ({kind})" for kind in setup.rates)
+    first, last = min(setup.batches), max(setup.batches)
     cells = [(params, tokens) for _, params, tokens, batch in batches if batch == first]
     ends = [[batches["batch", *cell, batch] for batch in (first, last)] for cell in cells]
     risen = [high.rate / low.rate for low, high in ends]
     bounds = sum("edge" in (low.status, high.status) for low, high in ends)
-    return (
-        f"{'; '.join(moved)}. With {last // first} times the batch the best rate is "
-        f"{min(risen):.2g} to {max(risen):.2g} times as high ({len(risen)} cells, {bounds} of them "
-        "with an end of the rates tried as its best: only a bound)"
-    )
+    return [
+        f"the best rate falls {falls} from width {min(WIDTHS)} to {max(WIDTHS)}",
+        *(drift(widths, kind) for kind in setup.rates),
+        f"with {last // first} times the batch the best rate is {min(risen):.2g} to {max(risen):.2g} times "
+        f"as high ({len(risen)} cells, {bounds} of them with an end of the rates tried as its best: only a "
+        "bound)",
+    ]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, widths.png, batches.png, coordinates.png, and what they say."""
-    of, name = SIZES[size], "transfer" if size == "laptop" else f"transfer-{size}"
+    setup, name = SIZES[size], tables.name_of("transfer", size)
     grid_of = configs or partial(runs, size)
-    path = tables.table_of(name, store, grid_of, out, of.corpora, changed=bool(configs))
-    widths, batches = settings(path, of)
-    for kind in of.rates:
+    path = tables.table_of(name, store, grid_of, out, setup.corpora, changed=bool(configs))
+    widths, batches = settings(path, setup)
+    for kind in setup.rates:
         if any(key[0] == kind for key in widths):
             print(drift(widths, kind))
     figures_rates.widths(widths).savefig(out / "widths.png")
@@ -255,13 +259,13 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     if not (corpus := tables.corpus_of(path)):
         print(f"figures in {out}, coordinates.png left out: it is measured on the corpus")
         return
-    checks = coordinate_checks(of, corpus)
-    for kind, found in checks.items():
-        spread = found.spread()
+    checks = coordinate_checks(setup, corpus)
+    for kind, check in checks.items():
+        spread = check.spread()
         logits = spread.pop("logits")
         worst = max(spread, key=spread.get)
         print(
-            f"{kind}: between widths, after {found.updates} updates, activations differ by at "
+            f"{kind}: between widths, after {check.updates} updates, activations differ by at "
             f"most {spread[worst]:.3g} times ({worst}), logits by {logits:.3g}"
         )
     figures_rates.coordinates(checks).savefig(out / "coordinates.png")

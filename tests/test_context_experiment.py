@@ -91,7 +91,7 @@ def written(parts, folder, gains: dict[str, float]) -> list[context.Use]:
         writer.writeheader()
         writer.writerows(lines)
     pairs = table.read(folder / "runs.csv", where="experiment == 'context:pairs'")
-    return context.uses(pairs, folder / "blocks.csv")
+    return context.context_uses(pairs, folder / "blocks.csv")
 
 
 def test_a_planted_gain_of_context_and_its_lack_are_told_apart(parts, tmp_path):
@@ -100,18 +100,18 @@ def test_a_planted_gain_of_context_and_its_lack_are_told_apart(parts, tmp_path):
     assert [pair[0].hidden for pair in pairs] == sorted(pair[0].hidden for pair in pairs)
     assert len(pairs) == 3 and len(found) == 10
     for pair in pairs:
-        said = context.said(pair)
+        said = context.compare(pair)
         assert said.count("129-256") == 1 and ", flat; difference 0." in said
         mean, within = context.interval(context.late(pair[0]) - context.late(pair[1]))
         assert abs(mean[0] - 0.1) < within[0] < 0.005, "paired on the same text"
     figures_context.context(found, pairs).savefig(tmp_path / "x.png")
-    lines = context.told(tmp_path / "runs.csv", "context", found)
+    lines = context.describe(tmp_path / "runs.csv", "context", found)
     assert sum("by rate" in line for line in lines) == 2
 
 
 def test_an_lstm_that_goes_on_gaining_is_not_called_flat(parts, tmp_path):
     pairs = context.paired(written(parts, tmp_path, {"transformer": 0.05, "lstm": 0.04}))
-    assert all("flat" not in context.said(pair) for pair in pairs)
+    assert all("flat" not in context.compare(pair) for pair in pairs)
 
 
 def test_weights_pay_for_themselves_from_the_length_where_both_sizes_meet(tmp_path):
@@ -126,6 +126,6 @@ def test_weights_pay_for_themselves_from_the_length_where_both_sizes_meet(tmp_pa
     pays = found.pays_from("xz -9e")
     assert np.isinf(pays[0]) and pays[1] == pytest.approx(4000 / 0.1)
     assert found.model[1] + pays[1] * 0.252 == pytest.approx(pays[1] * 0.352)
-    assert "smaller than xz -9e from N=1,000" in found.said[2]
+    assert "smaller than xz -9e from N=1,000" in found.lines[0]
     assert found.off == pytest.approx([0.005, 0.008])
     figures_context.compression(found).savefig(tmp_path / "x.png")

@@ -25,6 +25,7 @@ from experiments import (
 )
 from experiments.reports import (
     coordinates,
+    cosines,
     figures,
     figures_floors,
     figures_rates,
@@ -89,14 +90,22 @@ def test_readme_and_map_state_what_the_committed_table_gives():
     assert numbers.findall(line) == [f"{float(x):.2f}" for match in (law, valleys) for x in match.groups()]
 
 
-def test_the_index_states_what_the_committed_tables_answer():
-    stated, found = index.cells(index.PAGE.read_text()), index.answers()
-    assert {"quickstart", "rates"} <= set(found) <= set(stated)
+def test_the_index_and_its_pages_state_what_the_committed_tables_answer():
     numbers = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
-    for name, said in found.items():
-        assert numbers.sub("#", stated[name]) == numbers.sub("#", said), name
-        ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (said, stated[name]))
-        assert theirs == pytest.approx(ours, rel=0.02, abs=0.02), name
+    for path, made in index.pages().items():
+        stated = path.read_text(encoding="utf-8")
+        assert numbers.sub("#", stated) == numbers.sub("#", made), path.name
+        ours, theirs = ([float(x) for x in numbers.findall(text)] for text in (made, stated))
+        assert theirs == pytest.approx(ours, rel=0.02, abs=0.02), path.name
+    pages = {path.stem for path in index.README.parent.glob("answers/*.md")}
+    assert pages == {entry.name for entry in index.ENTRIES}, "every experiment has a page, and no other"
+
+
+def test_the_index_can_be_read_in_a_minute():
+    table = index.README.read_text(encoding="utf-8").partition(index.HEAD)[2].partition("\n\n")[0]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    assert len(cells) == len(index.ENTRIES) and {len(row) for row in cells} == {5}
+    assert max(len(answer) for *_, answer in cells) <= 140
 
 
 # --- the larger experiments ----------------------------------------------------------------------
@@ -192,10 +201,10 @@ def test_longer_cosines_are_measured_against_the_same_cell(no_corpora, tmp_path)
         return alone * (config.horizon_steps / config.steps) ** 0.02
 
     losses(chinchilla2022.runs(), law, "x", tmp_path / "runs.csv")
-    cosines = chinchilla2022.longer_cosines(table.read(tmp_path / "runs.csv"))
-    assert cosines.times == pytest.approx((1.0, *chinchilla2022.HORIZONS), rel=0.01)
-    ratio = np.array(cosines.loss) / cosines.loss[0]
-    np.testing.assert_allclose(ratio, np.array(cosines.times) ** 0.02, rtol=1e-4)
+    longer = cosines.longer_cosines(table.read(tmp_path / "runs.csv"))
+    assert longer.times == pytest.approx((1.0, *chinchilla2022.HORIZONS), rel=0.01)
+    ratio = np.array(longer.loss) / longer.loss[0]
+    np.testing.assert_allclose(ratio, np.array(longer.times) ** 0.02, rtol=1e-4)
 
 
 def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no_corpora, tmp_path):
@@ -224,7 +233,7 @@ def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no
     for found in others:
         assert found.value == pytest.approx(steps[-1].law.params_exponent.value, abs=0.03)
     assert first.value > max(found.value for found in others) + 0.05
-    assert len(steps[0].points) > 15 and "Kaplan's way" in porian2024.told(steps)[-1]
+    assert len(steps[0].points) > 15 and "Kaplan's way" in porian2024.describe(steps)[-1]
     figures.walk(steps).savefig(tmp_path / "x.png")
 
 
@@ -243,12 +252,12 @@ def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     assert found.share == pytest.approx(0.52, abs=0.001) and found.unpaired == 0
     assert found.flops[0] == pytest.approx(found.planned, rel=1e-3)
     assert sorted(found.rates) == pytest.approx([0.25, 0.35, 0.5, 0.7])
-    said = cooldown.answer(tmp_path / "runs.csv")
+    said = "\n".join(cooldown.answer(tmp_path / "runs.csv"))
     assert "52.0 %, within 55 %" in said and "+0.40 % in the mean over 12 pairs" in said
     figures_trunks.cooldown(found, (0.55, 0.005)).savefig(tmp_path / "x.png")
     losses([c for c in configs if c != cells[0]], lambda *a: 1.01 * law(*a), "x", tmp_path / "runs.csv")
     found = cooldown.compare(tmp_path / "runs.csv")
-    assert len(found.cosine) == 11 and "1 cells have no other" in cooldown.told(found)[-1]
+    assert len(found.cosine) == 11 and "1 cells have no other" in cooldown.describe(found)[-1]
     with pytest.raises(ValueError, match="1 pairs of a cosine and a branch are done"):
         losses([cells[0], cells[-12]], law, "x", tmp_path / "runs.csv")
         cooldown.compare(tmp_path / "runs.csv")
@@ -268,7 +277,7 @@ def test_a_planted_worth_of_repeats_comes_back_and_a_rising_loss_is_left_out(no_
     found = repeats.measure(tmp_path / "runs.csv")
     assert found.rising == 1 and np.isfinite(found.beyond).all()
     assert found.worn.law.R_D == pytest.approx(8.0, rel=0.02)
-    said = "\n".join(repeats.told(found))
+    said = "\n".join(repeats.describe(found))
     assert "1 runs are left out" in said and re.search(r"R_D\* = (7\.9|8)", said)
     assert found.worn.law.R_N == pytest.approx(3.0, rel=0.02)
     figures_trunks.repeats(found, repeats.PUBLISHED).savefig(tmp_path / "x.png")
@@ -287,24 +296,24 @@ def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeyp
     def law(N, D, config):
         return floor + 20 * N**-0.5 + 400 * D**-0.5
 
-    configs = known_entropy.of_language(size, name, seed=0)
+    configs = known_entropy.configs_of(size, name, seed=0)
     losses(configs, law, "x", tmp_path / "runs.csv", noise=0.001)
-    found = known_entropy.answer(table.read(tmp_path / "runs.csv"), name, size.seq_len)
+    found = known_entropy.analyse(table.read(tmp_path / "runs.csv"), name, size.seq_len)
     assert found.floor == pytest.approx(floor)
     for estimate in found.estimates.values():
         assert estimate.value == pytest.approx(floor, rel=0.02)
         assert estimate.high - estimate.low < 0.05
     first = next(iter(found.estimates.values()))
-    assert ("holds it" in found.said) == (first.low <= floor <= first.high)
-    assert "BELOW" not in found.said
+    assert ("holds it" in found.summary) == (first.low <= floor <= first.high)
+    assert "BELOW" not in found.summary
     said = known_entropy.coverage([found, found])
     assert len(said) == len(known_entropy.ESTIMATORS)
     assert f"inside {2 * first.holds(floor)} of 2" in said[0]
     for draw in (figures_floors.known_entropy, figures_floors.floors):
         draw([found, found]).savefig(tmp_path / "x.png")
     losses(configs, lambda N, D, c: law(N, D, c) - 0.5, "x", tmp_path / "runs.csv", noise=0.001)
-    found = known_entropy.answer(table.read(tmp_path / "runs.csv"), name, size.seq_len)
-    assert "does NOT hold it" in found.said and "BELOW" in found.said
+    found = known_entropy.analyse(table.read(tmp_path / "runs.csv"), name, size.seq_len)
+    assert "does NOT hold it" in found.summary and "BELOW" in found.summary
 
 
 def test_the_best_rate_is_a_vertex_and_an_end_is_only_a_bound():
@@ -406,8 +415,8 @@ def test_runs_that_differ_in_what_was_measured_alone_are_replicates():
 
 
 def test_what_the_readme_says_of_predictions_and_floors_stands_in_the_tables():
-    told = index.cells(index.PAGE.read_text())
-    assert told["prediction"].count(": inside") == 1 and told["prediction"].count("OUTSIDE") == 2
+    told = {path.stem: path.read_text() for path in index.README.parent.glob("answers/*.md")}
+    assert told["prediction"].count(": inside") == 1 and told["prediction"].count(": OUTSIDE") == 2
     held = re.findall(r"(\w+), huber-log with (\w+) .*?inside (\d+) of 10", told["known_entropy"])
     found = {(kind, how): int(count) for kind, how, count in held}
     assert found["markov", "profile"] + found["grammar", "profile"] == 19

@@ -93,12 +93,12 @@ def test_shapes_are_compared_with_the_first_and_its_seeds(planted, tmp_path):
 
 def test_the_critical_batch_comes_back(planted, tmp_path):
     curves = table.read(planted[0] / "curves.csv")
-    found = kaplan_curves.batches(part(planted, "batches"), curves)
+    found = kaplan_curves.critical_batches(part(planted, "batches"), curves)
     for one in found:
         assert one.fitted.law.B_crit == pytest.approx(B_CRIT, rel=0.05)
-    assert kaplan_curves.LEVELS[-1] * found[0].level == pytest.approx(found[-1].level)
-    nothing = kaplan_curves.noise_of(tmp_path / "none.csv")
-    assert nothing.said.endswith("not measured")
+    assert kaplan_curves.LEVELS[-1] * found[0].loss == pytest.approx(found[-1].loss)
+    nothing = kaplan_curves.read_noise(tmp_path / "none.csv")
+    assert nothing.summary.endswith("not measured")
     figures_kaplan.critical_batch(found, nothing).savefig(tmp_path / "x.png")
 
 

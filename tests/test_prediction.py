@@ -236,7 +236,7 @@ def test_without_a_prediction_it_says_what_to_do(tmp_path, capsys):
 def test_the_committed_predictions_are_as_they_were_written():
     rows = sealed.read(prediction.FILE)
     for row in sealed.sealed_rows(rows):
-        prediction.check_table(row, prediction.FILE)
+        sealed.check_table(row, prediction.FILE)
 
 
 def test_the_report_draws_every_prediction(place, monkeypatch):

@@ -39,7 +39,7 @@ class Check:
 
     def spread(self, of: str = "scale") -> dict[str, float]:
         """By layer: the largest value at any width over the smallest."""
-        return {layer: max(found) / min(found) for layer, found in getattr(self, of).items()}
+        return {layer: max(values) / min(values) for layer, values in getattr(self, of).items()}
 
 
 def check(
@@ -79,11 +79,11 @@ def check(
     for width in widths:
         cfg = replace(base.model, d_model=width, n_head=width // D_HEAD)
         number = max(1, seeds * min(widths) // width)
-        rows = one_width(corpus, replace(base, model=cfg), updates, number)
-        for place, found in enumerate((scale, moved)):
+        rows = measure_width(corpus, replace(base, model=cfg), updates, number)
+        for place, by_layer in enumerate((scale, moved)):
             for layer in layers(n_layer):
                 mean = float(np.mean([row[place][layer] for row in rows]))
-                found.setdefault(layer, []).append(mean)
+                by_layer.setdefault(layer, []).append(mean)
     return Check(tuple(widths), updates, scale, moved)
 
 
@@ -93,7 +93,7 @@ def layers(n_layer: int) -> list[str]:
     return ["embedding", *blocks, "stream", "logits"]
 
 
-def one_width(
+def measure_width(
     corpus: Corpus, config: RunConfig, updates: int, seeds: int
 ) -> list[tuple[dict[str, float], dict[str, float]]]:
     """(scale, moved) by layer, for each seed."""
@@ -110,7 +110,7 @@ def one_width(
         params = step.train_steps(shape, state, tokens_SBL, updates)[0].params
         after = activations(cfg, params, probe_BL)
         return (
-            {layer: size(found) for layer, found in after.items()},
+            {layer: size(value) for layer, value in after.items()},
             {layer: size(after[layer] - before[layer]) for layer in after},
         )
 
@@ -119,29 +119,29 @@ def one_width(
 
 def activations(cfg: ModelConfig, params: tree.Params, tokens_BL: np.ndarray) -> dict[str, jax.Array]:
     """The embedding, what each block's two halves add, the stream at the end, and the logits."""
-    found: dict[str, jax.Array] = {}
+    outputs: dict[str, jax.Array] = {}
     count = {"attention": 0, "ffn": 0}
 
-    def listened(kind, call):
-        def heard(self, x):
+    def recording(kind, call):
+        def record(self, x):
             out = call(self, x)
             count[kind] += 1
-            found[f"{kind} {count[kind]}"] = out
+            outputs[f"{kind} {count[kind]}"] = out
             return out
 
-        return heard
+        return record
 
     block = Block.__call__
 
-    def around(self, x):
-        found.setdefault("embedding", x)
-        found["stream"] = block(self, x)
-        return found["stream"]
+    def record_stream(self, x):
+        outputs.setdefault("embedding", x)
+        outputs["stream"] = block(self, x)
+        return outputs["stream"]
 
     with (
-        mock.patch.object(Block, "__call__", around),
-        mock.patch.object(Attention, "__call__", listened("attention", Attention.__call__)),
-        mock.patch.object(FeedForward, "__call__", listened("ffn", FeedForward.__call__)),
+        mock.patch.object(Block, "__call__", record_stream),
+        mock.patch.object(Attention, "__call__", recording("attention", Attention.__call__)),
+        mock.patch.object(FeedForward, "__call__", recording("ffn", FeedForward.__call__)),
     ):
-        found["logits"] = tree.apply(cfg, params, jnp.asarray(tokens_BL))
-    return found
+        outputs["logits"] = tree.apply(cfg, params, jnp.asarray(tokens_BL))
+    return outputs

@@ -3,6 +3,7 @@
 What any isoFLOP experiment's report(store, out) calls.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ INTRO = (
 
 
 @dataclass(frozen=True)
-class Found:
+class Analysis:
     """What a grid says: its valleys' frontier (approach 2) and its law's (approach 3)."""
 
     runs: table.Runs
@@ -32,90 +33,96 @@ class Found:
     parametric: frontiers.Frontier
 
 
-def analyse(runs: table.Runs) -> Found:
+def analyse(runs: table.Runs) -> Analysis:
     price = frontiers.fit_cost(runs)
     iso = frontiers.find_optima(runs)
     fitted = fitting.intervals(fitting.fit(Chinchilla, runs))
     valley, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
-    return Found(runs, price, iso, fitted, valley, law)
+    return Analysis(runs, price, iso, fitted, valley, law)
 
 
-def answer(found: Found) -> list[str]:
+def answer(grid: Analysis) -> list[str]:
     """The exponents with their 95 % intervals, one line a method, and whether they agree."""
-    said = [f"{len(found.runs.usable())} runs; N = hidden + readout weights; cost {found.price}"]
-    for front in (found.valley, found.parametric):
-        said.append(
+    lines = [f"{len(grid.runs.usable())} runs; N = hidden + readout weights; cost {grid.price}"]
+    for front in (grid.valley, grid.parametric):
+        lines.append(
             f"{front.method:<29} N ~ C^{front.params_exponent}   D ~ C^{front.tokens_exponent}   "
             f"[{front.status}]"
         )
         if front.status != "ok":
-            said.append(f"  {front.message}")
-    return [*said, frontiers.describe_agreement(found.valley, found.parametric)]
+            lines.append(f"  {front.message}")
+    return [*lines, frontiers.describe_agreement(grid.valley, grid.parametric)]
 
 
-def brief(found: Found, others: Sequence[frontiers.Frontier] = ()) -> str:
-    """`answer` in one sentence; `others` are frontiers by other methods."""
-    fronts = [found.valley, found.parametric, *others]
-    exponents = ", ".join(
-        f"{front.params_exponent} by {front.method}" + (f" [{front.status}]" if front.status != "ok" else "")
-        for front in fronts
-    )
-    verdict = (
+def brief(grid: Analysis, others: Sequence[frontiers.Frontier] = ()) -> list[str]:
+    """`answer` in a line, and what it rests on; `others` are frontiers by other methods."""
+    fronts = [grid.valley, grid.parametric, *others]
+    agreement = (
         frontiers.describe_agreements(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
     )
-    noise = f"noise between seeds {100 * found.iso.noise.sigma:.2g} %"
-    return f"{len(found.runs.usable())} runs; N ~ C^a, a = {exponents}; {verdict}; {noise}"
+    methods = [re.split("[,(]", front.method)[0].strip() for front in fronts]
+    values = ", ".join(
+        f"{front.params_exponent.value:.3f} by {method}"
+        for front, method in zip(fronts, methods, strict=True)
+    )
+    return [
+        f"N ~ C^a: a = {values}; {agreement[0].lower()}{agreement[1:]}",
+        *(
+            f"{front.method}: a = {front.params_exponent}" + f" [{front.status}]" * (front.status != "ok")
+            for front in fronts
+        ),
+        f"{len(grid.runs.usable())} runs; noise between seeds {100 * grid.iso.noise.sigma:.2g} %",
+    ]
 
 
 def write(
-    out: Path, title: str, lines: dict[str, float], where: str | None = None, command: str = "make run"
+    out: Path, title: str, references: dict[str, float], where: str | None = None, command: str = "make run"
 ) -> None:
     """Read `out`/runs.csv; write isoflop.png, frontier.png, law.png and report.html beside it.
 
-    `lines` are losses (nats per token) of other predictors on the same held-out text, drawn with
+    `references` are losses (nats per token) of other predictors on the same held-out text, drawn with
     the valleys and checked: no cell should lie above "bigram". `where` keeps runs of the table that
     are no cells of the grid out.
     """
-    found = analyse(table.read(out / "runs.csv", where=where))
-    fronts = (found.valley, found.parametric)
+    grid = analyse(table.read(out / "runs.csv", where=where))
+    fronts = (grid.valley, grid.parametric)
     pictures = {
-        "isoflop": plot_isoflop(found.iso, found.valley, references=lines, title=title),
+        "isoflop": plot_isoflop(grid.iso, grid.valley, references=references, title=title),
         "frontier": plot_frontier(fronts),
-        "law": plot_law(found.fitted),
+        "law": plot_law(grid.fitted),
     }
     for name, figure in pictures.items():
         figure.savefig(out / f"{name}.png")
-    notes = checks(found.runs, lines)
+    notes = checks(grid.runs, references)
     page = report.page(
-        found.runs,
+        grid.runs,
         title=title,
         intro=INTRO,
-        fit=found.fitted,
-        isoflop=found.iso,
+        fit=grid.fitted,
+        isoflop=grid.iso,
         frontiers=fronts,
         notes=notes,
-        references=lines,
+        references=references,
         command=command,
-        audit=audit_runs(found.runs, fitted=found.fitted, iso=found.iso),
+        audit=audit_runs(grid.runs, fitted=grid.fitted, iso=grid.iso),
     )
     (out / "report.html").write_text(page, encoding="utf-8")
-    print("\n".join(["", title, *answer(found), *notes, f"page and figures in {out}"]))
+    print("\n".join(["", title, *answer(grid), *notes, f"page and figures in {out}"]))
 
 
-def checks(runs: table.Runs, lines: dict[str, float]) -> list[str]:
+def checks(runs: table.Runs, references: dict[str, float]) -> list[str]:
     """What must hold for the valleys to mean something, in words."""
-    losses = runs.usable().loss
-    said = []
-    if "bigram" in lines:
-        above = int((losses > lines["bigram"]).sum())
-        said.append(
-            f"every run ends below the bigram's {lines['bigram']:.3f} nats, on the same text"
+    losses, notes = runs.usable().loss, []
+    if "bigram" in references:
+        above = int((losses > references["bigram"]).sum())
+        notes.append(
+            f"every run ends below the bigram's {references['bigram']:.3f} nats, on the same text"
             if not above
-            else f"WARNING: {above} runs end above the bigram's {lines['bigram']:.3f} nats: they "
+            else f"WARNING: {above} runs end above the bigram's {references['bigram']:.3f} nats: they "
             "have hardly learned, and their cells tell nothing about size"
         )
-    for name, level in lines.items():
+    for name, level in references.items():
         if name != "bigram":
             verb = "beats" if losses.min() < level else "does NOT beat"
-            said.append(f"the best run, {losses.min():.3f} nats, {verb} {name}'s {level:.3f}")
-    return said
+            notes.append(f"the best run, {losses.min():.3f} nats, {verb} {name}'s {level:.3f}")
+    return notes

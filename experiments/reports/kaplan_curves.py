@@ -40,7 +40,7 @@ class Efficiency:
     tokens: np.ndarray  # (levels, sizes), NaN where a size never gets there
 
     @property
-    def said(self) -> list[str]:
+    def lines(self) -> list[str]:
         lines = []
         for level, row in zip(self.levels, self.tokens, strict=True):
             there = np.isfinite(row)
@@ -57,8 +57,8 @@ def efficiency(rows: table.Runs, curves: table.Runs) -> Efficiency:
     order = np.argsort(rows.params)
     names, params = rows.column("run_id")[order], rows.params[order]
     levels = tuple(float(loss) * 1.0001 for loss in rows.loss[order][:3])
-    found = [[tokens_to(curves, name, level) for name in names] for level in levels]
-    return Efficiency(params, levels, np.array(found))
+    tokens = [[tokens_to(curves, name, level) for name in names] for level in levels]
+    return Efficiency(params, levels, np.array(tokens))
 
 
 LEVELS = (1.0, 1.05, 1.1, 1.15, 1.2, 1.3)  # times the least loss that every batch's run reached
@@ -78,10 +78,10 @@ NOISE = (
 
 
 @dataclass(frozen=True)
-class Batches:
+class CriticalBatch:
     """Updates and tokens to one loss by batch, and the law through them."""
 
-    level: float  # nats per token
+    loss: float  # nats per token
     batch: np.ndarray  # tokens an update
     steps: np.ndarray
     fitted: fitting.Fit
@@ -93,10 +93,10 @@ class Batches:
         return self.fitted.status == "ok" and low > 0 and bool(np.isfinite(high))
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         law = self.fitted.law
         low, high = self.fitted.interval("B_crit")
-        start = f"critical batch at loss {self.level:.2f}:"
+        start = f"critical batch at loss {self.loss:.2f}:"
         if not self.determined:
             return f"{start} NOT determined ({low:,.0f}, {high:,.0f}) [{self.fitted.status}]"
         return (
@@ -105,33 +105,33 @@ class Batches:
         )
 
 
-def batches(rows: table.Runs, curves: table.Runs) -> list[Batches]:
+def critical_batches(rows: table.Runs, curves: table.Runs) -> list[CriticalBatch]:
     """To the least loss that every batch's run reached, and to some above it."""
     names, batch = rows.column("run_id"), rows.column("batch_tokens").astype(float)
     least = max(curves.loss[curves.column("run_id") == name].min() for name in names) * 1.0001
     return [at_level(level * least, names, batch, curves) for level in LEVELS]
 
 
-def growth(found: list[Batches]) -> str:
+def growth(batches: list[CriticalBatch]) -> str:
     """Between the highest and the lowest loss at which the critical batch is determined."""
-    told = [one for one in found if one.determined]
-    if not told:
+    determined = [batch for batch in batches if batch.determined]
+    if not determined:
         return "the critical batch is determined at no loss"
-    said = [
-        f"{one.fitted.law.B_crit:,.0f} tokens ({low:,.0f}, {high:,.0f}) at loss {one.level:.2f}"
-        for one in (told[-1], told[0])
-        for low, high in [one.fitted.interval("B_crit")]
+    ends = [
+        f"{batch.fitted.law.B_crit:,.0f} tokens ({low:,.0f}, {high:,.0f}) at loss {batch.loss:.2f}"
+        for batch in (determined[-1], determined[0])
+        for low, high in [batch.fitted.interval("B_crit")]
     ]
-    return "critical batch: " + ", ".join(dict.fromkeys(said))
+    return "critical batch: " + ", ".join(dict.fromkeys(ends))
 
 
-def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.Runs) -> Batches:
+def at_level(level: float, names: np.ndarray, batch: np.ndarray, curves: table.Runs) -> CriticalBatch:
     tokens = np.array([tokens_to(curves, name, level) for name in names])
     there = np.isfinite(tokens)  # a large batch's first point may lie below a high loss
     batch, steps = batch[there], (tokens / batch)[there]
     points = table.from_columns(f"updates to {level:.3f}", batch_tokens=batch, steps=steps)
     fitted = fitting.fit(BatchSteps, points, objective="ls-log")
-    return Batches(level, batch, steps, fitting.intervals(fitted))
+    return CriticalBatch(level, batch, steps, fitting.intervals(fitted))
 
 
 def along_curves(rows: table.Runs, curves: table.Runs) -> fitting.Fit:
@@ -156,12 +156,12 @@ def along_curves(rows: table.Runs, curves: table.Runs) -> fitting.Fit:
     return fitting.intervals(fitting.fit(KaplanSteps, points))
 
 
-def said_of(found: fitting.Fit) -> str:
-    (n_low, n_high), (s_low, s_high) = found.interval("alpha_N"), found.interval("alpha_S")
+def describe_law(fitted: fitting.Fit) -> str:
+    (n_low, n_high), (s_low, s_high) = fitted.interval("alpha_N"), fitted.interval("alpha_S")
     return (
-        f"L(N, S): alpha_N {found.law.alpha_N:.3f} ({n_low:.3f}, {n_high:.3f}), alpha_S "
-        f"{found.law.alpha_S:.3f} ({s_low:.3f}, {s_high:.3f}), off by {100 * found.rmse:.1f} % "
-        f"along {len(set(found.runs.column('run_id')))} curves [{found.status}]"
+        f"L(N, S): alpha_N {fitted.law.alpha_N:.3f} ({n_low:.3f}, {n_high:.3f}), alpha_S "
+        f"{fitted.law.alpha_S:.3f} ({s_low:.3f}, {s_high:.3f}), off by {100 * fitted.rmse:.1f} % "
+        f"along {len(set(fitted.runs.column('run_id')))} curves [{fitted.status}]"
     )
 
 
@@ -176,48 +176,48 @@ class Noise:
     high: np.ndarray
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         full = self.parts == "batches"
         if not len(self.loss):
             return "gradient noise scale: not measured"
-        said = [
+        ranges = [
             f"{self.tokens[here].min():,.0f} to {self.tokens[here].max():,.0f} tokens {words} "
             f"({here.sum()} runs)"
             for here, words in ((full, "at a constant rate"), (~full, "after a cosine's decay"))
             if here.any()
         ]
-        return "gradient noise scale: " + ", ".join(said)
+        return "gradient noise scale: " + ", ".join(ranges)
 
 
-def measured(store: Store, rows: dict[str, table.Runs], path: Path, kept: Path) -> Noise:
+def measure_noise(store: Store, rows: dict[str, table.Runs], path: Path, kept: Path) -> Noise:
     """Noise scales of a table's runs, by part, but for the shapes', into `path`. What stands there,
     or in the `kept` table, is not measured again; a run without weights is left out, and said."""
     known = {line["run_id"]: line for each in (kept, path) for line in tables.lines_of(each)}
     part_of = {run_id: part for part in rows if part != "shapes" for run_id in rows[part].column("run_id")}
     for run_id, part in part_of.items():
         if run_id not in known:
-            known[run_id] = of_run(store, run_id, part)
+            known[run_id] = noise_of_run(store, run_id, part)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, NOISE, lineterminator="\n")
         writer.writeheader()
         writer.writerows(known[run_id] for run_id in part_of if known[run_id])
-    return noise_of(path)
+    return read_noise(path)
 
 
-def of_run(store: Store, run_id: str, part: str) -> dict:
+def noise_of_run(store: Store, run_id: str, part: str) -> dict:
     try:
         run = weights.read(store, run_id)
     except StoreError as error:
         print(f"noise scale left out: {error}", file=sys.stderr)
         return {}
-    found = noise.noise_scale(run.config, run.params, run.corpus())
+    scale = noise.noise_scale(run.config, run.params, run.corpus())
     config, size = run.config, counts.count_params(run.config.model).params
-    tokens = (round(value, 1) for value in (found.tokens, found.low, found.high))
+    tokens = (round(value, 1) for value in (scale.tokens, scale.low, scale.high))
     values = (run_id, part, size, config.tokens, config.batch_tokens, run.record["loss"], *tokens)
-    return dict(zip(NOISE, (*values, found.used), strict=True))
+    return dict(zip(NOISE, (*values, scale.used), strict=True))
 
 
-def noise_of(path: Path) -> Noise:
+def read_noise(path: Path) -> Noise:
     lines = sorted(tables.lines_of(path), key=lambda line: float(line["loss"]))
     column = lambda name: np.array([float(line[name]) for line in lines])  # noqa: E731
     return Noise(

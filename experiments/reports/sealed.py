@@ -12,43 +12,19 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from lab.store.files import replace_file
 from lab.store.store import Store
 
 START = "0" * 64  # what the first row follows
-COLUMNS = (
-    "number",
-    "kind",
-    "time",
-    "experiment",
-    "run_id",
-    "table",
-    "table_sha256",
-    "table_rows",
-    "law",
-    "options",
-    "fit",
-    "status",
-    "cost",
-    "data_sha256",
-    "commit",
-    "beyond",
-    "budget",
-    "params",
-    "tokens",
-    "flops",
-    "predicted",
-    "low",
-    "high",
-    "config",
-    "measured",
-    "error",
-    "inside",
-    "record_sha256",
-    "previous",
-    "sha256",
+COLUMNS = tuple(
+    (
+        "number kind time experiment run_id table table_sha256 table_rows law options fit "
+        "status cost data_sha256 commit beyond budget params tokens flops predicted low high "
+        "config measured error inside record_sha256 previous sha256"
+    ).split()
 )
 Row = dict[str, str]
 
@@ -148,3 +124,67 @@ def sealed_rows(rows: Sequence[Row]) -> list[Row]:
 def scored(rows: Sequence[Row]) -> dict[str, Row]:
     """run_id -> the row that scores it."""
     return {row["run_id"]: row for row in rows if row["kind"] == "scored"}
+
+
+def check_new(rows: list[Row], store: Store, run_id: str, file: Path) -> None:
+    for row in sealed_rows(rows):
+        if row["run_id"] == run_id:
+            raise SealError(
+                f"row {row['number']} of {file} sealed run {run_id} at {row['time']}: a prediction "
+                "is made once. Seal another budget with --beyond"
+            )
+    if files := traces(store, run_id):
+        raise SealError(
+            f"the store {store.root} holds {', '.join(files[:3])} of run {run_id}: it was begun, "
+            "so this would be no prediction. Seal another budget with --beyond"
+        )
+
+
+def check_clock(text: str, path: Path) -> None:
+    """The runs of the table must have ended before now."""
+    header, *lines = (line.split(",") for line in text.splitlines())
+    if "finished" in header:
+        at = header.index("finished")
+        last = max((line[at] for line in lines if len(line) == len(header)), default="")
+        now = written(datetime.now().timestamp())
+        if last > now:
+            raise SealError(f"{path} holds a run finished at {last}, and the clock says {now}: set the clock")
+
+
+def check_after(row: Row, record: dict) -> None:
+    """A record counts only if its run can't have begun before the seal."""
+    finished = record.get("finished", "")
+    seconds = float(record.get("seconds") or 0)
+    if not finished:
+        raise SealError(f"the record of run {row['run_id']} does not say when it was finished")
+    stamps = (datetime.fromisoformat(stamp) for stamp in (row["time"], finished))
+    sealed_at, ended_at = (stamp.timestamp() for stamp in stamps)
+    if ended_at - seconds < sealed_at - 2:  # stamps are whole seconds
+        raise SealError(
+            f"run {row['run_id']} was finished at {finished} after {seconds:.0f} s of training, "
+            f"and its prediction sealed at {row['time']}: it began before. It is not scored"
+        )
+
+
+def check_table(row: Row, file: Path) -> None:
+    """The table that was sealed is still there as it was."""
+    path = file.parent / row["table"]
+    if not path.exists() or hashlib.sha256(path.read_bytes()).hexdigest() != row["table_sha256"]:
+        raise SealError(f"{path}: not the table that row {row['number']} was sealed with; {TAKE_BACK}")
+
+
+def describe(row: Row, result: Row | None) -> str:
+    predicted, low, high = (float(row[name]) for name in ("predicted", "low", "high"))
+    prediction = (
+        f"{row['experiment']}, run {row['run_id']}, {float(row['budget']):.3g} FLOPs, sealed "
+        f"{row['time']}: predicted {predicted:.4f} nats/token (95 % {low:.4f} to {high:.4f})"
+    )
+    if not result:
+        return f"{prediction}; not measured yet"
+    if result["status"] != "done":
+        return f"{prediction}; the run {result['status']}"
+    side = "inside" if result["inside"] == "yes" else "OUTSIDE"
+    return (
+        f"{prediction}, measured {float(result['measured']):.4f}: {side} the interval, "
+        f"{100 * float(result['error']):+.2f} %"
+    )

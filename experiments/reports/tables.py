@@ -17,6 +17,11 @@ Grid = Sequence[RunConfig] | Mapping[str, Sequence[RunConfig]]
 RESULTS = Path(__file__).parents[1] / "results"
 
 
+def name_of(experiment: str, size: str) -> str:
+    """What the table of an experiment's size is called."""
+    return experiment if size == "laptop" else f"{experiment}-{size}"
+
+
 def kept(name: str) -> Path:
     """Where the table of an experiment is committed."""
     return RESULTS / f"{name}.csv"
@@ -63,10 +68,10 @@ def table_of(
     else:
         configs = lineage.resolve_trunks(store, configs)  # without trunks that nothing needs any more
         named = {name: configs}
-    found = [row for part, own in named.items() for row in export.rows(store, own, part)]
-    if found:
-        done = len({row["run_id"] for row in found})
-        export.write(found, path)
+    rows = [row for part, own in named.items() for row in export.rows(store, own, part)]
+    if rows:
+        done = len({row["run_id"] for row in rows})
+        export.write(rows, path)
         export.write_curves(store, configs, out / "curves.csv")
         left = f"; {len(configs) - done} are missing" if done < len(configs) else ""
         print(f"{name}: {done} of {len(configs)} runs, from the store {store.root}{left}")
@@ -101,6 +106,6 @@ def baselines(path: Path) -> dict[str, float]:
     """Losses of a bigram and of gzip -9 on the held-out text of a table, nats per token; empty
     where its corpus is not here."""
     corpus = corpus_of(path)
-    found = corpus.baselines if corpus else {}
-    named = {"bigram": "bigram", "gzip -9": "gzip"}
-    return {said: found[key]["nats_per_token"] for said, key in named.items() if key in found}
+    losses = corpus.baselines if corpus else {}
+    keys = {"bigram": "bigram", "gzip -9": "gzip"}
+    return {name: losses[key]["nats_per_token"] for name, key in keys.items() if key in losses}
