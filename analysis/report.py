@@ -5,6 +5,7 @@ A pure function of tables and fits. Every word that comes from a table is escape
 
 import base64
 import io
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -39,18 +40,15 @@ td small { color: var(--soft) } tr.flagged td { color: #a04030 }
 code, pre { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; background: var(--tint) }
 pre { padding: .7rem 1rem; overflow-x: auto }
 """
-LEADING = (
-    "run_id",
-    "status",
-    "budget",
-    "params",
-    "tokens",
-    "epochs",
-    "flops",
-    "loss",
-    "bits_per_byte",
-    "seed",
-)
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">\
+<meta name="viewport" content="width=device-width, initial-scale=1">\
+<title>{title}</title><style>{style}</style></head>
+<body>
+{body}
+</body></html>
+"""
+LEADING = "run_id status budget params tokens epochs flops loss bits_per_byte seed".split()
 MOST_ROWS, MOST_COLUMNS = 500, 16  # of the run table; the rest is counted in words
 
 
@@ -84,21 +82,10 @@ def page(
     if intro:
         parts.append(f'<p class="intro">{escape(intro)}</p>')
     if verdict:
-        parts.append(
-            f'<div class="answer warn"><p><b>{escape(verdict)}.</b> <a href="#audit">Why</a></p></div>'
-        )
-    parts.append(answer(fronts))
-    parts.append(warnings(runs, fit, fronts))
-    if isoflop is not None:
-        own = next((f for f in fronts if f.method.startswith("isoflop")), None)
-        drawn = plot_isoflop(isoflop, own, references, verdict=verdict)
-        parts += ["<h2>Valleys at equal compute</h2>", image(png(drawn), "isoFLOP valleys")]
-    if fronts:
-        parts += ["<h2>The compute-optimal frontier</h2>"]
-        parts += [image(png(plot_frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
-    if fit is not None:
-        parts += ["<h2>The parametric law</h2>", image(png(plot_law(fit, verdict=verdict)), "fitted law")]
-        parts.append(fit_table(fit))
+        why = '<a href="#audit">Why</a>'
+        parts.append(f'<div class="answer warn"><p><b>{escape(verdict)}.</b> {why}</p></div>')
+    parts += [answer(fronts), warnings(runs, fit, fronts)]
+    parts += figures(fit, isoflop, fronts, references, verdict)
     if audit is not None:
         parts += ['<h2 id="audit">Audit: what may not be trusted</h2>', findings(audit)]
         if audit.steps or audit.profiles:
@@ -106,18 +93,28 @@ def page(
     for caption, data in (images or {}).items():
         parts += [f"<h2>{escape(caption)}</h2>", image(data, caption)]
     if notes:
-        parts += ["<h2>Notes</h2>", *(f"<p>{escape(note)}</p>" for note in notes)]
+        parts += ["<h2>Notes</h2>", *map(paragraph, notes)]
     parts += ["<h2>Conventions</h2>", conventions(runs, isoflop, fit, fronts)]
     if command:
         parts += ["<h2>Make this page again</h2>", f"<pre>{escape(command)}</pre>"]
     parts += ["<h2>Runs</h2>", run_table(runs)]
-    body = "\n".join(parts)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>\n{body}\n"
-        "</body></html>\n"
-    )
+    return PAGE.format(title=escape(title), style=STYLE, body="\n".join(parts))
+
+
+def figures(fit: Fit | None, iso: Isoflop | None, fronts, references, verdict: str) -> list[str]:
+    """The valleys, the frontier and the law, each with its table; the parts that there are."""
+    parts = []
+    if iso is not None:
+        own = next((f for f in fronts if f.method.startswith("isoflop")), None)
+        figure = plot_isoflop(iso, own, references, verdict=verdict)
+        parts += ["<h2>Valleys at equal compute</h2>", image(png(figure), "isoFLOP valleys")]
+    if fronts:
+        parts += ["<h2>The compute-optimal frontier</h2>"]
+        parts += [image(png(plot_frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
+    if fit is not None:
+        parts += ["<h2>The parametric law</h2>", image(png(plot_law(fit, verdict=verdict)), "fitted law")]
+        parts.append(fit_table(fit))
+    return parts
 
 
 def png(figure) -> bytes:
@@ -131,6 +128,10 @@ def image(data: bytes, alt: str) -> str:
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{text}">'
 
 
+def paragraph(text: str) -> str:
+    return f"<p>{escape(text)}</p>"
+
+
 def answer(fronts: Sequence[Frontier]) -> str:
     """The result in words."""
     lines = []
@@ -139,57 +140,50 @@ def answer(fronts: Sequence[Frontier]) -> str:
         if not np.isfinite(a.value):
             lines.append(f"By {front.method} there is no exponent: {front.message}.")
             continue
-        rise = f"ten times the compute wants {10**a.value:.2g} times the parameters"
         lines.append(
             f"By {front.method}: params ∝ FLOPs^a with a = {a}, tokens ∝ FLOPs^b with b = {b}; "
-            f"{rise} and {10**b.value:.2g} times the tokens."
+            f"ten times the compute wants {10**a.value:.2g} times the parameters and "
+            f"{10**b.value:.2g} times the tokens."
         )
-    if fronts:
-        front = fronts[0]
-        good = [i for i, s in enumerate(front.point_status) if s in ("ok", "flat")]
-        if good:
-            i = good[-1]
+    for front in fronts[:1]:
+        inside = [i for i, status in enumerate(front.point_status) if status in ("ok", "flat")]
+        for i in inside[-1:]:
             n, d, loss = front.params.value[i], front.tokens.value[i], front.loss.value[i]
             lines.append(
-                f"At {front.flops[i]:.3g} FLOPs the best model has {human(n)} parameters "
-                f"and sees {human(d)} tokens ({d / n:.3g} a parameter), for a loss of "
-                f"{loss:.3f} nats/token."
+                f"At {front.flops[i]:.3g} FLOPs the best model has {human(n)} parameters and sees "
+                f"{human(d)} tokens ({d / n:.3g} a parameter), for a loss of {loss:.3f} nats/token."
             )
     lines += [describe_agreement(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
-    if not lines:
-        lines = ["No frontier could be made from this table; the warnings say why."]
-    return '<div class="answer">' + "".join(f"<p>{escape(line)}</p>" for line in lines) + "</div>"
+    lines = lines or ["No frontier could be made from this table; the warnings say why."]
+    return '<div class="answer">' + "".join(map(paragraph, lines)) + "</div>"
 
 
 def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
     """What may not be trusted; nothing when all is well."""
-    found = []
+    lines = []
     if fit is not None and fit.status != "ok":
-        found.append(f"The parametric fit is {fit.status}: {fit.message}.")
+        lines.append(f"The parametric fit is {fit.status}: {fit.message}.")
     for front in fronts:
         if front.method.startswith("isoflop"):
             if front.status != "ok" or set(front.point_status) - {"ok"}:
-                found.append(f"{front.method} is {front.status}: {front.message}.")
+                lines.append(f"{front.method} is {front.status}: {front.message}.")
         if not np.isfinite(front.params_exponent.low):
-            found.append(f"{front.method} has no interval.")
-    reasons: dict[str, int] = {}
-    for _, reason in runs.dropped():
-        reasons[reason] = reasons.get(reason, 0) + 1
-    found += [f"{caution[0].upper()}{caution[1:]}." for caution in runs.cautions]
-    found += [f"{count} runs are kept out: {reason}." for reason, count in reasons.items()]
-    if not found:
+            lines.append(f"{front.method} has no interval.")
+    lines += [f"{caution[0].upper()}{caution[1:]}." for caution in runs.cautions]
+    reasons = Counter(reason for _, reason in runs.dropped())
+    lines += [f"{count} runs are kept out: {reason}." for reason, count in reasons.items()]
+    if not lines:
         return ""
-    inner = "".join(f"<p>{escape(line)}</p>" for line in found)
-    return f'<h2>What to be careful about</h2><div class="answer warn">{inner}</div>'
+    return f'<h2>What to be careful about</h2><div class="answer warn">{"".join(map(paragraph, lines))}</div>'
 
 
 def findings(audit: Audit) -> str:
     """Everything the audit looked at, worst first."""
     rows = [cells(("", "code", "finding"), "th")]
-    for one in audit.findings:
-        told = f'<td class="text wrap">{escape(one.message)}</td>'
-        bad = ' class="flagged"' if one.severity in ("warn", "refuse") else ""
-        rows.append(f'<tr{bad}><td>{one.severity}</td><td class="text">{one.code}</td>{told}</tr>')
+    for finding in audit.findings:
+        code = f'<td class="text">{finding.code}</td><td class="text wrap">{escape(finding.message)}</td>'
+        bad = ' class="flagged"' if finding.severity in ("warn", "refuse") else ""
+        rows.append(f"<tr{bad}><td>{finding.severity}</td>{code}</tr>")
     return f"<p>{escape(audit.headline())}.</p><table>{''.join(rows)}</table>"
 
 
@@ -201,34 +195,22 @@ def frontier_table(fronts: Sequence[Frontier]) -> str:
     rows = [cells(("method", "FLOPs", "params", "tokens", "tokens/param", "loss", "status"), "th")]
     for front in fronts:
         for i, flops in enumerate(front.flops):
-            n, d, loss = (at(band, i) for band in (front.params, front.tokens, front.loss))
-            rows.append(
-                cells(
-                    (
-                        escape(front.method),
-                        f"{flops:.3g}",
-                        ranged(n, human),
-                        ranged(d, human),
-                        f"{d.value / n.value:.3g}",
-                        ranged(loss, lambda v: f"{v:.3f}"),
-                        escape(front.point_status[i]),
-                    )
-                )
-            )
+            counts = [with_interval(band, i, short) for band in (front.params, front.tokens)]
+            ratio = front.tokens.value[i] / front.params.value[i]
+            loss = with_interval(front.loss, i, "{:.3f}".format)
+            values = (escape(front.method), f"{flops:.3g}", *counts, f"{ratio:.3g}", loss)
+            rows.append(cells((*values, escape(front.point_status[i]))))
     return f"<table>{''.join(rows)}</table>"
 
 
-def at(band: Band, i: int) -> Band:
-    return Band(band.value[i], band.low[i], band.high[i])
+def with_interval(band: Band, i: int, write) -> str:
+    """Number `i` of a band as a cell."""
+    value, low, high = (write(end[i]) for end in (band.value, band.low, band.high))
+    return value + f" <small>({low}, {high})</small>" * bool(np.isfinite(band.low[i]))
 
 
-def ranged(band: Band, write) -> str:
-    ends = f" <small>({short(band.low, write)}, {short(band.high, write)})</small>"
-    return short(band.value, write) + (ends if np.isfinite(band.low) else "")
-
-
-def short(value: float, write) -> str:
-    return escape(write(float(f"{value:.3g}") if abs(value) >= 1000 else value))
+def short(value: float) -> str:
+    return human(float(f"{value:.3g}") if abs(value) >= 1000 else value)
 
 
 def fit_table(fit: Fit) -> str:
@@ -240,36 +222,27 @@ def fit_table(fit: Fit) -> str:
         rows.append(cells((escape(name), f"{value:.6g}", ends)))
     formula = (type(fit.law).__doc__ or "").split("\n")[0]
     delta = f", delta {fit.objective.delta:g}" if fit.objective.delta else ""
-    said = (
+    text = (
         f"{formula} Objective: {fit.objective.name}{delta}, {fit.objective.reduction} over "
         f"{len(fit.runs)} runs = {fit.objective.value:.9g}; rms log residual {fit.rmse:.3g}; "
         f"{fit.starts_agreeing} of {fit.starts} starts agree. Status {fit.status}: {fit.message}."
     )
-    return f"<p>{escape(said)}</p><table>{''.join(rows)}</table>"
+    return f"{paragraph(text)}<table>{''.join(rows)}</table>"
 
 
 def conventions(runs: Runs, iso: Isoflop | None, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
-    lines = [f"Table: {runs.source}", f"Units: {convention(runs)}"]
-    lines += [f"Cost: {text}" for text in dict.fromkeys(str(f.cost) for f in fronts)]
-    said = convention(runs)
-    lines += [f"Table: {note}" for note in runs.notes if note not in said]
+    units = convention(runs)
+    lines = [f"Table: {runs.source}", f"Units: {units}", *(f"Cost: {front.cost}" for front in fronts)]
+    lines += [f"Table: {note}" for note in runs.notes if note not in units]
     if iso is not None:
         if np.isfinite(iso.noise.sigma):
             lines.append(f"Noise of log loss: {iso.noise.sigma:.3g}, from {iso.noise.source}")
         lines += [f"Budgets: {note}" for note in iso.notes]
-    lines.append(f"Intervals are 95 %{source(fit)}")
+    kinds = {"none": " was given none", "profile": "'s are by profile likelihood"}
+    kind = fit and kinds.get(fit.intervals, f"'s are by {fit.intervals} bootstrap")
+    lines.append("Intervals are 95 %" + (f"; the fitted law{kind}" if fit else ""))
     unique = dict.fromkeys(lines)
     return "<ul>" + "".join(f"<li>{escape(line)}.</li>" for line in unique) + "</ul>"
-
-
-def source(fit: Fit | None) -> str:
-    """Where a fit's intervals are from, to go on with "Intervals are 95 %"."""
-    if fit is None:
-        return ""
-    if fit.intervals == "none":
-        return "; the fitted law was given none"
-    kind = "profile likelihood" if fit.intervals == "profile" else f"{fit.intervals} bootstrap"
-    return f"; the fitted law's are by {kind}"
 
 
 def run_table(runs: Runs) -> str:
@@ -284,12 +257,12 @@ def run_table(runs: Runs) -> str:
         values = [escape(written(runs.column(name)[i])) for name in names]
         line = cells([str(runs.rows[i]), *values, escape(str(runs.reasons[i]))])
         rows.append(line.replace("<tr>", '<tr class="flagged">', 1) if runs.reasons[i] else line)
-    said = f"{len(runs)} runs, {len(runs.dropped())} of them flagged."
+    text = f"{len(runs)} runs, {len(runs.dropped())} of them flagged."
     if len(runs) > MOST_ROWS:
-        said += f" The first {MOST_ROWS} are shown."
+        text += f" The first {MOST_ROWS} are shown."
     if hidden:
-        said += f" {hidden} further columns are in the table itself."
-    return f'<p>{said}</p><div class="scroll"><table>{"".join(rows)}</table></div>'
+        text += f" {hidden} further columns are in the table itself."
+    return f'<p>{text}</p><div class="scroll"><table>{"".join(rows)}</table></div>'
 
 
 def written(value) -> str:

@@ -57,14 +57,14 @@ def run(options) -> int:
     return shared.each_group(options, answer)
 
 
-def as_json(found: fitting.Fit) -> dict:
+def as_json(fitted: fitting.Fit) -> dict:
     parameters = {}
-    for name, value in found.parameters.items():
-        low, high = found.interval(name)
+    for name, value in fitted.parameters.items():
+        low, high = fitted.interval(name)
         parameters[name] = {"value": value, "low": low, "high": high}
-    objective = found.objective
+    objective = fitted.objective
     return {
-        "law": type(found.law).__name__,
+        "law": type(fitted.law).__name__,
         "parameters": parameters,
         "objective": {
             "name": objective.name,
@@ -72,61 +72,61 @@ def as_json(found: fitting.Fit) -> dict:
             "reduction": objective.reduction,
             "value": objective.value,
         },
-        "runs": len(found.runs),
-        "dropped": [{"row": row, "reason": reason} for row, reason in found.dropped],
-        "starts_agreeing": found.starts_agreeing,
-        "status": found.status,
-        "message": found.message,
-        "intervals": found.intervals,
-        "cautions": found.runs.cautions,
+        "runs": len(fitted.runs),
+        "dropped": [{"row": row, "reason": reason} for row, reason in fitted.dropped],
+        "starts_agreeing": fitted.starts_agreeing,
+        "status": fitted.status,
+        "message": fitted.message,
+        "intervals": fitted.intervals,
+        "cautions": fitted.runs.cautions,
     }
 
 
-def show(group, runs, found: fitting.Fit) -> None:
-    shared.print_head(group, runs, f"{type(found.law).__name__} fit")
-    objective = found.objective
+def show(group, runs, fitted: fitting.Fit) -> None:
+    shared.print_head(group, runs, f"{type(fitted.law).__name__} fit")
+    objective = fitted.objective
     delta = f" delta {objective.delta:g}," if objective.delta else ""
     print(
         f"  objective   {objective.name},{delta} sum = {objective.value:.9g}; "
-        f"rms log residual {found.rmse:.3g}"
+        f"rms log residual {fitted.rmse:.3g}"
     )
-    print(f"  starts      {found.starts_agreeing} of {found.starts} agree")
-    print(f"  status      {found.status}: {found.message}")
-    print(f"  intervals   {described(found)}")
-    named = [f"{a} = {b}" for a, b in zip(found.law.inputs, found.inputs, strict=True) if a != b]
+    print(f"  starts      {fitted.starts_agreeing} of {fitted.starts} agree")
+    print(f"  status      {fitted.status}: {fitted.message}")
+    print(f"  intervals   {describe_intervals(fitted)}")
+    named = [f"{a} = {b}" for a, b in zip(fitted.law.inputs, fitted.inputs, strict=True) if a != b]
     if named:
-        print(f"  columns     {', '.join(named)}; {found.law.output} = {found.output}")
+        print(f"  columns     {', '.join(named)}; {fitted.law.output} = {fitted.output}")
     print()
-    show_parameters(found)
-    if isinstance(found.law, Chinchilla) and found.status in ("ok", "few", "edge"):
-        cost = frontiers.fit_cost(found.runs)
-        a, b = found.law.exponents(cost.p)
+    show_parameters(fitted)
+    if isinstance(fitted.law, Chinchilla) and fitted.status in ("ok", "few", "edge"):
+        cost = frontiers.fit_cost(fitted.runs)
+        a, b = fitted.law.exponents(cost.p)
         print(f"\n  params ∝ flops^{a:.4f}, tokens ∝ flops^{b:.4f} under {cost}")
     print()
 
 
-def show_parameters(found: fitting.Fit) -> None:
+def show_parameters(fitted: fitting.Fit) -> None:
     """The parameters, those the runs do not determine marked as such."""
     loose: list[str] = []
-    if found.status in ("unidentified", "failed"):
-        logs = np.log([found.runs.column(name) for name in found.inputs])
-        output = found.runs.column(found.output)
-        loose = fitting.undetermined(found.law, logs, output, found.fixed)
+    if fitted.status in ("unidentified", "failed"):
+        logs = np.log([fitted.runs.column(name) for name in fitted.inputs])
+        output = fitted.runs.column(fitted.output)
+        loose = fitting.undetermined(fitted.law, logs, output, fitted.fixed)
         which = ", ".join(loose) or "see the status"
         print(f"  not determined by these runs (other values fit about as well): {which}")
-    for name, value in found.parameters.items():
-        low, high = found.interval(name)
+    for name, value in fitted.parameters.items():
+        low, high = fitted.interval(name)
         ends = f"  95 % ({low:.6g}, {high:.6g})" if low is not None else ""
-        ends = "  (fixed)" if name in found.fixed else ends
+        ends = "  (fixed)" if name in fitted.fixed else ends
         print(f"  {name:<8}{value:>14.6g}{ends}" + "  not determined" * (name in loose))
 
 
-def described(found: fitting.Fit) -> str:
+def describe_intervals(fitted: fitting.Fit) -> str:
     """Where a fit's 95 % intervals are from."""
-    if found.intervals == "none":
+    if fitted.intervals == "none":
         return "none asked for; --intervals auto gives them"
-    if found.intervals == "profile":
+    if fitted.intervals == "profile":
         return "95 %, profile likelihood"
-    lost = int(np.isnan(found.draws).any(1).sum())
+    lost = int(np.isnan(fitted.draws).any(1).sum())
     left_out = f", {lost} of them without a fit and left out" if lost else ""
-    return f"95 %, {found.intervals} bootstrap, {len(found.draws)} resamples{left_out}"
+    return f"95 %, {fitted.intervals} bootstrap, {len(fitted.draws)} resamples{left_out}"
