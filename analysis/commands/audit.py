@@ -10,7 +10,6 @@ from analysis.audit import Audit, audit_runs
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import shared
 from analysis.figures import plot_audit
-from analysis.laws import Chinchilla
 from analysis.tables import cautions
 
 
@@ -69,11 +68,8 @@ def fit_with_intervals(runs, options) -> fitting.Fit | None:
     and where there are too few runs, as it then says."""
     if options.intervals is None and options.bootstrap is None and not options.cluster:
         return None
-    try:
-        fitted = fitting.fit(Chinchilla, runs, objective=options.objective, delta=options.delta)
-    except ValueError:
-        return None
-    hopeless = fitted.status in ("unidentified", "failed")
+    fitted = shared.fit_if_possible(options, runs)
+    hopeless = fitted is None or fitted.status in ("unidentified", "failed")
     return fitted if hopeless else shared.with_intervals(options, fitted)
 
 

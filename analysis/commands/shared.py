@@ -171,7 +171,9 @@ def valleys(options, runs, method: str = "interpolate"):
     iso = frontiers.find_optima(
         runs, method=method, window=options.window, budgets=options.budgets, seed=options.seed
     )
-    return iso, frontiers.from_isoflop(iso, frontiers.fit_cost(runs, options.cost), law_of(options, runs))
+    return iso, frontiers.from_isoflop(
+        iso, frontiers.fit_cost(runs, options.cost), fit_if_possible(options, runs)
+    )
 
 
 def add_envelope_options(sub) -> None:
@@ -203,36 +205,40 @@ def traced(options, curves, runs=None):
     )
 
 
-def law_of(options, runs) -> fitting.Fit | None:
-    """Approach 3's fit, where a command takes its objective and the table bears it."""
+def fit(options, runs) -> fitting.Fit:
+    """Approach 3's law under a command's objective, without intervals."""
+    return fitting.fit(Chinchilla, runs, objective=options.objective, delta=options.delta)
+
+
+def fit_if_possible(options, runs) -> fitting.Fit | None:
+    """The same, where a command takes its objective and the table bears it."""
     if not hasattr(options, "objective"):
         return None
     try:
-        return fitting.fit(Chinchilla, runs, objective=options.objective, delta=options.delta)
+        return fit(options, runs)
     except ValueError:
         return None
 
 
 def parametric(options, runs):
     """Approach 3: the Chinchilla fit, and its frontier."""
-    found = fitting.fit(Chinchilla, runs, objective=options.objective, delta=options.delta)
-    found = with_intervals(options, found)
+    fitted = with_intervals(options, fit(options, runs))
     budgets = getattr(options, "budgets", None)
     flops = np.array(sorted(budgets)) if budgets else None
     cost = frontiers.fit_cost(runs, getattr(options, "cost", "table"))
-    return found, frontiers.from_fit(found, cost, flops)
+    return fitted, frontiers.from_fit(fitted, cost, flops)
 
 
-def with_intervals(options, found: fitting.Fit) -> fitting.Fit:
+def with_intervals(options, fitted: fitting.Fit) -> fitting.Fit:
     """The fit with the intervals asked for by --intervals, --bootstrap and --cluster."""
     kind, clusters = options.intervals, None
     if options.cluster:
-        clusters = found.runs.column(options.cluster)
+        clusters = fitted.runs.column(options.cluster)
         kind = "cluster" if kind in (None, "auto") else kind
     if kind is None:
-        asked = {None: options.intervals_default, 0: "none"}
-        kind = asked.get(options.bootstrap, "cluster" if fitting.rows_share_runs(found) else "pairs")
-    return fitting.intervals(found, kind, options.bootstrap or 1000, options.seed, clusters)
+        kinds = {None: options.intervals_default, 0: "none"}
+        kind = kinds.get(options.bootstrap, "cluster" if fitting.rows_share_runs(fitted) else "pairs")
+    return fitting.intervals(fitted, kind, options.bootstrap or 1000, options.seed, clusters)
 
 
 def named(path: str, group: str | None) -> Path:
