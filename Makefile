@@ -2,6 +2,8 @@
 # papers: the larger experiments at laptop size, 2.5 hours on two cores; type it again after any stop.
 # test-cluster: the launchers on a real Slurm (Debian's slurmctld slurmd slurm-client munge) and a
 # real Ray, started on this machine; what is not installed is named and left out.
+# mutants: breaks the code in 200 random places and counts what the tests notice, about an hour on two
+# cores; MUTANTS="--seed 1 --count 20 --only tables" draws others.
 # bench: speed beside other tools, about an hour on two cores; BENCH="grid --nanogpt DIR" names parts and
 # options, VENV=DIR another environment.
 # Each makes .venv and installs what it needs when that is missing, and nothing when it is there.
@@ -9,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run papers test test-faults test-cluster bench lint
+.PHONY: run papers test test-faults test-cluster mutants bench lint
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m lab run experiments.quickstart
@@ -50,6 +52,9 @@ test-faults: $(VENV)/.dev
 test-cluster: $(VENV)/.cluster
 	$(VENV)/bin/python -m pytest tests/cluster $(CLUSTER)
 
+mutants: $(VENV)/.mutants
+	$(VENV)/mutants/bin/python tests/mutants.py --python $(VENV)/bin/python $(MUTANTS)
+
 bench: $(VENV)/.bench
 	$(VENV)/bin/python -m bench $(BENCH)
 
@@ -68,6 +73,11 @@ $(VENV)/.papers: $(VENV)/.run
 
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
 	$(PIP) pytest pytest-xdist hypothesis ruff pooch "tokenizers>=0.21,<1"
+	touch $@
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(PYTHON) -m venv $(VENV)/mutants
+	$(VENV)/mutants/bin/python -m pip install --quiet --disable-pip-version-check "cosmic-ray>=8.4,<9"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.run pyproject.toml
