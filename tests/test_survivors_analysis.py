@@ -131,3 +131,14 @@ def test_every_word_for_a_unit_is_worth_what_it_says():
         assert cells.number(f"1.5 {word.upper()} tokens")[0] == 1.5 * WORTH[word]
     for letter in "pez":
         assert cells.number(f"2 {letter.upper()}FLOPs")[0] == 2 * WORTH[letter]
+
+
+def test_a_coefficient_is_held_where_it_was_put_and_only_along_with_its_exponents():
+    """Inside, inputs are divided by their means: A · N^-alpha there is another number's A."""
+    runs = synthetic.factorial(TRUTH, np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6))
+    fixed = {"A": TRUTH.A, "alpha": TRUTH.alpha, "E": TRUTH.E}
+    law = fit(Chinchilla, runs, fixed=fixed).law
+    assert (law.A, law.alpha, law.E) == pytest.approx((TRUTH.A, TRUTH.alpha, TRUTH.E), rel=1e-12)
+    assert (law.B, law.beta) == pytest.approx((TRUTH.B, TRUTH.beta), rel=1e-4)
+    with pytest.raises(ValueError, match="A can be fixed only along with alpha"):
+        fit(Chinchilla, runs, fixed={"A": TRUTH.A})

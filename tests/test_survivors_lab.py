@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lab.config import ModelConfig
+from lab.data.batches import windows_of
 from lab.data.byte_pairs import Bpe
 from lab.models import ops, tree
 from lab.store.claims import claim_path
@@ -164,3 +165,17 @@ def test_a_whole_manifest_beside_other_arrays_is_refused(tmp_path):
         found.read(20, states[0])
     restored = found.restore(states[0])
     assert restored.step == 0 and "does not match its checksum" in restored.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("seed", "n_train", "seq_len", "unique_tokens", "windows"),
+    [
+        (0, 129, 8, None, [6, 3, 8, 2, 13, 15, 5, 14, 9, 11, 0, 12, 4, 1, 10, 7, 14, 4, 7, 9]),
+        (7, 129, 8, None, [9, 13, 4, 8, 15, 14, 12, 10, 3, 2, 1, 6, 5, 7, 11, 0, 0, 10, 13, 8]),
+        (123_456_789, 10**7, 64, None, [87436, 92523, 47149, 57889, 95251, 150220]),
+        (3, 1000, 10, 300, [80, 75, 49, 82, 18, 79, 43, 15]),
+    ],
+)
+def test_a_seed_s_order_of_the_data_is_what_it_has_always_been(seed, n_train, seq_len, unique_tokens, windows):
+    """A stopped run goes on with it, and the numbers of all tables were made in it."""
+    assert windows_of(np.arange(len(windows)), seed, n_train, seq_len, unique_tokens).tolist() == windows
