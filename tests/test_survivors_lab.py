@@ -176,6 +176,8 @@ def test_a_whole_manifest_beside_other_arrays_is_refused(tmp_path):
         (3, 1000, 10, 300, [80, 75, 49, 82, 18, 79, 43, 15]),
     ],
 )
-def test_a_seed_s_order_of_the_data_is_what_it_has_always_been(seed, n_train, seq_len, unique_tokens, windows):
+def test_a_seed_s_order_of_the_data_is_what_it_has_always_been(
+    seed, n_train, seq_len, unique_tokens, windows
+):
     """A stopped run goes on with it, and the numbers of all tables were made in it."""
     assert windows_of(np.arange(len(windows)), seed, n_train, seq_len, unique_tokens).tolist() == windows
