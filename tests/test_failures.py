@@ -25,7 +25,7 @@ from lab.store.records import CURVE
 from lab.store.store import Store
 from lab.train import parallel
 from lab.train.keeper import LostClaim
-from lab.train.loop import Crew, Trainer
+from lab.train.loop import Crew
 from tests.conftest import ROOT, change
 
 JaxRuntimeError = type("JaxRuntimeError", (RuntimeError,), {})
@@ -220,8 +220,8 @@ def test_an_error_after_a_run_was_taken_over_is_no_failure_of_it(config, tmp_pat
         raise FileNotFoundError("the checkpoint that was being written is gone")
 
     monkeypatch.setattr(Crew, "train", train_crew)
-    trainer, task = Trainer(store, jax.devices()), worker.Task(str(tmp_path), [])
-    attempts = Attempts(task, trainer, threading.Event(), [config])
+    task = worker.Task(str(tmp_path), [])
+    attempts = Attempts(task, store, jax.devices(), threading.Event(), [config])
     attempts.train(config, store.claim(config))
     assert (not attempts.failed) == taken_over
     assert (store.failure(config.run_id) is None) == taken_over

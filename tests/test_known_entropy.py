@@ -13,9 +13,8 @@ from lab.plan import grid
 from lab.store.store import Store
 from lab.train.checkpoint import Checkpoints
 from lab.train.evaluate import Evaluator, window_nats
-from lab.train.loop import Trainer
 from lab.train.step import initial_state
-from tests.trained import train
+from tests.trained import Trainer, train
 
 ORDER = 2
 

@@ -20,12 +20,11 @@ from lab.store.store import Store
 from lab.train import measures
 from lab.train.keeper import LostClaim
 from lab.train.lanes import Lanes
-from lab.train.loop import Crew, Trainer
-from lab.train.run import Job
+from lab.train.loop import Crew
 from tests.conftest import change
 from tests.grids import TINY, begun, processes
 from tests.test_parallel import said, start
-from tests.trained import train
+from tests.trained import Trainer, train
 
 STEPS = 150  # more than the 64 of a dispatch
 
@@ -88,14 +87,14 @@ def packed(folder, configs, corpus, each=4, **options):
             return None
         config = waiting.pop(0)
         claims[config.run_id] = trainer.store.claim(config)
-        return Job(config, open_corpus, claims[config.run_id])
+        return trainer.job(config, open_corpus, claims[config.run_id])
 
     def ended(config, outcome):
         assert config.run_id not in outcomes
         outcomes[config.run_id] = outcome
         claims[config.run_id].release()
 
-    Crew(trainer, configs[0].shape, each, offer, ended).train()
+    trainer.crew(configs[0].shape, offer, ended, each).train()
     return trainer.store, outcomes
 
 
@@ -269,7 +268,7 @@ def test_sizes_are_timed_for_real_and_memory_that_is_short_is_no_error(config, m
     def short(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
 
-    monkeypatch.setattr(measures, "time_dispatches", short)
+    monkeypatch.setattr(measures, "dispatch_seconds", short)
     assert measures.time_pack(config, device, 4) == 0.0
 
 
@@ -301,14 +300,14 @@ def work_with(tmp_path, configs, monkeypatch, error, **options):
     tried, single = [], []
 
     def train_crew(crew):
-        each, trainer = crew.lanes.each, crew.trainer
+        each, lanes = crew.lanes.each, crew.lanes
         if each:
             tried.append((each, len([crew.offer() for _ in range(each)])))
             raise jax.errors.JaxRuntimeError(error)
-        assert len(trainer.devices) == 1 and trainer.way == "jit"
+        assert len(lanes.devices) == 1 and lanes.way == "jit"
         config = crew.offer().config
         single.append(config.run_id)
-        trainer.store.start_curve(config.run_id, 0)
+        Store(tmp_path).start_curve(config.run_id, 0)
         crew.ended(config, {"status": "done", "steps": config.steps, "loss": 1.0, "seconds": 1.0})
 
     monkeypatch.setattr(worker, "set_up", lambda task: None)

@@ -16,12 +16,11 @@ from lab.store.store import Store
 from lab.train import checkpoint
 from lab.train.evaluate import Evaluator, eval_steps
 from lab.train.keeper import LostClaim
-from lab.train.loop import Trainer
 from lab.train.parallel import compile_step
 from lab.train.run import check_corpus
 from lab.train.step import initial_state
 from tests.conftest import change
-from tests.trained import train
+from tests.trained import Trainer, train
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import argparse
 import json
 import statistics
 import time
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -72,24 +73,14 @@ def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
     """Median and spread of the time of one update, over `repeats` dispatches after a warm one."""
     import jax
 
-    from lab.train.parallel import compile_step
-    from lab.train.step import initial_state
+    from lab.train.measures import dispatch_seconds
 
-    shape = config.shape
-    began = time.perf_counter()
-    program = compile_step(shape, "jit", tuple(jax.local_devices()[:1]))
-    state = program.place(initial_state(config))
-    tokens_SBL = np.random.default_rng(0).integers(0, shape.model.vocab_size, shape.dispatch, np.int32)
-    n = np.int32(shape.steps_per_dispatch)
-    state, metrics = program.step(state, tokens_SBL[None], n)
-    jax.block_until_ready(metrics)
+    began, device = time.perf_counter(), jax.local_devices()[0]
+    dispatches = dispatch_seconds(config, device)
+    next(dispatches)
     compile_seconds = time.perf_counter() - began
-    milliseconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        state, metrics = program.step(state, tokens_SBL[None], n)
-        jax.block_until_ready(metrics)
-        milliseconds.append(1e3 * (time.perf_counter() - began) / int(n))
+    steps = config.shape.steps_per_dispatch
+    milliseconds = [1e3 * seconds / steps for seconds in islice(dispatches, repeats)]
     middle = statistics.median(milliseconds)
     tokens_per_second = config.batch_tokens / middle * 1e3
     return {
@@ -101,5 +92,5 @@ def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
         },
         "flops_per_second": tokens_per_second * counts.flops_exact(config.model),
         "compile_seconds": compile_seconds,
-        "device": jax.local_devices()[0].device_kind,
+        "device": device.device_kind,
     }

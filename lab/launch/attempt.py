@@ -4,7 +4,8 @@ import contextlib
 import threading
 import time
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lab.config import RunConfig, Shape
@@ -60,19 +61,18 @@ def choose(store: Store, configs: list[RunConfig], failed: set[str]) -> tuple[in
     return next(claims, (WAIT if left else OVER, 0, None))
 
 
+@dataclass
 class Attempts:
-    """How a worker's runs are tried.
+    """How the runs of a worker's task are tried."""
 
-    Args:
-      configs: all the runs of the worker's task.
-    """
-
-    def __init__(self, task: Task, trainer: Any, stopping: threading.Event, configs: list[RunConfig]):
-        self.task, self.trainer, self.stopping, self.configs = task, trainer, stopping, configs
-        self.store: Store = trainer.store
-        self.failed: set[str] = set()  # tried no more, also where failure.json could not be written
-        self.most: dict[Shape, int] = {}  # runs a device, for shapes of which a pack failed
-        self.hearts: dict[str, Heart] = {}  # of the runs that are being trained
+    task: Task
+    store: Store
+    devices: list[Any]
+    stopping: threading.Event
+    configs: list[RunConfig]
+    failed: set[str] = field(default_factory=set)  # tried no more, failure.json or not
+    most: dict[Shape, int] = field(default_factory=dict)  # runs a device, where a pack of a shape failed
+    hearts: dict[str, Heart] = field(default_factory=dict)  # of the runs that are being trained
 
     def train(self, first: RunConfig, claim: Claim | None) -> None:
         """Train a claimed run, and in a pack others of its shape for as long as there are any.
@@ -82,11 +82,13 @@ class Attempts:
           Exception: a full disk or a broken node, which would take the next runs down too; and, on
             several hosts, whatever happened: the others are in the middle of a step.
         """
-        from lab.train.loop import Crew, Job
+        from lab.train.keeper import Follower, Keeper
+        from lab.train.lanes import Lanes
+        from lab.train.loop import Crew
+        from lab.train.run import Job
 
-        each, trainer = self.pack_size(first), self.trainer
-        if self.task.pack is not None and not each:
-            trainer = replace(trainer, devices=trainer.devices[:1])
+        each = self.pack_size(first)
+        alone = self.task.pack is not None and not each
         waiting: list[tuple[RunConfig, Claim | None]] = [(first, claim)]
 
         def offer() -> Job | None:
@@ -94,15 +96,17 @@ class Attempts:
             if run is None:
                 return None
             config, claim = run
-            job = Job(config, lambda: corpus_of(config), claim)
-            if claim:
-                heart = self.hearts[config.run_id] = Heart(claim)
-                log(f"{config.run_id} begins")
-                job = replace(job, report=heart.report)
-            return job
+            if claim is None:
+                return Job(config, partial(corpus_of, config), Follower)
+            keeper = partial(Keeper, self.store, config, claim, self.task.save_seconds, log)
+            heart = self.hearts[config.run_id] = Heart(claim)
+            log(f"{config.run_id} begins")
+            return Job(config, partial(corpus_of, config), keeper, heart.report)
 
+        devices = tuple(self.devices[:1] if alone else self.devices)
+        lanes = Lanes(first.shape, self.task.way, devices, each)
         try:
-            Crew(trainer, first.shape, each, offer, self.ended if claim else raise_error).train()
+            Crew(lanes, offer, self.ended if claim else raise_error, self.stopping.is_set).train()
         except Exception as error:  # in a pack no run's own: smaller packs, and at last single runs, tell
             if each == 0 and first.run_id in self.hearts:
                 self.ended(first, error)
@@ -123,22 +127,16 @@ class Attempts:
 
         if self.task.pack is None:
             return 0
-        devices, most = self.trainer.devices, self.most.get(config.shape)
-        if self.task.pack:
-            each = self.task.pack if most is None else min(self.task.pack, most)
-        else:
-            left = sum(self.store.trainable(run.run_id) for run in self.alike(config.shape))
-            fair = -(-left // len(devices))
-            each = fair if most is None else min(most, fair)
-            if each > 1:
-                each = best_pack(self.store.root / ".packs", config, devices[0], each)
-                log(f"shape of {config.run_id}: {each} runs a device are fastest")
-        return each if each * len(devices) > 1 else 0
+        left = sum(self.store.trainable(run.run_id) for run in self.alike(config.shape))
+        each = self.task.pack or -(-left // len(self.devices))
+        each = min(each, self.most.get(config.shape, each))
+        if not self.task.pack and each > 1:
+            each = best_pack(self.store.root / ".packs", config, self.devices[0], each)
+            log(f"shape of {config.run_id}: {each} runs a device are fastest")
+        return each if each * len(self.devices) > 1 else 0
 
     def alike(self, shape: Shape) -> list[RunConfig]:
-        return [
-            config for config in self.configs if config.shape == shape and config.run_id not in self.failed
-        ]
+        return [run for run in self.configs if run.shape == shape and run.run_id not in self.failed]
 
     def claim_another(self, shape: Shape) -> tuple[RunConfig, Claim] | None:
         """The next run of a shape. Second tries of other sizes are not of it."""

@@ -46,14 +46,12 @@ def work(task: Task, stopping: threading.Event) -> int:
     set_up(task)
 
     from lab.train import parallel
-    from lab.train.loop import Trainer
 
     devices, store = parallel.devices(task.hosts, task.devices), Store(Path(task.store))
-    trainer = Trainer(store, devices, task.way, task.save_seconds, stopping.is_set, log)
     configs = [from_json(config, where="task") for config in task.configs]
     flops = urgency(configs)
     configs.sort(key=lambda config: flops[config.run_id], reverse=True)
-    attempts = Attempts(task, trainer, stopping, configs)
+    attempts = Attempts(task, store, devices, stopping, configs)
     while True:
         number, micro_batch, claim = OVER, 0, None
         if parallel.leads() and not stopping.is_set():
@@ -90,7 +88,8 @@ def main() -> int:
             log(f"the disk of {task.store} is full: {error}")
             code = DISK_FULL
         else:
-            log_error(error)
+            with contextlib.suppress(OSError):  # its own line last
+                print("".join(traceback.format_exception(error)).rstrip(), flush=True)
             code = 1
             if task.hosts > 1:
                 code = FAILED_FAST if task.fail_fast and not isinstance(error, Anew) else AGAIN
@@ -103,12 +102,6 @@ def main() -> int:
         # a file that could not be written, for ever where other hosts are in the middle of a step
         os._exit(code)
     return code
-
-
-def log_error(error: Exception) -> None:
-    """The error in the log, its own line last."""
-    with contextlib.suppress(OSError):
-        print("".join(traceback.format_exception(error)).rstrip(), flush=True)
 
 
 if __name__ == "__main__":

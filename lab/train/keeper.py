@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -35,6 +34,7 @@ class Keeper:
         self.save_seconds = self.save_again_after = save_seconds
         self.saved = time.monotonic()
         self.io_seconds = 0.0  # spent waiting for the store
+        self.curve = ""  # in memory too: what its file becomes meanwhile can't enter the record
 
     def start(self, like: TrainState) -> Start:
         """Where the run goes on from; its curve on disk is put back to what was seen there."""
@@ -43,27 +43,26 @@ class Keeper:
             for warning in start.warnings:
                 print(f"warning: {warning}", flush=True)
             self.log(f"{self.config.run_id} trains from update {start.step}")
-            curve = self.store.start_curve(self.config.run_id, start.step, start.curve)
+            self.curve = self.store.start_curve(self.config.run_id, start.step, start.curve)
         self.saved = time.monotonic()
-        return replace(start, curve=curve)
+        return start
 
-    def add_to_curve(self, point: dict[str, Any]) -> str:
-        """Returns the line as it is written."""
+    def add_to_curve(self, point: dict[str, Any]) -> None:
         with self.waiting():
             self.check_claim()
-            return self.store.add_to_curve(self.config.run_id, point)
+            self.curve += self.store.add_to_curve(self.config.run_id, point)
 
     def save_is_due(self) -> bool:
         return time.monotonic() - self.saved > self.save_again_after
 
-    def save(self, step: int, fetch: Callable[[], TrainState], curve: str) -> None:
+    def save(self, step: int, fetch: Callable[[], TrainState]) -> None:
         """Begins to save, and returns as soon as the state that `fetch` gives may be donated."""
         began = time.monotonic()
         with self.waiting():
             self.checkpoints.wait()  # one is written at a time: this begins when that is on disk
             self.check_claim()
             self.log(f"{self.config.run_id} saves update {step}")
-            self.checkpoints.save(step, fetch(), curve)
+            self.checkpoints.save(step, fetch(), self.curve)
         self.saved = time.monotonic()
         excess = self.saved - began - QUICK_SAVE_SECONDS
         self.save_again_after = max(self.save_seconds, REST * excess)
@@ -102,25 +101,17 @@ class Keeper:
 class Follower:
     """The keeper of a run's other hosts: they compute the same, decide nothing and write nothing."""
 
-    io_seconds = 0.0
+    curve, io_seconds = "", 0.0
 
     def start(self, like: TrainState) -> Start:
-        return Start(0, like, "")
-
-    def add_to_curve(self, point: dict[str, Any]) -> str:
-        return ""
+        return Start(0, like)
 
     def save_is_due(self) -> bool:
         return False
 
-    def save(self, step: int, fetch: Callable[[], TrainState], curve: str) -> None:
+    def save(self, step: int, fetch: Callable[[], TrainState]) -> None:
         fetch()  # which all hosts do together
 
-    def utilization(self, flops_per_second: float, devices: tuple[jax.Device, ...]) -> float | None:
-        return None
+    def nothing(self, *_: Any) -> None: ...
 
-    def wait(self) -> None: ...
-
-    def check_claim(self) -> None: ...
-
-    def close(self) -> None: ...
+    add_to_curve = wait = check_claim = utilization = close = nothing

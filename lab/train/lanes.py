@@ -36,9 +36,9 @@ class Lanes:
 
     def __init__(self, shape: Shape, way: Way, devices: tuple[jax.Device, ...], each: int):
         self.shape, self.way, self.devices, self.each = shape, way, devices, each
-        self.placed: Any = None  # the states, as the program wants them
+        self.states: Any = None  # as the program places them
         self.nats: dict[Any, np.ndarray] = {}  # (R, W) of windows, under the weights as they are now
-        self.together = False  # whether all lanes are scored when one is
+        self.score_all = False  # whether all lanes are scored when one is
         self.compile_seconds = 0.0
         self.clock = Clock()
 
@@ -50,7 +50,7 @@ class Lanes:
         """The state in which a run begins."""
         began = time.monotonic()
         state = initial_state(config)
-        if self.placed is None:
+        if self.states is None:
             self.compile(state, began)
         return state
 
@@ -58,19 +58,19 @@ class Lanes:
         """Compile (or find in the cache) all that the lanes need, by calls that change nothing."""
         shape, devices, each = self.shape, self.devices, self.each
         self.program = compile_pack(shape, devices, each) if each else compile_step(shape, self.way, devices)
-        self.placed = self.program.place(state)
+        self.states = self.program.place(state)
         jax.block_until_ready(self.step(self.no_tokens(), 0))
         windows = np.zeros((EVAL_BLOCK, shape.model.seq_len + 1), np.int32)
         mask = np.zeros((EVAL_BLOCK, shape.model.seq_len), np.float32)
         jax.block_until_ready(window_nats(shape.model, self.fetch(0).params, windows, mask))
         if self.program.evaluate:
-            jax.block_until_ready(self.program.evaluate(self.placed.params, windows, mask))
+            jax.block_until_ready(self.program.evaluate(self.states.params, windows, mask))
         self.compile_seconds += time.monotonic() - began
 
     def resize(self, each: int, lanes: list[int]) -> None:
         """Move the states of `lanes` to the first lanes of a program of `each` on a device."""
         began, states = time.monotonic(), [self.fetch(lane) for lane in lanes]
-        self.each, self.placed = each, None
+        self.each, self.states = each, None
         if states:
             self.compile(states[0], began)
         for lane, state in enumerate(states):
@@ -83,25 +83,25 @@ class Lanes:
     def step(self, tokens_RSBL: np.ndarray, n: int) -> dict[str, jax.Array]:
         """Send off the first n of S updates; their metrics, (R, S), or (S,) of a spread run."""
         self.nats = {}
-        self.placed, metrics = self.program.step(self.placed, tokens_RSBL, np.int32(n))
+        self.states, metrics = self.program.step(self.states, tokens_RSBL, np.int32(n))
         return metrics
 
     def put(self, lane: int, state: TrainState) -> None:
         self.nats = {}
         if self.program.put:
-            self.placed = self.program.put(self.placed, lane, state)
+            self.states = self.program.put(self.states, lane, state)
         else:
-            self.placed = None  # before there is another
-            self.placed = self.program.place(state)
+            self.states = None  # before there is another
+            self.states = self.program.place(state)
 
     def fetch(self, lane: int) -> TrainState:
-        return self.program.fetch(self.placed, lane)
+        return self.program.fetch(self.states, lane)
 
-    def score(self, lane: int, windows: Evaluator) -> np.ndarray:
+    def window_nats(self, lane: int, windows: Evaluator) -> np.ndarray:
         """Nats of each window under a lane's weights, (W,)."""
         key, all_at_once = windows.key, self.program.evaluate
-        if all_at_once and self.together and key not in self.nats:
-            self.nats[key] = windows.nats(all_at_once, self.placed.params)
+        if all_at_once and self.score_all and key not in self.nats:
+            self.nats[key] = windows.nats(all_at_once, self.states.params)
         if key in self.nats:
             return self.nats[key][lane]
         return windows.nats(partial(window_nats, self.shape.model), self.fetch(lane).params)

@@ -1,18 +1,16 @@
 """The training loop: of a run on one device, of a run spread over many, and of runs in a pack."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import jax
 import numpy as np
 
-from lab.config import RunConfig, Shape
-from lab.store.store import Store
+from lab.config import RunConfig
 from lab.train import parallel
-from lab.train.keeper import Follower, Keeper
 from lab.train.lanes import Lanes
 from lab.train.run import GOES_ON, Job, Record, Run, check_corpus
 
@@ -20,40 +18,17 @@ Outcome = Record | Exception | None  # a run's record, what went wrong, or None 
 
 
 @dataclass
-class Trainer:
-    """One worker's way of training runs."""
-
-    store: Store
-    devices: Sequence[jax.Device]
-    way: parallel.Way = "jit"
-    save_seconds: float = 15.0  # between checkpoints
-    stopping: Callable[[], bool] = lambda: False
-    log: Callable[[str], None] = lambda line: None
-
-
 class Crew:
     """The runs that are trained together. One that ends, diverges, fails or is taken over leaves
     its lane, and the next one of its shape takes it. When no other is left and half the lanes are
-    idle, the runs move to a program of half as many: one more compilation for each size.
+    idle, the runs move to a program of half as many: one more compilation for each size."""
 
-    Args:
-      each: lanes on every device, at most; 0: one run, spread over the devices.
-      offer: gives the next claimed run of the shape, or None when there is none.
-      ended: is told of every run that leaves, once, with its Outcome.
-    """
-
-    def __init__(
-        self,
-        trainer: Trainer,
-        shape: Shape,
-        each: int,
-        offer: Callable[[], Job | None],
-        ended: Callable[[RunConfig, Outcome], None],
-    ):
-        self.trainer, self.offer, self.ended = trainer, offer, ended
-        self.lanes = Lanes(shape, trainer.way, tuple(trainer.devices), each)
-        self.runs: dict[int, Run] = {}  # by lane
-        self.vacancies = True  # since lanes were last given away
+    lanes: Lanes
+    offer: Callable[[], Job | None]  # gives the next claimed run of the shape, if there is one
+    ended: Callable[[RunConfig, Outcome], None]  # hears of every run that leaves, once
+    stopping: Callable[[], bool] = lambda: False
+    runs: dict[int, Run] = field(default_factory=dict)  # by lane
+    vacancies: bool = True  # since lanes were last given away
 
     def train(self) -> None:
         """Until every run has ended and none is offered, or asked to stop.
@@ -65,7 +40,7 @@ class Crew:
         pending = None  # the updates whose losses were not read yet
         try:
             while self.fill_lanes():
-                if parallel.agreed(self.trainer.stopping()):
+                if parallel.agreed(self.stopping()):
                     self.read(pending)
                     self.let_each(Run.stop)
                     return
@@ -78,7 +53,7 @@ class Crew:
                     self.read(pending)
                     pending = None
                     # where few of many lanes are at a point, each is scored by itself
-                    self.lanes.together = 4 * len(at_point) >= self.lanes.number
+                    self.lanes.score_all = 4 * len(at_point) >= self.lanes.number
                     self.let_each(lambda run, due=due: run.between_dispatches(run in due))
         finally:
             for run in self.runs.values():
@@ -115,7 +90,7 @@ class Crew:
             self.vacancies = False
             jobs = list(islice(iter(self.offer, None), self.lanes.number - len(self.runs)))
             each = self.smallest(len(self.runs) + len(jobs))
-            if each < self.lanes.each and not (self.runs and self.trainer.stopping()):
+            if each < self.lanes.each and not (self.runs and self.stopping()):
                 with self.clock_stopped():
                     self.lanes.resize(each, list(self.runs))
                     self.runs = dict(enumerate(self.runs.values()))
@@ -137,11 +112,9 @@ class Crew:
         keeper = None
         with self.clock_stopped():
             try:
-                corpus, trainer = job.corpus(), self.trainer
+                corpus = job.corpus()
                 check_corpus(job.config, corpus)
-                keeper = Follower()
-                if job.claim:
-                    keeper = Keeper(trainer.store, job.config, job.claim, trainer.save_seconds, trainer.log)
+                keeper = job.keeper()
                 run = self.runs[lane] = Run(job, corpus, keeper, self.lanes, lane)
             except BaseException as error:
                 if keeper:

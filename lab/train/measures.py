@@ -10,7 +10,7 @@ to float error only, whatever its size.
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +30,16 @@ TIMED_SECONDS = 0.5  # of dispatches of one size, after one that warms up
 GAIN = 1.05  # a size that is not so much faster than the half of it ends the search
 
 
-def kept(folder: Path, about: dict[str, Any], name: str, measure: Callable[[Any], Any]) -> Any:
-    """`measure(known)`, where `known` is what it gave for the same things before; None at first and
+def measure_once(folder: Path, about: dict[str, Any], name: str, measure: Callable[[Any], Any]) -> Any:
+    """`measure(earlier)`, where `earlier` is what it gave for the same things before; None at first and
     where that is damaged."""
     path = folder / f"{sha256(json.dumps(about, sort_keys=True))[:12]}.json"
     try:
-        known = (read_json(path) or {}).get(name)
+        earlier = (read_json(path) or {}).get(name)
     except StoreError:
-        known = None
-    value = measure(known)
-    if value != known:
+        earlier = None
+    value = measure(earlier)
+    if value != earlier:
         folder.mkdir(exist_ok=True)
         write_json(path, sealed(about | {name: value}))
     return value
@@ -49,10 +49,10 @@ def peak_flops(folder: Path, device: jax.Device, dtype: str) -> float:
     """FLOP/s of `device` in products of `dtype` with sums in float32."""
     about = {"device": device.device_kind, "dtype": dtype, "jax": jax.__version__}
 
-    def measure(known: Any) -> float:
-        return known if is_number(known) and known > 0 else time_products(device, dtype)
+    def measure(earlier: Any) -> float:
+        return earlier if is_number(earlier) and earlier > 0 else time_products(device, dtype)
 
-    return kept(folder, about, "flops_per_second", measure)
+    return measure_once(folder, about, "flops_per_second", measure)
 
 
 def time_products(device: jax.Device, dtype: str) -> float:
@@ -83,9 +83,10 @@ def best_pack(folder: Path, config: RunConfig, device: jax.Device, most: int) ->
     }
     best = 1
 
-    def measure(known: Any) -> dict[str, float]:
+    def measure(earlier: Any) -> dict[str, float]:
         nonlocal best
-        rates = {size: rate for size, rate in known.items() if is_number(rate)} if known else {}
+        sizes = earlier.items() if isinstance(earlier, dict) else ()
+        rates = {size: rate for size, rate in sizes if is_number(rate)}
         size = 1
         while size <= most:
             if str(size) not in rates:
@@ -95,30 +96,34 @@ def best_pack(folder: Path, config: RunConfig, device: jax.Device, most: int) ->
             best, size = size, 2 * size
         return rates
 
-    kept(folder, about, "tokens_per_second", measure)
+    measure_once(folder, about, "tokens_per_second", measure)
     return best
 
 
 def time_pack(config: RunConfig, device: jax.Device, size: int) -> float:
     """Tokens/s of `size` runs together on one device; 0 when its memory does not hold them."""
     try:
-        return time_dispatches(config, device, size)
+        seconds = dispatch_seconds(config, device, size)
+        next(seconds)
+        timed = [next(seconds)]
+        while sum(timed) < TIMED_SECONDS:
+            timed.append(next(seconds))
     except Exception as error:
         if kind_of(error) != "out of memory":
             raise
         return 0.0
+    return size * config.batch_tokens * config.shape.steps_per_dispatch * len(timed) / sum(timed)
 
 
-def time_dispatches(config: RunConfig, device: jax.Device, size: int) -> float:
-    shape, devices = config.shape, (device,)
-    program = compile_step(shape, "jit", devices) if size == 1 else compile_pack(shape, devices, size)
-    one = np.random.default_rng(0).integers(0, shape.model.vocab_size, shape.dispatch, np.int32)
-    tokens_RSBL, n = np.broadcast_to(one, (size, *one.shape)), np.int32(shape.steps_per_dispatch)
-    placed, metrics = program.step(program.place(initial_state(config)), tokens_RSBL, n)
-    jax.block_until_ready(metrics)
-    dispatches, began = 0, time.perf_counter()
-    while time.perf_counter() - began < TIMED_SECONDS or not dispatches:
-        placed, metrics = program.step(placed, tokens_RSBL, n)
+def dispatch_seconds(config: RunConfig, device: jax.Device, size: int = 1) -> Iterator[float]:
+    """What one dispatch after another of `size` runs takes; the first compiles."""
+    shape, one = config.shape, (device,)
+    program = compile_step(shape, "jit", one) if size == 1 else compile_pack(shape, one, size)
+    tokens_SBL = np.random.default_rng(0).integers(0, shape.model.vocab_size, shape.dispatch, np.int32)
+    tokens_RSBL = np.broadcast_to(tokens_SBL, (size, *tokens_SBL.shape))
+    states = program.place(initial_state(config))
+    while True:
+        began = time.perf_counter()
+        states, metrics = program.step(states, tokens_RSBL, np.int32(shape.steps_per_dispatch))
         jax.block_until_ready(metrics)
-        dispatches += 1
-    return size * config.batch_tokens * int(n) * dispatches / (time.perf_counter() - began)
+        yield time.perf_counter() - began

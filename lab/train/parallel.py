@@ -26,8 +26,8 @@ class Program:
     same whatever the way; they alone know how states lie on the devices while they are trained."""
 
     place: Callable[[TrainState], Any]  # a copy of a state, for each of the R runs
-    step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # (placed, tokens_RSBL, n)
-    fetch: Callable[..., TrainState]  # (placed, r=0): a run's plain state, good until the next step
+    step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # (states, tokens_RSBL, n)
+    fetch: Callable[..., TrainState]  # (states, r=0): a run's plain state, good until the next step
     jitted: Any = None  # the step itself, where the compiler can be asked about it
     put: Callable[[Any, int, TrainState], Any] | None = None  # of a pack: run r's state replaced
     evaluate: Callable[[Any, np.ndarray, np.ndarray], jax.Array] | None = None  # of a pack: all, (R, B)

@@ -18,7 +18,6 @@ from lab.data.corpora import Corpus
 from lab.models import counts
 from lab.store.files import sha256
 from lab.store.records import points
-from lab.store.store import Claim
 from lab.train import step
 from lab.train.evaluate import EVAL_TOKENS, Evaluator, eval_steps
 from lab.train.keeper import Follower, Keeper
@@ -51,7 +50,7 @@ class Job:
 
     config: RunConfig
     corpus: Callable[[], Corpus]
-    claim: Claim | None  # None on the hosts that are not the run's first
+    keeper: Callable[[], Keeper | Follower]
     report: Callable[..., None] = lambda **now: None  # hears how far it is
 
 
@@ -70,9 +69,7 @@ class Run:
         self.step, state, self.trunk_diverged, self.trunk_steps = agreed(shared)
         self.origin = start.origin
         lanes.put(lane, state)
-        # kept in memory too, so that what the file becomes meanwhile can't enter the record
-        self.curve = start.curve
-        rows = points(self.curve)
+        rows = points(keeper.curve)
         last = rows[-1] if rows else {"step": 0, "loss": math.nan, "seconds": 0.0}
         self.good_step = int(last["step"])  # when the last held-out loss that was a number was measured
         self.loss = float(last["loss"]) if rows else None
@@ -136,7 +133,7 @@ class Run:
 
     def evaluate(self) -> bool:
         """Add a point to the curve; False when the held-out loss is no longer a number."""
-        loss, _ = self.windows.loss(self.lanes.score(self.lane, self.windows))
+        loss, _ = self.windows.loss(self.lanes.window_nats(self.lane, self.windows))
         if not agreed(math.isfinite(loss)):
             return False
         self.loss, self.good_step = loss, self.step
@@ -152,11 +149,11 @@ class Run:
             "learning_rate": float(rate),
             "seconds": round(self.seconds, 3),
         }
-        self.curve += self.keeper.add_to_curve(point)
+        self.keeper.add_to_curve(point)
         return True
 
     def save(self) -> None:
-        self.keeper.save(self.step, lambda: self.lanes.fetch(self.lane), self.curve)
+        self.keeper.save(self.step, lambda: self.lanes.fetch(self.lane))
 
     @property
     def seconds(self) -> float:
@@ -179,7 +176,7 @@ class Run:
         self.save()
         seconds = self.own_seconds
         windows = Evaluator.from_corpus(self.corpus, self.config.model.seq_len)
-        loss, loss_se = windows.loss(self.lanes.score(self.lane, windows))
+        loss, loss_se = windows.loss(self.lanes.window_nats(self.lane, windows))
         if not math.isfinite(loss):
             return self.diverge()
         self.keeper.wait()
@@ -204,7 +201,7 @@ class Run:
             "status": status,
             "steps": self.step,
             "loss": loss,
-            "curve_sha256": sha256(self.curve),
+            "curve_sha256": sha256(self.keeper.curve),
             "seconds": round(seconds, 3),
             "compile_seconds": round(self.lanes.compile_seconds, 3),
             "io_seconds": round(self.keeper.io_seconds, 3),
