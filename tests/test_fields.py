@@ -66,6 +66,7 @@ def check_reach(run, name, value):
         assert not shows or shown(before) != shown(after) | {"run_id": before.run_id}, "row"
     follows, given = (before.hyper != after.hyper for before, after in pairs)
     assert (given or follows if reach == "traced" else given) == (reach == "traced"), "hyper"
+    assert reach == "label" or any(before.numbers != after.numbers for before, after in pairs), "numbers"
 
 
 def names(kind, part=""):
