@@ -1,5 +1,7 @@
 """`python -m analysis fit TABLE --law NAME`: a law's parameters."""
 
+import argparse
+
 import numpy as np
 
 from analysis import fitting, frontiers
@@ -12,7 +14,11 @@ from analysis.laws.find import find_law
 def add(commands) -> None:
     sub = shared.command(commands, "fit", run, "fit a law's parameters")
     sub.add_argument(
-        "--law", default="chinchilla", metavar="LAW", help=f"{', '.join(LAWS)}; or FILE.py:CLASS"
+        "--law",
+        type=law_name,
+        default="chinchilla",
+        metavar="LAW",
+        help=f"{', '.join(LAWS)}; or FILE.py:CLASS",
     )
     for name in shared.OTHERS:
         sub.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
@@ -25,6 +31,14 @@ def add(commands) -> None:
     )
     shared.add_fit_options(sub, intervals="none")
     shared.add_figure(sub)
+
+
+def law_name(text: str) -> str:
+    try:
+        find_law(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def run(options) -> int:
