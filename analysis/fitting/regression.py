@@ -250,7 +250,7 @@ def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, fl
     """The fixed values as they are for centred inputs. A coefficient changes with the centre by its
     exponents, so it can only be fixed together with them."""
     out = dict(fixed)
-    for name, unit in law.units().items():
+    for name, unit in law.units.items():
         for v, factor, exponent in unit if name in fixed else ():
             if exponent is not None and exponent not in fixed:
                 raise ValueError(f"{name} can be fixed only along with {exponent}")

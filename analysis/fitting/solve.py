@@ -206,7 +206,7 @@ def project(
     for first in range(0, total, size):
         some = {name: part[first : first + size] for name, part in values.items()}
         linear = coefficients(law, some, logs, output, fixed)
-        every = law.solved(some, linear)
+        every = law.from_linear(some, linear)
         every |= {name: np.full(len(linear), held) for name, held in fixed.items()}
         theta = law.to_theta(np.stack([every[name] for name in law.names()], 1))
         gap = law.log_predict(theta, logs)[0] - np.log(output)
@@ -217,7 +217,7 @@ def project(
 
 def coefficients(law, values: dict[str, Array], logs: Array, output: Array, fixed: dict) -> Array:
     """A law's linear coefficients (S, K) by least squares, kept above zero."""
-    names = law.coefficients()
+    names = law.linear
     basis = law.basis(values, logs, output)
     held = np.array([name in fixed for name in names])
     target = np.ones((len(basis), len(output)))

@@ -1,8 +1,10 @@
-"""All laws by the name a command line calls them by. Each is a small class in a `laws_` file."""
+"""All laws by the name a command line calls them by. Each is a small class in a file of this package."""
 
 from analysis.laws.base import Law, Sum, Term
 from analysis.laws.beyond import DataConstrained, DownstreamError, OverTrained
-from analysis.laws.curve import (
+from analysis.laws.jets import Array
+from analysis.laws.joint import Chinchilla, Joint, KaplanData, KaplanSteps
+from analysis.laws.single import (
     BatchSteps,
     BrokenPower,
     CriticalBatch,
@@ -11,8 +13,6 @@ from analysis.laws.curve import (
     SaturatingPower,
     TwoSidedPower,
 )
-from analysis.laws.jets import Array
-from analysis.laws.joint import Chinchilla, Joint, KaplanData, KaplanSteps
 
 LAWS: dict[str, type[Law]] = {
     "chinchilla": Chinchilla,

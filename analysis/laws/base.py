@@ -1,13 +1,14 @@
 """What a law is: a frozen dataclass whose fields are the parameters, and how one is fitted.
 
-A law says its log prediction once, in `formula`, and exact derivatives follow (`jets`). It
-also names the parameters that follow from the others by linear least squares (`linear`, `basis`),
-the values of those others that are tried first (`grid`), and the unit of each (`units`). A law that
-is a plain sum of power terms says only its `terms`, and everything follows, faster.
+A law says its log prediction once, in `formula`; its values and their exact derivatives follow
+(`jets`). It also names the parameters that follow from the others by linear least squares
+(`linear`, `basis`), the values of those others that are tried first (`grid`), and the unit of each
+(`units`). A law that is a plain sum of power terms says only its `terms`, and all of that follows.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from analysis.laws import jets
 from analysis.laws.jets import Array, Jet
 
-Unit = tuple[tuple[int, float, str | None], ...]
+Unit = tuple[tuple[int, float, str | None], ...]  # ((input, factor, exponent or None for 1), ...)
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Law:
     grid: ClassVar[dict[str, tuple[float, ...]]]  # what is tried before any fit, and is not linear
     linear: ClassVar[tuple[str, ...]] = ()  # coefficients that follow from those by least squares
     scales: ClassVar[tuple[str, ...]] = ()  # other parameters that are positive
-    carries: ClassVar[dict[str, Unit]] = {}  # name: ((input, factor, exponent or None for 1), ...)
+    units: ClassVar[dict[str, Unit]] = {}  # powers of the inputs' units that a parameter carries
     axes: ClassVar[tuple[int, ...] | None] = None  # inputs that need several levels; None: all
     falling: ClassVar[tuple[str, ...]] = ()  # inputs in which it falls, at positive exponents
     rising: ClassVar[bool] = False  # whether exponents below zero are an answer
@@ -45,6 +46,16 @@ class Law:
         logarithms of the inputs (V, R)."""
         raise NotImplementedError
 
+    def loss(self, *inputs: Array) -> Array:
+        """The law's output at its inputs, in their order and in the units of the table that it was
+        fitted to (of losses nats/token, of params and tokens counts); arrays broadcast."""
+        positive = self.positive()
+        with np.errstate(all="ignore"):
+            logs = [np.log(np.asarray(x, float)) for x, _ in zip(inputs, self.inputs, strict=True)]
+            values = {name: getattr(self, name) for name in self.names()}
+            theta = {n: Jet(np.log(v) if n in positive else v, {}, None) for n, v in values.items()}
+            return np.exp(self.formula(SimpleNamespace(**theta), logs).value)
+
     @classmethod
     def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
         """What each linear coefficient is multiplied with, over what they sum to: (S, K, R) at S
@@ -52,7 +63,7 @@ class Law:
         raise NotImplementedError
 
     @classmethod
-    def solved(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
+    def from_linear(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
         """All parameters (S,) from the grid's and the linear coefficients (S, K)."""
         return {**values, **dict(zip(cls.linear, linear.T, strict=True))}
 
@@ -66,20 +77,10 @@ class Law:
         return tuple(field.name for field in fields(cls))
 
     @classmethod
-    def coefficients(cls) -> tuple[str, ...]:
-        """What variable projection solves for; see `linear`."""
-        return cls.linear
-
-    @classmethod
     def positive(cls) -> tuple[str, ...]:
         """The parameters that are positive, and fitted as logarithms."""
-        names = (*cls.coefficients(), *cls.scales)
+        names = (*cls.linear, *cls.scales)
         return tuple(name for name in cls.names() if name in names)
-
-    @classmethod
-    def units(cls) -> dict[str, Unit]:
-        """Which powers of the inputs' units a parameter carries; see `carries`."""
-        return cls.carries
 
     @classmethod
     def centre(cls, logs: Array) -> Array:
@@ -117,17 +118,12 @@ class Law:
         return np.broadcast_to(jet.value, (len(theta), logs.shape[1])), gradient, bend
 
     @classmethod
-    def curvature(cls, theta: Array, logs: Array, pull: Array) -> Array:
-        """Σ_r pull_r · (second derivative of the log prediction), (S, P, P); pull is (S, R)."""
-        return cls.expand(theta, logs, np.arange(theta.shape[1]))[2](pull)
-
-    @classmethod
     def shift(cls, theta: Array, centre: Array) -> Array:
         """Parameters for plain inputs from those for inputs divided by exp(centre); and back with
         the centre negated. theta (..., P), centre (V,)."""
         theta = np.array(theta, float)
         index = {name: i for i, name in enumerate(cls.names())}
-        for name, unit in cls.units().items():
+        for name, unit in cls.units.items():
             for v, factor, exponent in unit:
                 power = 1.0 if exponent is None else theta[..., index[exponent]]
                 theta[..., index[name]] += factor * power * centre[v]
@@ -136,22 +132,20 @@ class Law:
     @classmethod
     def to_theta(cls, values: Array) -> Array:
         """Fitted form (..., P) of the parameters' values: positive ones as logarithms."""
-        theta = np.array(values, float)
-        for name in cls.positive():
-            i = cls.names().index(name)
-            with np.errstate(divide="ignore"):
-                theta[..., i] = np.log(theta[..., i])
-        return theta
+        with np.errstate(all="ignore"):
+            return np.where(cls.logged(), np.log(values), values)
 
     @classmethod
     def from_theta(cls, theta: Array) -> Array:
         """Values (..., P) of the parameters from their fitted form."""
-        values = np.array(theta, float)
-        for name in cls.positive():
-            i = cls.names().index(name)
-            with np.errstate(over="ignore"):
-                values[..., i] = np.exp(values[..., i])
-        return values
+        with np.errstate(all="ignore"):
+            return np.where(cls.logged(), np.exp(theta), theta)
+
+    @classmethod
+    def logged(cls) -> Array:
+        """Which parameters (P,) are logarithms in their fitted form."""
+        positive = cls.positive()
+        return np.array([name in positive for name in cls.names()])
 
 
 @dataclass(frozen=True)
@@ -169,66 +163,29 @@ class Sum(Law):
     terms: ClassVar[tuple[Term, ...]]
     search: ClassVar = 20_000
 
-    @classmethod
-    def coefficients(cls) -> tuple[str, ...]:
-        return tuple(term.coefficient for term in cls.terms)
+    def __init_subclass__(cls) -> None:
+        cls.linear = tuple(term.coefficient for term in cls.terms)
+        cls.units = {t.coefficient: tuple((v, 1.0, name) for v, name in t.powers) for t in cls.terms}
 
     @classmethod
-    def units(cls) -> dict[str, Unit]:
-        return {t.coefficient: tuple((v, 1.0, name) for v, name in t.powers) for t in cls.terms}
-
-    @classmethod
-    def solved(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
-        return {**values, **dict(zip(cls.coefficients(), linear.T, strict=True))}
-
-    @classmethod
-    def log_predict(cls, theta: Array, logs: Array) -> tuple[Array, Array]:
-        share, log_loss = cls.shares(theta, logs)
-        gradient = np.zeros((len(theta), theta.shape[1], logs.shape[1]))
-        index = {name: i for i, name in enumerate(cls.names())}
-        for k, term in enumerate(cls.terms):
-            gradient[:, index[term.coefficient]] += share[:, k]
+    def formula(cls, p, logs: Array) -> Jet:
+        parts = []
+        for term in cls.terms:
+            part = getattr(p, term.coefficient)
             for v, exponent in term.powers:
-                gradient[:, index[exponent]] -= share[:, k] * logs[v]
-        return log_loss, gradient
+                part = part - getattr(p, exponent) * logs[v]
+            parts.append(part)
+        return jets.log_sum(*parts)
 
-    @classmethod
-    def expand(cls, theta: Array, logs: Array, free: Array):
-        log_pred, slope = cls.log_predict(theta, logs)
-
-        def bend(pull: Array) -> Array:
-            return cls.curvature(theta, logs, pull)[:, free][:, :, free]
-
-        return log_pred, slope[:, free], bend
-
-    @classmethod
-    def shares(cls, theta: Array, logs: Array) -> tuple[Array, Array]:
-        """Each term's share of the prediction (S, K, R), and the log prediction (S, R)."""
-        index = {name: i for i, name in enumerate(cls.names())}
-        parts = np.empty((len(theta), len(cls.terms), logs.shape[1]))
-        for k, term in enumerate(cls.terms):
-            parts[:, k] = theta[:, index[term.coefficient], None]
+    def loss(self, *inputs: Array) -> Array:
+        columns = [np.asarray(x, float) for x, _ in zip(inputs, self.inputs, strict=True)]
+        total = 0.0
+        for term in self.terms:
+            part = getattr(self, term.coefficient)
             for v, exponent in term.powers:
-                parts[:, k] -= theta[:, index[exponent], None] * logs[v]
-        top = parts.max(1)
-        np.exp(parts - top[:, None], out=parts)
-        total = parts.sum(1)
-        return parts / total[:, None], top + np.log(total)
-
-    @classmethod
-    def curvature(cls, theta: Array, logs: Array, pull: Array) -> Array:
-        share, _ = cls.shares(theta, logs)
-        _, gradient = cls.log_predict(theta, logs)
-        index = {name: i for i, name in enumerate(cls.names())}
-        out = -(gradient * pull[:, None]) @ gradient.transpose(0, 2, 1)
-        for k, term in enumerate(cls.terms):
-            slopes = [(index[term.coefficient], np.ones(logs.shape[1]))]
-            slopes += [(index[exponent], -logs[v]) for v, exponent in term.powers]
-            weight = pull * share[:, k]
-            for i, slope_i in slopes:
-                for j, slope_j in slopes:
-                    out[:, i, j] += weight @ (slope_i * slope_j)
-        return out
+                part = part * columns[v] ** -getattr(self, exponent)
+            total = total + part
+        return total
 
     @classmethod
     def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from analysis.laws import jets
 from analysis.laws.base import Law, Unit
 from analysis.laws.jets import Array, Jet
+from analysis.laws.joint import balance
 
 
 @dataclass(frozen=True)
@@ -36,31 +37,21 @@ class DataConstrained(Law):
     }
     linear: ClassVar = ("E", "A", "B")
     scales: ClassVar = ("R_D", "R_N")
-    carries: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
+    units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
     axes: ClassVar = (0, 1)
     falling: ClassVar = ("params", "tokens", "unique_tokens")
     starts: ClassVar = 25
     search: ClassVar = 1_000
     rough: ClassVar = True
 
-    def loss(self, params: Array, tokens: Array, unique_tokens: Array) -> Array:
-        """nats/token after `tokens` seen, drawn from `unique_tokens` (counts; arrays broadcast)."""
-        params, tokens = np.asarray(params, float), np.asarray(tokens, float)
-        unique = np.minimum(tokens, unique_tokens)
-        warranted = (self.alpha * self.A / (self.beta * self.B) * unique**self.beta) ** (1 / self.alpha)
-        base = np.minimum(params, warranted)
-        size, data = worth(params, base, self.R_N), worth(tokens, unique, self.R_D)
-        return self.E + self.A * size**-self.alpha + self.B * data**-self.beta
-
     def optimum(
         self, flops: Array, unique_tokens: float, k: float = 6.0, p: float = 1.0
     ) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens, found by search over
         twelve decades about the optimum of unlimited data."""
-        total = self.alpha + p * self.beta
         per = np.asarray(flops, float)[..., None] / k
-        start = (self.alpha * self.A / (p * self.beta * self.B) * per**self.beta) ** (1 / total)
-        best, reach = np.log(start), np.log(1e6)
+        best = np.log(balance(self.A, self.alpha, self.B, self.beta, per, 1.0, p)[0])
+        reach = np.log(1e6)
         while reach > 1e-9:
             tried = best + np.linspace(-reach, reach, 201)
             params = np.exp(tried)
@@ -81,9 +72,9 @@ class DataConstrained(Law):
         n, d = logs[0], logs[1]
         unique = np.minimum(d, logs[2])
         warranted = (jets.log(p.alpha / p.beta) + p.A - p.B + p.beta * unique) / p.alpha
-        base = jets.least(warranted, n)
-        size = base + worn(jets.exp(n - base) - 1.0, jets.exp(p.R_N))
-        data = unique + worn(np.expm1(d - unique), jets.exp(p.R_D))
+        base = jets.minimum(warranted, n)
+        size = base + log_worth(jets.exp(n - base) - 1.0, jets.exp(p.R_N))
+        data = unique + log_worth(np.expm1(d - unique), jets.exp(p.R_D))
         return jets.log_sum(p.E, p.A - p.alpha * size, p.B - p.beta * data)
 
     @classmethod
@@ -102,7 +93,7 @@ def worth(used: Array, base: Array, fold: Array) -> Array:
     return base * (1 - fold * np.expm1(-(used / base - 1) / fold))
 
 
-def worn(repeats, scale: Jet) -> Jet:
+def log_worth(repeats, scale: Jet) -> Jet:
     """log of 1 + scale (1 - exp(-repeats/scale)): what a first pass and its repeats are worth."""
     return jets.log1p(-scale * jets.expm1(-repeats / scale))
 
@@ -120,18 +111,12 @@ class OverTrained(Law):
     inputs: ClassVar = ("flops", "params", "tokens")
     grid: ClassVar = {"eta": (0.03, 0.07, 0.12, 0.2, 0.3, 0.5)}
     linear: ClassVar = ("E", "a", "b")
-    carries: ClassVar[dict[str, Unit]] = {
+    units: ClassVar[dict[str, Unit]] = {
         "a": ((0, 1, "eta"), (1, 1, "eta"), (2, -1, "eta")),
         "b": ((0, 1, "eta"), (1, -1, "eta"), (2, 1, "eta")),
     }
     axes: ClassVar = (0,)
     falling: ClassVar = ("flops",)
-
-    def loss(self, flops: Array, params: Array, tokens: Array) -> Array:
-        """nats/token after `flops`, at the ratio of `tokens` to `params`."""
-        ratio = np.asarray(tokens, float) / params
-        shape = self.a * ratio**self.eta + self.b * ratio**-self.eta
-        return self.E + shape * np.asarray(flops, float) ** -self.eta
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens: at M^(2 eta) = b/a
@@ -166,11 +151,7 @@ class DownstreamError(Law):
     grid: ClassVar = {"gamma": (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)}  # at a loss of one
     linear: ClassVar = ("epsilon", "k")
     scales: ClassVar = ("gamma",)
-    carries: ClassVar[dict[str, Unit]] = {"gamma": ((0, -1, None),)}
-
-    def loss(self, loss: Array) -> Array:
-        """The error, a share of 1, at a validation loss in nats/token."""
-        return self.epsilon - self.k * np.exp(-self.gamma * np.asarray(loss, float))
+    units: ClassVar[dict[str, Unit]] = {"gamma": ((0, -1, None),)}
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:

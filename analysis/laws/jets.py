@@ -25,19 +25,19 @@ class Jet:
     def __add__(self, other):
         if not isinstance(other, Jet):
             return Jet(self.value + other, self.slope, self.bend)
-        bend = None if self.bend is None else summed(self.bend, other.bend)
-        return Jet(self.value + other.value, summed(self.slope, other.slope), bend)
+        bend = None if self.bend is None else merge(self.bend, other.bend)
+        return Jet(self.value + other.value, merge(self.slope, other.slope), bend)
 
     def __mul__(self, other):
         if not isinstance(other, Jet):
-            return through(self, self.value * other, other)
+            return chain(self, self.value * other, other)
         a, b = self, other
         left = {i: g * b.value for i, g in a.slope.items()}
-        slope = summed(left, {i: g * a.value for i, g in b.slope.items()})
+        slope = merge(left, {i: g * a.value for i, g in b.slope.items()})
         if a.bend is None:
             return Jet(a.value * b.value, slope, None)
         left = {key: h * b.value for key, h in a.bend.items()}
-        bend = summed(left, {key: h * a.value for key, h in b.bend.items()})
+        bend = merge(left, {key: h * a.value for key, h in b.bend.items()})
         for i, g in a.slope.items():
             for j, h in b.slope.items():
                 key = (min(i, j), max(i, j))
@@ -67,21 +67,22 @@ def parameters(
 ) -> SimpleNamespace:
     """The columns of theta (S, P) as jets, by name; those not `free` (None: all) are constants."""
     moving = range(len(names)) if free is None else {int(i) for i in free}
-    jets = [
-        Jet(theta[:, i, None], {i: 1.0} if i in moving else {}, {} if second else None)
-        for i in range(len(names))
-    ]
-    return SimpleNamespace(**dict(zip(names, jets, strict=True)))
+    return SimpleNamespace(
+        **{
+            name: Jet(theta[:, i, None], {i: 1.0} if i in moving else {}, {} if second else None)
+            for i, name in enumerate(names)
+        }
+    )
 
 
-def summed(a: dict, b: dict) -> dict:
+def merge(a: dict, b: dict) -> dict:
     out = dict(a)
     for key, part in b.items():
         out[key] = out[key] + part if key in out else part
     return out
 
 
-def through(jet: Jet, value: Array, first, second=None) -> Jet:
+def chain(jet: Jet, value: Array, first, second=None) -> Jet:
     """f(jet) from f, f' and f'' (None: zero) at its value; the chain rule."""
     slope = {i: first * g for i, g in jet.slope.items()}
     if jet.bend is None:
@@ -97,39 +98,39 @@ def through(jet: Jet, value: Array, first, second=None) -> Jet:
 
 def reciprocal(jet: Jet) -> Jet:
     value = 1 / jet.value
-    return through(jet, value, -(value**2), 2 * value**3)
+    return chain(jet, value, -(value**2), 2 * value**3)
 
 
 def exp(jet: Jet) -> Jet:
     value = np.exp(jet.value)
-    return through(jet, value, value, value)
+    return chain(jet, value, value, value)
 
 
 def expm1(jet: Jet) -> Jet:
     value = np.exp(jet.value)
-    return through(jet, np.expm1(jet.value), value, value)
+    return chain(jet, np.expm1(jet.value), value, value)
 
 
 def log(jet: Jet) -> Jet:
-    return through(jet, np.log(jet.value), 1 / jet.value, -1 / jet.value**2)
+    return chain(jet, np.log(jet.value), 1 / jet.value, -1 / jet.value**2)
 
 
 def log1p(jet: Jet) -> Jet:
     slope = 1 / (1 + jet.value)
-    return through(jet, np.log1p(jet.value), slope, -(slope**2))
+    return chain(jet, np.log1p(jet.value), slope, -(slope**2))
 
 
 def softplus(jet: Jet) -> Jet:
     """log(1 + e^x)."""
     sigma = sigmoid(jet.value)
-    return through(jet, np.logaddexp(0, jet.value), sigma, sigma * (1 - sigma))
+    return chain(jet, np.logaddexp(0, jet.value), sigma, sigma * (1 - sigma))
 
 
 def sigmoid(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def least(jet: Jet, bound: Array) -> Jet:
+def minimum(jet: Jet, bound: Array) -> Jet:
     """The smaller of a jet and a constant; where they meet, the constant's derivative."""
     under = jet.value < bound
     slope = {i: under * g for i, g in jet.slope.items()}
@@ -146,13 +147,13 @@ def log_sum(*parts) -> Jet:
     jets = [(p, size / total) for p, size in zip(parts, sizes, strict=True) if isinstance(p, Jet)]
     slope: dict = {}
     for part, share in jets:
-        slope = summed(slope, {i: share * g for i, g in part.slope.items()})
+        slope = merge(slope, {i: share * g for i, g in part.slope.items()})
     value = top + np.log(total)
     if jets[0][0].bend is None:
         return Jet(value, slope, None)
     bend = {(i, j): -slope[i] * slope[j] for i in slope for j in slope if i <= j}
     for part, share in jets:
-        bend = summed(bend, {key: share * h for key, h in part.bend.items()})
+        bend = merge(bend, {key: share * h for key, h in part.bend.items()})
         for i, g in part.slope.items():
             weighed = share * g
             for j, h in part.slope.items():

@@ -42,11 +42,6 @@ class Chinchilla(Sum):
     grid: ClassVar = {"alpha": EXPONENTS, "beta": EXPONENTS}
     falling: ClassVar = ("params", "tokens")
 
-    def loss(self, params: Array, tokens: Array) -> Array:
-        """nats/token at `params` and `tokens` (counts; arrays broadcast)."""
-        params, tokens = np.asarray(params, float), np.asarray(tokens, float)
-        return self.E + self.A * params**-self.alpha + self.B * tokens**-self.beta
-
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens; see `balance`."""
         return balance(self.A, self.alpha, self.B, self.beta, flops, k, p)
@@ -81,15 +76,9 @@ class Joint(Law):
     }
     linear: ClassVar = ("A", "B")
     scales: ClassVar = ("E", "gamma")
-    carries: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
+    units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
     falling: ClassVar = ("params", "tokens")
     starts: ClassVar = 12
-
-    def loss(self, params: Array, tokens: Array) -> Array:
-        """nats/token at `params` and `tokens` (counts; arrays broadcast)."""
-        params, tokens = np.asarray(params, float), np.asarray(tokens, float)
-        excess = self.A * params**-self.alpha + self.B * tokens**-self.beta
-        return self.E + excess**self.gamma
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens; gamma drops out."""
@@ -127,14 +116,8 @@ class KaplanData(Law):
     grid: ClassVar = {name: (0.03, 0.07, 0.15, 0.3, 0.6) for name in ("alpha_N", "alpha_D")}
     linear: ClassVar = ("N_c^(alpha_N/alpha_D)", "D_c")
     scales: ClassVar = ("N_c",)
-    carries: ClassVar[dict[str, Unit]] = {"N_c": (N,), "D_c": (D,)}
+    units: ClassVar[dict[str, Unit]] = {"N_c": (N,), "D_c": (D,)}
     falling: ClassVar = ("params", "tokens")
-
-    def loss(self, params: Array, tokens: Array) -> Array:
-        """nats/token at `params` (without embeddings) and `tokens` of data."""
-        params, tokens = np.asarray(params, float), np.asarray(tokens, float)
-        ratio = self.alpha_N / self.alpha_D
-        return ((self.N_c / params) ** ratio + self.D_c / tokens) ** self.alpha_D
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens, each token once."""
@@ -154,7 +137,7 @@ class KaplanData(Law):
         return np.exp(np.clip(parts, -50, 50))
 
     @classmethod
-    def solved(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
+    def from_linear(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
         power = values["alpha_D"] / values["alpha_N"] * np.log(linear[:, 0])
         return {**values, "N_c": np.exp(np.clip(power, -200, 200)), "D_c": linear[:, 1]}
 
@@ -175,13 +158,8 @@ class KaplanSteps(Law):
     grid: ClassVar = {"alpha_N": (0.03, 0.07, 0.15, 0.3, 0.6), "alpha_S": EXPONENTS}
     linear: ClassVar = ("N_c^alpha_N", "S_c^alpha_S")
     scales: ClassVar = ("N_c", "S_c")
-    carries: ClassVar[dict[str, Unit]] = {"N_c": (N,), "S_c": (D,)}
+    units: ClassVar[dict[str, Unit]] = {"N_c": (N,), "S_c": (D,)}
     falling: ClassVar = ("params", "steps")
-
-    def loss(self, params: Array, steps: Array) -> Array:
-        """nats/token at `params` (without embeddings) after `steps` updates."""
-        params, steps = np.asarray(params, float), np.asarray(steps, float)
-        return (self.N_c / params) ** self.alpha_N + (self.S_c / steps) ** self.alpha_S
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
@@ -193,7 +171,7 @@ class KaplanSteps(Law):
         return np.exp(np.clip(np.stack(parts, 1), -50, 50)) / output
 
     @classmethod
-    def solved(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
+    def from_linear(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
         powers = np.log(linear.T) / [values["alpha_N"], values["alpha_S"]]
         n_c, s_c = np.exp(np.clip(powers, -200, 200))
         return {**values, "N_c": n_c, "S_c": s_c}

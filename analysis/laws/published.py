@@ -25,8 +25,8 @@ class Published:
     status: str = "paper"
 
     def __str__(self) -> str:
-        said = f"{self.source}, {self.convention}" if self.convention else self.source
-        return said if self.status in ("paper", "tex") else f"{said} [{self.status}]"
+        words = f"{self.source}, {self.convention}" if self.convention else self.source
+        return words if self.status in ("paper", "tex") else f"{words} [{self.status}]"
 
 
 def law(constants: dict[str, Published]) -> Chinchilla:
@@ -177,7 +177,7 @@ DISPUTED_EXPONENTS = {  # a of params ∝ flops^a, by paper
     "Kaplan 2020": KAPLAN_OPT["N"].value,
     "Hoffmann 2022": HOFFMANN_EXPONENTS[1, "a"].value,
 }
-KAPLAN_SAID = {
+KAPLAN_CLAIMS = {
     "data_exponent": Published(0.74, f"{_K} eq. 4.4", "D ∝ N^0.74 avoids overfitting"),
     "data_factor": Published(5e3, f"{_K} eq. 4.4", "D > 5e3·N^0.74"),
     "data_for_8x": Published(5.0, f"{_K} section 1.1", "8 × the parameters, 5 × the data"),

@@ -10,11 +10,11 @@ from analysis.laws import Array
 from analysis.laws.published import (
     KAPLAN_BATCH,
     KAPLAN_C,
+    KAPLAN_CLAIMS,
     KAPLAN_CMIN,
     KAPLAN_D,
     KAPLAN_N,
     KAPLAN_OPT,
-    KAPLAN_SAID,
     Published,
 )
 from analysis.papers import kaplan_figures
@@ -41,21 +41,21 @@ def allocation(paper: Paper) -> None:
     measured, size = KAPLAN_CMIN["alpha"], KAPLAN_N["alpha"].value
     opt = {name: entry.value for name, entry in KAPLAN_OPT.items()}
     why = "printed to two digits, and each exponent of the formula too"
-    check("alpha_C predicted from alpha_N, alpha_S, alpha_B", KAPLAN_SAID["alpha_C"], alpha, 0.002, why)
+    check("alpha_C predicted from alpha_N, alpha_S, alpha_B", KAPLAN_CLAIMS["alpha_C"], alpha, 0.002, why)
     off = "5 % off by the paper's own account"
     check("alpha_C predicted, beside the one measured", measured, alpha, 0.005, off)
-    predicted = KAPLAN_SAID["alpha_C"].value / size
-    check("N exponent predicted", KAPLAN_SAID["N_predicted"], predicted, 0.01, why)
+    predicted = KAPLAN_CLAIMS["alpha_C"].value / size
+    check("N exponent predicted", KAPLAN_CLAIMS["N_predicted"], predicted, 0.01, why)
     check("B exponent = alpha_C / alpha_B", KAPLAN_OPT["B"], measured.value / alpha_B, 0.01, why)
     why, one = "three numbers rounded to 0.01", Published(1.0, "C = 6NBS")
     check("N, B and S exponents sum to one, as C = 6NBS", one, sum(opt[n] for n in "NBS"), 0.015, why)
     why = "two numbers rounded to 0.01"
     check("D exponent = B + S exponents", KAPLAN_OPT["D"], opt["B"] + opt["S"], 0.01, why)
     claim = "excess loss where efficient training stops, alpha_N / alpha_S"
-    check(claim, KAPLAN_SAID["excess"], STEPS.alpha_N / STEPS.alpha_S, 0.005, "printed as 10 %")
+    check(claim, KAPLAN_CLAIMS["excess"], STEPS.alpha_N / STEPS.alpha_S, 0.005, "printed as 10 %")
     why = "another paper's rounding; 0.01 in the exponent is 2.3 %"
     for name in "ND":
-        entry, ours = KAPLAN_SAID[f"{name}_for_10x"], 10 ** opt[name]
+        entry, ours = KAPLAN_CLAIMS[f"{name}_for_10x"], 10 ** opt[name]
         check(f"growth of {name} for 10 × compute", entry, ours, percent=4, why=why)
 
 
@@ -63,20 +63,20 @@ def overfitting(paper: Paper) -> None:
     """Tokens that keep a size from overfitting, from L(N, D)."""
     sizes = np.array([1e6, 8e6])
     tokens = tokens_within(JOINT, sizes, SEED)
-    growth, exponent = tokens[1] / tokens[0], KAPLAN_SAID["data_exponent"]
+    growth, exponent = tokens[1] / tokens[0], KAPLAN_CLAIMS["data_exponent"]
     claim, slope = "exponent of the tokens that avoid overfitting", np.log(growth) / np.log(8)
     paper.check(claim, exponent, slope, 0.005, "printed to two digits")
     claim, factor = "factor of the tokens that avoid overfitting", tokens[0] / sizes[0] ** exponent.value
-    paper.check(claim, KAPLAN_SAID["data_factor"], factor, percent=10, why="printed to one digit")
+    paper.check(claim, KAPLAN_CLAIMS["data_factor"], factor, percent=10, why="printed to one digit")
     claim = "growth of data for 8 × the parameters"
-    paper.check(claim, KAPLAN_SAID["data_for_8x"], growth, 0.5, "printed to one digit")
+    paper.check(claim, KAPLAN_CLAIMS["data_for_8x"], growth, 0.5, "printed to one digit")
 
 
 def batch(paper: Paper) -> None:
     alpha = KAPLAN_BATCH["alpha"].value
-    claim, entry = "power of the loss in the critical batch", KAPLAN_SAID["batch_power"]
+    claim, entry = "power of the loss in the critical batch", KAPLAN_CLAIMS["batch_power"]
     paper.check(claim, entry, 1 / alpha, 0.05, "printed to one decimal")
-    claim, entry = "fall of the loss that doubles the critical batch", KAPLAN_SAID["batch_doubling"]
+    claim, entry = "fall of the loss that doubles the critical batch", KAPLAN_CLAIMS["batch_doubling"]
     paper.check(claim, entry, 1 - 2**-alpha, 0.006, "printed as 13 %")
 
 

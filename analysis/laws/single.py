@@ -26,10 +26,6 @@ class PurePower(Sum):
     falling: ClassVar = ("x",)
     rising: ClassVar = True
 
-    def loss(self, x: Array) -> Array:
-        """The law's y at x, in units of y."""
-        return self.A * np.asarray(x, float) ** -self.alpha
-
 
 @dataclass(frozen=True)
 class PowerLaw(Sum):
@@ -50,10 +46,6 @@ class PowerLaw(Sum):
     falling: ClassVar = ("x",)
     rising: ClassVar = True
 
-    def loss(self, x: Array) -> Array:
-        """The law's y at x, in units of y."""
-        return self.E + self.A * np.asarray(x, float) ** -self.alpha
-
 
 @dataclass(frozen=True)
 class SaturatingPower(Law):
@@ -71,12 +63,8 @@ class SaturatingPower(Law):
     grid: ClassVar = {"alpha": EXPONENTS, "gamma": (0.1, 1.0, 10.0, 100.0)}  # / greatest x
     linear: ClassVar = ("A",)
     scales: ClassVar = ("gamma",)
-    carries: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "gamma": ((0, -1, None),)}
+    units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "gamma": ((0, -1, None),)}
     falling: ClassVar = ("x",)
-
-    def loss(self, x: Array) -> Array:
-        """The law's y at x, in units of y."""
-        return self.A * (1 / np.asarray(x, float) + self.gamma) ** self.alpha
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
@@ -116,17 +104,10 @@ class TwoSidedPower(Law):
     }
     linear: ClassVar = ("B",)
     scales: ClassVar = ("E", "E0", "alpha")
-    carries: ClassVar[dict[str, Unit]] = {"B": ((0, 1, "gamma"),)}
+    units: ClassVar[dict[str, Unit]] = {"B": ((0, 1, "gamma"),)}
     falling: ClassVar = ("x",)
     starts: ClassVar = 16
     search: ClassVar = 500
-
-    def loss(self, x: Array) -> Array:
-        """The law's y at x, in units of y."""
-        width = np.asarray(self.E0 - self.E, float)
-        log_x = np.log(np.asarray(x, float))
-        right = np.log(self.B) - self.gamma * log_x - (1 - self.alpha) * np.log(width)
-        return self.E + width * sigmoid(logit_share(right, self.alpha))
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
@@ -191,15 +172,9 @@ class BrokenPower(Law):
     }
     linear: ClassVar = ("E", "A")
     scales: ClassVar = ("d", "f")
-    carries: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "c0"),), "d": ((0, 1, None),)}
+    units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "c0"),), "d": ((0, 1, None),)}
     rising: ClassVar = True
     starts: ClassVar = 24
-
-    def loss(self, x: Array) -> Array:
-        """The law's y at x, in units of y."""
-        x = np.asarray(x, float)
-        bend = np.exp(-self.c1 * self.f * np.logaddexp(0, np.log(x / self.d) / self.f))
-        return self.E + self.A * x**-self.c0 * bend
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
@@ -233,10 +208,6 @@ class CriticalBatch(Sum):
     grid: ClassVar = {"kappa": (1.0, 2.0, 4.0, 6.0, 10.0)}
     falling: ClassVar = ("loss",)
 
-    def loss(self, loss: Array) -> Array:
-        """The critical batch, in tokens, at a loss in nats/token."""
-        return self.B_star * np.asarray(loss, float) ** -self.kappa
-
     @property
     def alpha_B(self) -> float:
         return 1 / self.kappa
@@ -255,12 +226,8 @@ class BatchSteps(Law):
     grid: ClassVar[dict[str, tuple[float, ...]]] = {}
     linear: ClassVar = ("S_min", "S_min B_crit")
     scales: ClassVar = ("B_crit",)
-    carries: ClassVar[dict[str, Unit]] = {"B_crit": ((0, 1, None),)}
+    units: ClassVar[dict[str, Unit]] = {"B_crit": ((0, 1, None),)}
     falling: ClassVar = ("batch_tokens",)
-
-    def loss(self, batch_tokens: Array) -> Array:
-        """Updates needed at `batch_tokens`."""
-        return self.S_min * (1 + self.B_crit / np.asarray(batch_tokens, float))
 
     def tokens(self, batch_tokens: Array) -> Array:
         """Tokens needed at `batch_tokens`; its least, S_min B_crit, is reached at a small batch."""
@@ -275,5 +242,5 @@ class BatchSteps(Law):
         return (np.stack([np.ones_like(logs[0]), np.exp(-logs[0])]) / output)[None]
 
     @classmethod
-    def solved(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
+    def from_linear(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
         return {"S_min": linear[:, 0], "B_crit": linear[:, 1] / linear[:, 0]}
