@@ -15,7 +15,6 @@ largest budget, and writes the prediction into experiments/predictions.csv, whic
 chained by checksums and never rewritten. The table is kept beside it. `runs()` are the sealed runs.
 """
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -259,7 +258,7 @@ def parser() -> shared.Parser:
     option("--table", type=Path, metavar="CSV")
     option("--size", choices=tuple(chinchilla2022.SIZES), default="laptop")
     option("--beyond", type=float, default=BEYOND, metavar="X")
-    option("--unless-sealed", action=argparse.BooleanOptionalAction)
+    option("--unless-sealed", **shared.FLAG)
     return top
 
 

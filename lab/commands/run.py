@@ -4,6 +4,7 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -50,17 +51,19 @@ def add(commands) -> None:
     option("--pack", default="", metavar="N|auto")
     option("--launcher", choices=tuple(LAUNCHERS), default="local")
     option("--launcher-option", action="append", default=[], metavar="NAME=VALUE")
-    option("--wait", action=argparse.BooleanOptionalAction)
+    option("--wait", **shared.FLAG)
     option("--retry", choices=("", "failed"), default="", metavar="failed")
-    option("--fail-fast", action=argparse.BooleanOptionalAction)
+    option("--fail-fast", **shared.FLAG)
     option("--save-seconds", type=float, default=15.0, metavar="SECONDS")
     shared.add_out(parser)
+    parser.set_defaults(wait=False, fail_fast=False)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train what has no record yet, then write the experiment's report."""
     experiment, store = shared.open_grid(options)
-    order = order_of(options)
+    named = {field.name: vars(options)[field.name] for field in fields(Order) if field.name in options}
+    order = Order(**named, commit=commit(), options=read_options(options.launcher_option))
     store.prepare()
     configs = experiment.configs()
     if options.retry:
@@ -96,21 +99,6 @@ def trained_by_other_code(store: Store, configs: Sequence[RunConfig]) -> list[st
     """The finished runs whose record names another digest than this code's."""
     records = {config.run_id: store.status_and_record(config.run_id)[1] for config in configs}
     return [run_id for run_id, record in records.items() if (record or {}).get("code", digest()) != digest()]
-
-
-def order_of(options: argparse.Namespace) -> Order:
-    return Order(
-        workers=options.workers,
-        hosts=options.hosts,
-        devices=options.devices,
-        way=options.way,
-        pack=options.pack,
-        save_seconds=options.save_seconds,
-        fail_fast=bool(options.fail_fast),
-        commit=commit(),
-        options=read_options(options.launcher_option),
-        wait=bool(options.wait),
-    )
 
 
 def commit() -> str:

@@ -18,6 +18,7 @@ HELP = {
     "--out": "where the report's figures, tables and page go (by default out/NAME, made if it is not there)",
 }
 STORE = {"type": Path, "default": Path("runs"), "metavar": "DIR"}
+FLAG = {"action": argparse.BooleanOptionalAction}
 COUNT = {"type": int, "metavar": "N"}
 WAY = {"choices": ("", "jit", "mesh", "fsdp", "pmap"), "default": "", "metavar": "jit|mesh|fsdp|pmap"}
 

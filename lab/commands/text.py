@@ -43,7 +43,7 @@ def add(commands) -> None:
     option("--top-k", type=int, default=0, metavar="K")
     option("--seed", type=int, default=0, metavar="S")
     option = shared.option_adder(parsers["compress"], HELP)
-    option("--unverified", action=argparse.BooleanOptionalAction)
+    option("--unverified", **shared.FLAG)
 
 
 def run_sample(options: argparse.Namespace) -> int:

@@ -40,12 +40,14 @@ class Place:
 
     def task(self, store: Store, config: RunConfig, save_seconds: float = 15.0) -> Task:
         cores = processes.cores()[: self.devices] if processes.on_cpu() else None
-        way = self.way or ("mesh" if self.devices > 1 else "jit")
-        return Task(str(store.root), [to_json(config)], cores, self.devices, way, save_seconds)
+        return Task(str(store.root), [to_json(config)], cores, self.devices, self.how, save_seconds)
+
+    @property
+    def how(self) -> str:
+        return self.way or ("mesh" if self.devices > 1 else "jit")
 
     def __str__(self) -> str:
-        way = self.way or ("mesh" if self.devices > 1 else "jit")
-        return f"{self.devices} device{'s' * (self.devices > 1)} by {way}"
+        return f"{self.devices} device{'s' * (self.devices > 1)} by {self.how}"
 
 
 def verify(

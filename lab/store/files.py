@@ -102,14 +102,10 @@ def replace_file(path: Path, content: str | bytes, *, once: bool = False) -> boo
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        if not once:
-            os.replace(temporary, path)
-            return True
-        try:
-            os.link(temporary, path)  # fails if another writer was first
-        except FileExistsError:
-            return False
+        (os.link if once else os.replace)(temporary, path)
         return True
+    except FileExistsError:  # another writer was first
+        return False
     finally:
         temporary.unlink(missing_ok=True)
 

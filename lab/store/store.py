@@ -21,17 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig, to_json
+from lab.store import files
 from lab.store.claims import Claim, claim_path, is_let_go, newest_claim, read_claim, take
-from lab.store.files import (
-    Damaged,
-    StoreError,
-    read_json,
-    replace_file,
-    sealed,
-    set_aside,
-    sha256,
-    write_json,
-)
+from lab.store.files import Damaged, StoreError
 from lab.store.records import CURVE, SCHEMA, check_record, curve_text, origin, points
 
 PATIENCE = 60.0  # seconds a silent claim of another host is respected, on the observer's own clock
@@ -81,7 +73,7 @@ class Store:
           StoreError: it can't be read now.
         """
         path = self.folder(run_id) / "record.json"
-        record = read_json(path)
+        record = files.read_json(path)
         if record is not None:
             check_record(path, run_id, record)
         return record
@@ -89,7 +81,7 @@ class Store:
     def failure(self, run_id: str) -> dict[str, Any] | None:
         """Why the last try failed, or None when it did not."""
         try:
-            return read_json(self.folder(run_id) / "failure.json")
+            return files.read_json(self.folder(run_id) / "failure.json")
         except StoreError as error:  # that it failed is known, why is not
             return {"run_id": run_id, "kind": "unknown", "error": str(error)}
 
@@ -156,7 +148,7 @@ class Store:
         Raises:
           StoreError: that can't be read.
         """
-        init_from = (read_json(self.folder(run_id) / "origin.json") or {}).get("init_from")
+        init_from = (files.read_json(self.folder(run_id) / "origin.json") or {}).get("init_from")
         return init_from if origin(init_from) else None
 
     def curve(self, run_id: str, record: dict[str, Any] | None = None) -> list[dict[str, str]]:
@@ -170,7 +162,7 @@ class Store:
             content = path.read_bytes()
         except OSError:
             content = b""
-        if record and record.get("curve_sha256", sha256(content)) != sha256(content):
+        if record and record.get("curve_sha256", files.sha256(content)) != files.sha256(content):
             raise Damaged(
                 f"{path} is damaged: it does not match the checksum in record.json. Its points are "
                 "left out; delete record.json and run again to have it made anew"
@@ -216,25 +208,25 @@ class Store:
             self.record(config.run_id)
         except Damaged as error:
             print(f"warning: {error}", flush=True)
-            print(f"warning: kept as {set_aside(record, claim.folder, record.name)}", flush=True)
+            print(f"warning: kept as {files.set_aside(record, claim.folder, record.name)}", flush=True)
         path, content = claim.folder / "config.json", to_json(config)
         try:
-            kept = read_json(path) == content
+            kept = files.read_json(path) == content
         except StoreError:
             kept = False
         if not kept:
-            write_json(path, content)
+            files.write_json(path, content)
 
     def write_record(self, run_id: str, record: dict[str, Any]) -> bool:
         """Finish the run. The first record written wins; False when there was one."""
         folder = self.folder(run_id)
         record = {"run_id": run_id, "schema": SCHEMA, **record}
-        first = write_json(folder / "record.json", sealed(record), once=True)
+        first = files.write_json(folder / "record.json", files.sealed(record), once=True)
         (folder / "failure.json").unlink(missing_ok=True)
         return first
 
     def write_failure(self, run_id: str, failure: dict[str, Any]) -> None:
-        write_json(self.folder(run_id) / "failure.json", sealed(failure))
+        files.write_json(self.folder(run_id) / "failure.json", files.sealed(failure))
 
     def clear_failure(self, run_id: str) -> None:
         (self.folder(run_id) / "failure.json").unlink(missing_ok=True)
@@ -243,7 +235,7 @@ class Store:
         """Say what trunk the run begins from; "" where it begins by itself."""
         path = self.folder(run_id) / "origin.json"
         if init_from:
-            write_json(path, sealed({"run_id": run_id, "init_from": init_from}))
+            files.write_json(path, files.sealed({"run_id": run_id, "init_from": init_from}))
         else:
             path.unlink(missing_ok=True)
 
@@ -252,7 +244,7 @@ class Store:
         checkpoint keeps it, or, from one that keeps none, the file cut off after `step`."""
         if text is None:
             text = curve_text([row for row in self.curve(run_id) if int(row["step"]) <= step])
-        replace_file(self.folder(run_id) / "curve.csv", text)
+        files.replace_file(self.folder(run_id) / "curve.csv", text)
         return text
 
     def add_to_curve(self, run_id: str, row: dict[str, Any]) -> str:
