@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
 
@@ -138,3 +139,62 @@ def test_a_measure_that_rises_is_taken_as_errors_or_refused(tmp_path):
     assert runs.loss_unit == "a share of errors" and any("as acc rises" in note for note in runs.notes)
     with pytest.raises(ValueError, match="elo runs from -150 to 550: a measure that rises"):
         table.read(path, x="compute", y="elo")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "config.lr",
+        "LR",
+        "Learning Rate",
+        "train.lr",
+        "params/lr",
+        "params_lr",
+        "optim.peak_lr",
+        "global_batch_size",
+    ],
+)
+def test_a_setting_of_any_spelling_is_a_rival_in_its_cell(header):
+    columns = grid(repeat=2)
+    lines = table.from_columns(**columns, **{header: np.tile([1e-3, 2e-3], 25)}).cautions
+    assert len(lines) == 1 and f"25 cells hold several values of {header}" in lines[0]
+    assert "--best-of cell" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["train_set", "Dataset", "upstream_dataset", "arch", "config.model_type", "ctx_len", "block_size"],
+)
+def test_a_mixture_is_named_whatever_the_spelling_of_its_column(header):
+    lines = table.from_columns(**grid(), **{header: text(*["a"] * 12, *["b"] * 13)}).cautions
+    assert len(lines) == 1 and f"2 values of {header} (a, b)" in lines[0]
+
+
+def test_a_training_loss_alone_is_a_caution():
+    columns = grid()
+    runs = table.from_columns(**{"train/loss" if name == "loss" else name: v for name, v in columns.items()})
+    assert len(runs.cautions) == 1 and "train/loss is a training loss" in runs.cautions[0]
+
+
+def test_a_column_of_an_invented_name_that_differs_in_a_cell_is_named():
+    columns = {
+        **grid(repeat=2),
+        "seed": np.tile([0, 1], 25),
+        "wall_time": np.random.default_rng(0).random(50),
+    }
+    assert not table.from_columns(**columns).cautions
+    lines = table.from_columns(**columns, frobnication=np.tile([3, 8], 25)).cautions
+    assert len(lines) == 1 and "25 of 25 cells" in lines[0] and "frobnication (3, 8" in lines[0]
+
+
+def test_a_column_that_parts_the_residuals_is_named_with_its_p():
+    rng = np.random.default_rng(1)
+    columns = grid(7, 7, noise=2e-3)
+    zorp = rng.choice(["u", "v"], 49).astype(object)
+    width = np.round(np.sqrt(columns["params"]))
+    assert not fit(Chinchilla, table.from_columns(**columns, zorp=zorp, d_model=width)).cautions
+    mixed = {**columns, "loss": columns["loss"] * np.where(zorp == "u", 1.02, 1)}
+    lines = fit(Chinchilla, table.from_columns(**mixed, zorp=zorp, d_model=width)).cautions
+    assert (
+        len(lines) == 1 and "zorp (p = " in lines[0] and "--by zorp" in lines[0] and "d_model" not in lines[0]
+    )

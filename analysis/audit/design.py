@@ -187,7 +187,7 @@ def mixed(used: Runs) -> Finding:
     lines = [sentence(f"{line}.") for line in cautions.mixtures(columns, roles)]
     if not lines:
         return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", numbers)
-    severity = "warn" if kinds or of_outside or several else "note"
+    severity = "warn" if len(lines) > bool(recipe) or kinds else "note"
     return Finding("mixed", severity, " ".join(lines), numbers)
 
 

@@ -92,12 +92,12 @@ def as_json(fitted: fitting.Fit) -> dict:
         "status": fitted.status,
         "message": fitted.message,
         "intervals": fitted.intervals,
-        "cautions": fitted.runs.cautions,
+        "cautions": fitted.cautions,
     }
 
 
 def show(group, runs, fitted: fitting.Fit) -> None:
-    shared.print_head(group, runs, f"{type(fitted.law).__name__} fit")
+    shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
     objective = fitted.objective
     delta = f" delta {objective.delta:g}," if objective.delta else ""
     print(

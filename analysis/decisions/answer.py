@@ -76,7 +76,7 @@ def make_answer(
         *parts.pop("notes", []),
         *compute_notes(fitted, flops),
         *design_notes(fitted, tokens / params, ratios),
-        *fitted.runs.cautions,
+        *fitted.cautions,
         *filter(None, [forecast.caution(fitted)]),
         *draw_notes(fitted, law),
     ]

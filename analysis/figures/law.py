@@ -150,4 +150,4 @@ def caption(fitted: Fit) -> str:
     intervals = {name: fitted.interval(name) for name in fitted.law.names() if name not in fitted.fixed}
     ends = [f"{name} ({low:.4g}, {high:.4g})" for name, (low, high) in intervals.items() if low is not None]
     text += f". 95 %: {', '.join(ends)}" if ends else ""
-    return text + f". Status {fitted.status}: {fitted.message}." + caution_words(fitted.runs.cautions)
+    return text + f". Status {fitted.status}: {fitted.message}." + caution_words(fitted.cautions)

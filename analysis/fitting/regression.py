@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
+from analysis.fitting.splits import splits
 from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status
 from analysis.laws.base import Array, Law
 from analysis.tables.runs import Runs
@@ -77,6 +78,16 @@ class Fit:
             low, high = self.band(lambda law: np.atleast_1d(getattr(law, name)))
             self.known[name] = float(low[0]), float(high[0])
         return self.known[name]
+
+    @cached_property
+    def cautions(self) -> list[str]:
+        """What looks wrong in the table, and columns that part the residuals (see `splits`)."""
+        runs = self.runs
+        inputs = [runs.column(name) for name in (*self.inputs, "flops") if runs.has(name)]
+        if {"params", "tokens"} <= set(self.inputs):
+            inputs.append(runs.tokens / runs.params)
+        named = " ".join(runs.cautions)
+        return [*runs.cautions, *splits(runs, self.residuals, inputs, named)]
 
     @cached_property
     def known(self) -> dict[str, tuple[float, float]]:

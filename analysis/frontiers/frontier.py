@@ -95,7 +95,7 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         status=fitted.status,
         message=fitted.message,
         runs=len(runs),
-        cautions=tuple(runs.cautions),
+        cautions=tuple(fitted.cautions),
     )
 
 

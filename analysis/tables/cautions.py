@@ -6,8 +6,20 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from analysis.tables.headers import CONTEXT, RECIPE, RUN_IDS, TEXT, TUNED
+from analysis.tables.headers import (
+    CONTEXT,
+    NO_SETTING,
+    RECIPE,
+    RUN_IDS,
+    TEXT,
+    TUNED,
+    find,
+    find_all,
+    normalize,
+    parse,
+)
 from analysis.tables.kinds import codes, distinct, earliest, paired, written
+from analysis.tables.units import kind
 from analysis.tables.where import quoted
 
 SHOWN = 3  # names written out of many
@@ -47,19 +59,32 @@ def units(columns: Columns, roles: Roles) -> list[str]:
 
 
 def mixtures(columns: Columns, roles: Roles) -> list[str]:
-    """A line each for the text or tokens, the budget, rivals in a cell, and the recipe,
-    and the code.
+    """A line each for a training loss, the text or tokens, the budget, rivals in a cell, the recipe, the
+    code, and whatever else differs in a cell.
 
     Args: as `units`; a column that plays a role is no mixture.
     """
     lines = (
+        training_loss(roles),
         different_text(columns, roles),
         without_budget(columns, roles)[1],
         rivalry(columns, roles),
         different_recipe(columns, roles),
         different_code(columns, roles),
+        other_settings(columns, roles),
     )
     return [line for line in lines if line]
+
+
+def training_loss(roles: Roles) -> str:
+    """That the loss is of the text trained on, where its header says so; or ""."""
+    name = roles.get("loss", "")
+    if not {"train", "training"} & set(normalize(name).split("_")):
+        return ""
+    return (
+        f"{name} is a training loss, and no column holds a held-out one: it is smoothed over updates "
+        "and, where tokens repeat, below what new text would give"
+    )
 
 
 def different_text(columns: Columns, roles: Roles, names=(*TEXT, *CONTEXT)) -> str:
@@ -101,9 +126,9 @@ def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
     without = ~(budget > 0)  # 0 or empty
     if not without.any() or without.all():
         return np.zeros(len(without), bool), ""
-    ids, examples = next((columns[each] for each in RUN_IDS if each in columns), None), ""
+    ids, examples = find(columns, RUN_IDS), ""
     if ids is not None:
-        shown = ", ".join(written(value)[:8] for value in ids[without][:SHOWN].tolist())
+        shown = ", ".join(written(value)[:8] for value in columns[ids][without][:SHOWN].tolist())
         examples = f" ({shown}{', ...' * bool(without.sum() > SHOWN)})"
     return without, (
         f"{without.sum()} of {len(without)} runs{examples} have no {name} and the others have one: controls "
@@ -114,22 +139,30 @@ def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
 def rivals(columns: Columns, roles: Roles) -> dict[str, int]:
     """How many cells of equal params and tokens, and of all else that the law takes in, hold
     several values of a tuned setting, runs `without_budget` aside."""
-    tuned = [name for name in TUNED if name in columns and name not in roles.values()]
+    tuned = [name for name in find_all(columns, TUNED) if name not in roles.values()]
     if not tuned or not {"params", "tokens"} <= set(roles):
         return {}
     outside, line = without_budget(columns, roles)
     if line:
         columns = {name: column[~outside] for name, column in columns.items()}
-    cell = np.zeros(len(columns[tuned[0]]), int)
+    cell = cells(columns, roles)
+    several = {name: cells_of_several(cell, codes(columns[name])) for name in tuned}
+    return {name: count for name, count in several.items() if count}
+
+
+def cells(columns: Columns, roles: Roles) -> np.ndarray:
+    """Which rows (R,) are equal in all that a law takes in."""
+    cell = np.zeros(len(next(iter(columns.values()))), int)
     for role, name in roles.items():
-        if role not in ("loss", "budget", "flops", "y"):
+        if role not in ("loss", "budget", "flops", "y") or (role == "flops" and "params" not in roles):
             cell = paired(cell, codes(columns[name]))
-    cells_of_several = {}
-    for name in tuned:
-        value = codes(columns[name])
-        _, first = np.unique(paired(cell, value)[value >= 0], return_index=True)
-        cells_of_several[name] = int((np.bincount(cell[value >= 0][first]) > 1).sum())
-    return {name: count for name, count in cells_of_several.items() if count}
+    return cell
+
+
+def cells_of_several(cell: np.ndarray, value: np.ndarray) -> int:
+    """How many cells hold several values: both are codes (R,), an empty value being -1."""
+    _, first = np.unique(paired(cell, value)[value >= 0], return_index=True)
+    return int((np.bincount(cell[value >= 0][first], minlength=1) > 1).sum())
 
 
 def rivalry(columns: Columns, roles: Roles) -> str:
@@ -141,7 +174,54 @@ def rivalry(columns: Columns, roles: Roles) -> str:
     return (
         f"{several[name]} cell{'s hold' if several[name] > 1 else ' holds'} several values of {name} at "
         "equal params and tokens: a law is of the best loss that a cell reaches; keep the best run of "
-        "each, or one value (--where)"
+        "each (--best-of cell), or one value (--where)"
+    )
+
+
+def settings(columns: Columns, roles: Roles, tertiles: bool = False) -> dict[str, np.ndarray]:
+    """Codes (R,) by name of the columns, known or not, that may be settings of runs: of several values
+    that come again, and neither a role, a measure, a date, nor what tells rows apart. Numbers that do
+    not come again are cut into `tertiles` if so asked."""
+    found = {}
+    for name, column in columns.items():
+        words = parse(name).last
+        if name in roles.values() or name.startswith(tuple(f"{role} (" for role in roles)):
+            continue
+        if set(words.split("_")) & NO_SETTING or kind(words) or words in RUN_IDS:
+            continue
+        value = codes(column)
+        values = len(np.unique(value[value >= 0]))
+        if 1 < values <= max(2, len(value) / 3):
+            found[name] = value
+        elif tertiles and values > 1 and column.dtype != object and not np.isnan(column).any():
+            found[name] = np.searchsorted(np.quantile(column, [1 / 3, 2 / 3]), column)
+    return found
+
+
+def other_settings(columns: Columns, roles: Roles) -> str:
+    """The line on columns of no known name that differ between runs of one cell; or ""."""
+    if not {"params", "tokens"} <= set(roles) or not len(columns[roles["params"]]):
+        return ""
+    known = set(find_all(columns, (*TEXT, *CONTEXT, *RECIPE, *TUNED)))
+    cell, several, partitions = cells(columns, roles), {}, set()
+    if cell.max() == len(cell) - 1:
+        return ""
+    for name, value in settings(columns, roles).items():
+        if name not in known and (count := cells_of_several(cell, value)):
+            partition = earliest(value).tobytes()
+            if partition not in partitions:
+                several[name] = count
+                partitions.add(partition)
+    if not several:
+        return ""
+    names = [
+        f"{name} ({', '.join(v[:20] for v in distinct(columns[name])[:SHOWN])}, ...)" for name in several
+    ]
+    most = max(several, key=several.get)
+    return (
+        f"{max(several.values())} of {cell.max() + 1} cells of equal params and tokens hold runs that differ "
+        f"in {', '.join(names)}: if that changes the loss they are no points of one law; fit each alone "
+        f"(--by {most}), or the best of each cell (--best-of cell)"
     )
 
 
@@ -149,8 +229,8 @@ def varied(names: Iterable[str], columns: Columns, roles: Roles) -> dict[str, li
     """The values of each of `names` that has more than one, where it plays no role. Of columns that
     part the runs alike, such as a corpus and its sha256, the first alone."""
     mixed, partitions = {}, set()
-    for name in names:
-        if name in columns and name not in roles.values():
+    for name in find_all(columns, names):
+        if name not in roles.values():
             values, partition = distinct(columns[name]), earliest(codes(columns[name])).tobytes()
             if len(values) > 1 and partition not in partitions:
                 mixed[name] = values

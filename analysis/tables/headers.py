@@ -57,6 +57,7 @@ TEXT = (
     "corpus dataset dataset_name data data_sha256 data_mix train_set train_data eval_set val_set test_set "
     "subset split tokenizer tokenizer_name vocab_size vocab n_vocab loss_kind"
 ).split()
+OF_ANYTHING = {"dataset", "corpus", "tokenizer"}  # upstream_dataset is a dataset
 CONTEXT = (
     "seq_len sequence_length seq_length context_length ctx_len ctx n_ctx context_window context block_size "
     "max_seq_len max_seq_length max_length max_position_embeddings"
@@ -71,6 +72,15 @@ TUNED = (
     "learning_rate lr peak_lr max_lr base_lr lr_max peak_learning_rate max_learning_rate weight_decay wd "
     "batch_tokens batch_size global_batch_size train_batch_size per_device_train_batch_size bsz bs batch lrs"
 ).split()
+NO_SETTING = set(  # a word of these in a header: a measure, a date, a label; no setting of a run
+    "loss losses nll se std sd stderr error errors metric metrics grad seed seeds rep repeat replicate "
+    "replica index row time timestamp date datetime created started ended start end finished duration "
+    "seconds secs hours minutes wall wallclock runtime elapsed throughput device devices host hostname "
+    "gpu gpus node nodes worker user author commit git sha sha256 hash path file uri url dir link note "
+    "notes comment comments tag tags status state name id step steps epoch epochs iter iteration "
+    "updates tokens params parameters flops flos compute budget outlier flag excluded held memory norm "
+    "percent rank predicted".split()
+)
 RATES = ("learning_rate", "lr")
 SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
 HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
@@ -152,7 +162,9 @@ def find_all(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
     by_words: dict[str, list[str]] = {}
     for name in names:
         words = {normalize(NAMESPACE.sub("", name)), normalize(without_path(name))}
-        for each in words | {word.removeprefix("params_") for word in words}:
+        words |= {word.removeprefix("params_") for word in words}
+        words |= {last for word in words if (last := word.rpartition("_")[2]) in OF_ANYTHING}
+        for each in words:
             by_words.setdefault(each, []).append(name)
     return list(dict.fromkeys(name for words in wanted for name in by_words.get(words, ())))
 
