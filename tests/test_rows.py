@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.fitting import fit
+from analysis.fitting import fit, intervals, rows_share_runs
 from analysis.laws import Chinchilla
 from analysis.tables import table
+from analysis.tables.identity import final_rows
 
 TRUTH = Chinchilla(1.8, 300.0, 900.0, 0.34, 0.36)
 
@@ -198,3 +199,54 @@ def test_a_column_that_parts_the_residuals_is_named_with_its_p():
     assert (
         len(lines) == 1 and "zorp (p = " in lines[0] and "--by zorp" in lines[0] and "d_model" not in lines[0]
     )
+
+
+def checkpoints(name, sizes=12, seed=0):
+    """Columns of runs of which each stands in 4 rows that share its luck."""
+    rng = np.random.default_rng(seed)
+    n = np.repeat(np.geomspace(1e6, 1e9, sizes), 4)
+    d = np.repeat(10 ** rng.uniform(9, 11, sizes), 4) * np.tile([0.25, 0.5, 0.75, 1], sizes)
+    ids = text(*[f"r{i}" for i in np.repeat(np.arange(sizes), 4)])
+    loss = TRUTH.loss(n, d) * np.exp(np.repeat(0.01 * rng.standard_normal(sizes), 4))
+    return {"params": n, "tokens": d, "loss": loss, name: ids}
+
+
+@pytest.mark.parametrize("name", ["run_name", "Run", "config.run_name", "trial_id", "id"])
+def test_rows_before_the_end_of_their_run_are_kept_out(name):
+    runs = final_rows(table.from_columns(**checkpoints(name)))
+    assert runs.usable().rows.tolist() == list(range(4, 49, 4))
+    assert {why for _, why in runs.dropped()} == {f"before the end of its run ({name})"}
+    constant = final_rows(table.from_columns(**checkpoints(name), lr_schedule=text(*["constant"] * 48)))
+    assert not constant.dropped()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"progress": np.tile([0.5, 1.0], 25)},
+        {"percent_complete": np.tile([50, 100.0], 25)},
+        {"step": np.tile([500, 1000], 25), "max_steps": np.full(50, 1000)},
+        {"global_step": np.tile([500, 1000], 25), "config.total_steps": np.full(50, 1000)},
+    ],
+)
+def test_a_share_of_a_run_is_no_run(columns):
+    runs = final_rows(table.from_columns(**grid(repeat=2), **columns))
+    assert [row for row, why in runs.dropped() if "before the end" in why] == list(range(1, 50, 2))
+    assert not final_rows(table.from_columns(**grid(), progress=np.geomspace(0.1, 0.3, 25))).dropped()
+
+
+@pytest.mark.parametrize("name", ["run_name", "Run", "name", "model"])
+def test_rows_of_one_run_are_resampled_together_whatever_its_column_is_called(name):
+    columns = checkpoints(name, 24)
+    if name == "model":  # tells its runs only together with their schedule
+        columns["model"] = text(*[f"m{i}" for i in np.repeat(np.arange(24) // 2, 4)])
+        columns["params"] = np.repeat(columns["params"][::8], 8)
+        columns["schedule"] = text(*np.tile(np.repeat(["cosine-a", "cosine-b"], 4), 12))
+        rng = np.random.default_rng(0)
+        luck = np.exp(np.repeat(0.01 * rng.standard_normal(24), 4))
+        columns["loss"] = TRUTH.loss(columns["params"], columns["tokens"]) * luck
+    fitted = fit(Chinchilla, table.from_columns(**columns), objective="ls-log")
+    assert intervals(fitted, resamples=20).intervals == "cluster"
+    assert len(np.unique(rows_share_runs(fitted)[1].astype(str))) == 24
+    alone = fit(Chinchilla, table.from_columns(**grid(6, 6), name=text(*["a", "b", "c"] * 12)))
+    assert rows_share_runs(alone) is None

@@ -15,6 +15,7 @@ from analysis.fitting import OBJECTIVES
 from analysis.laws import LAWS, Chinchilla
 from analysis.laws.find import find_law
 from analysis.tables import Runs, table
+from analysis.tables.identity import final_rows
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
 OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
@@ -152,6 +153,8 @@ def read_table(options) -> Runs:
             if name in OTHERS and played_by(options, name) not in ROLES:
                 roles[name] = played_by(options, name)
     runs = table.read(options.table, where=options.where, **roles)
+    if not hasattr(options, "runs") and not getattr(options, "cluster", None):  # neither curves nor clusters
+        runs = final_rows(runs)
     recounted = getattr(options, "cost", "table") == "6nd" and not getattr(options, "runs", None)
     return recount_flops(runs) if recounted else runs
 

@@ -8,8 +8,10 @@ from analysis.fitting.profile import as_problem, leverage, profile_intervals
 from analysis.fitting.regression import Fit, Quantity
 from analysis.fitting.solve import minimise
 from analysis.laws.base import Array
+from analysis.tables.identity import alike, run_column
 
 BOOTSTRAPS = ("pairs", "cluster", "wild")
+ALIKE = 0.01  # chance that separate runs are taken for rows of one
 MANY = 100  # rows from which resampling is the default; see docs/coverage.md
 
 
@@ -21,7 +23,7 @@ def intervals(
     Args:
       fitted: as `fit` returned it.
       kind: none, profile, or pairs, cluster or wild of `resample`. auto is what was measured to
-        cover best (docs/coverage.md): cluster where several rows share a run_id, profile below 100
+        cover best (docs/coverage.md): cluster where several rows share a run, profile below 100
         rows, else pairs.
       resamples, seed, clusters: of the kinds that resample, as in `resample`.
 
@@ -37,10 +39,27 @@ def intervals(
     return resample(fitted, resamples, seed, kind=kind, clusters=clusters)
 
 
-def rows_share_runs(fitted: Fit) -> bool:
-    """Whether rows of the table share a run_id, as checkpoints of one run do."""
+def rows_share_runs(fitted: Fit) -> tuple[str, Array] | None:
+    """(columns, labels (R,)) of rows of one run, which share its luck, as checkpoints do: by the column
+    that names the run, or as rows of one model and setting have residuals more alike than those of
+    others (analysis of variance, p < 0.01); None where every row is its own.
+    """
+    from scipy.special import fdtrc  # slow to import
+
     runs = fitted.runs
-    return runs.has("run_id") and len(set(runs.column("run_id").tolist())) < len(runs)
+    if name := run_column(runs):
+        return name, runs.columns[name]
+    name, group = alike(runs)
+    groups, rows = int(group.max(initial=0)) + 1, len(group)
+    if not name or not len(fitted.law.names()) < groups < rows:
+        return None
+    count = np.bincount(group)
+    means = np.bincount(group, fitted.residuals) / count
+    within = ((fitted.residuals - means[group]) ** 2).sum() / (rows - groups)
+    between = (count * (means - fitted.residuals.mean()) ** 2).sum() / (groups - 1)
+    if within < 1e-12 or fdtrc(groups - 1, rows - groups, between / within) > ALIKE:
+        return None
+    return name, group
 
 
 def resample(
@@ -58,7 +77,7 @@ def resample(
         wild: every row stays and its residual, scaled up by 1/(1 - leverage), takes a random sign
         (Liu 1988; for medians Feng, He & Hu 2011), one sign for a whole group where groups are
         given (Cameron, Gelbach & Miller 2008).
-      clusters: (R,) labels of the rows that belong together; for cluster the run_id by default.
+      clusters: (R,) labels of the rows that belong together; for cluster those of `rows_share_runs`.
 
     Raises:
       ValueError: an unknown kind, less than one resample, no clusters to draw, or too few.
@@ -104,12 +123,12 @@ def grouped(fitted: Fit, kind: str, clusters: Array | None) -> Array:
     """Which group each row belongs to (R,), counted from 0; rows are their own without clusters."""
     rows = len(fitted.runs)
     if clusters is None and kind == "cluster":
-        if not fitted.runs.has("run_id"):
+        if not (shared := rows_share_runs(fitted)):
             raise ValueError(
                 f"{fitted.runs.source}: a cluster bootstrap needs to know which rows belong "
-                "together, and there is no column run_id; name one with --cluster COL"
+                "together, and no column tells it; name one with --cluster COL"
             )
-        clusters = fitted.runs.column("run_id")
+        clusters = shared[1]
     if clusters is None:
         return np.arange(rows)
     if len(clusters) != rows:

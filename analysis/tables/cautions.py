@@ -202,7 +202,7 @@ def other_settings(columns: Columns, roles: Roles) -> str:
     """The line on columns of no known name that differ between runs of one cell; or ""."""
     if not {"params", "tokens"} <= set(roles) or not len(columns[roles["params"]]):
         return ""
-    known = set(find_all(columns, (*TEXT, *CONTEXT, *RECIPE, *TUNED)))
+    known = set(find_all(columns, (*TEXT, *CONTEXT, *RECIPE, *TUNED, "code")))
     cell, several, partitions = cells(columns, roles), {}, set()
     if cell.max() == len(cell) - 1:
         return ""
@@ -214,8 +214,10 @@ def other_settings(columns: Columns, roles: Roles) -> str:
                 partitions.add(partition)
     if not several:
         return ""
+    values = {name: distinct(columns[name]) for name in several}
     names = [
-        f"{name} ({', '.join(v[:20] for v in distinct(columns[name])[:SHOWN])}, ...)" for name in several
+        f"{name} ({', '.join(v[:20] for v in each[:SHOWN])}{', ...' * (len(each) > SHOWN)})"
+        for name, each in values.items()
     ]
     most = max(several, key=several.get)
     return (

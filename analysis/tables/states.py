@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from analysis.tables.headers import normalize, parse
-from analysis.tables.kinds import codes, written
+from analysis.tables.kinds import written
 
 FINISHED = set(
     "done ok okay finished complete completed success successful succeeded passed published".split()
@@ -95,11 +95,3 @@ def unfinished(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, 
             at = next((each for each in heads if heads[each] in AT and kind in heads[each]), None)
             if at and (columns[at] >= DONE * columns[name]).any():
                 yield columns[at] < DONE * columns[name], f"{at} is below {name}: before the end of its run"
-
-
-def last_rows(label: np.ndarray, params: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """Rows (R,) after which their run, equal in label and params, has others with more tokens."""
-    group = np.unique(np.stack([label, codes(params)]), axis=1, return_inverse=True)[1].ravel()
-    most = np.full(group.max(initial=0) + 1, -np.inf)
-    np.maximum.at(most, group, np.where(np.isnan(tokens), -np.inf, tokens))
-    return (label >= 0) & (tokens < most[group])

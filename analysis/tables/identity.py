@@ -1,0 +1,69 @@
+"""Which rows are of one run, whatever the column is called, and which of them is its last."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from analysis.tables import states
+from analysis.tables.headers import NAMES, RECIPE, RUN_IDS, SCHEDULES, SEEDS, TEXT, TUNED, find_all
+from analysis.tables.kinds import codes, paired
+from analysis.tables.runs import Runs
+from analysis.tables.schedule import find_schedule
+
+
+def run_column(runs: Runs) -> str:
+    """The column that names the run of each row, where several rows are of one; or ""."""
+    for name in find_all(runs.columns, RUN_IDS):
+        code = codes(runs.columns[name])
+        values = len(np.unique(code[code >= 0]))
+        numbered = name == "run" and all(str(v).removesuffix(".0").isdecimal() for v in runs.columns[name])
+        if 1 < values < (code >= 0).sum() and not numbered:  # 0, 1, 2 may be the number of a repeat
+            return name
+    return ""
+
+
+def alike(runs: Runs) -> tuple[str, np.ndarray]:
+    """(columns, codes (R,)) of rows that are equal in a name of model or run, their size and every
+    setting with a usual name, and so may be of one run; ("", -) where no column names one."""
+    names = [
+        name for name in find_all(runs.columns, (*NAMES, "config_name", "display_name")) if runs.has(name)
+    ]
+    if not names:
+        return "", np.arange(len(runs))
+    further = find_all(runs.columns, (*SCHEDULES, *RECIPE, *TEXT, *TUNED, *SEEDS))
+    used, code = [], codes(runs.params) if runs.has("params") else np.zeros(len(runs), int)
+    for name in (*names, *further):
+        finer = paired(code, codes(runs.columns[name]))
+        if finer.max(initial=0) == len(runs) - 1:  # as it tells all rows apart
+            continue
+        if name in names[:1] or finer.max(initial=0) > len(np.unique(code)) - 1:
+            used.append(name)
+        code = finer
+    return " + ".join(used), code
+
+
+def final_rows(runs: Runs) -> Runs:
+    """The same table with rows kept out that stand before the end of their run: by their share of it or
+    of its steps, or as others of the run have seen more tokens, unless its learning rate is constant."""
+    reasons = runs.reasons.copy()
+
+    def keep_out(rows: np.ndarray, reason: str) -> None:
+        if not rows[reasons == ""].all():
+            reasons[rows & (reasons == "")] = reason
+
+    for rows, reason in states.unfinished(runs.columns):
+        keep_out(rows, reason)
+    name = run_column(runs)
+    if name and runs.has("params") and runs.has("tokens"):
+        if find_schedule(runs, runs.labels(name)).kind != "constant":
+            keep_out(earlier(runs, codes(runs.columns[name]), reasons), f"before the end of its run ({name})")
+    return replace(runs, reasons=reasons)
+
+
+def earlier(runs: Runs, label: np.ndarray, reasons: np.ndarray) -> np.ndarray:
+    """Rows (R,) of which another usable one, equal in label and size, has seen more tokens."""
+    group = paired(label, codes(runs.params))
+    tokens = np.where((reasons == "") & (label >= 0), runs.tokens, -np.inf)
+    most = np.full(group.max(initial=0) + 1, -np.inf)
+    np.maximum.at(most, group, tokens)
+    return (label >= 0) & (runs.tokens < most[group])
