@@ -9,6 +9,7 @@ from analysis.tables.runs import Runs
 NEAR = 0.1  # rows this close to a budget given, as a share of it, belong to it
 GAP = 0.05  # in ln flops: a step beyond it parts two budgets
 WIDEST = 0.3  # in ln flops: rows spread further are not one budget
+UNEVEN = 0.2  # how far the flops of a budget's rows may lie off their median
 SIZES, MOST = 4, 9  # sizes that make a level worth proposing, and levels proposed
 
 
@@ -21,7 +22,10 @@ def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
         near = sum(len(rows) for _, rows in groups)
         notes.append(f"{near} of {len(runs)} runs lie within 10 % of the budgets given")
         return groups
-    if runs.has("budget"):
+    stale = uneven(runs) if runs.has("budget") else ""
+    if stale:
+        notes.append(stale)
+    elif runs.has("budget"):
         known = runs.select(np.isfinite(runs.budget) & (runs.budget > 0))
         if len(known) < len(runs):
             notes.append(f"{len(runs) - len(known)} runs have no budget and are left out")
@@ -35,11 +39,30 @@ def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
     wide = [p for p in parts if np.ptp(np.log(runs.flops[p])) > WIDEST]
     if wide:
         low, high = runs.flops[wide[0]].min(), runs.flops[wide[0]].max()
-        raise scattered(runs, f"flops run from {low:.3g} to {high:.3g} without a gap")
+        raise scattered(
+            runs, f"{stale and stale + ', and '}flops run from {low:.3g} to {high:.3g} without a gap"
+        )
     if len(parts) > max(1, len(runs) / 3):
-        raise scattered(runs, f"{len(runs)} runs have {len(parts)} different flops")
+        raise scattered(
+            runs, f"{stale and stale + ', and '}{len(runs)} runs have {len(parts)} different flops"
+        )
     notes.append(f"{len(parts)} budget{'s' * (len(parts) > 1)} told from gaps in flops")
     return [(float(np.exp(np.log(runs.flops[p]).mean())), runs.select(np.sort(p))) for p in parts]
+
+
+def uneven(runs: Runs) -> str:
+    """That rows of one budget have different flops, so that they are no valley; or "". A budget that is
+    counted otherwise than the flops, by the same factor for all of its rows, still groups them."""
+    if runs.budget.dtype == object or "flops" not in runs.roles:
+        return ""
+    worst = 1.0
+    for budget in np.unique(runs.budget[runs.budget > 0]):
+        flops = runs.flops[runs.budget == budget]
+        worst = max(worst, np.exp(np.abs(np.log(flops / np.median(flops))).max()))
+    if worst < 1 + UNEVEN:
+        return ""
+    name = runs.roles["budget"]
+    return f"{name} is no budget: rows of one have flops up to {worst:.2g} times their median; flops decide"
 
 
 def scattered(runs: Runs, why: str) -> ValueError:

@@ -24,6 +24,7 @@ from analysis.tables.where import quoted
 
 SHOWN = 3  # names written out of many
 SMALL = 1e4  # half of the counts below this: a unit may be missing
+NEAR = 0.1  # share by which a budget may miss a row's flops
 LARGE = 1e17  # counts above it: a unit may be applied twice
 DISAGREEMENT = 20.0  # factor between flops and 6·params·tokens beyond which units hardly agree
 Columns = Mapping[str, np.ndarray]
@@ -40,6 +41,8 @@ def units(columns: Columns, roles: Roles) -> list[str]:
     lines: list[str] = []
     if not {"params", "tokens", "flops"} <= set(roles) or not len(columns[roles["params"]]):
         return lines
+    if line := stale_budget(columns, roles):
+        lines.append(line)
     for role in ("params", "tokens"):
         name, counts = roles[role], columns[roles[role]]
         advice = f"if {name} is in thousands, millions or billions, write so in its header, as in {role} (M)"
@@ -56,6 +59,23 @@ def units(columns: Columns, roles: Roles) -> list[str]:
     if not 1 / DISAGREEMENT < ratio < DISAGREEMENT:
         lines.append(f"flops are about {ratio:.2g} times 6·params·tokens: do units agree?")
     return lines
+
+
+def stale_budget(columns: Columns, roles: Roles) -> str:
+    """That budgets are not the rows' flops; or ""."""
+    budget, name = columns.get(roles.get("budget", "")), roles.get("budget", "")
+    if budget is None or budget.dtype == object or name in roles["flops"]:
+        return ""
+    with np.errstate(all="ignore"):
+        ratio = columns[roles["flops"]] / budget
+    ratio = ratio[np.isfinite(ratio) & (budget > 0)]
+    off = np.abs(ratio - 1) > NEAR
+    if not off.any():
+        return ""
+    return (
+        f"{name} is over {100 * NEAR:.0f} % off the flops of {off.sum()} of {len(ratio)} rows, which are "
+        f"{ratio.min():.3g} to {ratio.max():.3g} times it: flops decide"
+    )
 
 
 def mixtures(columns: Columns, roles: Roles) -> list[str]:
