@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from analysis.__main__ import main
 from analysis.fitting import fit, intervals, rows_share_runs
 from analysis.laws import Chinchilla
-from analysis.tables import table
-from analysis.tables.identity import final_rows
+from analysis.tables import budgets, table
+from analysis.tables.identity import best_of, final_rows
 
 TRUTH = Chinchilla(1.8, 300.0, 900.0, 0.34, 0.36)
 
@@ -250,3 +251,62 @@ def test_rows_of_one_run_are_resampled_together_whatever_its_column_is_called(na
     assert len(np.unique(rows_share_runs(fitted)[1].astype(str))) == 24
     alone = fit(Chinchilla, table.from_columns(**grid(6, 6), name=text(*["a", "b", "c"] * 12)))
     assert rows_share_runs(alone) is None
+
+
+def test_the_best_run_of_each_cell_can_be_kept():
+    columns = grid(repeat=3)
+    runs = table.from_columns(**columns, lr=np.tile([1.0, 2, 3], 25))
+    best = best_of(runs, "cell").usable()
+    np.testing.assert_array_equal(best.loss, columns["loss"].reshape(25, 3).min(1))
+    assert not best.cautions
+    assert len(best_of(runs, "params").usable()) == 5
+    with pytest.raises(ValueError, match="no column for size"):
+        best_of(runs, "size")
+
+
+def test_a_filled_column_beats_a_sparse_one():
+    columns = grid()
+    sparse = np.where(np.arange(25) < 3, 1.0, np.nan)
+    runs = table.from_columns(
+        params=sparse, n_params=columns["params"], tokens=columns["tokens"], loss=columns["loss"]
+    )
+    assert runs.roles["params"] == "n_params" and not runs.dropped()
+    few = np.where(np.arange(25) < 10, columns["loss"], np.nan)
+    runs = table.from_columns(
+        params=columns["params"], tokens=columns["tokens"], val_loss=few, train_loss=columns["loss"]
+    )
+    assert runs.roles["loss"] == "val_loss"  # evaluated less often than logged
+
+
+def test_an_empty_count_follows_from_the_other_two_and_drops_no_row():
+    columns = grid()
+    flops = 7 * columns["params"] * columns["tokens"]
+    tokens = np.where(np.arange(25) == 4, np.nan, columns["tokens"])
+    runs = table.from_columns(
+        **{**columns, "tokens": tokens, "flops": np.where(np.arange(25) < 9, flops, np.nan)}
+    )
+    assert len(runs.usable()) == 25 and any("in 16 rows that leave them empty" in note for note in runs.notes)
+    np.testing.assert_allclose(runs.flops, flops)
+    np.testing.assert_allclose(runs.tokens, columns["tokens"])
+
+
+def test_a_column_that_the_law_does_not_use_drops_no_row(tmp_path, capsys):
+    path = tmp_path / "t.csv"
+    rows = [f"{10.0**i},{'' if i % 2 else 10.0 ** (i + 2)},{2 + 9 * 10 ** (-0.3 * i)}" for i in range(1, 9)]
+    path.write_text("params,tokens,loss\n" + "\n".join(rows) + "\n")
+    assert main(["fit", str(path), "--law", "power", "--x", "params", "--y", "loss"]) == 0
+    assert "8 used, 0 flagged" in capsys.readouterr().out
+
+
+def test_budgets_that_are_not_the_flops_are_a_caution_and_group_nothing():
+    columns = grid(6, 4)
+    stale = np.tile([1e15, 2e15, 3e15, 4e15], 6)
+    runs = table.from_columns(**columns, budget=stale)
+    assert any("budget is over 10 % off the flops of" in line for line in runs.cautions)
+    with pytest.raises(ValueError, match="budget is no budget: rows of one have flops up to"):
+        budgets.group(runs, None, [])
+    flops = 6 * columns["params"] * columns["tokens"]
+    true = table.from_columns(
+        **columns, budget=np.round(flops, -14) + 1e14, flops=np.round(flops, -14) + 1e14
+    )
+    assert not [line for line in true.cautions if "budget" in line]

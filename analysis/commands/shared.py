@@ -15,7 +15,7 @@ from analysis.fitting import OBJECTIVES
 from analysis.laws import LAWS, Chinchilla
 from analysis.laws.find import find_law
 from analysis.tables import Runs, table
-from analysis.tables.identity import final_rows
+from analysis.tables.identity import best_of, final_rows
 
 ROLES = ("params", "tokens", "flops", "loss", "budget")
 OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
@@ -32,6 +32,11 @@ def command(
     for role in roles:
         sub.add_argument(f"--{role}", metavar="COL", help=f"the column that holds {role}")
     sub.add_argument("--where", metavar="EXPR", help="rows to use: \"tag=='hot' and loss<4\"")
+    sub.add_argument(
+        "--best-of",
+        metavar="CELL",
+        help="of rows equal in these columns (COL,COL; cell is params,tokens) keep the least loss",
+    )
     sub.add_argument("--by", metavar="COL", help="repeat for each value of this column")
     sub.add_argument("--json", metavar="FILE", help="results in full precision")
     sub.add_argument("--seed", type=int, default=0, help="of resampling (default 0)")
@@ -147,14 +152,20 @@ def read_table(options) -> Runs:
     """The table asked for, with its roles, filter and cost; curves whose run table is given take
     their FLOPs from that one."""
     roles = {role: getattr(options, role, None) for role in ROLES}
+    needs = None
     if hasattr(options, "law"):
         law = find_law(options.law)
+        played = {name: played_by(options, name) for name in (*law.inputs, law.output)}
+        if not {"params", "tokens"} <= set(played.values()):  # else flops, of which the cost is told, too
+            needs = {*played, *played.values()}
         for name in (*law.inputs, law.output):
             if name in OTHERS and played_by(options, name) not in ROLES:
                 roles[name] = played_by(options, name)
-    runs = table.read(options.table, where=options.where, **roles)
+    runs = table.read(options.table, where=options.where, needs=needs, **roles)
     if not hasattr(options, "runs") and not getattr(options, "cluster", None):  # neither curves nor clusters
         runs = final_rows(runs)
+    if options.best_of:
+        runs = best_of(runs, options.best_of)
     recounted = getattr(options, "cost", "table") == "6nd" and not getattr(options, "runs", None)
     return recount_flops(runs) if recounted else runs
 

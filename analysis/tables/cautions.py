@@ -41,6 +41,10 @@ def units(columns: Columns, roles: Roles) -> list[str]:
     lines: list[str] = []
     if not {"params", "tokens", "flops"} <= set(roles) or not len(columns[roles["params"]]):
         return lines
+    full = np.isfinite([columns[roles[role]] for role in ("params", "tokens", "flops")]).all(0)
+    if not full.any():
+        return lines
+    columns = {name: columns[name][full] for name in roles.values()}
     if line := stale_budget(columns, roles):
         lines.append(line)
     for role in ("params", "tokens"):

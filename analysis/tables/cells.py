@@ -63,6 +63,14 @@ class Column:
             return Numbers(self.cells, np.zeros(len(self.cells), bool))
         return read(self.cells.tolist(), self.comma)
 
+    @property
+    def filled(self) -> int:
+        """How many cells hold a number."""
+        try:
+            return int((~np.isnan(self.numbers.values)).sum())
+        except ValueError:
+            return len(self.cells)
+
     def has_numbers(self) -> bool:
         """Whether any cell is a number, or may be one in two ways."""
         try:

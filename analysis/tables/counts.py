@@ -51,6 +51,28 @@ def complete(
     return computed, notes
 
 
+def fill(known: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Where all of params, tokens and flops have a column, what is empty in one of them follows from the
+    other two, at the flops/(6 params tokens) that the full rows have in the middle; and notes."""
+    roles = ("params", "tokens", "flops")
+    if not set(roles) <= set(known):
+        return {}, []
+    params, tokens, flops = (known[role] for role in roles)
+    with np.errstate(all="ignore"):
+        ratio = flops / (6 * params * tokens)
+        k = 6 * float(np.median(ratio[np.isfinite(ratio)])) if np.isfinite(ratio).any() else 6.0
+        other = {"params": flops / (k * tokens), "tokens": flops / (k * params), "flops": k * params * tokens}
+    filled, notes = {}, []
+    for role in roles:
+        empty = np.isnan(known[role]) & ~np.isnan(other[role])
+        if empty.any():
+            filled[role] = np.where(empty, other[role], known[role])
+            notes.append(
+                f"{role} = {k:.4g}·params·tokens = flops, in {empty.sum()} rows that leave them empty"
+            )
+    return filled, notes
+
+
 def named_sizes(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
     """Sizes (R,) in a column of names such as chinchilla-74M, one a name, and which column."""
     for name, cells in columns.items():

@@ -33,7 +33,7 @@ ALIASES = {  # of each role, the best first; letters alone are read with their c
 COUNT = r"(?:(?:n|nb|nr|num|no|number|count|of|total|model|size)_)*"
 PATTERNS = {  # further headers of a role, whole and in lower case
     "params": COUNT + r"(?:(?:non_?embed(?:ding)?s?|active|trainable|all|weight)_)*(?:params?|parameters?)"
-    r"(?:_(?:count|total|num|no_embed|non_?embed(?:ding)?s?))?",
+    r"(?:_(?:count|total|num|size|no_embed|non_?embed(?:ding)?s?))?",
     "tokens": COUNT + r"(?:(?:train(?:ing)?|pretrain(?:ing)?|consumed|seen|data|total|input|num)_)*tokens?"
     r"(?:_(?:count|total|num|seen|trained|consumed|processed))?"
     r"|(?:data|dataset|training_set)_size|d_tokens",

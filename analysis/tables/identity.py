@@ -60,6 +60,34 @@ def final_rows(runs: Runs) -> Runs:
     return replace(runs, reasons=reasons)
 
 
+def best_of(runs: Runs, cell: str) -> Runs:
+    """The same table with all but the run of least loss of each cell kept out. A cell is what is equal in
+    the columns that `cell` names, parted by commas, or for "cell" in all that a law may take in.
+
+    Raises:
+      ValueError: there is no such column, or none for the loss.
+    """
+    names = [name.strip() for name in cell.split(",") if name.strip()]
+    if cell == "cell" and not runs.has("cell"):
+        names = [role for role in runs.roles if role not in ("loss", "y", "budget")]
+        if {"params", "tokens"} <= set(names):
+            names.remove("flops")
+    code = np.zeros(len(runs), int)
+    for name in names:
+        code = paired(code, codes(runs.column(name)))
+    loss = np.where(runs.reasons == "", runs.column("y" if "y" in runs.roles else "loss"), np.inf)
+    least = np.full(code.max(initial=0) + 1, np.inf)
+    np.minimum.at(least, code, np.where(np.isnan(loss), np.inf, loss))
+    first = np.unique(np.where(loss == least[code], code, -1), return_index=True)
+    best = np.zeros(len(runs), bool)
+    best[first[1][first[0] >= 0]] = True
+    reasons = np.where(
+        (runs.reasons == "") & ~best, f"not the best of its cell ({', '.join(names)})", runs.reasons
+    )
+    note = f"the best run of each cell of equal {', '.join(names)} = {best.sum()} rows"
+    return replace(runs, reasons=reasons, notes=(*runs.notes, note))
+
+
 def earlier(runs: Runs, label: np.ndarray, reasons: np.ndarray) -> np.ndarray:
     """Rows (R,) of which another usable one, equal in label and size, has seen more tokens."""
     group = paired(label, codes(runs.params))

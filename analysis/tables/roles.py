@@ -16,6 +16,7 @@ from analysis.tables.sheets import listed
 COUNTS = ("params", "tokens", "flops", "budget")
 ALONE = 50  # from this rank on a header is taken only where no other fits as well
 UNFIT = 99
+SPARSE = (0.5, 0.1)  # of the cells of the fullest column, for a count and for a loss
 TRAINING = 60  # the rank of a training loss
 MEASURES = {"text": 54, "perplexity": 57, "error": 80, "rising": UNFIT}  # ranks among losses
 TUNERS = {"value", "values_0", "objective", "objective_value"}  # what a tuner calls what it minimises
@@ -75,6 +76,7 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
     ranks = {column.name: rank(role, column.header) for column in free}
     fitting = sorted((c for c in free if ranks[c.name] < UNFIT), key=lambda column: ranks[column.name])
     usable = [c for c in fitting if c.has_numbers() or (c.name == role != "budget")]
+    usable = filled_first(role, usable, ranks)
     best = [column.name for column in usable if ranks[column.name] == ranks[usable[0].name]]
     if fitting and not usable:
         roles.doubts[role] = (
@@ -90,6 +92,14 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
         others = listed([column.name for column in others if not units.kind(column.header.words)], 6)
         if best[0] != role or others:
             roles.notes[role] = f" (not {others})" if others else ""
+
+
+def filled_first(role: str, usable: list[Column], ranks: Mapping[str, int]) -> list[Column]:
+    """Columns in their order, those behind that are sparse beside the fullest. A training loss, which is
+    logged more often than it is evaluated, is never put before a held-out one."""
+    most = max((column.filled for column in usable), default=0)
+    share = SPARSE[role == "loss"]
+    return sorted(usable, key=lambda c: c.filled < share * most and ranks[c.name] < TRAINING)
 
 
 def describe(source: str, roles: Roles, role: str, column: Column) -> None:

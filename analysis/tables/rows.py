@@ -1,6 +1,6 @@
 """Which rows carry no result, and why; values that no run can have are refused."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from analysis.tables.kinds import codes, earliest, paired
 from analysis.tables.sheets import short
 from analysis.tables.where import quoted
 
+COUNTS = {"params", "tokens", "flops"}
 LEAST = 1e-100  # below it, or above its inverse, products of two values leave float64
 
 
@@ -19,12 +20,14 @@ def flag(
     roles: Mapping[str, Column],
     values: Mapping[str, np.ndarray],
     rows: np.ndarray,
+    needs: Collection[str] | None = None,
 ) -> np.ndarray:
     """The reason (R,) why each row is left out: "" for a usable one.
 
     Args:
       values: of `columns` by name, (R,), numbers where one plays a role.
       rows: their places (R,) in the columns as they were read.
+      needs: the roles whose cells matter; all by default.
 
     Raises:
       ValueError: naming row and column, of text where a number belongs, or of a number that is not
@@ -39,7 +42,10 @@ def flag(
         keep_out(which, reason)
     named = (values[column.name] for column in columns if column.named)
     keep_out(repeats(named, len(rows)), "repeats an earlier row in every column")
+    three = COUNTS <= set(roles)
     for role, column in roles.items():
+        if needs is not None and role not in needs:
+            continue
         name, numbers = column.name, values[column.name]
         wrong = np.flatnonzero(column.numbers.bad[rows] & (reasons == ""))
         if wrong.size:
@@ -53,8 +59,9 @@ def flag(
         missing = np.isnan(numbers) if role not in ("x", "y") else ~np.isfinite(numbers)
         if role == "loss":
             missing |= np.isposinf(numbers)
-        keep_out(missing, f"{name} is empty or not a number")
-        wrong = np.flatnonzero((reasons == "") & ~in_range(numbers))
+        if not (three and role in COUNTS):  # one of the three follows from the others
+            keep_out(missing, f"{name} is empty or not a number")
+        wrong = np.flatnonzero((reasons == "") & ~missing & ~in_range(numbers))
         if wrong.size:
             raise ValueError(
                 f"{source}, row {rows[wrong[0]] + 1}, column {name}: {numbers[wrong[0]]:g} "

@@ -3,7 +3,7 @@
 Rows are flagged with a reason, never deleted. `row` counts from 1 below the header, everywhere.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,19 +27,22 @@ def from_columns(source: str = "table", **columns: Iterable) -> Runs:
     return assemble(source, [Column(name, array) for name, array in arrays.items()])
 
 
-def read(path: str | Path, *, where: str | None = None, **roles: str | None) -> Runs:
+def read(
+    path: str | Path, *, where: str | None = None, needs: Collection[str] | None = None, **roles: str | None
+) -> Runs:
     """Runs from a CSV file (any usual delimiter, gzipped or not) or from JSON.
 
     Args:
       path: the file; .jsonl, .ndjson and .json hold objects, all else is CSV.
       where: a filter applied before values are checked, so that it can keep bad rows out.
+      needs: the roles for which a row with an empty cell is kept out; all by default.
       roles: column names for params, tokens, flops, loss, budget, x, y where the file's headers
         are not recognised.
 
     Raises:
       ValueError: one message naming file, row and column, what was found and what to do.
     """
-    return assemble(str(path), cells.columns(files.load(Path(path))), roles, where)
+    return assemble(str(path), cells.columns(files.load(Path(path))), roles, where, needs)
 
 
 def assemble(
@@ -47,6 +50,7 @@ def assemble(
     columns: Sequence[Column],
     given: Mapping[str, str | None] | None = None,
     where: str | None = None,
+    needs: Collection[str] | None = None,
 ) -> Runs:
     """Assign roles, filter, flag rows, and compute what two of params, tokens and flops give."""
     roles = assign(source, columns, given or {})
@@ -57,15 +61,25 @@ def assemble(
     if where:
         kept, note = select_rows(source, where, values)
         values, notes = {name: column[kept] for name, column in values.items()}, [*notes, note]
-    reasons = rows.flag(source, columns, roles.columns, values, kept)
+    reasons = rows.flag(source, columns, roles.columns, values, kept, needs)
     names = {role: column.name for role, column in roles.columns.items()}
     for role, factor in roles.factors.items():
         names[role] = f"{role} ({roles.notes[role]})"
         values[names[role]] = factor * values[roles.columns[role].name]
     known = {role: values[name] for role, name in names.items()}
+    filled, further = counts.fill(known)
+    for role, column in filled.items():
+        names[role] = f"{role} ({names[role]}, filled)"
+        values[names[role]] = known[role] = column
+    notes = [*notes, *further]
+    if rows.COUNTS <= set(known):
+        for role in sorted(rows.COUNTS & set(needs or rows.COUNTS)):
+            empty = f"{roles.columns[role].name} is empty or not a number"
+            reasons[np.isnan(known[role]) & (reasons == "")] = empty
     computed, further = counts.complete(known, values, names.get("budget", ""), reasons == "")
     for role, (column, how) in computed.items():
-        reasons[~rows.in_range(column) & (reasons == "")] = f"{role} cannot be told"
+        if needs is None or role in needs:
+            reasons[~rows.in_range(column) & (reasons == "")] = f"{role} cannot be told"
         names[role] = f"{role} ({how})"
         values[names[role]] = column
     notes, unit = (*notes, *further), roles.loss_unit
