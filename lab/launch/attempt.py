@@ -55,8 +55,8 @@ def choose(store: Store, configs: list[RunConfig], failed: set[str]) -> tuple[in
     trained yet is not claimed: its turn comes."""
     runs = [(i, trained_as(store, config)) for i, config in enumerate(configs)]
     left = [(i, run) for i, run in runs if run.run_id not in failed and store.trainable(run.run_id)]
-    mine = {run.run_id for _, run in left}
-    ready = ((i, run) for i, run in left if not waits(store, run, mine))
+    in_hand = {run.run_id for _, run in left}
+    ready = ((i, run) for i, run in left if not waits(store, run, in_hand))
     claims = ((i, run.micro_batch, claim) for i, run in ready if (claim := store.claim(run)))
     return next(claims, (WAIT if left else OVER, 0, None))
 

@@ -100,9 +100,9 @@ def next_task(store: Store, configs: Sequence[RunConfig], dead: Worker, ends: Co
     held is blamed: one for which several died at one checkpoint has failed."""
     code = dead.poll()
     if code == AGAIN:
-        far = progress(store, configs)
-        ends[far] += 1
-        return dead.task if ends[far] < STARTS else None
+        reached = progress(store, configs)
+        ends[reached] += 1
+        return dead.task if ends[reached] < STARTS else None
     held = held_by(store, configs, dead.processes[0].pid)
     if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
         return replace(dead.task, pack=(dead.task.pack or 0) // 2 or None)
@@ -134,8 +134,8 @@ def held_by(store: Store, configs: Sequence[RunConfig], pid: int) -> list[str]:
     """The unfinished runs whose claims a process of this id holds."""
     ids = [trained_as(store, config).run_id for config in configs]
     claims = ((run_id, store.holder(run_id) or {}) for run_id in ids)
-    mine = [run_id for run_id, claim in claims if claim.get("pid") == pid and not claim.get("released")]
-    return [run_id for run_id in mine if not store.finished(run_id)]
+    held = [run_id for run_id, claim in claims if claim.get("pid") == pid and not claim.get("released")]
+    return [run_id for run_id in held if not store.finished(run_id)]
 
 
 def check_ends(store: Store, crew: Sequence[Worker]) -> None:

@@ -23,7 +23,6 @@ TIMES = (
     *("seconds", "compile_seconds", "io_seconds", "tokens_per_second", "flops_utilization"),
     *("finished", "host", "curve_sha256", "sha256"),
 )
-PLACES = ("device", "devices", "way")
 COLUMNS = [name for name in CURVE if name != "seconds"]
 TOLERANCE = 2e-3  # of a loss, relative, when devices differ: rounding grows over a whole run
 POLL_SECONDS = 0.002

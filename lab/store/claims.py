@@ -27,8 +27,8 @@ class Claim:
 
     def held(self) -> bool:
         """False once another worker has taken the run over (or someone deleted it): stop then."""
-        mine, next_one = (claim_path(self.folder, self.number + i) for i in (0, 1))
-        return mine.exists() and not next_one.exists()
+        own, successor = (claim_path(self.folder, self.number + i) for i in (0, 1))
+        return own.exists() and not successor.exists()
 
     def beat(self, **progress: Any) -> None:
         """Show that the holder lives, and how far it is."""

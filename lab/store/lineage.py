@@ -12,12 +12,12 @@ from lab.store.store import Store
 ENDED = ("done", "diverged")
 
 
-def waits(store: Store, config: RunConfig, mine: Iterable[str]) -> bool:
-    """Whether a run's trunk is still to be trained: by whoever has `mine` in hand, or by a worker
+def waits(store: Store, config: RunConfig, in_hand: Iterable[str]) -> bool:
+    """Whether a run's trunk is still to be trained: by whoever has it in hand, or by a worker
     that is at it. One that failed or is nowhere is not waited for: the run then says so."""
     if not config.init_from or store.newest_checkpoint(config.run_id) >= config.branch_step:
         return False
-    return config.trunk_id in mine or store.status(config.trunk_id) == "running"
+    return config.trunk_id in in_hand or store.status(config.trunk_id) == "running"
 
 
 def resolve_trunks(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
