@@ -25,7 +25,7 @@ ORDER = {
     ],
     "analysis": [
         *("laws", "tables", "fitting", "frontiers", "audit", "decisions"),
-        *("figures", "report", "papers", "commands", "__main__"),
+        *("figures", "notebook", "report", "papers", "commands", "__main__"),
     ],
 }
 

@@ -33,6 +33,10 @@ class Band:
         value = np.asarray(value, float)
         return cls(value[()], np.minimum(low, value)[()], np.maximum(high, value)[()])
 
+    def __repr__(self) -> str:
+        parts = (np.atleast_1d(part) for part in (self.value, self.low, self.high))
+        return ", ".join(f"{v:.4g} ({low:.4g}, {high:.4g})" for v, low, high in zip(*parts, strict=True))
+
     def __str__(self) -> str:
         if not np.isfinite(self.value):
             return "unknown"

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
 from analysis.fitting.splits import splits
 from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status
-from analysis.laws.base import Array, Law
+from analysis.laws import LAWS, Array, Law
 from analysis.tables.runs import Runs
 
 # K numbers computed from a law: its fields are numbers, giving (K,), or columns (S, 1), (S, K)
@@ -52,6 +52,17 @@ class Fit:
     minima: Minima = ()
     intervals: str = "none"  # what `band` speaks from: none | pairs | cluster | wild | profile
     ends: Callable[[Quantity], tuple[Array, Array]] | None = None
+
+    def __repr__(self) -> str:
+        head = f"{type(self.law).__name__} fitted to {len(self.runs)} rows of {self.runs.source}"
+        lines = [f"{head} by {self.objective.name}", f"status {self.status}: {self.message}"]
+        wide = max(map(len, self.parameters))
+        for name, number in self.parameters.items():
+            low, high = self.interval(name)
+            ends = "" if low is None else f"  ({low:.4g}, {high:.4g})"
+            held = "  fixed" if name in self.fixed else ""
+            lines.append(f"{name:<{wide}}  {number:.4g}{ends}{held}")
+        return "\n".join(lines)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -102,7 +113,7 @@ class Fit:
 
 
 def fit(
-    law: type[Law],
+    law: type[Law] | str,
     runs: Runs,
     *,
     objective: str = "huber-log",
@@ -119,7 +130,7 @@ def fit(
     huber-log with delta 1e-3).
 
     Args:
-      law: a subclass of `Law`.
+      law: a subclass of `Law`, or its name in `LAWS`.
       runs: positive columns for the law's inputs and output; flagged rows are left out.
       objective: huber-log, l1-log, ls-log (log output) or ls (output).
       delta: size of a log residual beyond which a run's pull stops growing; for huber-log.
@@ -135,6 +146,10 @@ def fit(
       ValueError: an unknown objective or parameter, fewer rows than fitted parameters + 1, or a
         column that is missing or not positive.
     """
+    if isinstance(law, str):
+        if law not in LAWS:
+            raise ValueError(f"law {law!r} is not one of {', '.join(LAWS)}")
+        law = LAWS[law]
     fixed = dict(fixed or {})
     check_arguments(law, objective, delta, fixed)
     inputs, output = inputs or law.inputs, output or law.output

@@ -38,6 +38,13 @@ class Frontier:
     bias_check: BiasCheck | None = None  # approach 2 only
     cautions: tuple[str, ...] = ()  # what looks wrong in the table it is from
 
+    def __repr__(self) -> str:
+        return (
+            f"frontier by {self.method}, {self.runs} runs; {self.cost}\n"
+            f"status {self.status}: {self.message}\n"
+            f"params ∝ flops^a, a = {self.params_exponent}\ntokens ∝ flops^b, b = {self.tokens_exponent}"
+        )
+
     params_exponent = property(lambda self: self.exponents.a)
     tokens_exponent = property(lambda self: self.exponents.b)
     loss_note = property(lambda self: self.exponents.loss_note)

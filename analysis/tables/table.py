@@ -18,13 +18,26 @@ from analysis.tables.where import select_rows
 
 def from_columns(source: str = "table", **columns: Iterable) -> Runs:
     """Runs from arrays by name, checked like a file."""
+    return from_mapping(columns, source)
+
+
+def from_mapping(
+    columns: Mapping[str, Iterable], source: str = "table", where: str | None = None, **roles: str | None
+) -> Runs:
+    """Runs from columns by name, (R,) each, with `where` and `roles` as in `read`."""
     arrays = {}
     for name, values in columns.items():
         array = np.array(list(values) if not isinstance(values, np.ndarray) else values)
-        arrays[name] = array.astype(float) if array.dtype.kind in "fiub" else array.astype(object)
+        if array.dtype.kind in "fiub":
+            arrays[name] = array.astype(float)
+        else:  # text, and numbers with gaps: an empty cell is None or NaN
+            cells = ["" if value is None or value != value else str(value) for value in array]
+            arrays[name] = np.array(cells, object)
     if len({len(array) for array in arrays.values()}) > 1:
         raise ValueError(f"{source}: columns differ in length")
-    return assemble(source, [Column(name, array) for name, array in arrays.items()])
+    if not arrays or not len(next(iter(arrays.values()))):
+        raise ValueError(f"{source}: no rows")
+    return assemble(source, [Column(name, array) for name, array in arrays.items()], roles, where)
 
 
 def read(

@@ -1,0 +1,91 @@
+"""docs/python.md, block by block, and what `import analysis` costs and accepts."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import analysis
+from analysis.laws import LAWS, Chinchilla
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.S)
+
+
+def test_every_block_of_the_page_runs_and_prints(tmp_path, monkeypatch, capsys):
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for number, block in enumerate(BLOCKS):
+        exec(compile(block, f"docs/python.md, block {number}", "exec"), names)
+        assert capsys.readouterr().out.strip(), block
+    for name in ("law.png", "frontier.png"):
+        assert (tmp_path / name).stat().st_size > 10_000
+    fitted = names["fitted"]
+    low, high = fitted.interval("alpha")
+    assert f"{fitted.law.alpha:.4g}  ({low:.4g}, {high:.4g})" in repr(fitted) and low < high
+    assert repr(fitted).splitlines()[1] == f"status {fitted.status}: {fitted.message}"
+    assert len(names["mine"]) == 20
+
+
+def test_importing_it_imports_nothing_heavy_and_every_name_is_there():
+    code = "import sys, analysis; print(sorted({'numpy', 'scipy', 'matplotlib', 'jax'} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip() == "[]"
+    code = "import sys; from analysis.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
+    code += "print('\\n', sorted({'scipy', 'matplotlib', 'jax'} & set(sys.modules)))"
+    last = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout
+    assert last.splitlines()[-1].strip() == "[]"
+    page = (ROOT / "docs/python.md").read_text(encoding="utf-8")
+    for name in analysis.HOMES:
+        assert (getattr(analysis, name).__doc__ and f"`{name}" in page) or name == "LAWS"
+    with pytest.raises(AttributeError, match="nothing_like_it"):
+        analysis.nothing_like_it  # noqa: B018
+
+
+class Frame:
+    """What a data frame is to `read`: names, and a column by its name."""
+
+    def __init__(self, columns):
+        self.columns, self.data = np.array(list(columns)), columns
+
+    def __getitem__(self, name):
+        return self.data[name]
+
+
+def test_a_dict_a_frame_and_a_file_of_the_same_columns_are_one_table(tmp_path):
+    truth = Chinchilla(E=1.7, A=400.0, B=410.0, alpha=0.34, beta=0.28)
+    n, d = (m.ravel() for m in np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
+    loss = [*truth.loss(n, d)[:-1].tolist(), None]  # a run that is not done
+    columns = {"params": n.tolist(), "tokens": d, "loss": loss, "tag": ["a", "b"] * 8}
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join("" if cell is None else str(cell) for cell in row) for row in rows]
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join([",".join(columns), *lines]) + "\n")
+    sources = (path, columns, Frame(columns))
+    first, *others = (analysis.read(source, where="tag == 'b' or tokens > 2e9") for source in sources)
+    assert len(first) == 14 and len(first.dropped()) == 1
+    for runs in others:
+        assert runs.dropped() == first.dropped()
+        np.testing.assert_allclose(runs.usable().loss, first.usable().loss)
+
+
+def test_a_law_goes_by_its_name():
+    n, d = (m.ravel() for m in np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
+    truth = Chinchilla(E=1.7, A=400.0, B=410.0, alpha=0.34, beta=0.28)
+    runs = analysis.read({"params": n, "tokens": d, "loss": truth.loss(n, d)})
+    found = analysis.fit("chinchilla", runs)
+    assert found.law == analysis.fit(LAWS["chinchilla"], runs).law
+    with pytest.raises(ValueError, match="'chincilla' is not one of chinchilla, joint"):
+        analysis.fit("chincilla", runs)
+
+
+@pytest.mark.parametrize("columns", [{}, {"params": [], "tokens": [], "loss": []}])
+def test_no_rows_is_said(columns):
+    with pytest.raises(ValueError, match="no rows"):
+        analysis.read(columns)
