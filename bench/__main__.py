@@ -81,51 +81,51 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def checked(found: argparse.Namespace, top: argparse.ArgumentParser) -> Options:
+def options_of(parsed: argparse.Namespace, top: argparse.ArgumentParser) -> Options:
     from bench.grid import DTYPES
     from bench.peers.shapes import SHAPES
 
-    shapes, dtypes = found.shapes.split(","), found.dtypes.split(",")
-    for asked, known, what in (
-        (found.parts, PARTS, "PART"),
+    shapes, dtypes = parsed.shapes.split(","), parsed.dtypes.split(",")
+    for given, known, name in (
+        (parsed.parts, PARTS, "PART"),
         (shapes, SHAPES, "--shapes"),
         (dtypes, DTYPES, "--dtypes"),
     ):
-        if unknown := [one for one in asked if one not in known]:
-            top.error(f"{what} {unknown[0]!r} is none of {', '.join(known)}")
-    if found.rounds < 1 or found.seconds <= 0:
+        if unknown := [value for value in given if value not in known]:
+            top.error(f"{name} {unknown[0]!r} is none of {', '.join(known)}")
+    if parsed.rounds < 1 or parsed.seconds <= 0:
         top.error("--rounds needs at least 1, --seconds more than 0")
-    if shutil.which(found.peer_python) is None:
-        top.error(f"--peer-python {found.peer_python}: no such program")
+    if shutil.which(parsed.peer_python) is None:
+        top.error(f"--peer-python {parsed.peer_python}: no such program")
     for name, folder, file in (
-        ("--nanogpt", found.nanogpt, "model.py"),
-        ("--nanodo", found.nanodo, "nanodo/train.py"),
+        ("--nanogpt", parsed.nanogpt, "model.py"),
+        ("--nanodo", parsed.nanodo, "nanodo/train.py"),
     ):
         if folder and not (folder / file).is_file():
             top.error(f"{name} {folder}: no {file} there; name a checkout's folder")
     return Options(
-        quick=found.quick,
-        rounds=1 if found.quick else found.rounds,
-        seconds=0.05 if found.quick else found.seconds,
+        quick=parsed.quick,
+        rounds=1 if parsed.quick else parsed.rounds,
+        seconds=0.05 if parsed.quick else parsed.seconds,
         shapes=tuple(shapes),
         dtypes=tuple(dtypes),
-        nanogpt=found.nanogpt,
-        nanodo=found.nanodo,
-        peer_python=found.peer_python,
+        nanogpt=parsed.nanogpt,
+        nanodo=parsed.nanodo,
+        peer_python=parsed.peer_python,
     )
 
 
 def main(arguments: list[str] | None = None) -> int:
     top = parser()
-    found = top.parse_args(arguments)
-    options = checked(found, top)
-    options.results = found.results or (QUICK if found.quick else RESULTS)
-    if found.page:
-        return tell_page(options.results)
+    parsed = top.parse_args(arguments)
+    options = options_of(parsed, top)
+    options.results = parsed.results or (QUICK if parsed.quick else RESULTS)
+    if parsed.page:
+        return write_page(options.results)
     options.results.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for part in [name for name in PARTS if name in found.parts or not found.parts]:
-        options.quiet = Quiet(found.bound, 0.0 if found.quick else found.patience)
+    for part in [name for name in PARTS if name in parsed.parts or not parsed.parts]:
+        options.quiet = Quiet(parsed.bound, 0.0 if parsed.quick else parsed.patience)
         print(f"\n{part}: {PARTS[part]}", flush=True)
         try:
             run(part, options)
@@ -159,7 +159,7 @@ def run(part: str, options: Options) -> None:
         "seconds": options.seconds,
     }
     for so_far in importlib.import_module(f"bench.{part}").measure(options):
-        record = head | so_far | {"others": options.quiet.told()}
+        record = head | so_far | {"others": options.quiet.summary()}
         part_of = path.with_suffix(".part")
         part_of.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         part_of.replace(path)  # whole or not at all
@@ -172,7 +172,7 @@ def run(part: str, options: Options) -> None:
     print(f"written: {path}", flush=True)
 
 
-def tell_page(folder: Path) -> int:
+def write_page(folder: Path) -> int:
     from bench import page
 
     for name in page.write(folder):

@@ -32,8 +32,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a peer prints is log, not an answer
 
-    def say(**found: Any) -> None:
-        answers.write(json.dumps(found) + "\n")
+    def say(**answer: Any) -> None:
+        answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
     task = json.loads(sys.stdin.readline())

@@ -51,9 +51,9 @@ def chinchilla() -> Design:
     """The 240 points of Hoffmann's figure 4, with their own residuals as noise (heavy tails)."""
     path = Path(os.environ["SCALING_DATA"]) / "chinchilla_fig4.csv"
     runs = table.read(path, where="outlier == 0")
-    found = fitting.fit(Chinchilla, runs)
-    residuals = -found.residuals - np.median(-found.residuals)
-    return Design(runs.params, runs.tokens, found.law, lambda rng: rng.choice(residuals, 240))
+    fitted = fitting.fit(Chinchilla, runs)
+    residuals = -fitted.residuals - np.median(-fitted.residuals)
+    return Design(runs.params, runs.tokens, fitted.law, lambda rng: rng.choice(residuals, 240))
 
 
 def grid() -> Design:
@@ -113,10 +113,10 @@ def measure(design: Design, simulations: int, resamples: int) -> dict:
         runs = design.runs(rng)
         new = design.law.loss(*place) * np.exp(design.noise(rng)[-1])
         for objective, methods in METHODS.items():
-            found = fitting.fit(Chinchilla, runs, objective=objective)
+            fitted = fitting.fit(Chinchilla, runs, objective=objective)
             for method in methods + (("cluster",) if design.run_id is not None else ()):
                 start = time.perf_counter()
-                with_ends = fitting.intervals(found, method, resamples, seed=number)
+                with_ends = fitting.intervals(fitted, method, resamples, seed=number)
                 low, high = with_ends.band(lambda law: questions(law, design.budget))
                 ahead = fitting.predict(with_ends, params=place[0], tokens=place[1])
                 held = [
@@ -124,7 +124,7 @@ def measure(design: Design, simulations: int, resamples: int) -> dict:
                     bool(ahead.run_low[0] <= new[0] <= ahead.run_high[0]),
                 ]
                 width = [*(high - low), np.log(ahead.run_high[0] / ahead.run_low[0])]
-                row = (held, width, time.perf_counter() - start, found.status == "ok")
+                row = (held, width, time.perf_counter() - start, fitted.status == "ok")
                 inside.setdefault((objective, method), []).append(row)
     return {
         f"{objective} {method}": {
@@ -155,10 +155,10 @@ def main() -> None:
             print("\n".join(lines(name, result)))
         return
     for name in options.only or DESIGNS:
-        found = measure(DESIGNS[name](), options.simulations, options.resamples)
+        methods = measure(DESIGNS[name](), options.simulations, options.resamples)
         options.json.parent.mkdir(exist_ok=True)
         kept = json.loads(options.json.read_text()) if options.json.exists() else {}
-        kept[name] = {"simulations": options.simulations, "resamples": options.resamples, "methods": found}
+        kept[name] = {"simulations": options.simulations, "resamples": options.resamples, "methods": methods}
         options.json.write_text(json.dumps(kept, indent=1) + "\n")
         print("\n".join(lines(name, kept[name])))
 

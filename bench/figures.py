@@ -14,21 +14,21 @@ BLUE, RED = METHOD_COLOURS[:2]
 
 
 @styled
-def growth(found: dict[str, Any], results: Path) -> Figure:
+def growth(results: dict[str, Any], folder: Path) -> Figure:
     """Speed over model size, context and, where the part `many` left them, packed runs; and the
     cost of a run in grids of many."""
-    packed = packs(results)
+    packed = packs(folder)
     fig = Figure(figsize=(13.5 if packed else 10.5, 3.5), layout="constrained", dpi=200)
     left, middle, *between, right = fig.subplots(1, 4 if packed else 3)
-    peak = one_core_peak(results)
-    sizes = [one for one in found["sizes"] if "rate" in one]
-    weights = [one["params_all"] for one in sizes]
+    peak = one_core_peak(folder)
+    sizes = [row for row in results["sizes"] if "rate" in row]
+    weights = [row["params_all"] for row in sizes]
     speed(left, sizes, weights, peak)
     left.set(title="Size (context 128)", xlabel="all weights", yscale="log")
     decades = range(int(np.ceil(np.log10(min(weights)))), int(np.log10(max(weights))) + 1)
     ticks(left.xaxis, [10.0**n for n in decades])
-    contexts = [one for one in found["contexts"] if "rate" in one]
-    lengths = [one["shape"]["context"] for one in contexts]
+    contexts = [row for row in results["contexts"] if "rate" in row]
+    lengths = [row["shape"]["context"] for row in contexts]
     speed(middle, contexts, lengths, peak)
     middle.set(title="Context (5 x 128, 4096 tokens a step)", xlabel="tokens of context")
     middle.set_ylim(bottom=0)
@@ -45,8 +45,8 @@ def growth(found: dict[str, Any], results: Path) -> Figure:
         axes.set_ylim(0, 1.1 * max(1.0, *(speed for rows in packed.values() for _, speed in rows)))
         axes.legend()
         ticks(axes.xaxis, sorted({runs for rows in packed.values() for runs, _ in rows}))
-    grids = found["grids"]
-    runs, each = [one["runs"] for one in grids], [one["seconds_a_run"] for one in grids]
+    grids = results["grids"]
+    runs, each = [row["runs"] for row in grids], [row["seconds_a_run"] for row in grids]
     right.plot(runs, each, "o-", color=BLUE)
     right.set(
         title="lab run of runs of 4 updates",
@@ -64,12 +64,12 @@ def growth(found: dict[str, Any], results: Path) -> Figure:
 
 def speed(axes, rows: list[dict[str, Any]], at: list[float], peak: float | None) -> None:
     """Tokens a second, and at the right what share of the peak (or FLOPs a second) that is."""
-    axes.plot(at, [one["rate"] for one in rows], "o-", color=BLUE)
+    axes.plot(at, [row["rate"] for row in rows], "o-", color=BLUE)
     axes.set_xscale("log")
     axes.set_ylabel("tokens / s of one core", color=BLUE)
     beside = axes.twinx()
     unit = peak / 100 if peak else 1e9
-    share = [one["rate"] * one["flops_per_token"] / unit for one in rows]
+    share = [row["rate"] * row["flops_per_token"] / unit for row in rows]
     beside.plot(at, share, "s--", color=RED)
     beside.set_ylim(0, max(share) * 1.15)
     beside.set_ylabel("% of the fastest product" if peak else "GFLOP / s", color=RED)
@@ -78,20 +78,20 @@ def speed(axes, rows: list[dict[str, Any]], at: list[float], peak: float | None)
     axes.yaxis.set_major_formatter(lambda value, _: human(value))
 
 
-def packs(results: Path) -> dict[str, list[tuple[int, float]]]:
+def packs(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """(runs packed on one device, speed over that of one run alone) by shape."""
-    path = results / "many.json"
+    path = folder / "many.json"
     if not path.exists():
         return {}
-    found = {
+    results = {
         race["shape"]: sorted(
-            (one["runs"], one["over_one_device"]["median"])
-            for one in race["results"]
-            if one["way"] == "pack" and one["devices"] == 1 and "over_one_device" in one
+            (row["runs"], row["over_one_device"]["median"])
+            for row in race["results"]
+            if row["way"] == "pack" and row["devices"] == 1 and "over_one_device" in row
         )
         for race in json.loads(path.read_text())["races"]
     }
-    return {shape: rows for shape, rows in found.items() if rows}
+    return {shape: rows for shape, rows in results.items() if rows}
 
 
 def ticks(axis, at: list[float]) -> None:
@@ -99,14 +99,14 @@ def ticks(axis, at: list[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def one_core_peak(results: Path) -> float | None:
+def one_core_peak(folder: Path) -> float | None:
     """The fastest float32 product on one core of the part `peak`, FLOPs a second."""
-    path = results / "peak.json"
+    path = folder / "peak.json"
     if not path.exists():
         return None
     rates = [
-        one["rate"]
-        for one in json.loads(path.read_text())["results"]
-        if one.get("dtype") == "float32" and one["processes"] == 1 and "rate" in one
+        row["rate"]
+        for row in json.loads(path.read_text())["results"]
+        if row.get("dtype") == "float32" and row["processes"] == 1 and "rate" in row
     ]
     return max(rates, default=None)

@@ -60,18 +60,18 @@ def competitors(shape: str, dtype: str, options: Options) -> tuple[list[Competit
             left_out["nanoGPT"] = "name its checkout with --nanogpt DIR"
     for name, (kind, more) in peers.items():
         for mode in ("eager", "compile") if kind == "nanogpt" and not options.quick else ("eager",):
-            told = task | more | {"mode": mode}
+            own = task | more | {"mode": mode}
             racing += [
                 Competitor(
                     f"{name} {mode}, {many}",
                     kind,
-                    told | {"threads": len(cores)},
+                    own | {"threads": len(cores)},
                     threads,
                     together,
                     options.peer_python,
                 ),
                 Competitor(
-                    f"{name} {mode}, {single}", kind, told | {"threads": 1}, one, each, options.peer_python
+                    f"{name} {mode}, {single}", kind, own | {"threads": 1}, one, each, options.peer_python
                 ),
             ]
     return racing, left_out
@@ -81,61 +81,61 @@ def competitors(shape: str, dtype: str, options: Options) -> tuple[list[Competit
 def missing(python: str, package: str) -> str | None:
     """Why a package can't be raced from an interpreter, or None."""
     if python == sys.executable:
-        found = importlib.util.find_spec(package) is not None
+        there = importlib.util.find_spec(package) is not None
     else:
-        asked = [python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec({package!r}))"]
-        found = subprocess.run(asked, env=os.environ, stderr=subprocess.DEVNULL).returncode == 0
-    return None if found else f"{package} is not installed for {Path(python).name} (the extra bench)"
+        command = [python, "-c", f"import importlib.util as u, sys; sys.exit(not u.find_spec({package!r}))"]
+        there = subprocess.run(command, env=os.environ, stderr=subprocess.DEVNULL).returncode == 0
+    return None if there else f"{package} is not installed for {Path(python).name} (the extra bench)"
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
     """The results so far, after every race."""
-    found = []
+    races = []
     for shape in ["tiny"] if options.quick else options.shapes:
         for dtype in options.dtypes[:1] if options.quick else options.dtypes:
             print(f"{shape} {dtype}:", flush=True)
             racing, left_out = competitors(shape, dtype, options)
             began = machine.now()
             crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
-            found.append({"date": began} | judged(shape, dtype, crew))
-            print("\n".join(lines(found[-1])), flush=True)
+            races.append({"date": began} | compare(shape, dtype, crew))
+            print("\n".join(lines(races[-1])), flush=True)
             yield {
                 "unit": "tokens a second of the whole machine",
                 "left_out": left_out,
                 "peer_versions": peer_versions(options.peer_python),
-                "races": found,
+                "races": races,
             }
 
 
 @cache
 def peer_versions(python: str) -> dict[str, str]:
-    asked = [
+    command = [
         python,
         "-c",
         "import json; from bench import machine; "
         "print(json.dumps(machine.versions('torch', 'transformers', 'numpy')))",
     ]
-    answer = subprocess.run(asked, cwd=rounds.ROOT, capture_output=True, text=True)
+    answer = subprocess.run(command, cwd=rounds.ROOT, capture_output=True, text=True)
     return json.loads(answer.stdout) if answer.returncode == 0 else {}
 
 
-def judged(shape: str, dtype: str, crew: list[Running]) -> dict[str, Any]:
+def compare(shape: str, dtype: str, crew: list[Running]) -> dict[str, Any]:
     ours, *peers = crew
-    results = [rounds.result(one) for one in crew]
-    for running, one in zip(peers, results[1:], strict=True):
+    results = [rounds.result(running) for running in crew]
+    for running, row in zip(peers, results[1:], strict=True):
         if not running.failed and not ours.failed:
-            one["ours_over_it"] = rounds.ratio(ours, running)
-            one["ours_over_it_per_processor_second"] = rounds.ratio(ours, running, "per_processor_second")
+            row["ours_over_it"] = rounds.ratio(ours, running)
+            row["ours_over_it_per_processor_second"] = rounds.ratio(ours, running, "per_processor_second")
     return {"shape": shape, "dtype": dtype, "results": results, "best": best(results[1:])}
 
 
 def best(peers: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The fastest way of each peer, and how many times as fast this lab is."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in sorted((p for p in peers if "ours_over_it" in p), key=lambda p: -p["rate"]):
-        family = one["name"].split(",")[0].removesuffix(" eager").removesuffix(" compile")
-        found.setdefault(family, {"name": one["name"], "ours_over_it": one["ours_over_it"]})
-    return found
+    fastest: dict[str, dict[str, Any]] = {}
+    for row in sorted((p for p in peers if "ours_over_it" in p), key=lambda p: -p["rate"]):
+        family = row["name"].split(",")[0].removesuffix(" eager").removesuffix(" compile")
+        fastest.setdefault(family, {"name": row["name"], "ours_over_it": row["ours_over_it"]})
+    return fastest
 
 
 def lines(race: dict[str, Any]) -> list[str]:
@@ -144,19 +144,19 @@ def lines(race: dict[str, Any]) -> list[str]:
         f"{race['shape'] + ' ' + race['dtype']:<34} {'tokens/s':>10} {'this lab is':>12} "
         f"{'rounds':>13} {'per cpu s':>10} {'others':>7}"
     ]
-    for one in race["results"]:
-        if "failed" in one:
-            out.append(f"{one['name']:<34} failed: {one['failed']}")
+    for row in race["results"]:
+        if "failed" in row:
+            out.append(f"{row['name']:<34} failed: {row['failed']}")
             continue
-        times = one.get("ours_over_it")
-        said = f"{times['median']:.2f} times" if times else ""
+        times = row.get("ours_over_it")
+        ratio = f"{times['median']:.2f} times" if times else ""
         ends = f"{times['low']:.2f}-{times['high']:.2f}" if times else ""
-        shares = [turn["others"] for turn in one["turns"] if turn["others"] is not None]
+        shares = [turn["others"] for turn in row["turns"] if turn["others"] is not None]
         others = f"{100 * max(shares):.0f} %" if shares else "?"
         out.append(
-            f"{one['name']:<34} {one['rate']:>10,.0f} {said:>12} {ends:>13} "
-            f"{one['per_processor_second']:>10,.0f} {others:>7}"
+            f"{row['name']:<34} {row['rate']:>10,.0f} {ratio:>12} {ends:>13} "
+            f"{row['per_processor_second']:>10,.0f} {others:>7}"
         )
-    for one in race["best"].values():
-        out.append(f"  beside {one['name']}: {one['ours_over_it']['median']:.2f} times as fast")
+    for row in race["best"].values():
+        out.append(f"  beside {row['name']}: {row['ours_over_it']['median']:.2f} times as fast")
     return out

@@ -32,26 +32,26 @@ STEPS = 4  # of a run of a grid
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
-    found: dict[str, Any] = {"unit": "tokens a second of one worker on one core"}
+    results: dict[str, Any] = {"unit": "tokens a second of one worker on one core"}
     quick = (shapes.SHAPES["tiny"], Shape(1, 16, 1, vocab=64, context=32, batch=2))
     for name, which in (("sizes", SIZES), ("contexts", CONTEXTS)):
-        found[name] = speeds(quick if options.quick else which, options)
-        print("\n".join(lines(name, found[name])), flush=True)
-        yield found
-    found["grids"] = []
+        results[name] = speeds(quick if options.quick else which, options)
+        print("\n".join(lines(name, results[name])), flush=True)
+        yield results
+    results["grids"] = []
     for runs in (2,) if options.quick else GRIDS:
         options.quiet.wait()
-        found["grids"].append(grid(runs, options))
-        last = found["grids"][-1]
+        results["grids"].append(grid(runs, options))
+        last = results["grids"][-1]
         print(
             f"{runs} runs of {STEPS} updates: {last['seconds']:.1f} s, {last['seconds_a_run']:.2f} s a run",
             flush=True,
         )
-        yield found
+        yield results
     from bench import figures
 
-    figures.growth(found, options.results).savefig(options.results / "growth.png")
-    yield found
+    figures.growth(results, options.results).savefig(options.results / "growth.png")
+    yield results
 
 
 def speeds(which: tuple[Shape, ...], options: Options) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def speeds(which: tuple[Shape, ...], options: Options) -> list[dict[str, Any]]:
         for shape in which
     ]
     crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
-    return [rounds.result(one) for one in crew]
+    return [rounds.result(running) for running in crew]
 
 
 def grid(runs: int, options: Options) -> dict[str, Any]:
@@ -83,12 +83,12 @@ def grid(runs: int, options: Options) -> dict[str, Any]:
     return {"runs": runs, "seconds": seconds, "seconds_a_run": seconds / runs, "others": others}
 
 
-def lines(title: str, found: list[dict[str, Any]]) -> list[str]:
+def lines(title: str, results: list[dict[str, Any]]) -> list[str]:
     out = [f"{title:<24} {'tokens/s':>10} {'GFLOP/s':>8}"]
-    for one in found:
-        if "failed" in one:
-            out.append(f"{one['name']:<24} failed: {one['failed']}")
+    for row in results:
+        if "failed" in row:
+            out.append(f"{row['name']:<24} failed: {row['failed']}")
             continue
-        flops = one["rate"] * one["flops_per_token"] / 1e9
-        out.append(f"{one['name']:<24} {one['rate']:>10,.0f} {flops:>8.1f}")
+        flops = row["rate"] * row["flops_per_token"] / 1e9
+        out.append(f"{row['name']:<24} {row['rate']:>10,.0f} {flops:>8.1f}")
     return out

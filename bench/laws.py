@@ -11,15 +11,12 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads; same for all
 
 import argparse
-import contextlib
-import io
 import json
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, astuple
 from importlib import import_module, util
 from pathlib import Path
 
@@ -31,139 +28,10 @@ from analysis.tables import synthetic, table
 from analysis.tables.runs import Runs
 from bench import machine
 from bench.options import Options
+from bench.packages import TOOLS, Tool
 
 RESULTS = Path(__file__).parent / "results" / "laws.json"
 TRUTH = Chinchilla(E=1.8172, A=482.01, B=2085.43, alpha=0.3478, beta=0.3658)  # of the fallback
-BUDGETS = (1e18, 1e21, 1e24)  # FLOPs between which a tool that wants budgets measures a
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A package: its fit of (runs) -> law, and its fit with an interval of a, where it has one."""
-
-    name: str
-    package: str  # the distribution, "" for our own
-    settings: str  # how it is used here, and why
-    minimises: str  # huber-log, ls: an objective of ours; or another, in words
-    fit: Callable[[Runs], Chinchilla]
-    interval: Callable[[Runs, int], tuple[float, float]] | None = None
-    once: bool = False  # so slow that one repeat has to do
-
-
-def ours(runs: Runs) -> Chinchilla:
-    return fitting.fit(Chinchilla, runs).law
-
-
-def ours_interval(runs: Runs, resamples: int) -> tuple[float, float]:
-    drawn = fitting.resample(fitting.fit(Chinchilla, runs), resamples)
-    a = drawn.law_draws().exponents()[0][:, 0]
-    low, high = np.nanpercentile(a, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def simple(runs: Runs, resamples: int = 1):
-    """The model of simple-scaling-laws; a row is a run of its own, as its format asks."""
-    import polars
-    import simple_scaling_laws
-
-    frame = polars.DataFrame(
-        {
-            "training_run_id": [str(row) for row in runs.rows],
-            "model_size__params": runs.params,
-            "dataset_size__tokens": runs.tokens,
-            "test_loss__nats": runs.loss,
-        }
-    )
-    return simple_scaling_laws.fit(frame, law="separable-power", n_draws=resamples, seed=0)
-
-
-def simple_fit(runs: Runs) -> Chinchilla:
-    model = simple(runs)
-    domain = model.observed_domain  # its amplitudes are for sizes over a reference size
-    references = np.array([domain[name]["reference"] for name in model.law.predictors])
-    raw = model.law.raw_scale_params(model.fits["test_loss__nats"].params, references)
-    return Chinchilla(**{name: float(raw[name]) for name in Chinchilla.names()})
-
-
-def simple_interval(runs: Runs, resamples: int) -> tuple[float, float]:
-    from simple_scaling_laws import cost_model
-
-    cost = cost_model("power", k=6.0, a=1.0, b=1.0)
-    slopes = simple(runs, resamples).allocation_exponents(BUDGETS, cost, quantiles=[0.025, 0.975])
-    low, high = slopes["model_size"].values()
-    return low, high
-
-
-def chinchilla_fit(runs: Runs) -> Chinchilla:
-    """The README's grid of 3125 starts, but the paper's Huber loss for its own asymmetric one,
-    which fits the floor under the points."""
-    from chinchilla import Chinchilla as Peer
-    from chinchilla._metrics import log_huber
-
-    def huber(true, predicted):
-        return log_huber(true, predicted, delta=1e-3)
-
-    ranges = {"E": (1, 2), "a": (1, 10), "b": (1, 10), "alpha": (0.1, 0.7), "beta": (0.1, 0.7)}
-    with tempfile.TemporaryDirectory() as folder:
-        rows = zip(6 * runs.params * runs.tokens, runs.params, runs.tokens, runs.loss, strict=True)
-        text = "\n".join(",".join(map(repr, map(float, row))) for row in rows)
-        Path(folder, "df.csv").write_text(f"C,N,D,loss\n{text}\n")
-        grid = {name: np.linspace(*ends, 5) for name, ends in ranges.items()}
-        with contextlib.redirect_stdout(io.StringIO()):
-            peer = Peer(folder, param_grid=grid, loss_fn=huber, log_level=40)
-            peer.fit()
-    return Chinchilla(**peer.params)
-
-
-def vpnls_fit(runs: Runs) -> Chinchilla:
-    """As its README fits such points: units of 1e6 and 1e9, Huber in the loss, three digits."""
-    from vpnls.api import fit_vpnls, huber
-
-    found = fit_vpnls(
-        runs.params / 1e6, runs.tokens / 1e9, np.array(runs.loss), resolution=0.001, loss=huber(1e-3)
-    )
-    return Chinchilla(
-        E=found.E,
-        A=found.A * 1e6**found.alpha,
-        B=found.B * 1e9**found.beta,
-        alpha=found.alpha,
-        beta=found.beta,
-    )
-
-
-TOOLS = (
-    Tool(
-        "this project",
-        "",
-        "defaults: huber-log, delta 1e-3; pairs bootstrap",
-        "huber-log",
-        ours,
-        ours_interval,
-    ),
-    Tool(
-        "simple-scaling-laws",
-        "simple-scaling-laws",
-        "separable-power; its only objective; wild cluster bootstrap; allocation_exponents",
-        "ls",
-        simple_fit,
-        simple_interval,
-    ),
-    Tool(
-        "chinchilla",
-        "chinchilla",
-        "README's 3125 starts, BFGS on all cores, log_huber with delta 1e-3",
-        "huber-log",
-        chinchilla_fit,
-        once=True,
-    ),
-    Tool(
-        "vpnls",
-        "vpnls",
-        "grid of 0.001 in both exponents, huber(1e-3), one process",
-        "Huber of the loss itself",
-        vpnls_fit,
-    ),
-)
 
 
 def points(path: str | None) -> Runs:
@@ -192,15 +60,15 @@ def timed(function, *arguments):
     return time.perf_counter() - start, given
 
 
-def measured(tools: list[Tool], runs: Runs, repeats: int, resamples: int) -> dict[str, dict]:
+def measure_tools(tools: list[Tool], runs: Runs, repeats: int, resamples: int) -> dict[str, dict]:
     """Each tool's answers and median seconds; every round takes all of them in turn."""
-    found = {tool.name: {"fit": [], "interval": []} for tool in tools}
+    measured = {tool.name: {"fit": [], "interval": []} for tool in tools}
     for tool in tools:
         if tool.package:
             import_module(tool.package.replace("-", "_"))  # not part of a fit's time
     for turn in range(repeats):
         for tool in tools:
-            mine = found[tool.name]
+            mine = measured[tool.name]
             if "failed" in mine or (tool.once and turn):
                 continue
             try:
@@ -211,10 +79,10 @@ def measured(tools: list[Tool], runs: Runs, repeats: int, resamples: int) -> dic
                     mine["interval"].append(seconds)
             except Exception as error:  # a peer's, of any kind: the others are still measured
                 mine["failed"] = f"{type(error).__name__}: {error}"
-    return found
+    return measured
 
 
-def judged(tool: Tool, mine: dict, runs: Runs, right: float) -> dict:
+def compare_with_ours(tool: Tool, mine: dict, runs: Runs, right: float) -> dict:
     """One tool's line: what it reached in our objective, and how near its own it came."""
     if "failed" in mine:
         return {"settings": tool.settings, "failed": mine["failed"]}
@@ -246,46 +114,47 @@ HEADER = (
 )
 
 
-def line(name: str, one: dict) -> str:
-    if "failed" in one:
-        return f"{name:<20} failed: {one['failed']}"
-    values = astuple(Chinchilla(**one["parameters"]))
+def line(name: str, row: dict) -> str:
+    if "failed" in row:
+        return f"{name:<20} failed: {row['failed']}"
+    values = astuple(Chinchilla(**row["parameters"]))
     parts = " ".join(f"{v:>8.5g}" for v in values)
-    ends = one["a_interval"]
+    ends = row["a_interval"]
     low_high = "none" if ends is None else f"({ends[0]:.3f}, {ends[1]:.3f})"
-    slow = "-" if one["interval_seconds"] is None else f"{one['interval_seconds']:.3g}"
-    own = one["above_best_of_own_objective"]
-    above = 100 * round(one["above_right_minimum"], 8) + 0.0  # no "-0"
+    slow = "-" if row["interval_seconds"] is None else f"{row['interval_seconds']:.3g}"
+    own = row["above_best_of_own_objective"]
+    above = 100 * round(row["above_right_minimum"], 8) + 0.0  # no "-0"
     return (
-        f"{name:<20} {one['objective']:.8f} {above:>9.2g} "
-        f"{'-' if own is None else format(100 * round(own, 8), '.2g'):>9} {parts} {one['a']:.4f} "
-        f"{low_high:>16} {one['fit_seconds']:>8.3g} {slow:>8}"
+        f"{name:<20} {row['objective']:.8f} {above:>9.2g} "
+        f"{'-' if own is None else format(100 * round(own, 8), '.2g'):>9} {parts} {row['a']:.4f} "
+        f"{low_high:>16} {row['fit_seconds']:>8.3g} {slow:>8}"
     )
 
 
-def compared(runs: Runs, without: list[str], repeats: int, resamples: int) -> dict:
+def compare(runs: Runs, without: list[str], repeats: int, resamples: int) -> dict:
     """All tools that are installed on the same points: prints the table, gives the results."""
     best = fitting.fit(Chinchilla, runs).objective.value
-    asked = [tool for tool in TOOLS if tool.name not in without]
-    missing = {tool.name: why for tool in asked if (why := present(tool))}
+    chosen = [tool for tool in TOOLS if tool.name not in without]
+    missing = {tool.name: why for tool in chosen if (why := present(tool))}
     for name, why in missing.items():
         print(f"{name}: {why}")
-    tools = [tool for tool in asked if tool.name not in missing]
-    found = measured(tools, runs, repeats, resamples)
+    tools = [tool for tool in chosen if tool.name not in missing]
+    measured = measure_tools(tools, runs, repeats, resamples)
     known = published.OBJECTIVES["minimum"].value
     right = (
         known
         if abs(best - known) < 1e-9
         else min(
-            [best] + [fitting.objective_of(f["law"], runs)[0].value for f in found.values() if "law" in f]
+            [best]
+            + [fitting.objective_of(own["law"], runs)[0].value for own in measured.values() if "law" in own]
         )
     )
-    results = {t.name: judged(t, found[t.name], runs, right) for t in tools}
+    results = {t.name: compare_with_ours(t, measured[t.name], runs, right) for t in tools}
     whose = "an independent refit" if right == known else "the lowest reached here"
     print(f"{len(runs)} points of {runs.source}; right minimum {right:.11f} ({whose})")
     print(HEADER)
-    for name, one in results.items():
-        print(line(name, one))
+    for name, row in results.items():
+        print(line(name, row))
     packages = ["numpy", "scipy", *(tool.package for tool in tools if tool.package)]
     return {
         "versions": machine.versions(*packages),
@@ -302,8 +171,8 @@ def measure(options: Options) -> Iterator[dict]:
     """The part of `python -m bench`."""
     options.quiet.wait()
     before = machine.look()
-    found = compared(points(None), [], options.rounds, 20 if options.quick else 1000)
-    yield found | {"others_meanwhile": machine.others_share(before, machine.look())}
+    results = compare(points(None), [], options.rounds, 20 if options.quick else 1000)
+    yield results | {"others_meanwhile": machine.others_share(before, machine.look())}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -320,13 +189,13 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown:
         top.error(f"--without {unknown.pop()}: choose from {', '.join(t.name for t in TOOLS[1:])}")
     try:
-        found = compared(
+        results = compare(
             points(options.table), options.without.split(","), options.repeats, options.resamples
         )
     except ValueError as error:
         print(f"bench.laws: {error}", file=sys.stderr)
         return 1
-    record = {"date": machine.now(), "machine": machine.describe()} | found
+    record = {"date": machine.now(), "machine": machine.describe()} | results
     Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     Path(options.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -44,13 +44,13 @@ def describe() -> dict[str, Any]:
 
 def versions(*packages: str) -> dict[str, str]:
     """Of Python and those of the packages that are installed here."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def now() -> str:
@@ -130,8 +130,8 @@ class Quiet:
     def impatient(self) -> bool:
         return self.waited >= self.patience
 
-    def told(self) -> dict[str, Any]:
-        """What the results say about it."""
+    def summary(self) -> dict[str, Any]:
+        """What stands of it in the results."""
         seen = sorted(self.seen)
         return {
             "bound": self.bound,

@@ -28,16 +28,16 @@ def competitors(shape: str, options: Options) -> tuple[list[Competitor], dict[st
     racing = [Competitor(ONE, "spread", task | {"way": "jit"}, processes.environment(1), core)]
     left_out = {}
     for each in PACKS[: 2 if options.quick else None]:
-        told = task | {"way": "pack", "each": each}
+        own = task | {"way": "pack", "each": each}
         name = f"pack of {each} on one device"
-        racing.append(Competitor(name, "spread", told, processes.environment(1), core))
+        racing.append(Competitor(name, "spread", own, processes.environment(1), core))
     if most < 2:
         left_out["several devices"] = "there is one core, or one accelerator"
     else:
         for way in ways:
-            told = task | {"way": way, "devices": most}
+            own = task | {"way": way, "devices": most}
             name = f"one run over {most} devices, {way}"
-            racing.append(Competitor(name, "spread", told, processes.environment(most)))
+            racing.append(Competitor(name, "spread", own, processes.environment(most)))
     if on_cpu and most > 1:
         name = f"one run on one device of {most} threads"
         threads = processes.environment(1) | {"NPROC": str(most)}
@@ -61,20 +61,20 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
         racing, left_out = competitors(shape, options)
         print(f"{shape} float32:", flush=True)
         crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
-        found = [rounds.result(one) for one in crew]
-        for running, one in zip(crew, found, strict=True):
+        results = [rounds.result(running) for running in crew]
+        for running, row in zip(crew, results, strict=True):
             if not running.failed and not crew[0].failed:
-                one["over_one_device"] = rounds.ratio(running, crew[0])
-        races.append({"shape": shape, "dtype": "float32", "results": found})
-        print("\n".join(lines(found)), flush=True)
+                row["over_one_device"] = rounds.ratio(running, crew[0])
+        races.append({"shape": shape, "dtype": "float32", "results": results})
+        print("\n".join(lines(results)), flush=True)
         unit = "tokens a second of all runs and processes together"
         yield {"unit": unit, "left_out": left_out, "races": races}
 
 
-def lines(found: list[dict[str, Any]]) -> list[str]:
+def lines(results: list[dict[str, Any]]) -> list[str]:
     out = [f"{'':<34} {'tokens/s':>10} {'of one device':>14}"]
-    for one in found:
-        times = one.get("over_one_device", {}).get("median")
-        said = f"{one['rate']:>10,.0f} {times:>13.2f}x" if times else f"failed: {one.get('failed')}"
-        out.append(f"{one['name']:<34} {said}")
+    for row in results:
+        times = row.get("over_one_device", {}).get("median")
+        cells = f"{row['rate']:>10,.0f} {times:>13.2f}x" if times else f"failed: {row.get('failed')}"
+        out.append(f"{row['name']:<34} {cells}")
     return out

@@ -29,50 +29,50 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
     race = rounds.race([alone], 1 if options.quick else 3, options.seconds, options.quiet)[0]
     if race.failed:
         raise RuntimeError(f"our own step failed: {race.failed}")
-    rate = rounds.middle(race, "rate") / len(cores)  # tokens a second of one worker
+    rate = rounds.median(race, "rate") / len(cores)  # tokens a second of one worker
     tokens = max(20, round(rate * (0.2 if options.quick else MINUTE) / shape.tokens)) * shape.tokens
     configs = workers.runs_of(shape, tokens, len(cores), quick=options.quick)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         options.quiet.wait()
         before = machine.look()
-        told = workers.work(configs, Path(folder) / "traced", cores)
+        times = workers.work(configs, Path(folder) / "traced", cores)
         others = machine.others_share(before, machine.look())
         seconds = workers.lab_run(configs, Path(folder))
-    shares = parts(told)
+    shares = parts(times)
     stepping = tokens / rate
-    found = {
+    results = {
         "shape": name,
         "tokens_of_a_run": tokens,
         "runs": len(configs),
         "others": others,
-        "worker_seconds": statistics.median(one.moments["end"] for one in told),
+        "worker_seconds": statistics.median(each.moments["end"] for each in times),
         "shares_of_the_worker": shares,
         "step_alone_tokens_per_second": rate,
         "lab_run_seconds": seconds,
         "lab_run_outside_the_step": 1 - stepping / seconds,
     }
-    print("\n".join(lines(found)))
-    yield found
+    print("\n".join(lines(results)))
+    yield results
 
 
-def parts(told: list[workers.Told]) -> dict[str, float]:
+def parts(times: list[workers.Times]) -> dict[str, float]:
     """Medians over workers of each share of the whole life of a worker, start included."""
     rows = []
-    for one in told:
-        life = one.moments["end"]
-        known = {name: seconds / life for name, seconds in one.inside.items()}
-        rows.append(known | {"start of the process": one.moments["claimed"] / life})
+    for each in times:
+        life = each.moments["end"]
+        known = {name: seconds / life for name, seconds in each.inside.items()}
+        rows.append(known | {"start of the process": each.moments["claimed"] / life})
     names = sorted({name for row in rows for name in row})
     shares = {name: statistics.median(row.get(name, 0.0) for row in rows) for name in names}
     return shares | {"all else": max(0.0, 1 - sum(shares.values()))}
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    shares = sorted(found["shares_of_the_worker"].items(), key=lambda item: -item[1])
+def lines(results: dict[str, Any]) -> list[str]:
+    shares = sorted(results["shares_of_the_worker"].items(), key=lambda item: -item[1])
     out = [
-        f"a worker's {found['worker_seconds']:.1f} s on {found['shape']}, "
-        f"{found['tokens_of_a_run']:,} tokens:"
+        f"a worker's {results['worker_seconds']:.1f} s on {results['shape']}, "
+        f"{results['tokens_of_a_run']:,} tokens:"
     ]
     out += [f"  {name:<24} {100 * share:>6.2f} %" for name, share in shares]
-    outside = f"{100 * found['lab_run_outside_the_step']:.1f} % of them outside the step"
-    return [*out, f"lab run, start to end: {found['lab_run_seconds']:.1f} s, {outside}"]
+    outside = f"{100 * results['lab_run_outside_the_step']:.1f} % of them outside the step"
+    return [*out, f"lab run, start to end: {results['lab_run_seconds']:.1f} s, {outside}"]

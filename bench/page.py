@@ -13,27 +13,27 @@ PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BLOCK = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 
-def write(results: Path, page: Path = PAGE) -> list[str]:
+def write(folder: Path, page: Path = PAGE) -> list[str]:
     """Rewrite the page's tables; names of those for which there are no results."""
     absent = []
 
-    def table(found: re.Match) -> str:
-        name = found[2]
-        path = results / f"{name}.json"
+    def table(match: re.Match) -> str:
+        name = match[2]
+        path = folder / f"{name}.json"
         if name != "roofline" and not path.exists():
             absent.append(name)
-            return found[0]
+            return match[0]
         lines = TABLES[name](json.loads(path.read_text()) if name != "roofline" else {})
-        return found[1] + "\n".join(lines) + "\n" + found[3]
+        return match[1] + "\n".join(lines) + "\n" + match[3]
 
     page.write_text(BLOCK.sub(table, page.read_text(encoding="utf-8")), encoding="utf-8")
     return absent
 
 
-def measured(found: dict[str, Any]) -> str:
+def conditions(results: dict[str, Any]) -> str:
     """Where and when, in a line."""
-    machine, others = found["machine"], found["others"]
-    versions = dict(found["versions"]) | found.get("peer_versions", {})
+    machine, others = results["machine"], results["others"]
+    versions = dict(results["versions"]) | results.get("peer_versions", {})
     units = [flag for flag in machine["flags"] if flag.startswith(("avx512_bf", "amx"))]
     busy = "unknown"
     if others["others_max"] is not None:
@@ -43,7 +43,7 @@ def measured(found: dict[str, Any]) -> str:
             busy += ". **The machine was not quiet: these are not this lab's numbers yet**"
     kept = ", ".join(f"{name} {versions[name]}" for name in KEPT if name in versions)
     return (
-        f"{found['date'][:10]}, {machine['processor']} (family/model {machine['family_model']}), "
+        f"{results['date'][:10]}, {machine['processor']} (family/model {machine['family_model']}), "
         f"{machine['cores']} cores{', virtual' if machine['virtual'] else ''}, bfloat16 units: "
         f"{', '.join(units) or 'none'}; {kept}. Others used of the machine while it was timed: "
         f"{busy}."
@@ -53,12 +53,12 @@ def measured(found: dict[str, Any]) -> str:
 KEPT = ("python", "jax", "flax", "optax", "torch", "transformers")
 
 
-def grid(found: dict[str, Any]) -> list[str]:
+def grid(results: dict[str, Any]) -> list[str]:
     """The fastest way of each peer, then all."""
-    races = found["races"]
+    races = results["races"]
     families = list(dict.fromkeys(name for race in races for name in race["best"]))
     out = [
-        measured(found),
+        conditions(results),
         "",
         "How many times as fast this lab is as the fastest way of each:",
         "",
@@ -69,8 +69,8 @@ def grid(found: dict[str, Any]) -> list[str]:
         ours = race["results"][0]
         rate = f"{ours['rate']:,.0f}" if "rate" in ours else "failed"
         cells = [
-            f"{race['best'][one]['ours_over_it']['median']:.2f}" if one in race["best"] else ""
-            for one in families
+            f"{race['best'][row]['ours_over_it']['median']:.2f}" if row in race["best"] else ""
+            for row in families
         ]
         out.append(f"| {race['shape']} | {race['dtype']} | {rate} | {' | '.join(cells)} |")
     out += [
@@ -81,56 +81,61 @@ def grid(found: dict[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|---|",
     ]
     for race in races:
-        for one in race["results"]:
-            head = f"| {race['shape']} | {race['dtype']} | {one['name']} | "
-            if "failed" in one:
-                out.append(f"{head}failed: {one['failed'].replace('|', '/')} | | | |")
-            elif times := one.get("ours_over_it"):
-                each = one["ours_over_it_per_processor_second"]["median"]
+        for row in race["results"]:
+            head = f"| {race['shape']} | {race['dtype']} | {row['name']} | "
+            if "failed" in row:
+                out.append(f"{head}failed: {row['failed'].replace('|', '/')} | | | |")
+            elif times := row.get("ours_over_it"):
+                each = row["ours_over_it_per_processor_second"]["median"]
                 out.append(
-                    f"{head}{one['rate']:,.0f} | {times['median']:.2f} × | "
+                    f"{head}{row['rate']:,.0f} | {times['median']:.2f} × | "
                     f"{times['low']:.2f}–{times['high']:.2f} | {each:.2f} × |"
                 )
             else:
-                out.append(f"{head}{one['rate']:,.0f} | | | |")
-    out += [f"\nLeft out: {name} ({why})." for name, why in found["left_out"].items()]
+                out.append(f"{head}{row['rate']:,.0f} | | | |")
+    out += [f"\nLeft out: {name} ({why})." for name, why in results["left_out"].items()]
     return out
 
 
-def peak(found: dict[str, Any]) -> list[str]:
-    out = [measured(found), "", "| | rate |", "|---|---|"]
-    for one in found["results"]:
-        unit = "GB/s" if "bytes" in one else "GFLOP/s"
-        said = f"failed: {one['failed']}" if "failed" in one else f"{one['rate'] / 1e9:,.1f} {unit}"
-        out.append(f"| {one['name']} | {said} |")
-    if found["utilisation"]:
+def peak(results: dict[str, Any]) -> list[str]:
+    out = [conditions(results), "", "| | rate |", "|---|---|"]
+    for row in results["results"]:
+        unit = "GB/s" if "bytes" in row else "GFLOP/s"
+        cell = f"failed: {row['failed']}" if "failed" in row else f"{row['rate'] / 1e9:,.1f} {unit}"
+        out.append(f"| {row['name']} | {cell} |")
+    if results["utilisation"]:
         out += ["", "| shape | dtype | our step, GFLOP/s | of the fastest product |", "|---|---|---|---|"]
-    for one in found["utilisation"]:
+    for row in results["utilisation"]:
         out.append(
-            f"| {one['shape']} | {one['dtype']} | {one['flops_per_second'] / 1e9:,.1f} | "
-            f"{100 * one['utilisation']:.0f} % |"
+            f"| {row['shape']} | {row['dtype']} | {row['flops_per_second'] / 1e9:,.1f} | "
+            f"{100 * row['utilisation']:.0f} % |"
         )
     return out
 
 
-def many(found: dict[str, Any]) -> list[str]:
-    out = [measured(found), "", "| shape | how | tokens/s | of one run on one device |", "|---|---|---|---|"]
-    for race in found["races"]:
-        for one in race["results"]:
-            times = one.get("over_one_device")
-            said = (
-                f"{one['rate']:,.0f} | {times['median']:.2f} ×"
+def many(results: dict[str, Any]) -> list[str]:
+    out = [
+        conditions(results),
+        "",
+        "| shape | how | tokens/s | of one run on one device |",
+        "|---|---|---|---|",
+    ]
+    for race in results["races"]:
+        for row in race["results"]:
+            times = row.get("over_one_device")
+            cell = (
+                f"{row['rate']:,.0f} | {times['median']:.2f} ×"
                 if times
-                else f"failed: {one.get('failed', '')} |"
+                else f"failed: {row.get('failed', '')} |"
             )
-            out.append(f"| {race['shape']} | {one['name']} | {said} |")
+            out.append(f"| {race['shape']} | {row['name']} | {cell} |")
     return out
 
 
-def start(found: dict[str, Any]) -> list[str]:
-    cold, warm = found["parts"]["cold"], found["parts"]["warm"]
+def start(results: dict[str, Any]) -> list[str]:
+    cold, warm = results["parts"]["cold"], results["parts"]["warm"]
     return [
-        measured(found),
+        conditions(results),
         "",
         "| seconds | cold | warm |",
         "|---|---|---|",
@@ -138,27 +143,27 @@ def start(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def overhead(found: dict[str, Any]) -> list[str]:
-    shares = sorted(found["shares_of_the_worker"].items(), key=lambda item: -item[1])
+def overhead(results: dict[str, Any]) -> list[str]:
+    shares = sorted(results["shares_of_the_worker"].items(), key=lambda item: -item[1])
     return [
-        measured(found),
+        conditions(results),
         "",
-        f"A worker's {found['worker_seconds']:.1f} s on {found['shape']}, "
-        f"{found['tokens_of_a_run']:,} tokens:",
+        f"A worker's {results['worker_seconds']:.1f} s on {results['shape']}, "
+        f"{results['tokens_of_a_run']:,} tokens:",
         "",
         "| | share |",
         "|---|---|",
         *(f"| {name} | {100 * share:.2f} % |" for name, share in shares),
         "",
-        f"`lab run` of {found['runs']} such runs took {found['lab_run_seconds']:.1f} s from its "
-        f"start to its end; {100 * found['lab_run_outside_the_step']:.1f} % of that is not steps.",
+        f"`lab run` of {results['runs']} such runs took {results['lab_run_seconds']:.1f} s from its "
+        f"start to its end; {100 * results['lab_run_outside_the_step']:.1f} % of that is not steps.",
     ]
 
 
-def growth(found: dict[str, Any]) -> list[str]:
+def growth(results: dict[str, Any]) -> list[str]:
     figure = "![Tokens a second over size and context; seconds a run over the runs of a grid]"
     out = [
-        measured(found),
+        conditions(results),
         "",
         f"{figure}(../bench/results/growth.png)",
         "",
@@ -166,27 +171,27 @@ def growth(found: dict[str, Any]) -> list[str]:
         "|---|---|---|",
     ]
     return out + [
-        f"| {one['runs']:,} | {one['seconds']:.1f} | {one['seconds_a_run']:.2f} |" for one in found["grids"]
+        f"| {row['runs']:,} | {row['seconds']:.1f} | {row['seconds_a_run']:.2f} |" for row in results["grids"]
     ]
 
 
-def recurrent(found: dict[str, Any]) -> list[str]:
+def recurrent(results: dict[str, Any]) -> list[str]:
     out = [
-        measured(found),
+        conditions(results),
         "",
         "| shape | model | tokens a processor second | time a token, over the Transformer's | rounds |",
         "|---|---|---|---|---|",
     ]
-    for race in found["races"]:
-        for one in race["results"]:
-            head = f"| {race['shape']} | {one['name']} |"
-            if times := one.get("transformer_over_it"):
+    for race in results["races"]:
+        for row in race["results"]:
+            head = f"| {race['shape']} | {row['name']} |"
+            if times := row.get("transformer_over_it"):
                 out.append(
-                    f"{head} {one['per_processor_second']:,.0f} | {times['median']:.2f} × | "
+                    f"{head} {row['per_processor_second']:,.0f} | {times['median']:.2f} × | "
                     f"{times['low']:.2f}–{times['high']:.2f} |"
                 )
             else:
-                out.append(f"{head} failed: {one.get('failed', '')} | | |")
+                out.append(f"{head} failed: {row.get('failed', '')} | | |")
     return out
 
 

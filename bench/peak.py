@@ -46,11 +46,11 @@ def competitors(options: Options) -> list[Competitor]:
 def measure(options: Options) -> Iterator[dict[str, Any]]:
     racing = competitors(options)
     crew = rounds.race(racing, options.rounds, min(1.0, options.seconds), options.quiet)
-    found = [rounds.result(one) for one in crew]
-    for one in found:
-        said = one.get("failed") or f"{one['rate'] / 1e9:,.1f} G{'B' if 'bytes' in one else 'FLOP'}/s"
-        print(f"{one['name']:<28} {said:>16}")
-    best = peaks(found)
+    results = [rounds.result(running) for running in crew]
+    for row in results:
+        rate = row.get("failed") or f"{row['rate'] / 1e9:,.1f} G{'B' if 'bytes' in row else 'FLOP'}/s"
+        print(f"{row['name']:<28} {rate:>16}")
+    best = peaks(results)
     shares = utilisation(options, best)
     for share in shares:
         print(
@@ -59,19 +59,19 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
         )
     yield {
         "unit": "FLOPs (or, of copies, bytes) a second",
-        "results": found,
+        "results": results,
         "peak": best,
         "utilisation": shares,
     }
 
 
-def peaks(found: list[dict[str, Any]]) -> dict[str, float]:
+def peaks(results: list[dict[str, Any]]) -> dict[str, float]:
     """The fastest product of each dtype on all cores, FLOPs a second."""
     cores = len(machine.cores())
     best: dict[str, float] = {}
-    for one in found:
-        if "dtype" in one and "rate" in one and one["processes"] == cores:
-            best[one["dtype"]] = max(best.get(one["dtype"], 0.0), one["rate"])
+    for row in results:
+        if "dtype" in row and "rate" in row and row["processes"] == cores:
+            best[row["dtype"]] = max(best.get(row["dtype"], 0.0), row["rate"])
     return best
 
 
@@ -82,7 +82,7 @@ def utilisation(options: Options, best: dict[str, float]) -> list[dict[str, Any]
         return []
     out = []
     for race in json.loads(path.read_text())["races"]:
-        ours = next((one for one in race["results"] if one["name"] == OURS and "rate" in one), None)
+        ours = next((row for row in race["results"] if row["name"] == OURS and "rate" in row), None)
         if ours and race["dtype"] in best:
             flops = ours["flops_per_token"] * ours["rate"]
             top = max(best[race["dtype"]], best.get("float32", 0.0))

@@ -36,8 +36,8 @@ def matching(kind: str, shape: Shape) -> Shape:
 def measure(options: Options) -> Iterator[dict[str, Any]]:
     from lab.launch import processes
 
-    core, found = tuple(machine.cores()[-1:]), []
-    for name in ["tiny"] if options.quick else [one for one in options.shapes if one != "L"]:
+    core, races = tuple(machine.cores()[-1:]), []
+    for name in ["tiny"] if options.quick else [shape for shape in options.shapes if shape != "L"]:
         shapes = {"transformer": SHAPES[name]}
         shapes |= {kind: matching(kind, SHAPES[name]) for kind in ("lstm", "gru")}
         racing = [
@@ -51,19 +51,19 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
             for kind, shape in shapes.items()
         ]
         crew = rounds.race(racing, options.rounds, options.seconds, options.quiet)
-        results = [rounds.result(one) for one in crew]
-        for running, one in zip(crew, results, strict=True):
+        results = [rounds.result(running) for running in crew]
+        for running, row in zip(crew, results, strict=True):
             if not running.failed and not crew[0].failed:
-                one["transformer_over_it"] = rounds.ratio(crew[0], running, "per_processor_second")
-        found.append({"shape": name, "results": results})
-        print("\n".join(lines(found[-1])), flush=True)
-        yield {"unit": "tokens a second of one worker on one core", "races": found}
+                row["transformer_over_it"] = rounds.ratio(crew[0], running, "per_processor_second")
+        races.append({"shape": name, "results": results})
+        print("\n".join(lines(races[-1])), flush=True)
+        yield {"unit": "tokens a second of one worker on one core", "races": races}
 
 
 def lines(race: dict[str, Any]) -> list[str]:
     return [
-        f"{race['shape']} {one['name']:<20} {one['per_processor_second']:>10,.0f} tokens/s, "
-        f"{one['transformer_over_it']['median']:.2f} times the Transformer's time a FLOP-equal step"
-        for one in race["results"]
-        if "transformer_over_it" in one
+        f"{race['shape']} {row['name']:<20} {row['per_processor_second']:>10,.0f} tokens/s, "
+        f"{row['transformer_over_it']['median']:.2f} times the Transformer's time a FLOP-equal step"
+        for row in race["results"]
+        if "transformer_over_it" in row
     ]

@@ -81,9 +81,9 @@ def lines() -> list[str]:
     for device in DEVICES:
         for name in ("S", "M", "L"):
             for runs in PACKS:
-                found = seconds(device, SHAPES[name], runs)
-                limit = max(LIMITS, key=found.__getitem__)
-                rate = runs * SHAPES[name].tokens / found[limit]
-                each = " | ".join(f"{1e6 * found[one]:,.0f}" for one in LIMITS)
+                limits = seconds(device, SHAPES[name], runs)
+                limit = max(LIMITS, key=limits.__getitem__)
+                rate = runs * SHAPES[name].tokens / limits[limit]
+                each = " | ".join(f"{1e6 * limits[what]:,.0f}" for what in LIMITS)
                 out.append(f"| {device.name} | {name} | {runs} | {each} | {limit} | {rate / 1e6:,.1f} M |")
     return out

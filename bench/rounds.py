@@ -76,11 +76,11 @@ def start(competitor: Competitor, folder: Path) -> Running:
             )
         running.processes.append(process)
         running.logs.append(log)
-        tell(process, dict(competitor.task) | {"core": core, "number": number})
+        send(process, dict(competitor.task) | {"core": core, "number": number})
     return running
 
 
-def tell(process: subprocess.Popen, message: Mapping[str, Any]) -> None:
+def send(process: subprocess.Popen, message: Mapping[str, Any]) -> None:
     try:
         process.stdin.write(json.dumps(message) + "\n")
         process.stdin.flush()
@@ -114,24 +114,24 @@ def turn(running: Running, seconds: float, quiet: Quiet) -> None:
     while len(tries) < TRIES:
         before = machine.look()
         for process in running.processes:
-            tell(process, {"seconds": seconds})
-        found = answers(running)
-        if not found:
+            send(process, {"seconds": seconds})
+        replies = answers(running)
+        if not replies:
             return
         share = machine.others_share(before, machine.look())
-        done = sum(one["units"] * one["size"] for one in found)
+        done = sum(reply["units"] * reply["size"] for reply in replies)
         tries.append(
             Turn(
-                rate=sum(one["units"] * one["size"] / one["seconds"] for one in found),
-                per_processor_second=done / max(1e-9, sum(one["processor_seconds"] for one in found)),
+                rate=sum(reply["units"] * reply["size"] / reply["seconds"] for reply in replies),
+                per_processor_second=done / max(1e-9, sum(reply["processor_seconds"] for reply in replies)),
                 others=share,
             )
         )
-        running.more = found[0]["more"]
+        running.more = replies[0]["more"]
         if share is None or share <= quiet.bound or quiet.impatient():
             break
         quiet.wait()
-    running.turns.append(min(tries, key=lambda one: one.others or 0.0))
+    running.turns.append(min(tries, key=lambda turn: turn.others or 0.0))
     if running.turns[-1].others is not None:
         quiet.seen.append(running.turns[-1].others)
 
@@ -148,7 +148,7 @@ def race(
                 crew.append(running)
                 if ready := answers(running):
                     running.facts = ready[0]["facts"]
-                    running.ready_seconds = max(one["ready_seconds"] for one in ready)
+                    running.ready_seconds = max(reply["ready_seconds"] for reply in ready)
                 say(
                     f"  {competitor.name}: {running.failed or 'ready'} ({running.ready_seconds:.1f} s)",
                     flush=True,
@@ -169,26 +169,26 @@ def race(
 def result(running: Running) -> dict[str, Any]:
     """A competitor's line of the results; `rate` is the median over rounds."""
     competitor = running.competitor
-    told = {"name": competitor.name, "processes": len(competitor.cores), **competitor.task}
-    told.pop("folder", None)  # where the user keeps a peer is no result
+    line = {"name": competitor.name, "processes": len(competitor.cores), **competitor.task}
+    line.pop("folder", None)  # where the user keeps a peer is no result
     if running.failed:
-        return told | {"failed": running.failed}
-    return told | {
-        "rate": middle(running, "rate"),
-        "per_processor_second": middle(running, "per_processor_second"),
+        return line | {"failed": running.failed}
+    return line | {
+        "rate": median(running, "rate"),
+        "per_processor_second": median(running, "per_processor_second"),
         "ready_seconds": running.ready_seconds,
         **running.facts,
         **running.more,
-        "turns": [asdict(one) for one in running.turns],
+        "turns": [asdict(turn) for turn in running.turns],
     }
 
 
-def middle(running: Running, name: str) -> float:
-    return statistics.median(getattr(one, name) for one in running.turns)
+def median(running: Running, name: str) -> float:
+    return statistics.median(getattr(turn, name) for turn in running.turns)
 
 
 def ratio(ours: Running, theirs: Running, name: str = "rate") -> dict[str, float]:
     """How many times as fast the first is: the median of the rounds' ratios, and their ends."""
     pairs = zip(ours.turns, theirs.turns, strict=True)
-    found = [getattr(a, name) / getattr(b, name) for a, b in pairs]
-    return {"median": statistics.median(found), "low": min(found), "high": max(found)}
+    ratios = [getattr(a, name) / getattr(b, name) for a, b in pairs]
+    return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}

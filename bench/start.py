@@ -4,7 +4,6 @@ Cold: the compile cache is empty. Warm: another run of the shape has filled it. 
 before the process does.
 """
 
-import json
 import re
 import shutil
 import statistics
@@ -20,7 +19,7 @@ from bench import machine, workers
 from bench.options import Options
 from bench.peers import shapes
 from bench.rounds import ROOT
-from bench.workers import Told
+from bench.workers import Times
 
 BACKEND = "/jax/core/compile/backend_compile_duration"  # compiling, or loading what was compiled
 STEPS = 3  # of a run: only the first counts
@@ -28,22 +27,22 @@ GROUPS = ("jax", "jaxlib", "flax", "optax", "orbax", "numpy", "lab")
 
 
 def measure(options: Options) -> Iterator[dict[str, Any]]:
-    found: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
+    rows: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
     for _ in range(options.rounds):
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             for kind, seeds in (("cold", 0), ("warm", 1)):
                 options.quiet.wait()
-                told, others = once(Path(folder), seeds, options)
-                found[kind].append(parts(told))
+                times, others = time_once(Path(folder), seeds, options)
+                rows[kind].append(parts(times))
                 if others is not None:
                     options.quiet.seen.append(others)
         yield {
             "unit": "seconds",
             "shape": "tiny" if options.quick else "S",
-            "parts": {kind: medians(rows) for kind, rows in found.items()},
-            "totals": {kind: [row["total"] for row in rows] for kind, rows in found.items()},
+            "parts": {kind: medians(own) for kind, own in rows.items()},
+            "totals": {kind: [row["total"] for row in own] for kind, own in rows.items()},
         }
-    print("\n".join(lines(found)))
+    print("\n".join(lines(rows)))
     imports = importing()
     print(
         "imports, seconds of their own: "
@@ -52,13 +51,13 @@ def measure(options: Options) -> Iterator[dict[str, Any]]:
     yield {
         "unit": "seconds",
         "shape": "tiny" if options.quick else "S",
-        "parts": {kind: medians(rows) for kind, rows in found.items()},
-        "totals": {kind: [row["total"] for row in rows] for kind, rows in found.items()},
+        "parts": {kind: medians(own) for kind, own in rows.items()},
+        "totals": {kind: [row["total"] for row in own] for kind, own in rows.items()},
         "imports": imports,
     }
 
 
-def once(folder: Path, seed: int, options: Options) -> tuple[Told, float | None]:
+def time_once(folder: Path, seed: int, options: Options) -> tuple[Times, float | None]:
     """One worker in a store of its own that shares the compiled programs of `folder`."""
     shape = shapes.SHAPES["tiny" if options.quick else "S"]
     tokens = STEPS * shape.tokens
@@ -67,13 +66,13 @@ def once(folder: Path, seed: int, options: Options) -> tuple[Told, float | None]
     if seed:
         shutil.copytree(folder / "runs-0" / ".compiled", store / ".compiled")
     before = machine.look()
-    told = workers.work(runs, store, [machine.cores()[-1]])[0]
-    return told, machine.others_share(before, machine.look())
+    times = workers.work(runs, store, [machine.cores()[-1]])[0]
+    return times, machine.others_share(before, machine.look())
 
 
-def parts(told: Told) -> dict[str, float]:
+def parts(times: Times) -> dict[str, float]:
     """Of the time from the start of the process to the end of the first step."""
-    at, backend = told.moments, told.events.get(BACKEND, 0.0)
+    at, backend = times.moments, times.events.get(BACKEND, 0.0)
     preparing = at["compiled"] - at["compile begins"]
     return {
         "interpreter": at["interpreter"],
@@ -94,18 +93,18 @@ def medians(rows: list[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]} if rows else {}
 
 
-def lines(found: dict[str, list[dict[str, float]]]) -> list[str]:
-    cold, warm = medians(found["cold"]), medians(found["warm"])
+def lines(rows: dict[str, list[dict[str, float]]]) -> list[str]:
+    cold, warm = medians(rows["cold"]), medians(rows["warm"])
     head = f"{'seconds':<48} {'cold':>7} {'warm':>7}"
     return [head] + [f"{name:<48} {cold[name]:>7.2f} {warm[name]:>7.2f}" for name in cold]
 
 
 def importing() -> dict[str, float]:
     """Seconds that a worker's imports take, by the package in which they are spent."""
-    asked = [sys.executable, "-X", "importtime", "-c", "import lab.launch.worker, lab.train.loop"]
-    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stderr
-    found: dict[str, float] = defaultdict(float)
-    for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", said):
+    command = [sys.executable, "-X", "importtime", "-c", "import lab.launch.worker, lab.train.loop"]
+    log = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    seconds: dict[str, float] = defaultdict(float)
+    for own, name in re.findall(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)", log):
         group = name.split(".")[0]
-        found[group if group in GROUPS else "all else"] += int(own) / 1e6
-    return json.loads(json.dumps(dict(sorted(found.items(), key=lambda item: -item[1]))))
+        seconds[group if group in GROUPS else "all else"] += int(own) / 1e6
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))

@@ -67,7 +67,7 @@ class Stopwatch:
 
         return between
 
-    def tell(self, path: Path) -> None:
+    def write(self, path: Path) -> None:
         began = float(os.environ.get("BENCH_BEGAN", BEGAN))
         path.write_text(
             json.dumps(
@@ -81,7 +81,7 @@ class Stopwatch:
         )
 
 
-def replaced(module: str, name: str, change: Callable[[Callable], Callable]) -> None:
+def replace(module: str, name: str, change: Callable[[Callable], Callable]) -> None:
     """Put `change(function)` in a function's place."""
     *parents, leaf = name.split(".")
     owner = sys.modules[module]
@@ -90,13 +90,13 @@ def replaced(module: str, name: str, change: Callable[[Callable], Callable]) -> 
     setattr(owner, leaf, change(getattr(owner, leaf)))
 
 
-def passing(watch: Stopwatch, before: str, after: str) -> Callable:
+def stamped(watch: Stopwatch, before: str, after: str) -> Callable:
     def change(function: Callable) -> Callable:
         def between(*arguments: Any, **named: Any) -> Any:
             watch.moment(before)
-            found = function(*arguments, **named)
+            result = function(*arguments, **named)
             watch.moment(after)
-            return found
+            return result
 
         return between
 
@@ -114,11 +114,11 @@ def install(watch: Stopwatch) -> None:
     jax.monitoring.register_event_duration_secs_listener(add)
     for share, functions in SHARES.items():
         for module, name in functions:
-            replaced(module, name, lambda function, share=share: watch.timed(share, function))
-    replaced("lab.train.lanes", "Lanes.initial", lambda f: watch.timed("compile", f))
-    replaced("lab.train.loop", "Crew.train", lambda f: watch.timed("rest of the run", f))
-    replaced("lab.train.loop", "Crew.train", passing(watch, "claimed", "run over"))
-    replaced("lab.train.lanes", "Lanes.initial", passing(watch, "compile begins", "compiled"))
+            replace(module, name, lambda function, share=share: watch.timed(share, function))
+    replace("lab.train.lanes", "Lanes.initial", lambda f: watch.timed("compile", f))
+    replace("lab.train.loop", "Crew.train", lambda f: watch.timed("rest of the run", f))
+    replace("lab.train.loop", "Crew.train", stamped(watch, "claimed", "run over"))
+    replace("lab.train.lanes", "Lanes.initial", stamped(watch, "compile begins", "compiled"))
 
     def first_step(function: Callable) -> Callable:
         def send(crew: Any) -> Any:
@@ -131,7 +131,7 @@ def install(watch: Stopwatch) -> None:
 
         return send
 
-    replaced("lab.train.loop", "Crew.send", first_step)
+    replace("lab.train.loop", "Crew.send", first_step)
 
 
 def main() -> int:
@@ -158,7 +158,7 @@ def main() -> int:
         return worker.main()
     finally:
         watch.moment("end")
-        watch.tell(Path(sys.argv[1]))
+        watch.write(Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ QUICK_CORPUS = "markov:8-1-3-0"
 
 
 @dataclass(frozen=True)
-class Told:
-    """What one worker's stopwatch says, seconds: moments since the start, time inside functions,
+class Times:
+    """Of one worker's stopwatch, seconds: moments since the start, time inside functions,
     and what jax says of its compiler."""
 
     moments: dict[str, float]
@@ -37,11 +37,11 @@ def runs_of(
 
     corpus = corpora.prepare(QUICK_CORPUS if quick else CORPUS, quiet=True)
     data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=1e9)
-    one = ours.config_of(shape, dtype)
-    return [replace(one, data=data, tokens=tokens, seed=seed) for seed in range(seeds)]
+    config = ours.config_of(shape, dtype)
+    return [replace(config, data=data, tokens=tokens, seed=seed) for seed in range(seeds)]
 
 
-def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> list[Told]:
+def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> list[Times]:
     """Have one traced worker a core train all the runs, and wait for the end of them.
 
     Raises:
@@ -76,7 +76,7 @@ def work(configs: Sequence[Any], store: Path, cores: Sequence[int | None]) -> li
             for process, stamps, log in crew:
                 if process.wait() or not stamps.exists():
                     raise RuntimeError("a worker ended badly: " + log.read_text()[-500:].strip())
-            return [Told(**json.loads(stamps.read_text())) for _, stamps, _ in crew]
+            return [Times(**json.loads(stamps.read_text())) for _, stamps, _ in crew]
         finally:
             for process, _, _ in crew:
                 process.stdin.close()
@@ -98,7 +98,7 @@ def lab_run(configs: Sequence[Any], folder: Path) -> float:
     experiment.write_text(
         "import json\nfrom pathlib import Path\nfrom lab.config import from_json\n\n\n"
         "def runs():\n    listed = Path(__file__).with_name('configs.json').read_text()\n"
-        "    return [from_json(one) for one in json.loads(listed)]\n\n\n"
+        "    return [from_json(config) for config in json.loads(listed)]\n\n\n"
         "def report(store, out):\n    pass\n"
     )
     command = [

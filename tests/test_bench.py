@@ -134,7 +134,7 @@ def test_the_page_takes_its_tables_from_the_results_and_keeps_its_words(tmp_path
                 "date": "2026-01-01T00:00:00+00:00",
                 "machine": machine.describe(),
                 "versions": {},
-                "others": Quiet().told(),
+                "others": Quiet().summary(),
                 "races": [race],
                 "left_out": {},
             }

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bench import laws
+from bench import laws, packages
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def run(monkeypatch, tmp_path):
 
 
 def test_without_data_and_peers_our_own_fit_is_measured(run, capsys):
-    absent = laws.Tool("absent", "no-such-package", "", "ls", laws.ours)
+    absent = packages.Tool("absent", "no-such-package", "", "ls", packages.ours)
     status, record = run(tools=(laws.TOOLS[0], absent))
     mine = record["tools"]["this project"]
     assert status == 0 and list(record["tools"]) == ["this project"]
@@ -35,7 +35,7 @@ def test_a_package_that_breaks_is_told_and_the_others_go_on(run, capsys):
     def broken(runs):
         raise RuntimeError("no fit today")
 
-    bad = laws.Tool("bad", "", "", "ls", broken)
+    bad = packages.Tool("bad", "", "", "ls", broken)
     status, record = run(tools=(bad, laws.TOOLS[0]))
     assert status == 0 and record["tools"]["bad"]["failed"] == "RuntimeError: no fit today"
     assert "objective" in record["tools"]["this project"]
@@ -44,10 +44,10 @@ def test_a_package_that_breaks_is_told_and_the_others_go_on(run, capsys):
 
 def test_a_worse_minimum_is_shown_as_such(run):
     def near(runs):
-        law = laws.ours(runs)
+        law = packages.ours(runs)
         return type(law)(law.E, law.A * 1.05, law.B, law.alpha, law.beta)
 
-    _, record = run(tools=(laws.TOOLS[0], laws.Tool("near", "", "", "huber-log", near)))
+    _, record = run(tools=(laws.TOOLS[0], packages.Tool("near", "", "", "huber-log", near)))
     assert record["tools"]["near"]["above_right_minimum"] > 1e-3
     assert record["tools"]["near"]["above_best_of_own_objective"] > 1e-3
 

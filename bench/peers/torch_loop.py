@@ -19,7 +19,7 @@ def work(task: dict[str, Any], build: Callable[[shapes.Shape], tuple[Any, Any, C
     total = sum(p.numel() for p in model.parameters())
     if task["mode"] == "compile":
         model = torch.compile(model)
-    data = [torch.from_numpy(one).long() for one in shapes.batches(shape, seed=task["number"])]
+    data = [torch.from_numpy(batch).long() for batch in shapes.batches(shape, seed=task["number"])]
     mixed = torch.autocast("cpu", dtype=torch.bfloat16, enabled=task["dtype"] == "bfloat16")
     losses, made = [], 0
 
