@@ -12,7 +12,7 @@ from analysis.tables.runs import Runs
 OUTCOMES = (
     "run_id seed data_seed init_seed row status loss loss_se bits_per_byte perplexity train_loss "
     "held_out_tokens seconds wall_seconds io_seconds compile_seconds tokens_per_second "
-    "flops_utilization devices device way host hostname python jax commit version versions schema "
+    "flops_utilization devices device way host hostname python jax commit code version versions schema "
     "created started finished asked_for reason init_from flops_spent"
 ).split()
 TWICE = 0.03  # in ln params: sizes closer than this are one size read twice
