@@ -360,7 +360,12 @@ def test_every_question_writes_its_keys_and_its_figure(csv, tmp_path, capsys, ke
         assert set(found["answer"][name]) == {"value", "low", "high"}
     assert all("name" in each for each in found["alternatives"]) and found["assumptions"]
     text = capsys.readouterr().out
-    assert "nats/token" in text and "training: flops = " in text and "otherwise" in text
+    assert (
+        "loss in the table's own unit" in text
+        and "nats" not in text
+        and "training: flops = " in text
+        and "otherwise" in text
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Which rows and columns a number is from: states, units, headers of trackers, rows of one run."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -310,3 +312,15 @@ def test_budgets_that_are_not_the_flops_are_a_caution_and_group_nothing():
         **columns, budget=np.round(flops, -14) + 1e14, flops=np.round(flops, -14) + 1e14
     )
     assert not [line for line in true.cautions if "budget" in line]
+
+
+def test_losses_listed_beside_the_rates_tried_are_a_row_each_and_curves_are_named(tmp_path):
+    path = tmp_path / "t.jsonl"
+    lines = [{"params": n, "tokens": 1e9, "losses": [3.2, 3.0, 3.1], "lrs": [1, 2, 4]} for n in (1e6, 1e7)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    runs = table.read(path, loss="losses")
+    assert len(runs) == 6 and "2 cells hold several values of lrs" in runs.cautions[0]
+    assert best_of(runs, "cell").usable().loss.tolist() == [3.0, 3.0]
+    path.write_text("\n".join(json.dumps({**line, "lrs": 1}) for line in lines))
+    with pytest.raises(ValueError, match="no column holds the loss in one number; losses hold lists"):
+        _ = table.read(path).loss

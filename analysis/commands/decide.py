@@ -40,7 +40,7 @@ def factor(text: str) -> float:
 
 QUESTIONS = {  # name among the options: flag, type, metavar, help
     "compute": ("--budget", positive, "F", "FLOPs: which size and tokens reach the least loss"),
-    "target_loss": ("--target-loss", positive, "L", "nats/token: the least compute that reaches it"),
+    "target_loss": ("--target-loss", positive, "L", "in the table's unit: the least compute that reaches it"),
     "planned": ("--run", numbers, "N,D", "params,tokens: the loss of one planned run"),
 }
 FURTHER = {  # the same, but for the flag, which is the name

@@ -38,6 +38,7 @@ class Answer:
     ratios: tuple[float, float]  # least and greatest tokens per param of the table's runs
     draws: int  # that have an answer
     unreachable_draws: int = field(default=0)
+    unit: str = field(default="")  # behind a loss; see `Runs.unit`
 
     @property
     def message(self) -> str:
@@ -50,7 +51,7 @@ class Answer:
         serving = f", {value['total_flops']:.3g} with serving" if "total_flops" in value else ""
         return (
             f"{value['params']:.3g} params on {value['tokens']:.3g} tokens "
-            f"({value['tokens_per_param']:.3g} per param): loss {value['loss']:.4f} nats/token "
+            f"({value['tokens_per_param']:.3g} per param): loss {value['loss']:.4f}{self.unit} "
             f"at {value['flops']:.3g} training FLOPs{serving}"
         )
 
@@ -90,6 +91,7 @@ def make_answer(
         ratios=ratios,
         draws=int(np.isfinite(law.E[1:]).sum()),
         notes=notes,
+        unit=fitted.runs.unit,
         **parts,
     )
 

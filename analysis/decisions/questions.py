@@ -133,7 +133,7 @@ def below_floor(fitted: Fit, loss: float) -> str:
     low, high = fitted.interval("E")
     ends = f" (95 % {low:.4f} to {high:.4f})" if low is not None else ""
     return (
-        f"target loss {loss:g} nats/token is not above the fitted floor E = {fitted.law.E:.4f}"
+        f"target loss {loss:g}{fitted.runs.unit} is not above the fitted floor E = {fitted.law.E:.4f}"
         f"{ends}: under this law no size and no data reach it. Ask for a higher loss, or add runs "
         "that pin the floor down"
     )

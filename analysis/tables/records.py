@@ -1,10 +1,12 @@
 """JSON: one object a line, a list of objects, an object of objects by name, or of lists by column;
-nested names are joined by dots, and lists inside a run (its curve) are left out."""
+nested names are joined by dots, lists of losses beside the settings tried give a row each, and other
+lists inside a run (its curve) are left out."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from analysis.tables.headers import LOSSES, SEEDS, TUNED, find_all, normalize
 from analysis.tables.sheets import Sheet, short
 
 SUFFIXES = {".jsonl", ".ndjson", ".json"}
@@ -20,13 +22,32 @@ def read(path: Path, text: str) -> Sheet:
         if not isinstance(record, Mapping):
             raise ValueError(f"{path}, row {row}: is {short(record)}, not a JSON object of one run")
     try:
-        rows = [flatten(record) for record in objects]
+        rows = [flatten(each) for record in objects for each in spread(record)]
     except RecursionError:
         raise ValueError(f"{path}: its objects are nested too deep for a table") from None
     if not any(rows):
         raise ValueError(f"{path}: holds no runs; it needs an object for every run")
     names = dict.fromkeys(name for row in rows for name in row)
-    return Sheet({name: tuple(row.get(name, "") for row in rows) for name in names}, comma=True)
+    lists = dict.fromkeys(name for record in objects for name, value in record.items() if is_list(value))
+    columns = {name: tuple(row.get(name, "") for row in rows) for name in names}
+    return Sheet(columns, comma=True, lists=tuple(lists))
+
+
+def is_list(value) -> bool:
+    """Whether a value is a list of plain values, several of them."""
+    return isinstance(value, list) and len(value) > 1 and not any(isinstance(v, list | dict) for v in value)
+
+
+def spread(record: Mapping) -> list[Mapping]:
+    """The record, or one for each setting that it lists with a list of losses as long."""
+    lists = {name: value for name, value in record.items() if is_list(value)}
+    settings = [name for name in lists if find_all([normalize(name).removesuffix("s")], (*TUNED, *SEEDS))]
+    losses = [name for name in lists if LOSSES & set(normalize(name).removesuffix("es").split("_"))]
+    size = len(lists[settings[0]]) if settings else 0
+    if not any(len(lists[name]) == size for name in losses):
+        return [record]
+    alike = [name for name in lists if len(lists[name]) == size]
+    return [{**record, **{name: lists[name][i] for name in alike}} for i in range(size)]
 
 
 def parse(path: Path, text: str) -> list:

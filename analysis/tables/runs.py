@@ -60,6 +60,11 @@ class Runs:
     def has(self, name: str) -> bool:
         return name in self.roles or (name in self.columns and name not in self.doubts)
 
+    @property
+    def unit(self) -> str:
+        """The loss's unit behind a number, " nats/token"; "" where the table states none."""
+        return "" if self.loss_unit == UNSTATED else " " + self.loss_unit.partition(",")[0]
+
     def converted(self, role: str, name: str) -> str:
         """The column that plays a role where its cells were converted for it, else `name`."""
         column = self.roles.get(role, name)

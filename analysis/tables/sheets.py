@@ -15,6 +15,7 @@ class Sheet:
     columns: dict[str, tuple[str, ...]]
     unnamed: frozenset[str] = frozenset()
     comma: bool = False
+    lists: tuple[str, ...] = ()  # names under which a file of objects holds lists, which are left out
 
 
 def short(value, most: int = 40) -> str:

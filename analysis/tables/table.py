@@ -4,6 +4,7 @@ Rows are flagged with a reason, never deleted. `row` counts from 1 below the hea
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from analysis.tables import cells, counts, files, measures, rows
 from analysis.tables.cells import Column
 from analysis.tables.roles import assign
 from analysis.tables.runs import Runs
+from analysis.tables.sheets import listed
 from analysis.tables.units import UNSTATED
 from analysis.tables.where import select_rows
 
@@ -55,7 +57,15 @@ def read(
     Raises:
       ValueError: one message naming file, row and column, what was found and what to do.
     """
-    return assemble(str(path), cells.columns(files.load(Path(path))), roles, where, needs)
+    sheet = files.load(Path(path))
+    runs = assemble(str(path), cells.columns(sheet), roles, where, needs)
+    if sheet.lists and "loss" not in runs.roles:
+        doubt = (
+            f"no column holds the loss in one number; {listed(sheet.lists, 6)} hold lists, which are left "
+            "out as curves: write a row for every run, or list the losses beside the rates (lrs) tried"
+        )
+        runs = replace(runs, doubts={**runs.doubts, "loss": doubt})
+    return runs
 
 
 def assemble(
