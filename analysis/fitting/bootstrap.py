@@ -105,8 +105,8 @@ def resample(
     theta, _ = minimise(problem, starts, weights, rounds=60, near=near)
     draws = problem.law.from_theta(problem.law.shift(theta, centre))
     draws[lost | ~np.isfinite(draws).all(1)] = np.nan
-    found = replace(fitted, draws=draws, intervals=kind)
-    return replace(found, ends=lambda quantity: percentiles(found, quantity))
+    drawn = replace(fitted, draws=draws, intervals=kind)
+    return replace(drawn, ends=lambda quantity: percentiles(drawn, quantity))
 
 
 def percentiles(fitted: Fit, quantity: Quantity) -> tuple[Array, Array]:

@@ -34,8 +34,8 @@ def profile_intervals(fitted: Fit, level: float = 0.95) -> Fit:
     """The same fit with profile-likelihood intervals behind `band` and `interval`."""
 
     def ends(quantity: Quantity) -> tuple[Array, Array]:
-        found = trace_profiles(fitted, quantity, level)
-        return np.array([p.low for p in found]), np.array([p.high for p in found])
+        profiles = trace_profiles(fitted, quantity, level)
+        return np.array([p.low for p in profiles]), np.array([p.high for p in profiles])
 
     return replace(fitted, intervals="profile", draws=None, ends=ends)
 

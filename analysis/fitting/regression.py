@@ -146,23 +146,13 @@ def fit(
       ValueError: an unknown objective or parameter, fewer rows than fitted parameters + 1, or a
         column that is missing or not positive.
     """
-    if isinstance(law, str):
-        if law not in LAWS:
-            raise ValueError(f"law {law!r} is not one of {', '.join(LAWS)}")
-        law = LAWS[law]
-    fixed = dict(fixed or {})
+    law, fixed = named_law(law), dict(fixed or {})
     check_arguments(law, objective, delta, fixed)
     inputs, output = inputs or law.inputs, output or law.output
     used = runs.usable()
     columns = [positive(used, name) for name in (*inputs, output)]
     free = np.array([i for i, name in enumerate(law.names()) if name not in fixed], int)
-    if len(used) < len(free) + 1:
-        flagged = f"{len(runs) - len(used)} flagged"
-        flagged += f", the first as {runs.dropped()[0][1]}" if len(used) < len(runs) else ""
-        raise ValueError(
-            f"{runs.source}: {len(used)} usable runs ({flagged}) for the "
-            f"{len(free)} parameters of {law.__name__}; it needs at least {len(free) + 1}"
-        )
+    check_rows(law, runs, len(used), len(free))
     logs, observed = np.log(columns[:-1]), columns[-1]
     centre = law.centre(logs)
     problem = Problem(law, logs - centre[:, None], observed, objective, delta, free)
@@ -173,16 +163,12 @@ def fit(
     log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
     agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
-
-    def plain(one: Array) -> list[float]:
-        return [float(v) for v in law.from_theta(law.shift(one, centre))]
-
-    kept = distinct_minima(problem, costs, theta)
-    ends = [dict(zip(law.names(), plain(theta[i]), strict=True)) for i in kept]
-    minima = tuple(zip((float(costs[i]) for i in kept), ends, strict=True))
+    minima = tuple(
+        (float(costs[i]), plain_values(law, theta[i], centre)) for i in distinct_minima(problem, costs, theta)
+    )
     status, message = fit_status(problem, best[0], bool(done[0]), agreeing, minima)
     return Fit(
-        law=law(*plain(best[0])),
+        law=law(**plain_values(law, best[0], centre)),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
         runs=used,
         inputs=inputs,
@@ -196,6 +182,20 @@ def fit(
         dropped=runs.dropped(),
         minima=minima,
     )
+
+
+def named_law(law: type[Law] | str) -> type[Law]:
+    if not isinstance(law, str):
+        return law
+    if law not in LAWS:
+        raise ValueError(f"law {law!r} is not one of {', '.join(LAWS)}")
+    return LAWS[law]
+
+
+def plain_values(law: type[Law], theta: Array, centre: Array) -> dict[str, float]:
+    """The parameters by name, for plain inputs, of a theta (P,) for centred ones."""
+    values = law.from_theta(law.shift(theta, centre))
+    return {name: float(number) for name, number in zip(law.names(), values, strict=True)}
 
 
 def objective_of(
@@ -257,6 +257,17 @@ def check_arguments(law: type[Law], objective: str, delta: float, fixed: dict) -
         if name not in law.names():
             known = ", ".join(law.names())
             raise ValueError(f"{law.__name__} has no parameter {name!r} to fix; it has {known}")
+
+
+def check_rows(law: type[Law], runs: Runs, rows: int, parameters: int) -> None:
+    if rows > parameters:
+        return
+    flagged = f"{len(runs) - rows} flagged"
+    flagged += f", the first as {runs.dropped()[0][1]}" if rows < len(runs) else ""
+    raise ValueError(
+        f"{runs.source}: {rows} usable runs ({flagged}) for the "
+        f"{parameters} parameters of {law.__name__}; it needs at least {parameters + 1}"
+    )
 
 
 def positive(runs: Runs, name: str) -> Array:

@@ -202,7 +202,7 @@ def project(
     """
     total = len(next(iter(values.values()))) if values else 1
     size = max(1, 8 * CHUNK // len(output))
-    found, misfits = [], []
+    starts, misfits = [], []
     for first in range(0, total, size):
         some = {name: part[first : first + size] for name, part in values.items()}
         linear = coefficients(law, some, logs, output, fixed)
@@ -210,9 +210,9 @@ def project(
         every |= {name: np.full(len(linear), held) for name, held in fixed.items()}
         theta = law.to_theta(np.stack([every[name] for name in law.names()], 1))
         gap = law.log_predict(theta, logs)[0] - np.log(output)
-        found.append(theta)
+        starts.append(theta)
         misfits.append(np.nan_to_num((gap**2).sum(1), nan=np.inf))
-    return np.concatenate(found)[np.argsort(np.concatenate(misfits), kind="stable")]
+    return np.concatenate(starts)[np.argsort(np.concatenate(misfits), kind="stable")]
 
 
 def coefficients(law, values: dict[str, Array], logs: Array, output: Array, fixed: dict) -> Array:

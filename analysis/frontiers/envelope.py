@@ -103,9 +103,13 @@ def trace_envelope(
         raise ValueError(
             f"{rows.source}: no run has more than one point; --points final is for tables of finished runs"
         )
-    found = lowest_points(curves, points, rows.source, levels, draws, seed)
+    levels_of = lowest_points(curves, points, rows.source, levels, draws, seed)
     return Envelope(
-        **found, points=points, schedule=find_schedule(used, ids, table, curves), curves=curves, source=rows
+        **levels_of,
+        points=points,
+        schedule=find_schedule(used, ids, table, curves),
+        curves=curves,
+        source=rows,
     )
 
 
