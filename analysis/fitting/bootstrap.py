@@ -49,6 +49,8 @@ def rows_share_runs(fitted: Fit) -> tuple[str, Array] | None:
     runs = fitted.runs
     if name := run_column(runs):
         return name, runs.columns[name]
+    if runs.has("run_id"):
+        return None  # and each is its own
     name, group = alike(runs)
     groups, rows = int(group.max(initial=0)) + 1, len(group)
     if not name or not len(fitted.law.names()) < groups < rows:
