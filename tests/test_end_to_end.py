@@ -40,7 +40,7 @@ def commands() -> list[list[str]]:
 def test_the_readme_s_own_experiment_can_be_planned(lab_command, tmp_path):
     write_experiment(tmp_path, lines=30_000)
     said = lab_command("plan", "mine.py", LAB_DATA=str(tmp_path / "data")).stdout
-    assert "8 runs in 4 shapes" in said
+    assert "12 runs in 4 shapes" in said
 
 
 def write_experiment(folder: Path, lines: int, shrink: float = 1.0) -> None:

@@ -28,8 +28,9 @@ def test_a_file_of_the_page_works_by_its_command(command, tmp_path):
         [sys.executable, *shlex.split(command)[1:]], cwd=tmp_path, env=env, text=True, capture_output=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    expected = "3 runs in 3 shapes" if " lab " in command else "ComputeLaw fit"
-    assert expected in done.stdout
+    expected = {"plan": "3 runs in 3 shapes", "run": "3/3 runs done", "fit": "ComputeLaw fit"}
+    assert expected[shlex.split(command)[3]] in done.stdout
+    assert "not trained yet" not in done.stdout
 
 
 def test_every_file_that_the_page_shows_is_asked_for_by_a_command():

@@ -44,8 +44,6 @@ def rows_share_runs(fitted: Fit) -> tuple[str, Array] | None:
     that names the run, or as rows of one model and setting have residuals more alike than those of
     others (analysis of variance, p < 0.01); None where every row is its own.
     """
-    from scipy.special import fdtrc  # slow to import
-
     runs = fitted.runs
     if name := run_column(runs):
         return name, runs.columns[name]
@@ -55,6 +53,8 @@ def rows_share_runs(fitted: Fit) -> tuple[str, Array] | None:
     groups, rows = int(group.max(initial=0)) + 1, len(group)
     if not name or not len(fitted.law.names()) < groups < rows:
         return None
+    from scipy.special import fdtrc  # slow to import
+
     count = np.bincount(group)
     means = np.bincount(group, fitted.residuals) / count
     within = ((fitted.residuals - means[group]) ** 2).sum() / (rows - groups)

@@ -129,7 +129,8 @@ def descend(problem: Problem, delta: float, members: Array, theta: Array, weight
         trial[:, problem.free] += step
         w = None if weights is None else weights[live]
         new = derivatives(problem, delta, trial, members[live], w)
-        gain = cost - new[0]
+        with np.errstate(invalid="ignore"):  # from one place without a value to another: no gain
+            gain = cost - new[0]
         better = gain > 0
         theta[live[better]] = trial[better]
         for old, part in zip(state, new, strict=True):

@@ -22,8 +22,6 @@ def splits(runs: Runs, residuals: Array, inputs: list[Array], named: str = "") -
       inputs: each (R,); a column that merely follows one of them is not tested, as what it says is size.
       named: lines that name columns already, which need no other.
     """
-    from scipy.special import chdtrc  # slow to import, and no fit needs it
-
     rows = np.arange(len(runs))
     if len(rows) > MOST:
         rows = np.random.default_rng(0).choice(rows, MOST, replace=False)
@@ -36,6 +34,10 @@ def splits(runs: Runs, residuals: Array, inputs: list[Array], named: str = "") -
         for name, code in columns.items()
         if name not in named and not any(follows(code, x) for x in inputs)
     }
+    if not columns:
+        return []
+    from scipy.special import chdtrc  # slow to import, and few tables need it
+
     ranks, parted = np.argsort(np.argsort(residuals)) + 1.0, {}
     for name, code in columns.items():
         known = code >= 0

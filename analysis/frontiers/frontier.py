@@ -117,6 +117,7 @@ def optimum_bands(fitted: Fit, cost: Cost) -> Extend:
             known[flops.tobytes()] = bands(flops)
         return known[flops.tobytes()]
 
+    @np.errstate(all="ignore")  # where an end of a parameter is open, an end of these is
     def bands(flops: Array) -> tuple[Band, Band, Band]:
         def optimum(law: Law) -> Array:
             params, tokens = law.optimum(flops, cost.k, cost.p)

@@ -12,6 +12,8 @@ def add(commands) -> None:
     shared.add_grid(parser)
     help = "the table, .csv or .jsonl; one that is there is replaced"
     parser.add_argument("-o", "--output", type=Path, default=Path("runs.csv"), metavar="FILE", help=help)
+    help = "the learning curves of the same runs too, .csv: what `analysis envelope` takes"
+    parser.add_argument("--curves", type=Path, metavar="FILE", help=help)
     parser = shared.command(commands, "report", report)
     shared.add_grid(parser)
     shared.add_out(parser)
@@ -24,6 +26,9 @@ def write_table(options: argparse.Namespace) -> int:
     table = export.rows(store, experiment.configs(), experiment.name)
     export.write(table, options.output)
     print(f"{len(table)} rows in {options.output}")
+    if options.curves:
+        export.write_curves(store, experiment.configs(), options.curves)
+        print(f"their curves in {options.curves}")
     return 0
 
 
