@@ -1,5 +1,5 @@
-"""CSV in its dialects, Markdown and aligned columns: which character parts cells, which lines are
-comments, which columns have no name."""
+"""CSV in its dialects, Markdown (with prose around it) and aligned columns: which character parts cells,
+which lines are comments, which columns have no name; and what is no table at all."""
 
 import csv
 import io
@@ -11,15 +11,22 @@ from analysis.tables.sheets import Sheet, short
 
 DELIMITERS = (",", "\t", ";", "|")
 NUMERIC = re.compile(r"[-+~]?[\d.]")  # how a cell that is a number begins
-RULE = re.compile(r"\s*(:?-+:?)?\s*")  # a cell of the line below a Markdown header
+RULE = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")  # the line below a Markdown header
+NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?", re.IGNORECASE)
+LOGGED = re.compile(r"[A-Za-z]{2}[\w/]*['\"]?\s*[ =:]\s*0")  # a name and a number, as a log prints them
+A_TABLE = (
+    "a table has a line that names its columns, such as params,tokens,loss, and below it a line for every "
+    "run, with its final loss"
+)
 
 
 def read(path: Path, text: str) -> Sheet:
     """A table whose first line that is no comment (#) names the columns."""
-    text = without_comments(text)
+    text = markdown_table(path, without_comments(text))
     sample = [line for line in text[:100_000].splitlines()[:30] if line.strip()]
     if not sample:
         raise ValueError(f"{path}: holds comments only; it needs a header and a row for every run")
+    refuse_log(path, sample)
     delimiter = find_delimiter(sample)
     try:
         lines = [line for line in split(text, delimiter) if line]
@@ -27,8 +34,6 @@ def read(path: Path, text: str) -> Sheet:
         raise ValueError(f"{path}: is not a CSV file ({error}); is a quote left open?") from None
     while len(lines) > 1 and not any(map(str.strip, lines[-1])):
         lines.pop()
-    if delimiter == "|":
-        lines = [line for line in lines if not all(map(RULE.fullmatch, line))]
     if not lines:
         raise ValueError(f"{path}: holds no cells; it needs a header and a row for every run")
     header, body = [" ".join(name.split()) for name in lines[0]], lines[1:]
@@ -53,6 +58,53 @@ def read(path: Path, text: str) -> Sheet:
     if not columns:
         raise ValueError(f"{path}: the header names no column")
     return Sheet(columns, frozenset(unnamed), comma=delimiter != ",")
+
+
+def refuse_log(path: Path, sample: list[str]) -> None:
+    """Refuse what a trainer prints: lines of names and numbers that differ in the numbers alone, from the
+    first one on or, where no delimiter gives columns, in more than half of the lines."""
+    shapes = [NUMBER.sub("0", " ".join(line.split())) for line in sample]
+    if shapes[1:2] == shapes[:1] and "0" in shapes[0] and re.search("[A-Za-z]{2}", shapes[0]):
+        line = short(sample[0].strip(), 60)
+        raise ValueError(
+            f"{path}: no line names the columns: the first ({line}) has the form of the next, as in a log; "
+            + A_TABLE
+        )
+    delimiter = find_delimiter(sample)
+    widths = [len(next(split(line, delimiter, False), [])) for line in sample]
+    repeated = [i for i, shape in enumerate(shapes) if LOGGED.search(shape) and shapes.count(shape) > 1]
+    if len(repeated) > len(sample) / 2 and (widths[0] == 1 or max(widths) > min(widths) + 1):
+        line = short(sample[repeated[0]].strip(), 60)
+        raise ValueError(f"{path}: looks like a log ({line}), not a table; {A_TABLE}")
+
+
+def markdown_table(path: Path, text: str) -> str:
+    """The one Markdown table of a text without the prose around it, or the text where none is.
+
+    Raises:
+      ValueError: there are several, as none can be taken for the one that is meant.
+    """
+    lines = text.splitlines()
+    rules = [i for i, line in enumerate(lines) if i and "|" in line and RULE.fullmatch(line)]
+    starts = [i for i in rules if "|" in lines[i - 1] and not RULE.fullmatch(lines[i - 1])]
+    if not starts:
+        return text
+    tables = []
+    for start in starts:
+        if not any(start in table for table in tables):
+            end = next((i for i in range(start, len(lines)) if "|" not in lines[i]), len(lines))
+            tables.append(range(start - 1, end))
+    if len(tables) > 1:
+        headers = " and ".join(short(lines[table[0]].strip()) for table in tables[:2])
+        raise ValueError(
+            f"{path}: holds {len(tables)} tables ({headers}); save the one that is meant in a file of its own"
+        )
+    return "\n".join(without_edges(lines[i]) for i in tables[0] if i not in rules) + "\n"
+
+
+def without_edges(line: str) -> str:
+    """A line of a Markdown table without the bars at its ends."""
+    return line.strip().removeprefix("|").removesuffix("|")
 
 
 def without_comments(text: str) -> str:
