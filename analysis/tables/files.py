@@ -8,7 +8,7 @@ import gzip
 import zlib
 from pathlib import Path
 
-from analysis.tables import delimited, records
+from analysis.tables import delimited, exports, records
 from analysis.tables.sheets import Sheet
 
 FORMATS = (records,)  # the first that recognises a text reads it; `delimited` what none does
@@ -43,7 +43,8 @@ def load(path: Path) -> Sheet:
     text = decode(path, data)
     if not text.strip():
         raise ValueError(f"{path}: the file is empty; it needs a header and a row for every run")
-    return next((each for each in FORMATS if each.recognises(path, text)), delimited).read(path, text)
+    layout = next((each for each in FORMATS if each.recognises(path, text)), delimited)
+    return exports.lengthen(path, layout.read(path, text))
 
 
 def decode(path: Path, data: bytes) -> str:

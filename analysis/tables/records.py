@@ -1,6 +1,6 @@
 """JSON: one object a line, a list of objects, an object of objects by name, or of lists by column;
 nested names are joined by dots, lists of losses beside the settings tried give a row each, and other
-lists inside a run (its curve) are left out."""
+lists inside a run (its curve) are left out. Of a Hugging Face trainer's state the curve is read."""
 
 import json
 from collections.abc import Mapping
@@ -60,6 +60,8 @@ def parse(path: Path, text: str) -> list:
         return whole
     if not (isinstance(whole, Mapping) and whole):
         return [parse_line(path, n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if isinstance(whole.get("log_history"), list):
+        return trainer_points(path, whole["log_history"])
     values = list(whole.values())
     if all(isinstance(value, Mapping) for value in values):
         return [{"name": name, **value} for name, value in whole.items()]
@@ -68,6 +70,22 @@ def parse(path: Path, text: str) -> list:
     if len({len(value) for value in values}) > 1:
         raise ValueError(f"{path}: the lists under its names differ in length")
     return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def trainer_points(path: Path, history: list) -> list:
+    """The points of a Hugging Face trainer's log, of the run that its file (or else folder) names: its `loss`
+    is the training loss, and what it says at the end of the whole run (`train_runtime`) is no point."""
+    stem = path.name.split(".")[0]
+    run = path.absolute().parent.name if stem == "trainer_state" else stem
+    points = [point for point in history if not (isinstance(point, Mapping) and "train_runtime" in point)]
+    if not points:
+        raise ValueError(f"{path}: its log_history, where a trainer's curve stands, is empty")
+    return [
+        {"run_id": run, **{"train_loss" if name == "loss" else name: value for name, value in point.items()}}
+        if isinstance(point, Mapping)
+        else point
+        for point in points
+    ]
 
 
 def parse_line(path: Path, number: int, line: str):
