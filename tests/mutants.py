@@ -4,7 +4,8 @@ A random sample of places in CORE is mutated by cosmic-ray's operators, one at a
 the tree; against each mutant run the tests that import its module, then those that import one of
 the module's users, quick ones first, until one fails. Tests that only compare with committed results
 stay out: a regeneration would hide what they notice. Survivors are listed, to be read one by one
-(CONTRIBUTING.md has the last figure). Tests run under --python: cosmic-ray has an environment of its own (`make mutants`).
+(CONTRIBUTING.md has the last figure). Tests run under --python: cosmic-ray has an environment of its
+own (`make mutants`).
 """
 
 import argparse
