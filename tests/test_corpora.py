@@ -256,6 +256,37 @@ def test_a_glob_takes_what_it_matches(folder, tmp_path):
     assert sorted(Path(name).name for name in names) == [f"file{i:02d}.txt" for i in range(10)]
 
 
+def test_no_spelling_of_a_path_changes_the_data(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spellings = ["texts", "texts/*.txt", f"{folder}", f"{folder}/file??.txt", "./texts/"]
+    shas = [prepare(f"text:{path}", directory=tmp_path / "data", quiet=True).sha256 for path in spellings]
+    assert len(set(shas)) == 1
+    (folder / "more").mkdir()
+    (folder / "file00.txt").rename(folder / "more" / "file00.txt")
+    shas = [
+        prepare(f"text:{path}", directory=tmp_path / "data", quiet=True).sha256
+        for path in ("texts", f"{folder}/**/*", "texts/**/*.txt")
+    ]
+    assert len(set(shas)) == 1
+
+
+def test_text_changed_behind_its_old_size_and_time_is_read_again(folder, tmp_path):
+    first = prepared(folder, tmp_path)
+    file = folder / first.documents["train"][0].name
+    stat = file.stat()
+    file.write_text(file.read_text().swapcase())
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert prepared(folder, tmp_path).sha256 != first.sha256
+
+
+def test_a_corpus_prepared_before_times_of_change_were_kept_stays(folder, tmp_path):
+    first = prepared(folder, tmp_path)
+    meta = json.loads((first.path / "meta.json").read_text())
+    del meta["recipe"]["changed"]
+    (first.path / "meta.json").write_text(json.dumps(meta))
+    assert "changed" not in prepared(folder, tmp_path).meta["recipe"]
+
+
 def test_files_that_are_not_text_are_left_out_aloud(folder, tmp_path, capsys):
     (folder / "image.png").write_bytes(b"\x89PNG\0\0" + bytes(range(256)))
     (folder / "latin.txt").write_bytes("déjà vu ".encode("latin-1") * 100)

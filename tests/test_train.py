@@ -252,6 +252,38 @@ def test_changed_data_is_refused_before_training(tmp_path, longer, corpus):
         check_corpus(change(longer, model__vocab_size=5), corpus)
 
 
+def test_a_run_whose_tokens_are_overwritten_meanwhile_keeps_no_state_and_no_record(tmp_path, longer, corpus):
+    copied = shutil.copytree(corpus.path, tmp_path / "data" / corpus.path.name)
+    corpus = corpora.open_corpus(corpus.name, directory=tmp_path / "data")
+    tokens = (copied / "train.bin").read_bytes()
+    looks = []
+
+    def overwrite():  # in place, as a careless copy does it: what is mapped changes
+        looks.append(1)
+        if len(looks) == 2:
+            with (copied / "train.bin").open("r+b") as file:
+                file.write(tokens[: len(tokens) // 2][::-1])
+        return False
+
+    trainer = trainer_in(tmp_path / "runs", stopping=overwrite)
+    claim = trainer.store.claim(longer)
+    with pytest.raises(corpora.CorpusError, match=r"overwritten while they were trained on.*train.bin"):
+        train(trainer, longer, corpus, claim)
+    assert trainer.store.record(longer.run_id) is None
+    assert not any((trainer.store.folder(longer.run_id) / "checkpoints").iterdir())
+
+
+def test_tokens_replaced_by_others_leave_a_run_that_has_them_mapped_as_it_is(tmp_path, longer, corpus):
+    left_alone = trained(trainer_in(tmp_path / "alone"), longer, corpus)
+    copied = shutil.copytree(corpus.path, tmp_path / "data" / corpus.path.name)
+    corpus = corpora.open_corpus(corpus.name, directory=tmp_path / "data")
+    assert corpus.train.size and corpus.held_out.size  # mapped
+    (copied / "new").write_bytes((copied / "train.bin").read_bytes()[::-1])
+    (copied / "new").replace(copied / "train.bin")
+    record = trained(trainer_in(tmp_path / "runs"), longer, corpus)
+    assert record["loss"] == left_alone["loss"]
+
+
 def test_runs_that_differ_in_rate_seed_and_length_share_one_program(tmp_path, longer, corpus):
     compile_step.cache_clear()
     trainer = trainer_in(tmp_path)

@@ -167,7 +167,7 @@ SOURCES = {
             "your file, folder or glob of UTF-8 text",
             "yours",
             texts.user_text,
-            lambda name: {"files": texts.files_stamp(name)},
+            texts.files_stamp,
             text_folder,
         ),
         Source(

@@ -9,6 +9,7 @@ import sysconfig
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 HELD_OUT_SHARE = 0.04
@@ -87,7 +88,8 @@ def python_stdlib(name: str, root: Path, say: Say) -> Text:
 
 
 def user_files(name: str) -> list[tuple[str, Path]]:
-    """(name, path) of the files that text:PATH means, in order of name."""
+    """(name, path) of the files that text:PATH means, in order of name: relative to the folder, or to
+    where a glob's wildcards begin, so that no spelling of PATH changes what is held out."""
     where = os.path.expanduser(name[5:])
     root = Path(where)
     if root.is_file():
@@ -96,7 +98,8 @@ def user_files(name: str) -> list[tuple[str, Path]]:
         paths = [(path.relative_to(root), path) for path in root.rglob("*")]
         paths = [(rel, path) for rel, path in paths if not any(p[0] == "." for p in rel.parts)]
     else:
-        paths = [(Path(path), Path(path)) for path in glob.glob(where, recursive=True)]
+        base = Path(*takewhile(lambda part: not glob.has_magic(part), root.parts))
+        paths = [(Path(path).relative_to(base), Path(path)) for path in glob.glob(where, recursive=True)]
     files = sorted((rel.as_posix(), path) for rel, path in paths if path.is_file())
     if not files:
         what = "an empty folder" if root.is_dir() else "no file, no folder and no glob that matches"
@@ -104,10 +107,14 @@ def user_files(name: str) -> list[tuple[str, Path]]:
     return files
 
 
-def files_stamp(name: str) -> str:
-    """Another one where a file of text:PATH came, went or was written to."""
-    stats = [(rel, path.stat()) for rel, path in user_files(name)]
-    return digest(str([(rel, s.st_size, s.st_mtime_ns) for rel, s in stats]))
+def files_stamp(name: str) -> dict[str, str]:
+    """Another one where a file of text:PATH came, went or was written to, its old time put back or not."""
+    spelled = os.path.exists(os.path.expanduser(name[5:]))  # a glob's files went by their whole paths
+    stats = [(rel if spelled else path.as_posix(), path.stat()) for rel, path in user_files(name)]
+    return {
+        "files": digest(str([(rel, s.st_size, s.st_mtime_ns) for rel, s in stats])),
+        "changed": digest(str([s.st_ctime_ns for _, s in stats])),
+    }
 
 
 def user_text(name: str, root: Path, say: Say) -> Text:

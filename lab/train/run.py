@@ -153,6 +153,7 @@ class Run:
         return True
 
     def save(self) -> None:
+        self.corpus.verify_again()  # no checkpoint is of overwritten tokens: a retry goes on from the last
         self.keeper.save(self.step, lambda: self.lanes.fetch(self.lane))
 
     @property
@@ -179,6 +180,7 @@ class Run:
         loss, loss_se = windows.loss(self.lanes.window_nats(self.lane, windows))
         if not math.isfinite(loss):
             return self.diverge()
+        self.corpus.verify_again()
         self.keeper.wait()
         rate = self.own_tokens / seconds
         flops_rate = counts.flops_exact(self.config.model) * rate
