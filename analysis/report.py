@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.audit.audit import Audit
 from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law
-from analysis.figures.style import human
+from analysis.figures.words import human
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Frontier, Isoflop, convention, describe_agreement
 from analysis.tables.runs import Runs

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from analysis.figures.style import METHOD_COLOURS, human, styled
+from analysis.figures.style import METHOD_COLOURS, styled
+from analysis.figures.words import human
 
 BLUE, RED = METHOD_COLOURS[:2]
 

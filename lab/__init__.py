@@ -2,5 +2,3 @@
 
 from lab.data import corpora
 from lab.plan import grid
-
-__all__ = ["corpora", "grid"]

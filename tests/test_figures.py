@@ -4,6 +4,7 @@ import pytest
 from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, plot_predicted, style
+from analysis.figures.words import human
 from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla, PowerLaw
 from analysis.tables import synthetic, table
@@ -186,4 +187,4 @@ def test_drawing_leaves_the_callers_style_alone(found):
     ("value", "text"), [(50_000, "50k"), (1e6, "1M"), (2.5e9, "2.5B"), (1e12, "1T"), (7, "7")]
 )
 def test_counts_read_as_people_say_them(value, text):
-    assert style.human(value) == text
+    assert human(value) == text

@@ -2,5 +2,3 @@
 
 from analysis.audit.audit import Audit, audit_runs
 from analysis.audit.findings import Finding
-
-__all__ = ["Audit", "Finding", "audit_runs"]

@@ -2,5 +2,3 @@
 
 from analysis.decisions.answer import Answer, add_prices
 from analysis.decisions.questions import least_compute, least_loss, least_loss_capped, planned_run
-
-__all__ = ["Answer", "add_prices", "least_compute", "least_loss", "least_loss_capped", "planned_run"]

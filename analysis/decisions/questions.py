@@ -4,6 +4,7 @@ planned run will reach. Each gives an `Answer`; the law stands above its draws, 
 import numpy as np
 
 from analysis import fitting
+from analysis.decisions import plans
 from analysis.decisions.answer import (
     Answer,
     Bands,
@@ -12,21 +13,6 @@ from analysis.decisions.answer import (
     make_answer,
     plan_bands,
     to_band,
-)
-from analysis.decisions.plans import (
-    DECAY,
-    OTHER_DECAY,
-    Plan,
-    capped_floor,
-    capped_loss,
-    capped_optimum,
-    cheapest,
-    limits,
-    make_plan,
-    optimum,
-    plan_at_size,
-    plan_to_loss,
-    size_range,
 )
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost
@@ -50,22 +36,22 @@ def least_loss(fitted: Fit, cost: Cost, flops: float, serve: float = 0.0) -> Ans
     is what noise in the law may cost whoever follows it.
     """
     law = law_with_draws(fitted)
-    best = optimum(law, cost, flops, serve)
+    best = plans.optimum(law, cost, flops, serve)
 
     def row(name: str, size: Array) -> tuple[str, Bands]:
-        plan = plan_at_size(law, cost, flops, size, serve)
+        plan = plans.plan_at_size(law, cost, flops, size, serve)
         if not plan.tokens[0, 0] > 0:
             return f"{name}: serving alone is over", {"params": to_band(plan.params)}
         return name, plan_bands(law, cost, plan, serve, best)
 
     rows = [row(f"size × {m:g}", m * best.params[0]) for m in MULTIPLES]
-    less = optimum(law, cost, flops * (1 - WASTE), serve).loss
+    less = plans.optimum(law, cost, flops * (1 - WASTE), serve).loss
     near = {f"{100 * WASTE:g} % waste": less, f"{100 * EXTRA:g} % loss": best.loss * (1 + EXTRA)}
     for what, loss in near.items():
-        smallest, largest = size_range(law, cost, flops, loss, serve)
+        smallest, largest = plans.size_range(law, cost, flops, loss, serve)
         rows += [row(f"smallest within {what}", smallest), row(f"largest within {what}", largest)]
     if serve:
-        rows.append(("if nothing were served", plan_bands(law, cost, optimum(law, cost, flops))))
+        rows.append(("if nothing were served", plan_bands(law, cost, plans.optimum(law, cost, flops))))
     return make_answer(
         fitted,
         law,
@@ -90,17 +76,17 @@ def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, over
     law = law_with_draws(fitted)
     if not loss > fitted.law.E:
         raise ValueError(below_floor(fitted, loss))
-    best = cheapest(law, cost, loss, serve)
+    best = plans.cheapest(law, cost, loss, serve)
     unreachable = np.isinf(best.total)
 
     def row(name: str, size: Array) -> tuple[str, Bands]:
-        return name, plan_bands(law, cost, plan_to_loss(law, cost, loss, size, serve), serve)
+        return name, plan_bands(law, cost, plans.plan_to_loss(law, cost, loss, size, serve), serve)
 
     smallest, largest = (
         np.where(unreachable, np.inf, end)
-        for end in size_range(law, cost, overhead * best.total, loss, serve)
+        for end in plans.size_range(law, cost, overhead * best.total, loss, serve)
     )
-    params, tokens = limits(law, loss)
+    params, tokens = plans.limits(law, loss)
     rows = [
         row(f"smallest with {overhead:g} × the compute", smallest),
         row(f"largest with {overhead:g} × the compute", largest),
@@ -108,7 +94,7 @@ def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, over
         ("fewest tokens, endless size", {"tokens": to_band(tokens)}),
     ]
     if serve:
-        rows.append(row("cheapest to train alone", cheapest(law, cost, loss).params))
+        rows.append(row("cheapest to train alone", plans.cheapest(law, cost, loss).params))
     notes = []
     if unreachable.any():
         notes.append(
@@ -140,27 +126,27 @@ def below_floor(fitted: Fit, loss: float) -> str:
 
 
 def least_loss_capped(
-    fitted: Fit, cost: Cost, flops: float, unique: float, decay: tuple[float, float] = DECAY
+    fitted: Fit, cost: Cost, flops: float, unique: float, decay: tuple[float, float] = plans.DECAY
 ) -> Answer:
     """The plan of least loss at a budget with only `unique` tokens of data, which may be repeated.
 
     `decay`, (R_D*, R_N*), is an assumption, not fitted to these runs: intervals do not hold it.
     """
     law = law_with_draws(fitted)
-    best, free = capped_optimum(law, cost, flops, unique, decay), optimum(law, cost, flops)
+    best, free = plans.capped_optimum(law, cost, flops, unique, decay), plans.optimum(law, cost, flops)
 
-    def with_epochs(plan: Plan) -> Bands:
+    def with_epochs(plan: plans.Plan) -> Bands:
         return plan_bands(law, cost, plan) | {"epochs": to_band(np.maximum(plan.tokens / unique, 1.0))}
 
     rows = [("with unlimited data", plan_bands(law, cost, free))]
     if best.tokens[0, 0] > unique:
         size = (flops / cost.k / unique) ** (1 / cost.p)
-        once = make_plan(cost, size, unique, capped_loss(law, cost, size, unique, unique, decay))
+        once = plans.make_plan(cost, size, unique, plans.capped_loss(law, cost, size, unique, unique, decay))
         rows.append(("each token once, larger model", with_epochs(once)))
-    if decay == DECAY:
-        other = capped_optimum(law, cost, flops, unique, OTHER_DECAY)
-        rows.append(("if R_D*, R_N* = {:g}, {:g}".format(*OTHER_DECAY), with_epochs(other)))
-    floor = to_band(capped_floor(law, cost, unique, decay))
+    if decay == plans.DECAY:
+        other = plans.capped_optimum(law, cost, flops, unique, plans.OTHER_DECAY)
+        rows.append(("if R_D*, R_N* = {:g}, {:g}".format(*plans.OTHER_DECAY), with_epochs(other)))
+    floor = to_band(plans.capped_floor(law, cost, unique, decay))
     rows.append(("with endless compute", {"loss": floor}))
     notes = []
     if best.loss[0, 0] - floor.value < 1e-3 * floor.value:
@@ -168,7 +154,7 @@ def least_loss_capped(
             "the data is used up: loss is within 0.1 % of what endless compute reaches, so size "
             "and tokens hardly matter and far less compute does as well"
         )
-    source = "as published for C4" if decay == DECAY else "as asked"
+    source = "as published for C4" if decay == plans.DECAY else "as asked"
     return make_answer(
         fitted,
         law,
@@ -192,8 +178,8 @@ def planned_run(fitted: Fit, cost: Cost, params: float, tokens: float) -> Answer
     """The loss expected of one planned run, beside the best of its compute and the cheapest of its
     loss."""
     law = law_with_draws(fitted)
-    plan = make_plan(cost, params, tokens, law.loss(params, tokens))
-    best = optimum(law, cost, float(plan.flops[0, 0]))
+    plan = plans.make_plan(cost, params, tokens, law.loss(params, tokens))
+    best = plans.optimum(law, cost, float(plan.flops[0, 0]))
     prediction = fitting.predict(fitted, params=params, tokens=tokens)
     ends = (prediction.value, prediction.run_low, prediction.run_high)
     single = Band(*(float(end[0]) for end in ends))
@@ -206,7 +192,7 @@ def planned_run(fitted: Fit, cost: Cost, params: float, tokens: float) -> Answer
         plan_bands(law, cost, plan, against=best) | {"run_loss": single},
         alternatives=[
             ("best at the same compute", plan_bands(law, cost, best)),
-            ("cheapest of the same loss", plan_bands(law, cost, cheapest(law, cost, plan.loss))),
+            ("cheapest of the same loss", plan_bands(law, cost, plans.cheapest(law, cost, plan.loss))),
         ],
         assumptions=[
             *assumptions(fitted, cost),

@@ -10,15 +10,3 @@ from analysis.figures.frontier import plot_frontier
 from analysis.figures.isoflop import plot_isoflop
 from analysis.figures.law import plot_fit, plot_law, plot_predicted
 from analysis.figures.ledger import plot_ledger
-
-__all__ = [
-    "plot_audit",
-    "plot_decision",
-    "plot_envelope",
-    "plot_fit",
-    "plot_frontier",
-    "plot_isoflop",
-    "plot_law",
-    "plot_ledger",
-    "plot_predicted",
-]

@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.audit.audit import Audit
 from analysis.audit.forecast import Step, pooled_score
+from analysis.figures.axes import log_axes, plain_axis
 from analysis.figures.style import (
     DASHED,
     FAINT,
@@ -14,8 +15,6 @@ from analysis.figures.style import (
     NOTE,
     badge,
     key,
-    log_axes,
-    plain_axis,
     sequence,
     sheet,
     styled,

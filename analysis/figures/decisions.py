@@ -5,22 +5,9 @@ import numpy as np
 from analysis.decisions.answer import Answer, law_with_draws
 from analysis.decisions.plans import capped_loss, plan_at_size, plan_to_loss, wasted_share
 from analysis.decisions.questions import WASTE, WASTED
-from analysis.figures.style import (
-    DASHED,
-    FAINT,
-    INK,
-    METHOD_COLOURS,
-    WARNING,
-    count_axis,
-    human,
-    log_axes,
-    percent_axis,
-    plain_axis,
-    power,
-    power_axis,
-    sheet,
-    styled,
-)
+from analysis.figures.axes import count_axis, log_axes, percent_axis, plain_axis, power_axis
+from analysis.figures.style import DASHED, FAINT, INK, METHOD_COLOURS, WARNING, sheet, styled
+from analysis.figures.words import human, power
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla

@@ -4,23 +4,20 @@ from contextlib import suppress
 
 import numpy as np
 
+from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
 from analysis.figures.style import (
     FAINT,
     INK,
     METHOD_COLOURS,
-    caution_words,
     colour_bar,
-    count_axis,
     draw_band,
     key,
-    log_axes,
-    plain_axis,
-    power_axis,
     ramp,
     sheet,
     size_colours,
     styled,
 )
+from analysis.figures.words import caution_words
 from analysis.frontiers import Envelope, Frontier
 
 COMPUTE = "training compute (FLOPs)"

@@ -4,21 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
 from analysis.figures.isoflop import bias_words
-from analysis.figures.style import (
-    MARKERS,
-    METHOD_COLOURS,
-    badge,
-    caution_words,
-    count_axis,
-    draw_band,
-    log_axes,
-    plain_axis,
-    power_axis,
-    sheet,
-    styled,
-    warning,
-)
+from analysis.figures.style import MARKERS, METHOD_COLOURS, badge, draw_band, sheet, styled
+from analysis.figures.words import caution_words, warning
 from analysis.frontiers import Frontier
 from analysis.laws import Array
 

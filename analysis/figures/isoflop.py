@@ -4,24 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analysis.figures.style import (
-    DASHED,
-    INK,
-    NOTE,
-    badge,
-    caution_words,
-    count_axis,
-    key,
-    log_axes,
-    loss_label,
-    plain,
-    plain_axis,
-    power,
-    sequence,
-    sheet,
-    styled,
-    warning,
-)
+from analysis.figures.axes import count_axis, log_axes, plain_axis
+from analysis.figures.style import DASHED, INK, NOTE, badge, key, sequence, sheet, styled
+from analysis.figures.words import caution_words, loss_label, plain, power, warning
 from analysis.frontiers import Frontier, Isoflop, Valley
 from analysis.frontiers.minima import akima
 

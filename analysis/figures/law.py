@@ -5,24 +5,9 @@ import re
 
 import numpy as np
 
-from analysis.figures.style import (
-    INK,
-    METHOD_COLOURS,
-    badge,
-    caution_words,
-    colour_bar,
-    count_axis,
-    log_axes,
-    loss_label,
-    plain,
-    plain_axis,
-    power_axis,
-    ramp,
-    sheet,
-    size_colours,
-    styled,
-    warning,
-)
+from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
+from analysis.figures.style import INK, METHOD_COLOURS, badge, colour_bar, ramp, sheet, size_colours, styled
+from analysis.figures.words import caution_words, loss_label, plain, warning
 from analysis.fitting import Fit
 from analysis.laws import Array, Chinchilla
 

@@ -1,20 +1,17 @@
-"""How a figure looks: paper, colours, ticks, the caption below and the warning on top.
+"""How a figure looks: paper, colours, the caption below and the warning on top.
 
 matplotlib is imported where something is drawn, so that a command without a figure starts fast.
 """
 
-import re
 import textwrap
-from collections.abc import Sequence
 from functools import wraps
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.fitting import Fit
-from analysis.frontiers import Frontier
+from analysis.figures.axes import count_axis
+from analysis.figures.words import plain
 from analysis.laws import Array
-from analysis.tables.units import UNSTATED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,11 +55,6 @@ def styled(function):
     return draw
 
 
-def plain(text: str) -> str:
-    """A name from outside as it stands: a dollar sign in it begins no formula."""
-    return text.replace("$", r"\$")
-
-
 def sheet(
     width: float, height: float, caption: str, columns: int = 1, widths=None, title: str = "", wspace=None
 ):
@@ -104,25 +96,6 @@ def badge(fig: "Figure", words: str) -> None:
     fig.text(0.99, top, text, ha="right", va="top", **style)
 
 
-def warning(*answers: Frontier | Fit | None) -> str:
-    """What fits and frontiers say against themselves, in short, for a badge, as the caption has the
-    whole message; "" when all are ok."""
-    bad = [each for each in answers if each is not None and each.status != "ok"]
-    reasons = "; ".join(dict.fromkeys(re.split("[;,] ", each.message)[0] for each in bad))
-    hopeless = any(each.status in ("unidentified", "failed") for each in bad)
-    return reasons and ("NOT TO BE TRUSTED: " if hopeless else "WITH CARE: ") + reasons
-
-
-def caution_words(cautions: Sequence[str]) -> str:
-    """What looks wrong in the table, for the end of a caption; "" where nothing does."""
-    return "".join(f" CAUTION: {caution}." for caution in cautions)
-
-
-def loss_label(runs) -> str:
-    unit = runs.loss_unit.partition(",")[0].replace("/", " per ")
-    return "loss" if runs.loss_unit == UNSTATED else plain(f"loss ({unit})")
-
-
 def ramp():
     """viridis without its palest yellow, which white paper swallows."""
     import matplotlib
@@ -133,25 +106,6 @@ def ramp():
 
 def sequence(count: int):
     return [ramp()(v) for v in (np.linspace(0, 1, count) if count > 1 else [0.3])]
-
-
-def power(value: float) -> str:
-    """1.25e16 as a paper writes it."""
-    if not value > 0:
-        return "0"
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    mantissa = value / 10**exponent
-    if abs(mantissa - 1) < 0.005:
-        return f"$10^{{{exponent}}}$"
-    return f"${mantissa:.3g}\\times10^{{{exponent}}}$"
-
-
-def human(value: float) -> str:
-    """50000 as 50k."""
-    for unit, word in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= unit * 0.9999:
-            return f"{value / unit:.4g}{word}"
-    return f"{value:.4g}"
 
 
 def size_colours(values: Array):
@@ -185,71 +139,3 @@ def draw_band(ax, span: Array, band, colour, label: str = "") -> None:
     ax.plot(span, band.value, color=colour, lw=1.6, label=label, zorder=3)
     if np.isfinite(band.low).all():
         ax.fill_between(span, band.low, band.high, color=colour, alpha=0.16, lw=0, zorder=2)
-
-
-def log_axes(ax, x=None, y=None, **settings) -> None:
-    """Make axes logarithmic with ticks of a kind (`count_axis`, `power_axis`, `plain_axis`), after
-    what `ax.set` takes."""
-    kinds = {name: kind for name, kind in (("x", x), ("y", y)) if kind}
-    ax.set(**{f"{name}scale": "log" for name in kinds}, **settings)
-    for name, kind in kinds.items():
-        kind(getattr(ax, f"{name}axis"))
-
-
-def clear_ticks(axis) -> None:
-    """An axis on which nothing was drawn; a log locator would refuse it."""
-    from matplotlib.ticker import NullLocator
-
-    axis.set_ticks([])
-    axis.set_minor_locator(NullLocator())
-
-
-def log_ticks(axis, write, ends=()) -> float:
-    """As many labelled ticks as a log axis from end to end (its own, or those given) has room for:
-    1-2-5 over few decades, else powers. Returns the decades."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = ends or axis.get_view_interval()
-    if not high > low > 0:
-        clear_ticks(axis)
-        return np.inf
-    decades = np.log10(high / low)
-    choices = ((0.9, (1.0, 2.0, 3.0, 5.0, 7.0)), (2.2, (1.0, 2.0, 5.0)), (3.2, (1.0, 3.0)))
-    subs = next((subs for most, subs in choices if decades < most), (1.0,))
-    axis.set_major_locator(LogLocator(10, subs=subs, numticks=9 if decades >= 3.2 else 30))
-    axis.set_minor_locator(LogLocator(10, subs=np.arange(1.0, 10.0), numticks=200))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
-    axis.set_minor_formatter(NullFormatter())
-    return decades
-
-
-def count_axis(axis, *ends: float) -> None:
-    log_ticks(axis, human, ends)
-
-
-def power_axis(axis, *ends: float) -> None:
-    from matplotlib.ticker import LogLocator
-
-    if log_ticks(axis, power, ends) < 0.9:  # powers of ten are wide words: fewer of them
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=30))
-
-
-def percent_axis(axis) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-
-
-def plain_axis(axis, *ends: float) -> None:
-    """A log axis over a small ratio, with round plain numbers."""
-    low, high = ends or axis.get_view_interval()
-    if not high > low > 0:
-        return clear_ticks(axis)
-    from matplotlib.ticker import NullLocator
-
-    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0):
-        ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
-        if len(ticks) <= 9:
-            break
-    axis.set_ticks(ticks, labels=[f"{t:.2f}" if step < 0.1 else f"{t:.1f}" for t in ticks])
-    axis.set_minor_locator(NullLocator())

@@ -6,19 +6,3 @@ from analysis.fitting.prediction import Prediction, predict
 from analysis.fitting.regression import Fit, Objective, fit, objective_of
 from analysis.fitting.solve import OBJECTIVES
 from analysis.fitting.status import undetermined
-
-__all__ = [
-    "BOOTSTRAPS",
-    "OBJECTIVES",
-    "Band",
-    "Fit",
-    "Objective",
-    "Prediction",
-    "fit",
-    "intervals",
-    "objective_of",
-    "predict",
-    "resample",
-    "rows_share_runs",
-    "undetermined",
-]

@@ -7,27 +7,3 @@ from analysis.frontiers.envelope import POINTS, Envelope, trace_envelope
 from analysis.frontiers.frontier import Frontier, convention, from_envelope, from_fit, from_isoflop
 from analysis.frontiers.isoflop import VALLEY_METHODS, Isoflop, Valley, find_optima
 from analysis.frontiers.replicates import Noise
-
-__all__ = [
-    "POINTS",
-    "SIX",
-    "VALLEY_METHODS",
-    "BiasCheck",
-    "Cost",
-    "Envelope",
-    "Frontier",
-    "Isoflop",
-    "Noise",
-    "Valley",
-    "agreement",
-    "compare_bands",
-    "convention",
-    "describe_agreement",
-    "describe_agreements",
-    "find_optima",
-    "fit_cost",
-    "from_envelope",
-    "from_fit",
-    "from_isoflop",
-    "trace_envelope",
-]

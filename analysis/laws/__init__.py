@@ -31,4 +31,3 @@ LAWS: dict[str, type[Law]] = {
     "critical-batch": CriticalBatch,
     "batch-steps": BatchSteps,
 }
-__all__ = ["LAWS", "Array", "Law", "Sum", "Term", *(law.__name__ for law in LAWS.values())]

@@ -9,7 +9,8 @@ from functools import cache, partial
 import numpy as np
 
 from analysis import fitting
-from analysis.figures.style import INK, METHOD_COLOURS, count_axis, log_axes, power_axis, sheet, styled
+from analysis.figures.axes import count_axis, log_axes, power_axis
+from analysis.figures.style import INK, METHOD_COLOURS, sheet, styled
 from analysis.fitting import Fit, fit
 from analysis.fitting.solve import value
 from analysis.laws import Array, Chinchilla, published

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
 from analysis.figures.isoflop import draw_valley
 from analysis.figures.style import (
     DASHED,
@@ -9,18 +10,13 @@ from analysis.figures.style import (
     INK,
     METHOD_COLOURS,
     NOTE,
-    count_axis,
     draw_band,
-    human,
-    log_axes,
-    plain_axis,
-    power,
-    power_axis,
     ramp,
     sequence,
     sheet,
     styled,
 )
+from analysis.figures.words import human, power
 from analysis.fitting import Fit
 from analysis.frontiers import Frontier, Isoflop
 from analysis.laws import Array, Chinchilla, published

@@ -2,20 +2,10 @@
 
 import numpy as np
 
-from analysis.figures.style import (
-    DASHED,
-    FAINT,
-    INK,
-    METHOD_COLOURS,
-    human,
-    log_axes,
-    plain_axis,
-    power_axis,
-    sequence,
-    sheet,
-    styled,
-)
-from analysis.figures.style import power as power_text
+from analysis.figures.axes import log_axes, plain_axis, power_axis
+from analysis.figures.style import DASHED, FAINT, INK, METHOD_COLOURS, sequence, sheet, styled
+from analysis.figures.words import human
+from analysis.figures.words import power as power_text
 from analysis.laws.published import KAPLAN_CMIN, KAPLAN_D, KAPLAN_N, PF_DAY
 from analysis.papers.kaplan_laws import JOINT, SEED, STEPS, critical_batch, frontier, power
 

@@ -10,17 +10,8 @@ from functools import cache
 import numpy as np
 
 from analysis import fitting
-from analysis.figures.style import (
-    FAINT,
-    INK,
-    METHOD_COLOURS,
-    count_axis,
-    log_axes,
-    ramp,
-    sequence,
-    sheet,
-    styled,
-)
+from analysis.figures.axes import count_axis, log_axes
+from analysis.figures.style import FAINT, INK, METHOD_COLOURS, ramp, sequence, sheet, styled
 from analysis.fitting.solve import value
 from analysis.laws import Array, DataConstrained, published
 from analysis.laws.beyond import worth

@@ -6,7 +6,8 @@ without embeddings, at Kaplan's small sizes, its frontier has nearly Kaplan's ex
 
 import numpy as np
 
-from analysis.figures.style import DASHED, METHOD_COLOURS, NOTE, log_axes, power_axis, sheet, styled
+from analysis.figures.axes import log_axes, power_axis
+from analysis.figures.style import DASHED, METHOD_COLOURS, NOTE, sheet, styled
 from analysis.laws import Array, Chinchilla, published
 from analysis.papers.claims import Data, Paper
 

@@ -9,20 +9,9 @@ from functools import cache, partial
 import numpy as np
 
 from analysis import frontiers
+from analysis.figures.axes import count_axis, log_axes, power_axis
 from analysis.figures.frontier import draw_optima
-from analysis.figures.style import (
-    DASHED,
-    FAINT,
-    METHOD_COLOURS,
-    NOTE,
-    count_axis,
-    draw_band,
-    log_axes,
-    power_axis,
-    sequence,
-    sheet,
-    styled,
-)
+from analysis.figures.style import DASHED, FAINT, METHOD_COLOURS, NOTE, draw_band, sequence, sheet, styled
 from analysis.frontiers import Frontier
 from analysis.laws import published
 from analysis.papers.claims import Data, Paper

@@ -8,5 +8,3 @@ column counts). `cautions` says of `Runs` what looks wrong.
 
 from analysis.tables.runs import Runs
 from analysis.tables.table import from_columns, read
-
-__all__ = ["Runs", "from_columns", "read"]

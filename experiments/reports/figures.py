@@ -7,19 +7,9 @@ from typing import Any
 import numpy as np
 
 from analysis import fitting, frontiers
-from analysis.figures.style import (
-    FAINT,
-    INK,
-    METHOD_COLOURS,
-    badge,
-    count_axis,
-    plain_axis,
-    power_axis,
-    sequence,
-    sheet,
-    styled,
-    warning,
-)
+from analysis.figures.axes import count_axis, plain_axis, power_axis
+from analysis.figures.style import FAINT, INK, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.words import warning
 from analysis.laws import Chinchilla
 from analysis.tables.runs import Runs
 

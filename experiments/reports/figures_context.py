@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import INK, METHOD_COLOURS, count_axis, human, plain_axis, sequence, sheet, styled
+from analysis.figures.axes import count_axis, plain_axis
+from analysis.figures.style import INK, METHOD_COLOURS, sequence, sheet, styled
+from analysis.figures.words import human
 from experiments.reports.figures import POINT, legend_beside
 
 

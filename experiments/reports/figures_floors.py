@@ -5,18 +5,9 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import (
-    INK,
-    METHOD_COLOURS,
-    badge,
-    count_axis,
-    human,
-    plain_axis,
-    sequence,
-    sheet,
-    styled,
-    warning,
-)
+from analysis.figures.axes import count_axis, plain_axis
+from analysis.figures.style import INK, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT, legend_beside
 
 

@@ -4,18 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.style import (
-    INK,
-    METHOD_COLOURS,
-    badge,
-    count_axis,
-    human,
-    plain_axis,
-    sequence,
-    sheet,
-    styled,
-    warning,
-)
+from analysis.figures.axes import count_axis, plain_axis
+from analysis.figures.style import INK, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.words import human, warning
 from analysis.tables.runs import Runs
 from experiments.reports.figures import POINT, legend_beside
 

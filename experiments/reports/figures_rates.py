@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import FAINT, human, sequence, sheet, styled
+from analysis.figures.style import FAINT, sequence, sheet, styled
+from analysis.figures.words import human
 from experiments.reports.figures import POINT, legend_beside
 
 

@@ -6,18 +6,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from analysis.figures.style import (
-    FAINT,
-    INK,
-    METHOD_COLOURS,
-    badge,
-    count_axis,
-    human,
-    sequence,
-    sheet,
-    styled,
-    warning,
-)
+from analysis.figures.axes import count_axis
+from analysis.figures.style import FAINT, INK, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT, legend_beside
 
 DASHES = ("-", (0, (4, 2)), (0, (1, 1)))

@@ -1,0 +1,73 @@
+"""Logarithmic axes with round ticks."""
+
+import numpy as np
+
+from analysis.figures.words import human, power
+
+
+def log_axes(ax, x=None, y=None, **settings) -> None:
+    """Make axes logarithmic with ticks of a kind (`count_axis`, `power_axis`, `plain_axis`), after
+    what `ax.set` takes."""
+    kinds = {name: kind for name, kind in (("x", x), ("y", y)) if kind}
+    ax.set(**{f"{name}scale": "log" for name in kinds}, **settings)
+    for name, kind in kinds.items():
+        kind(getattr(ax, f"{name}axis"))
+
+
+def clear_ticks(axis) -> None:
+    """An axis on which nothing was drawn; a log locator would refuse it."""
+    from matplotlib.ticker import NullLocator
+
+    axis.set_ticks([])
+    axis.set_minor_locator(NullLocator())
+
+
+def log_ticks(axis, write, ends=()) -> float:
+    """As many labelled ticks as a log axis from end to end (its own, or those given) has room for:
+    1-2-5 over few decades, else powers. Returns the decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = ends or axis.get_view_interval()
+    if not high > low > 0:
+        clear_ticks(axis)
+        return np.inf
+    decades = np.log10(high / low)
+    choices = ((0.9, (1.0, 2.0, 3.0, 5.0, 7.0)), (2.2, (1.0, 2.0, 5.0)), (3.2, (1.0, 3.0)))
+    subs = next((subs for most, subs in choices if decades < most), (1.0,))
+    axis.set_major_locator(LogLocator(10, subs=subs, numticks=9 if decades >= 3.2 else 30))
+    axis.set_minor_locator(LogLocator(10, subs=np.arange(1.0, 10.0), numticks=200))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axis.set_minor_formatter(NullFormatter())
+    return decades
+
+
+def count_axis(axis, *ends: float) -> None:
+    log_ticks(axis, human, ends)
+
+
+def power_axis(axis, *ends: float) -> None:
+    from matplotlib.ticker import LogLocator
+
+    if log_ticks(axis, power, ends) < 0.9:  # powers of ten are wide words: fewer of them
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=30))
+
+
+def percent_axis(axis) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def plain_axis(axis, *ends: float) -> None:
+    """A log axis over a small ratio, with round plain numbers."""
+    low, high = ends or axis.get_view_interval()
+    if not high > low > 0:
+        return clear_ticks(axis)
+    from matplotlib.ticker import NullLocator
+
+    for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0):
+        ticks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+        if len(ticks) <= 9:
+            break
+    axis.set_ticks(ticks, labels=[f"{t:.2f}" if step < 0.1 else f"{t:.1f}" for t in ticks])
+    axis.set_minor_locator(NullLocator())

@@ -1,0 +1,53 @@
+"""What figures say: names, numbers, and what keeps either from being trusted."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.fitting import Fit
+from analysis.frontiers import Frontier
+from analysis.tables.units import UNSTATED
+
+
+def plain(text: str) -> str:
+    """A name from outside as it stands: a dollar sign in it begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def warning(*answers: Frontier | Fit | None) -> str:
+    """What fits and frontiers say against themselves, in short, for a badge, as the caption has the
+    whole message; "" when all are ok."""
+    bad = [each for each in answers if each is not None and each.status != "ok"]
+    reasons = "; ".join(dict.fromkeys(re.split("[;,] ", each.message)[0] for each in bad))
+    hopeless = any(each.status in ("unidentified", "failed") for each in bad)
+    return reasons and ("NOT TO BE TRUSTED: " if hopeless else "WITH CARE: ") + reasons
+
+
+def caution_words(cautions: Sequence[str]) -> str:
+    """What looks wrong in the table, for the end of a caption; "" where nothing does."""
+    return "".join(f" CAUTION: {caution}." for caution in cautions)
+
+
+def loss_label(runs) -> str:
+    unit = runs.loss_unit.partition(",")[0].replace("/", " per ")
+    return "loss" if runs.loss_unit == UNSTATED else plain(f"loss ({unit})")
+
+
+def power(value: float) -> str:
+    """1.25e16 as a paper writes it."""
+    if not value > 0:
+        return "0"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    mantissa = value / 10**exponent
+    if abs(mantissa - 1) < 0.005:
+        return f"$10^{{{exponent}}}$"
+    return f"${mantissa:.3g}\\times10^{{{exponent}}}$"
+
+
+def human(value: float) -> str:
+    """50000 as 50k."""
+    for unit, word in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= unit * 0.9999:
+            return f"{value / unit:.4g}{word}"
+    return f"{value:.4g}"
