@@ -4,7 +4,6 @@ Everything that changes a number is a field here, and says how it does (`lab.fie
 derived is a property. Where a run is executed (devices, launcher, workers) is not part of it.
 """
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -12,12 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from lab import fields
+from lab import fields, userfile
 from lab.fields import FRACTION, NOT_NEGATIVE, POSITIVE, SEED, fed, label, static, traced
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 # ... and by how much more for runs of a kind whose results alone have changed since
 NUMERICS_OF = {"mup": 1}  # embeddings and readout start at one scale at every width
+OWN = "own"  # the kind of every model of a user's own file, where a field says which kinds have it
+BLOCKS = ("transformer",)  # kinds with heads, positions, norms and a feed-forward part
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -27,26 +28,30 @@ class ModelConfig:
 
     The defaults are a LLaMA-like Transformer; `norm="layernorm", position="learned",
     activation="gelu", tied=True` is GPT-2-like. A recurrent `kind` has no heads, positions, norms
-    or feed-forward part: n_head is 1 and the fields of the others stay at their defaults.
+    or feed-forward part: n_head is 1 and the fields of the others stay at their defaults. FILE.py:NAME is
+    a model of the user's own (docs/extend.md). `settings` are those of its kind alone: given as a dict or
+    as a dataclass, kept as JSON text.
     """
 
     d_model: int = static(rule=POSITIVE)  # D
     n_layer: int = static(rule=POSITIVE)
-    n_head: int = static(rule=POSITIVE, only="transformer")  # H
+    n_head: int = static(rule=POSITIVE, only=(*BLOCKS, OWN))  # H
     seq_len: int = static(rule=POSITIVE)  # L
     vocab_size: int = static(rule=POSITIVE)  # V; token ids run 0..V-1
-    norm: Literal["rmsnorm", "layernorm"] = static("rmsnorm", only="transformer")
-    position: Literal["rope", "learned"] = static("rope", only="transformer")
-    activation: Literal["gelu", "swiglu"] = static("swiglu", only="transformer")
+    norm: Literal["rmsnorm", "layernorm"] = static("rmsnorm", only=BLOCKS)
+    position: Literal["rope", "learned"] = static("rope", only=BLOCKS)
+    activation: Literal["gelu", "swiglu"] = static("swiglu", only=BLOCKS)
     tied: bool = static(False)  # the readout is the embedding, transposed
     parameterization: Literal["standard", "mup"] = static("standard")
     dtype: Literal["float32", "bfloat16"] = static("float32")  # of matmul inputs; weights stay float32
-    kind: Literal["transformer", "lstm", "gru"] = static("transformer")
+    kind: Literal["transformer", "lstm", "gru"] = static("transformer", own=True)
     remat: bool = static(False)  # make each block's activations again for its gradient: memory for time
     # F; unless given 4 D for GELU, 8/3 D rounded up to a multiple of 8 for SwiGLU
-    d_ff: int = static(0, zero="the default of the activation", only="transformer")
+    d_ff: int = static(0, zero="the default of the activation", only=BLOCKS)
+    settings: str = static("", late=True)  # of its kind alone, those that are not at their default
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", fields.settings_text(self.settings))
         fields.check(self)
         self.check_kind()
         if self.d_model % self.n_head:
@@ -65,19 +70,29 @@ class ModelConfig:
         """Refuse what a model of this kind would ignore: a table must not show it as a setting."""
         for name, value in fields.unset(type(self)).items():
             if getattr(self, name) != value and not self.has(name):
+                lacks = "has no heads, positions, norms or feed-forward part"
+                if self.is_own:
+                    lacks = "is told its own in settings"
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} means nothing for kind={self.kind!r}, which "
-                    f"has no heads, positions, norms or feed-forward part; leave it at {value!r}"
+                    f"{lacks}; leave it at {value!r}"
                 )
 
     def has(self, name: str) -> bool:
         """Whether a field means anything for this kind of model."""
-        return fields.declared(type(self))[name].metadata["only"] in ("", self.kind)
+        only = fields.declared(type(self))[name].metadata["only"]
+        return not only or (OWN if self.is_own else self.kind) in only
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a model of a user's own file."""
+        return userfile.is_named(self.kind)
 
     @property
     def name(self) -> str:
         """Layers x width, and the kind of any but a Transformer."""
-        return f"{self.kind} " * (self.kind != "transformer") + f"{self.n_layer} x {self.d_model}"
+        kind = userfile.content(self.kind).partition("@")[0]
+        return f"{kind} " * (kind != "transformer") + f"{self.n_layer} x {self.d_model}"
 
     @property
     def d_head(self) -> int:  # K
@@ -271,8 +286,8 @@ class RunConfig:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """All fields, labels and defaults included: what `config.json` holds."""
-    return dataclasses.asdict(config)
+    """All fields, labels and defaults included, but late ones at their default: what `config.json` holds."""
+    return fields.to_tree(config)
 
 
 def from_json(tree: dict[str, Any], where: str = "config") -> RunConfig:

@@ -12,12 +12,15 @@ the check of a field's value follow from this.
 """
 
 import dataclasses
+import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass, replace
 from functools import cache, partial
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from lab import userfile
 
 KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 hints_of = cache(get_type_hints)  # a grid has thousands of configs
@@ -42,7 +45,9 @@ def declare(
     *,
     rule: Rule | None = None,
     zero: str = "",
-    only: str = "",
+    only: tuple[str, ...] = (),
+    own: bool = False,
+    late: bool = False,
     hyper: str = "",
     column: str | None = None,
 ) -> Any:
@@ -51,12 +56,15 @@ def declare(
     Args:
       rule: which numbers it may hold; a `Literal`'s words and whole numbers are checked anyway.
       zero: what 0 means, where that is no number like the others; then none may be below it.
-      only: the one kind of model that has it.
+      only: the kinds of models that have it; () all.
+      own: beside its words it takes FILE.py:NAME of the user's, see `userfile`.
+      late: older stores have none of it: config.json leaves it out at its default.
       hyper: the entry of `hyper` that it goes into; None where that has the field's name.
       column: of the run table; None where that has the field's name, "" where it has none.
     """
     about = {"reach": reach, "rule": rule or (NOT_NEGATIVE if zero else None), "zero": zero}
-    return field(default=default, metadata=about | {"only": only, "hyper": hyper, "column": column})
+    about |= {"only": only, "own": own, "late": late, "hyper": hyper, "column": column}
+    return field(default=default, metadata=about)
 
 
 static, traced, fed, label = (partial(declare, reach) for reach in ("static", "traced", "fed", "label"))
@@ -104,6 +112,18 @@ def columns_of(kind: type) -> dict[str, str]:
     return {name if column is None else column: name for name, column in columns.items() if column != ""}
 
 
+def to_tree(config: Any) -> dict[str, Any]:
+    """All fields as plain values; what `from_tree` reads."""
+    tree = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            tree[item.name] = to_tree(value)
+        elif not item.metadata["late"] or value != item.default:
+            tree[item.name] = value
+    return tree
+
+
 def essence(config: Any) -> dict[str, Any]:
     """A config's fields without labels and without those at their default, so that a new field
     with a default does not orphan old runs."""
@@ -113,7 +133,7 @@ def essence(config: Any) -> dict[str, Any]:
         if is_dataclass(value):
             essential[item.name] = essence(value)
         elif item.metadata["reach"] != "label" and value != item.default:
-            essential[item.name] = value
+            essential[item.name] = userfile.content(value) if item.metadata["own"] else value
     return essential
 
 
@@ -127,7 +147,11 @@ def check(config: Any) -> None:
     hints = hints_of(type(config))
     for name, item in declared(type(config)).items():
         about = item.metadata
-        value = plain(getattr(config, name), hints[name], setting(config, name))
+        value = getattr(config, name)
+        if about["own"] and userfile.is_named(value):
+            value = userfile.name(str(value))
+        else:
+            value = plain(value, hints[name], setting(config, name))
         object.__setattr__(config, name, value)
         if about["rule"] and not about["rule"].holds(value):
             zero = f"; 0 means {about['zero']}" if about["zero"] else ""
@@ -158,6 +182,25 @@ def setting(config: Any, name: str) -> str:
     return f"{type(config).__name__}.{name}={getattr(config, name)!r}"
 
 
+def settings_text(settings: Any) -> str:
+    """A kind's own settings in the one way they are written: JSON with sorted names, those of a dataclass
+    without its defaults.
+
+    Raises:
+      ValueError: they are no object of numbers, truths and texts.
+    """
+    if is_dataclass(settings):
+        default = {item.name: item.default for item in fields(settings)}
+        settings = {k: v for k, v in dataclasses.asdict(settings).items() if v != default[k]}
+    try:
+        found = json.loads(settings or "{}") if isinstance(settings, str) else settings
+        if isinstance(found, Mapping) and all(isinstance(v, int | float | str) for v in found.values()):
+            return json.dumps(dict(found), sort_keys=True, allow_nan=False) if found else ""
+    except ValueError:
+        pass
+    raise ValueError(f"ModelConfig.settings={settings!r}: write them as {{'name': number, truth or text}}")
+
+
 def from_tree(tree: dict[str, Any], kind: type, where: str) -> Any:
     """The config of this kind written as a tree of plain values, as JSON holds it. Unknown, missing
     or mistyped fields raise ValueError, with their place in `where`."""
@@ -173,8 +216,18 @@ def from_tree(tree: dict[str, Any], kind: type, where: str) -> Any:
                 raise ValueError(f"{where}: field {name!r} is missing")
             continue
         inner = f"{where}{name}" if where.endswith(" ") else f"{where}.{name}"
-        values[name] = from_value(tree[name], hints[name], inner)
+        if item.metadata.get("own") and userfile.is_named(tree[name]):
+            values[name] = with_digest(tree[name], inner)
+        else:
+            values[name] = from_value(tree[name], hints[name], inner)
     return kind(**values)
+
+
+def with_digest(text: str, where: str) -> str:
+    """A file's name as a config holds it: what is read may not name one anew."""
+    if not userfile.has_digest(text):
+        raise ValueError(f"{where}={text!r} lacks the digest of its code")
+    return text
 
 
 def from_value(value: Any, hint: Any, where: str) -> Any:

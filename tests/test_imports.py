@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 # Packages from the ground up; a package imports only from the ones before it.
 ORDER = {
     "lab": [
+        "userfile",
         "fields",
         "config",
         "data",

@@ -68,6 +68,7 @@ IDS = [  # what differs from BASE, and the id: first each field alone, then what
     ({"model__parameterization": "mup"}, "4a787e59c530"),
     ({"model__dtype": "bfloat16"}, "456ae26502ef"),
     ({"model__remat": True}, "a3da7a698164"),
+    ({"model__settings": {"a": 1}}, "c2fa622eb46a"),
     ({"model__kind": "lstm", "model__n_head": 1}, "9d221318757f"),
     ({"model__kind": "gru", "model__n_head": 1}, "03df6930eed4"),
     ({"optim__learning_rate": 0.02}, "1e0cc9cb0067"),

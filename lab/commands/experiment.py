@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from lab import userfile
 from lab.commands.settings import override
 from lab.config import RunConfig
 from lab.plan import grid
@@ -130,6 +131,7 @@ def load_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent.resolve()))
+    userfile.FOLDERS.insert(0, path.parent.resolve())
     with errors_with_place():
         spec.loader.exec_module(module)
     return module

@@ -2,14 +2,16 @@
 
 import difflib
 import json
+from dataclasses import asdict
 from typing import Any
 
-from lab.config import RunConfig, from_json, to_json
+from lab import userfile
+from lab.config import RunConfig, from_json
 
 
 def override(config: RunConfig, *assignments: str) -> RunConfig:
     """The config with fields replaced, each from text such as `optim.learning_rate=0.01`."""
-    tree = to_json(config)
+    tree = asdict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
@@ -21,9 +23,10 @@ def override(config: RunConfig, *assignments: str) -> RunConfig:
         if not isinstance(node, dict) or leaf not in node or isinstance(node[leaf], dict):
             raise ValueError(f"--set {assignment}: {no_field(path.strip(), tree)}")
         try:
-            node[leaf] = json.loads(text)
+            value = json.loads(text)
+            node[leaf] = text if isinstance(value, dict) else value  # of `settings`
         except json.JSONDecodeError:
-            node[leaf] = text
+            node[leaf] = userfile.name(text) if userfile.is_named(text) else text
     return from_json(tree, where="--set ")
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from lab import userfile
 from lab.commands import shared
 from lab.plan.grid import describe_model
 from lab.store import contents
@@ -20,6 +21,7 @@ HELP = shared.HELP | {
     "--seed": "of the draw; the same seed gives the same text on the same machine",
     "file": "that is to be packed or unpacked",
     "--output": "where to; by default FILE.lab, and in unpacking FILE without its .lab",
+    "--code": "the FILE.py of your own that the run was trained with; repeatable. No other file is imported",
     "--unverified": "do not unpack it again to see that it comes back, which takes about as many times as "
     "long as the context has tokens",
 }
@@ -36,6 +38,7 @@ def add(commands) -> None:
             option("file", type=Path, metavar="FILE")
             option("-o", "--output", type=Path, metavar="FILE")
         option("--store", **shared.STORE)
+        option("--code", type=Path, action="append", default=[], metavar="FILE.py")
     option = shared.option_adder(parsers["sample"], HELP)
     option("--prompt", required=True, metavar="TEXT")
     option("--temperature", type=float, default=0.8, metavar="T")
@@ -53,7 +56,7 @@ def run_sample(options: argparse.Namespace) -> int:
             "the prompt is empty: the model tells what follows a text and needs one token of it at "
             "least, such as a line break (--prompt $'\\n')"
         )
-    run, tokenizer = load_run(options.store, options.run_id)
+    run, tokenizer = load_run(options, options.run_id)
     from lab.trained import sample
 
     ids, cfg = tokenizer.encode_known(options.prompt), run.config.model
@@ -84,7 +87,7 @@ def run_compress(options: argparse.Namespace) -> int:
     text, output = read(file), new_file(options.output or file.with_name(file.name + ".lab"))
     if not text:
         raise ValueError(f"{file} is empty: there is nothing to pack")
-    run, tokenizer = load_run(options.store, options.run_id)
+    run, tokenizer = load_run(options, options.run_id)
     from lab.trained import compress
 
     began = time.monotonic()
@@ -120,7 +123,7 @@ def run_decompress(options: argparse.Namespace) -> int:
 
     try:
         header, _ = compress.read_header(packed)
-        run, tokenizer = load_run(options.store, header.run_id)
+        run, tokenizer = load_run(options, header.run_id)
         text = compress.decompress(run, tokenizer, packed)
     except compress.NotTheText as error:
         raise ValueError(f"{file}: {error}; nothing was written") from error
@@ -129,9 +132,11 @@ def run_decompress(options: argparse.Namespace) -> int:
     return 0
 
 
-def load_run(folder: Path, run_id: str):
+def load_run(options: argparse.Namespace, run_id: str):
     """A finished run with its weights, and its tokenizer; a slip in its name is told at once."""
-    store = Store(folder)
+    store = Store(options.store)
+    for path in options.code:
+        userfile.name_file(userfile.find(str(path), "--code"))
     contents.find(store, run_id)
     from lab.trained import weights
 

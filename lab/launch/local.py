@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 
+from lab import userfile
 from lab.config import RunConfig, to_json
 from lab.launch.order import NO_JAX, End, LaunchError, Order, Refresh
 from lab.launch.processes import Worker, on_cpu, shares, start, stop, tail, wait
@@ -36,6 +37,7 @@ def launch(store: Store, configs: Sequence[RunConfig], order: Order, refresh: Re
         raise LaunchError(f"the launcher local takes no option {next(iter(order.options))!r}")
     if not find_spec("jax"):
         raise LaunchError(NO_JAX)
+    userfile.allow(order.files)  # named where the order was given, perhaps on another machine
     crew: list[Worker] = []
     with interruptible():
         try:

@@ -7,6 +7,7 @@ from itertools import chain
 from types import ModuleType
 from typing import Literal
 
+from lab import userfile
 from lab.config import RunConfig
 from lab.models import counts
 from lab.plan.grid import group_by_shape
@@ -39,6 +40,7 @@ class Order:
     options: dict[str, str] = field(default_factory=dict)  # for the engine, in its own words
     wait: bool = True  # else a launcher whose engine keeps the jobs returns once it has them
     pinned: bool = True  # a worker to a core (CPU); not where an engine deals the cores out
+    files: dict[str, str] = field(default_factory=userfile.named)  # of the user's, that may be imported
 
     def __post_init__(self) -> None:
         for name, least in (("workers", 0), ("hosts", 1), ("devices", 1)):

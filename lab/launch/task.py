@@ -1,8 +1,10 @@
 """What passes between a launcher and a worker: a task on its standard input, an exit code at its end."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from lab import userfile
 
 FAILED_FAST, DISK_FULL = 4, 5  # exit codes
 AGAIN = 6  # and that of hosts which must be started anew, all of them
@@ -27,6 +29,7 @@ class Task:
     host: int = 0
     coordinator: str = ""
     pack: int | None = None  # runs at once on each device; 0 measures how many pay; None: one run
+    files: dict[str, str] = field(default_factory=userfile.named)  # of the user's, that may be imported
 
     def line(self) -> str:
         return json.dumps(asdict(self)) + "\n"

@@ -14,6 +14,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
+from lab import userfile
 from lab.config import from_json
 from lab.launch.attempt import OVER, WAIT, Anew, Attempts, choose, log
 from lab.launch.task import AGAIN, DISK_FULL, FAILED_FAST, Task
@@ -44,6 +45,7 @@ def work(task: Task, stopping: threading.Event) -> int:
     """Train all that can be claimed, first what begins the longest chain of runs. Returns how many
     failed."""
     set_up(task)
+    userfile.allow(task.files)
 
     from lab.train import parallel
 

@@ -7,6 +7,7 @@ against every product in the traced program, and against the compiler's own coun
 from dataclasses import dataclass
 from functools import partial
 
+from lab import userfile
 from lab.config import ModelConfig, RunConfig
 
 
@@ -58,6 +59,8 @@ LAYERS = {"transformer": transformer, "lstm": partial(recurrent, gates=4), "gru"
 
 
 def layer(cfg: ModelConfig) -> Layer:
+    if cfg.is_own:
+        raise ValueError(f"{userfile.load(cfg.kind)}: a model of one's own can't be counted yet")
     return LAYERS[cfg.kind](cfg)
 
 

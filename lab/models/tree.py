@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from flax import nnx
 
+from lab import userfile
 from lab.config import ModelConfig
 from lab.models.ends import LanguageModel
 from lab.models.recurrent import Recurrent
@@ -74,7 +75,8 @@ def bind(cfg: ModelConfig, params: Params) -> LanguageModel:
 
 @cache
 def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: FAMILIES[cfg.kind](cfg)), nnx.Param)
+    family = userfile.load(cfg.kind) if cfg.is_own else FAMILIES[cfg.kind]
+    return nnx.split(nnx.eval_shape(lambda: family(cfg)), nnx.Param)
 
 
 @cache

@@ -5,17 +5,15 @@ in their numbers; the record keeps the digest, and a table that mixes several dr
 """
 
 import hashlib
-import io
-import tokenize
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lab.userfile import essential
+
 NUMERIC = ("models/*.py", "train/step.py", "train/schedule.py", "train/parallel.py", "data/batches.py")
 APART = ("counts.py",)  # counts FLOPs and changes no number of a run
 LIBRARIES = ("jax", "jaxlib", "flax", "optax")
-# comments go; where a statement and a block end is told whatever the white space
-WRITTEN = {tokenize.COMMENT: "", tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
 
 
 @cache
@@ -26,10 +24,3 @@ def digest(root: Path = Path(__file__).parents[1]) -> str:
     parts = [f"{path.relative_to(root)}\n{essential(path.read_text())}" for path in paths]
     parts += [f"{library} {version(library)}" for library in LIBRARIES]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-
-
-def essential(source: str) -> str:
-    """The code without comments and white space: equal for versions of Python that cut it differently."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    text = "".join(WRITTEN.get(token.type, token.string) for token in tokens)
-    return "".join(text.split())

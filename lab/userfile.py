@@ -1,0 +1,156 @@
+"""A file of the user's own that a run depends on: FILE.py:NAME, its identity, and when it is imported.
+
+A config holds FILE.py:NAME@DIGEST. The digest is of the file's code and of what it imports from beside
+it, comments and layout aside; it enters the run_id, and where the file lies does not. It is made by
+reading. A file is imported only where the user's own experiment or command has named it, in this process or
+in the launcher that started it: a config that comes from a store or a table names none.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+NAMED: dict[str, Path] = {}  # by their digests the files that may be imported
+FOLDERS: list[Path] = []  # of the user's experiments: where a path is looked for, then the working directory
+OURS = ("lab", "analysis")  # whose code is told in another way, see store/code.py
+FORM = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[^\W\d]\w*)(?:@(?P<digest>[0-9a-f]{12}))?")
+# comments go; where a statement and a block end is told whatever the white space
+WRITTEN = {tokenize.COMMENT: "", tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
+
+
+def essential(source: str) -> str:
+    """The code without comments and white space: equal for versions of Python that cut it differently."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    text = "".join(WRITTEN.get(token.type, token.string) for token in tokens)
+    return "".join(text.split())
+
+
+def is_named(text: Any) -> bool:
+    """Whether a value has the form FILE.py:NAME, with a digest or without."""
+    return isinstance(text, str) and FORM.fullmatch(text) is not None
+
+
+def has_digest(text: str) -> bool:
+    return FORM.fullmatch(text)["digest"] is not None
+
+
+def content(text: str) -> str:
+    """NAME@DIGEST: what of it decides a run's numbers."""
+    return text.partition(".py:")[2] if is_named(text) else text
+
+
+def name(text: str) -> str:
+    """FILE.py:NAME as the user's own experiment or command writes it, with the digest of what the file
+    holds now, which may be imported from here on. One that has a digest is left as it is.
+
+    Raises:
+      ValueError: there is no such file, or it is no Python.
+    """
+    found = FORM.fullmatch(text)
+    if found["digest"]:
+        return text
+    path = find(found["file"], text)
+    digest = name_file(path)
+    return f"{path.name}:{found['name']}@{digest}"
+
+
+def find(file: str, what: str) -> Path:
+    places = [folder / file for folder in (*FOLDERS, Path.cwd())]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise ValueError(f"{what}: there is no file {' or '.join(map(str, dict.fromkeys(places)))}")
+    return path.resolve()
+
+
+def name_file(path: Path) -> str:
+    """The digest of a file, which may be imported from here on."""
+    digest = identity(path)
+    NAMED[digest] = path.resolve()
+    return digest
+
+
+def named() -> dict[str, str]:
+    """The files that may be imported, for `allow` in another process of the same user's."""
+    return {digest: str(path) for digest, path in NAMED.items()}
+
+
+def allow(files: Mapping[str, str]) -> None:
+    NAMED.update({digest: Path(path) for digest, path in files.items()})
+
+
+def identity(path: Path) -> str:
+    """First 12 hex digits of the SHA-256 of a file's code and of what it imports from beside it."""
+    found: dict[Path, str] = {}
+    read(path, found)
+    own = found.pop(path)  # first, and without its name
+    parts = [own, *(f"{other.relative_to(path.parent)}\n{found[other]}" for other in sorted(found))]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def read(path: Path, found: dict[Path, str]) -> None:
+    """Put the code of a file, and of those beside it that it imports, into `found`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found[path] = essential(text)
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, tokenize.TokenError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no Python: {error}") from error
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    modules |= {module.rsplit(".", n)[0] for module in modules for n in range(module.count(".") + 1)}
+    for module in sorted(modules):
+        place = path.parent / module.replace(".", "/")
+        others = (place.with_suffix(".py"), place / "__init__.py")
+        for other in others if module.partition(".")[0] not in OURS else ():
+            if other.is_file() and other not in found:
+                read(other, found)
+
+
+def load(text: str) -> Any:
+    """What FILE.py:NAME@DIGEST stands for.
+
+    Raises:
+      ValueError: the user named no such file; it has changed since; it holds no such name.
+    """
+    form = FORM.fullmatch(text)
+    file, wanted, digest = form["file"], form["name"], form["digest"]
+    if digest not in NAMED:
+        now = [f"{path} holds {other}" for other, path in NAMED.items() if path.name == file]
+        raise ValueError(
+            f"{text} is code of a file, and a file is imported only where your own experiment or command "
+            f"names it: name the {file} that it was made with, as it was then, by --code {file}"
+            + (f" ({now[0]} now: a changed file makes runs of new ids)" if now else "")
+        )
+    module = module_of(NAMED[digest], digest)
+    if not hasattr(module, wanted):
+        raise ValueError(f"{text}: {NAMED[digest]} has no {wanted!r}")
+    return getattr(module, wanted)
+
+
+@cache
+def module_of(path: Path, digest: str) -> Any:
+    if not path.is_file() or identity(path) != digest:
+        raise ValueError(
+            f"{path} has changed since it was named (its code was {digest}): runs made from here on are "
+            "others, with new ids; give the same command again"
+        )
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_{digest}", path)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
