@@ -36,6 +36,12 @@ class Table:
     columns: dict[str, np.ndarray]
     roles: dict[str, str]  # params, tokens, loss -> the header that it has by now
     defects: list[str] = field(default_factory=list)
+    results: np.ndarray = field(init=False)  # which rows are; the columns that they had at first
+    first: tuple[np.ndarray, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.results = np.ones(len(self), bool)
+        self.first = tuple(self.columns[self.roles[role]].copy() for role in ("params", "tokens", "loss"))
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -52,6 +58,7 @@ class Table:
     def add_rows(self, rows: np.ndarray) -> np.ndarray:
         """Copy rows to the end; which those are now."""
         self.columns = {name: np.concatenate([c, c[rows]]) for name, c in self.columns.items()}
+        self.results = np.append(self.results, np.zeros(len(rows), bool))
         return np.arange(len(self) - len(rows), len(self))
 
 
@@ -92,6 +99,7 @@ def states(table: Table, rng: Rng) -> None:
         ("done", "killed"),
         ("SUCCEEDED", "FAILED"),
     ]
+    table.results &= ~bad
     good, other = ends[rng.integers(len(ends))]
     header = words(rng, "State", "state", "Status", "run_state", "trial_state", "JobState")
     table.columns[header] = np.where(bad, other, good).astype(object)
@@ -153,12 +161,12 @@ def headers(table: Table, rng: Rng) -> None:
 
 def sparse(table: Table, rng: Rng) -> None:
     """A second loss, on other text, and sizes without embeddings, each with a few cells."""
-    few = rng.random(len(table)) < rng.uniform(0.02, 0.08)
+    few = rng.permutation(len(table)) < rng.uniform(0.02, 0.06) * len(table)
     loss = table.columns[table.roles["loss"]].astype(float)
     table.columns[words(rng, "test_loss", "loss_ood", "final_loss")] = np.where(
         few, np.round(loss * 1.3, 4), np.nan
     )
-    few = rng.random(len(table)) < 0.2
+    few = rng.permutation(len(table)) < rng.uniform(0.1, 0.4) * len(table)
     counts = np.array([parse(cell) for cell in table.columns[table.roles["params"]]])
     table.columns["non_embedding_params"] = np.where(few, np.round(0.7 * counts), np.nan)
 
@@ -209,6 +217,7 @@ def missing(table: Table, rng: Rng) -> None:
     """Losses that are empty or not finite."""
     bad = rng.random(len(table)) < 0.08
     loss = table.columns[table.roles["loss"]].astype(float).astype(object)
+    table.results &= ~bad
     loss[bad] = [words(rng, "", "nan", "NaN", "inf", "NA") for _ in range(bad.sum())]
     table.columns[table.roles["loss"]] = loss
 
