@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from analysis.papers import besiroglu2024, kaplan_laws, muennighoff2023, pearce2
 from analysis.papers.claims import Data, Paper, find
 from analysis.papers.public import SOURCES
 
+ROOT = Path(__file__).parents[1]
 # file -> (the paper that reads it, the column whose numbers are moved)
 FILES = {
     "chinchilla_fig4.csv": ("besiroglu2024", "loss"),
@@ -52,6 +54,12 @@ def test_no_claim_of_a_paper_fails(name):
     assert claims and not bad, "\n".join(bad)
     for claim in claims:
         assert claim.note and claim.paper == name and np.isfinite(claim.ours)
+    assert f"| `{name}` | {len(claims)} |" in (ROOT / "docs" / "papers.md").read_text()
+
+
+def test_the_readme_counts_the_claims():
+    rows = re.findall(r"^\| `\w+` \| (\d+) \|", (ROOT / "docs" / "papers.md").read_text(), re.MULTILINE)
+    assert f"- {sum(map(int, rows))} claims of papers" in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("file", FILES)
