@@ -8,7 +8,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from analysis.commands import audit, decide, envelope, fit, frontier, isoflop, ledger, report, reproduce
+from analysis.commands import (
+    audit,
+    decide,
+    envelope,
+    fit,
+    frontier,
+    isoflop,
+    ledger,
+    predict,
+    report,
+    reproduce,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__.split(".")[0])
     commands = top.add_subparsers(dest="command", required=True)
-    for each in (fit, isoflop, envelope, frontier, ledger, audit, decide, report, reproduce):
+    for each in (fit, isoflop, envelope, frontier, ledger, predict, audit, decide, report, reproduce):
         each.add(commands)
     return top
 

@@ -1,6 +1,7 @@
 """`python -m analysis fit TABLE --law NAME`: a law's parameters."""
 
 import argparse
+from collections.abc import Callable
 
 import numpy as np
 
@@ -9,10 +10,17 @@ from analysis.commands import shared
 from analysis.figures import plot_fit
 from analysis.laws import LAWS, Chinchilla
 from analysis.laws.find import find_law
+from analysis.tables import Runs
 
 
 def add(commands) -> None:
     sub = shared.command(commands, "fit", run, "fit a law's parameters")
+    add_law(sub, "none")
+    shared.add_figure(sub)
+
+
+def add_law(sub, intervals: str) -> None:
+    """The options that name a law, what plays its inputs, and how it is fitted."""
     sub.add_argument(
         "--law",
         type=law_name,
@@ -29,8 +37,7 @@ def add(commands) -> None:
         metavar="NAME=VALUE",
         help="hold a parameter: E=0 for a power law without floor",
     )
-    shared.add_fit_options(sub, intervals="none")
-    shared.add_figure(sub)
+    shared.add_fit_options(sub, intervals=intervals)
 
 
 def law_name(text: str) -> str:
@@ -42,6 +49,18 @@ def law_name(text: str) -> str:
 
 
 def run(options) -> int:
+    fit_rows = fitter(options)
+
+    def answer(group, runs):
+        fitted = fit_rows(runs)
+        show(group, runs, fitted)
+        return as_json(fitted), lambda: plot_fit(fitted)
+
+    return shared.each_group(options, answer)
+
+
+def fitter(options) -> Callable[[Runs], fitting.Fit]:
+    """The fit, with its intervals, that the options ask for, of any rows."""
     law, fixed = find_law(options.law), {}
     for text in options.fix:
         name, _, value = text.partition("=")
@@ -54,7 +73,7 @@ def run(options) -> int:
     inputs = tuple(shared.played_by(options, name) for name in law.inputs)
     output = shared.played_by(options, law.output)
 
-    def answer(group, runs):
+    def fit_rows(runs: Runs) -> fitting.Fit:
         fitted = fitting.fit(
             law,
             runs,
@@ -64,11 +83,9 @@ def run(options) -> int:
             output=runs.converted(law.output, output),
             fixed=fixed,
         )
-        fitted = shared.with_intervals(options, fitted)
-        show(group, runs, fitted)
-        return as_json(fitted), lambda: plot_fit(fitted)
+        return shared.with_intervals(options, fitted)
 
-    return shared.each_group(options, answer)
+    return fit_rows
 
 
 def as_json(fitted: fitting.Fit) -> dict:

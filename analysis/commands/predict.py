@@ -1,0 +1,175 @@
+"""`python -m analysis predict TABLE --at "params=7e9,tokens=2e12"`: what a fitted law says of new runs."""
+
+from itertools import islice
+
+import numpy as np
+
+from analysis import fitting
+from analysis.commands import shared
+from analysis.commands.fit import add_law, describe_intervals, fitter
+from analysis.commands.points import Points, from_table, from_text
+from analysis.fitting import Prediction
+from analysis.laws import DownstreamError, Law
+from analysis.laws.find import find_law
+from analysis.tables import table
+from analysis.tables.units import UNSTATED
+
+ENDS = ("low", "high", "run_low", "run_high")
+SHOWN = 40  # places printed; the JSON file holds all
+
+
+def add(commands) -> None:
+    sub = shared.command(commands, "predict", run, "what a fitted law says of new runs")
+    add_law(sub, "auto")
+    sub.add_argument(
+        "--at",
+        action="append",
+        default=[],
+        metavar="PLACES",
+        help='where: "params=7e9,tokens=2e12", several parted by ; or by repeating it',
+    )
+    sub.add_argument(
+        "--at-table", metavar="POINTS", help="a table of places; what was measured there is compared"
+    )
+    sub.add_argument(
+        "--downstream",
+        metavar="TABLE",
+        help="a table of loss and error: predicted losses go on to errors by the law downstream",
+    )
+
+
+def run(options) -> int:
+    law = find_law(options.law)
+    played = {name: shared.played_by(options, name) for name in law.inputs}
+    if bool(options.at) == bool(options.at_table):
+        raise ValueError("name the places by --at, or by --at-table: one of the two")
+    fit_rows = fitter(options)
+    points = from_table(options, law, played) if options.at_table else from_text(law, options.at, played)
+    errors = downstream(options, law) if options.downstream else None
+
+    def answer(group, runs):
+        fitted, places = fit_rows(runs), of_group(options, points, group)
+        compare_units(fitted, places)
+        said = fitting.predict(fitted, **places.inputs)
+        then = fitting.chain(said, errors) if errors else None
+        show(group, runs, fitted, places, said, errors, then)
+        return as_json(fitted, places, said, errors, then), None
+
+    options.figure = None
+    return shared.each_group(options, answer)
+
+
+def downstream(options, law: type[Law]) -> fitting.Fit:
+    """Errors by losses, fitted to the table of --downstream, with the intervals asked for."""
+    if law.output not in ("loss", "y"):
+        raise ValueError(f"--downstream goes on from a loss, and --law {options.law} gives {law.output}")
+    error = options.error or "error"
+    runs = table.read(options.downstream, needs={"loss", "error"}, loss=options.loss, error=error)
+    fitted = fitting.fit(DownstreamError, runs, output=runs.converted("error", error))
+    return fitting.intervals(fitted, options.intervals or "auto", options.bootstrap or 1000, options.seed)
+
+
+def of_group(options, points: Points, group: str | None) -> Points:
+    """The places of a group, where their table has the column of --by; else all."""
+    if group is None or points.table is None or not points.table.has(options.by):
+        return points
+    mine = points.table.labels(options.by) == group
+    if not mine.any():
+        raise ValueError(f"{options.at_table}: no row has {options.by} = {group}")
+    return points.select(mine)
+
+
+def compare_units(fitted: fitting.Fit, points: Points) -> None:
+    """Refuse to compare what is measured in two units."""
+    mine, other = (unit.partition(",")[0] for unit in (fitted.runs.loss_unit, points.unit or UNSTATED))
+    if mine != other and UNSTATED not in (mine, other):
+        raise ValueError(f"the law is fitted in {mine} and --at-table holds {other}: bring both to one unit")
+
+
+def far(fitted: fitting.Fit, points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """By what factor (K,) a place lies outside the runs, 1 inside, and in which input (K,)."""
+    names = list(points.inputs)
+    columns = [fitted.runs.column(name) for name in fitted.inputs]
+    factors = [
+        np.maximum(points.inputs[name] / column.max(), column.min() / points.inputs[name])
+        for name, column in zip(names, columns, strict=True)
+    ]
+    return np.maximum(np.max(factors, 0), 1.0), np.array(names, object)[np.argmax(factors, 0)]
+
+
+def as_json(fitted: fitting.Fit, points: Points, said: Prediction, errors, then) -> dict:
+    factor, _ = far(fitted, points)
+    rows = []
+    for k, row in enumerate(points.rows):
+        place = {name: column[k] for name, column in points.inputs.items()}
+        each = {"row": row, **place, "predicted": said.value[k]}
+        each |= {end: getattr(said, end)[k] for end in ENDS}
+        each |= {"measured": points.measured[k], "times_range": factor[k]}
+        if then:
+            each["error"] = {"predicted": then.value[k], **{end: getattr(then, end)[k] for end in ENDS}}
+        rows.append(each)
+    chained = {"downstream": {"status": errors.status, "message": errors.message}} if errors else {}
+    return {
+        "law": type(fitted.law).__name__,
+        "output": fitted.output,
+        "unit": "" if fitted.runs.loss_unit == UNSTATED else fitted.runs.loss_unit.partition(",")[0],
+        "rows": rows,
+        "mape": None,
+        "r2": None,
+        **fitting.score(said, points.measured),
+        "runs": len(fitted.runs),
+        "intervals": fitted.intervals,
+        "status": fitted.status,
+        "message": fitted.message,
+        **chained,
+        "cautions": fitted.cautions,
+    }
+
+
+def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, errors, then) -> None:
+    shared.print_head(group, runs, f"{type(fitted.law).__name__} prediction", fitted.cautions)
+    guess = "" if fitted.status == "ok" else " WHAT FOLLOWS IS A GUESS"
+    shared.paragraph("status", f"{fitted.status}: {fitted.message}.{guess}")
+    print(f"  intervals   {describe_intervals(fitted)}")
+    for note in points.notes:
+        print(f"  places      {note}")
+    heads = [*points.inputs, fitted.law.output, "law 95 %", "new run 95 %"]
+    columns = [[f"{value:.4g}" for value in column] for column in points.inputs.values()]
+    columns += cells_of(said)
+    if np.isfinite(points.measured).any():
+        heads.append("measured")
+        columns.append([f"{value:.5g}" if np.isfinite(value) else "" for value in points.measured])
+    if then:
+        heads += ["error", "law 95 %", "new run 95 %"]
+        columns += cells_of(then)
+    factor, name = far(fitted, points)
+    if (factor > 1).any():
+        heads.append("beyond the runs")
+        pairs = zip(factor, name, strict=True)
+        columns.append([f"{times:.3g} × in {what}" if times > 1 else "" for times, what in pairs])
+    wide = [max(map(len, [head, *column])) for head, column in zip(heads, columns, strict=True)]
+    print()
+    for line in (heads, *islice(zip(*columns, strict=True), SHOWN)):
+        print("  " + "  ".join(cell.rjust(size) for cell, size in zip(line, wide, strict=True)).rstrip())
+    if len(said.value) > SHOWN:
+        print(f"  and {len(said.value) - SHOWN} more; --json FILE holds all")
+    print("\n  law: confidence interval of the law; new run: prediction interval of one run, with its noise")
+    if score := fitting.score(said, points.measured):
+        inside = f"; {score['inside']} inside the prediction interval" if fitted.ends else ""
+        print(f"  measured    {score['compared']}: MAPE {score['mape']:.3g} %, R² {score['r2']:.4g}{inside}")
+    if errors:
+        shared.paragraph(
+            "error", f"by DownstreamError of {errors.runs.source}: {errors.status}: {errors.message}"
+        )
+    print()
+
+
+def cells_of(said: Prediction) -> list[list[str]]:
+    """Columns of text: the value, the law's interval, a new run's."""
+
+    def ends(low, high) -> list[str]:
+        pairs = zip(low, high, strict=True)
+        return ["" if np.isnan(a) else f"({a:.5g}, {b:.5g})" for a, b in pairs]
+
+    values = [f"{value:.5g}" for value in said.value]
+    return [values, ends(said.low, said.high), ends(said.run_low, said.run_high)]
