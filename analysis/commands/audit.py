@@ -9,25 +9,24 @@ from analysis import fitting
 from analysis.audit import Audit, audit_runs
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import shared
+from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.figures import plot_audit
 from analysis.tables import cautions
 
 
 def add(commands) -> None:
     help = "what may not be trusted of a table and its fit, and why"
-    sub = shared.command(commands, "audit", run, help)
+    sub = command(commands, "audit", run, help)
     sub.add_argument(
         "--hold-out",
         choices=HOLD_OUT,
         default="rolling",
         help="levels of compute to forecast from those below: every one (rolling), or the largest alone",
     )
-    sub.add_argument(
-        "--at", type=shared.numbers, default=[], metavar="F,F", help="budgets that you want to extrapolate to"
-    )
-    shared.add_fit_options(sub)
-    shared.add_frontier_options(sub)
-    shared.add_figure(sub)
+    add_options(sub, "--at")
+    add_fit_options(sub)
+    add_options(sub, *FRONTIER, "--figure")
+    sub.set_defaults(at=())
 
 
 def run(options) -> int:
@@ -50,14 +49,7 @@ def make_audit(runs, options, fitted=None, iso=None) -> Audit:
     """The audit of a table under a command's options."""
     return audit_runs(
         runs,
-        objective=options.objective,
-        delta=options.delta,
-        budgets=options.budgets,
-        window=options.window,
-        cost=options.cost,
-        at=getattr(options, "at", ()),
-        hold_out=getattr(options, "hold_out", "rolling"),
-        seed=options.seed,
+        **shared.given(options, "objective", "delta", "budgets", "window", "cost", "at", "hold_out", "seed"),
         fitted=fitted or fit_with_intervals(runs, options),
         iso=iso,
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis import frontiers
 from analysis.commands import shared
-from analysis.commands.shared import numbers, positive
+from analysis.commands.arguments import ROLES, add_fit_options, add_options, command, numbers, positive
 from analysis.decisions import Answer, add_prices, least_compute, least_loss, least_loss_capped, planned_run
 from analysis.decisions.answer import Bands
 from analysis.decisions.plans import DECAY
@@ -64,18 +64,18 @@ TOGETHER = {  # option: those of which it needs one
 
 def add(commands) -> None:
     help = "what to train with a budget, or for a loss"
-    roles = [role for role in shared.ROLES if role != "budget"]
-    sub = shared.command(commands, "decide", run, help, roles=roles)
+    roles = [role for role in ROLES if role != "budget"]
+    sub = command(commands, "decide", run, help, roles=roles)
     question = sub.add_mutually_exclusive_group(required=True)
     for name, (flag, kind, metavar, text) in QUESTIONS.items():
         question.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)
     for name, (kind, metavar, text) in FURTHER.items():
         sub.add_argument(FLAGS[name], type=kind, metavar=metavar, help=text)
-    sub.add_argument("--cost", choices=("table", "6nd"), default="table")
+    add_options(sub, "--cost")
     sub.add_argument("--anyway", action="store_true", help="decide on a fit that is not ok")
-    shared.add_fit_options(sub, "pairs")
+    add_fit_options(sub, "pairs")
     sub.set_defaults(bootstrap=1000, serve=0.0)  # also below 100 runs: answers need draws
-    shared.add_figure(sub)
+    add_options(sub, "--figure")
 
 
 def run(options) -> int:

@@ -4,6 +4,7 @@ import numpy as np
 
 from analysis import frontiers
 from analysis.commands import shared
+from analysis.commands.arguments import ENVELOPE, add_options, command, count
 from analysis.commands.frontier import as_json, print_at, print_summary
 from analysis.figures import plot_envelope
 from analysis.frontiers import Envelope
@@ -12,19 +13,17 @@ from analysis.tables import table
 
 def add(commands) -> None:
     help = "the best run at each compute, from training curves"
-    sub = shared.command(commands, "envelope", run, help, what="training curves")
+    sub = command(commands, "envelope", run, help, what="training curves")
     sub.add_argument("--runs", metavar="RUNTABLE", help="run table: sizes, FLOPs, schedules")
-    shared.add_envelope_options(sub)
+    add_options(sub, *ENVELOPE)
     sub.add_argument(
         "--bootstrap",
-        type=shared.count,
+        type=count,
         default=1000,
         metavar="N",
         help="resamples of runs for intervals (default 1000; 0 is none)",
     )
-    sub.add_argument("--at", type=shared.numbers, metavar="F,F", help="budgets to extrapolate to")
-    sub.add_argument("--cost", choices=("table", "6nd"), default="table")
-    shared.add_figure(sub)
+    add_options(sub, "--at", "--cost", "--figure")
 
 
 def run(options) -> int:

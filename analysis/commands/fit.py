@@ -7,6 +7,7 @@ import numpy as np
 
 from analysis import fitting, frontiers
 from analysis.commands import shared
+from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command
 from analysis.figures import plot_fit
 from analysis.laws import LAWS, Chinchilla
 from analysis.laws.find import find_law
@@ -14,9 +15,9 @@ from analysis.tables import Runs
 
 
 def add(commands) -> None:
-    sub = shared.command(commands, "fit", run, "fit a law's parameters")
+    sub = command(commands, "fit", run, "fit a law's parameters")
     add_law(sub, "none")
-    shared.add_figure(sub)
+    add_options(sub, "--figure")
 
 
 def add_law(sub, intervals: str) -> None:
@@ -28,7 +29,7 @@ def add_law(sub, intervals: str) -> None:
         metavar="LAW",
         help=f"{', '.join(LAWS)}; or FILE.py:CLASS",
     )
-    for name in shared.OTHERS:
+    for name in OTHERS:
         sub.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
     sub.add_argument(
         "--fix",
@@ -37,7 +38,7 @@ def add_law(sub, intervals: str) -> None:
         metavar="NAME=VALUE",
         help="hold a parameter: E=0 for a power law without floor",
     )
-    shared.add_fit_options(sub, intervals=intervals)
+    add_fit_options(sub, intervals)
 
 
 def law_name(text: str) -> str:
@@ -77,8 +78,7 @@ def fitter(options) -> Callable[[Runs], fitting.Fit]:
         fitted = fitting.fit(
             law,
             runs,
-            objective=options.objective,
-            delta=options.delta,
+            **shared.given(options, "objective", "delta"),
             inputs=inputs,
             output=runs.converted(law.output, output),
             fixed=fixed,

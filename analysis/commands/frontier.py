@@ -4,6 +4,7 @@ import numpy as np
 
 from analysis import frontiers
 from analysis.commands import shared
+from analysis.commands.arguments import ENVELOPE, FRONTIER, add_fit_options, add_options, command
 from analysis.figures import plot_frontier
 from analysis.tables import table
 
@@ -11,20 +12,13 @@ MOST = 15  # points printed of a frontier
 
 
 def add(commands) -> None:
-    sub = shared.command(commands, "frontier", run, "params, tokens and loss against compute")
-    sub.add_argument("--at", type=shared.numbers, metavar="F,F", help="budgets to extrapolate to")
+    sub = command(commands, "frontier", run, "params, tokens and loss against compute")
+    add_options(sub, "--at")
     sub.add_argument("--method", choices=("fit", "isoflop", "envelope", "all"), default="all")
     sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, for the envelope")
-    shared.add_envelope_options(sub)
-    sub.add_argument(
-        "--valley",
-        choices=frontiers.VALLEY_METHODS,
-        default="interpolate",
-        help="how isoflop finds a minimum",
-    )
-    shared.add_fit_options(sub)
-    shared.add_frontier_options(sub)
-    shared.add_figure(sub)
+    add_options(sub, *ENVELOPE, "--valley")
+    add_fit_options(sub)
+    add_options(sub, *FRONTIER, "--figure")
 
 
 def run(options) -> int:

@@ -2,14 +2,14 @@
 
 from analysis import frontiers
 from analysis.commands import frontier, shared
+from analysis.commands.arguments import FRONTIER, add_options, command
 from analysis.figures import plot_isoflop
 
 
 def add(commands) -> None:
-    sub = shared.command(commands, "isoflop", run, "the best size at each budget")
+    sub = command(commands, "isoflop", run, "the best size at each budget")
     sub.add_argument("--method", choices=frontiers.VALLEY_METHODS, default="interpolate")
-    shared.add_frontier_options(sub)
-    shared.add_figure(sub)
+    add_options(sub, *FRONTIER, "--figure")
 
 
 def run(options) -> int:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from analysis import frontiers
 from analysis.commands import shared
+from analysis.commands.arguments import add_fit_options, add_options, command
 from analysis.figures import plot_ledger
 from analysis.frontiers import conventions, ledger
 from analysis.frontiers.ledger import Entry
@@ -12,21 +12,14 @@ from analysis.tables.budgets import group
 
 def add(commands) -> None:
     help = "exponents under every counting of parameters and FLOPs"
-    sub = shared.command(commands, "ledger", run, help)
+    sub = command(commands, "ledger", run, help)
     sub.add_argument(
         "--convention", metavar="COL", help="a column whose values are countings of the same study"
     )
     sub.add_argument("--method", choices=("fit", "isoflop", "all"), default="all")
-    sub.add_argument(
-        "--valley",
-        choices=frontiers.VALLEY_METHODS,
-        default="interpolate",
-        help="how isoflop finds a minimum",
-    )
-    sub.add_argument("--window", type=shared.positive, default=1.0, help="in ln params (default 1)")
-    sub.add_argument("--budgets", type=shared.numbers, metavar="F,F", help="FLOPs to group by")
-    shared.add_fit_options(sub)
-    shared.add_figure(sub)
+    add_options(sub, "--valley", "--window", "--budgets")
+    add_fit_options(sub)
+    add_options(sub, "--figure")
 
 
 def run(options) -> int:
@@ -42,11 +35,7 @@ def run(options) -> int:
         entries = ledger.make_ledger(
             countings,
             methods=methods,
-            valley=options.valley,
-            window=options.window,
-            objective=options.objective,
-            delta=options.delta,
-            seed=options.seed,
+            **shared.given(options, "valley", "window", "objective", "delta", "seed"),
             add_intervals=lambda fitted: shared.with_intervals(options, fitted),
             resamples=options.bootstrap or 1000,
         )

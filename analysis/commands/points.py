@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.commands import shared
+from analysis.commands.arguments import OTHERS, ROLES
 from analysis.laws import Array, Law
 from analysis.tables import Runs, cells, table
 
@@ -91,10 +92,8 @@ def from_table(options, law: type[Law], played: dict[str, str]) -> Points:
       ValueError: a column or every place is missing.
     """
     path, output = options.at_table, shared.played_by(options, law.output)
-    given = {role: getattr(options, role, None) for role in shared.ROLES}
-    given |= {
-        name: column for name, column in (*played.items(), (law.output, output)) if name in shared.OTHERS
-    }
+    given = {role: getattr(options, role, None) for role in ROLES}
+    given |= {name: column for name, column in (*played.items(), (law.output, output)) if name in OTHERS}
     there = set(table.read(path, needs=()).columns)
     roles = {role: column for role, column in given.items() if column in there}
     runs = table.read(path, needs=set(law.inputs), **roles)

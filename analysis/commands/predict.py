@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis import fitting
 from analysis.commands import shared
+from analysis.commands.arguments import command
 from analysis.commands.fit import add_law, describe_intervals, fitter
 from analysis.commands.points import Points, from_table, from_text
 from analysis.fitting import Prediction
@@ -19,7 +20,7 @@ SHOWN = 40  # places printed; the JSON file holds all
 
 
 def add(commands) -> None:
-    sub = shared.command(commands, "predict", run, "what a fitted law says of new runs")
+    sub = command(commands, "predict", run, "what a fitted law says of new runs")
     add_law(sub, "auto")
     sub.add_argument(
         "--at",

@@ -6,17 +6,19 @@ from pathlib import Path
 
 from analysis import report
 from analysis.commands import shared
+from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.commands.audit import make_audit
 from analysis.commands.frontier import as_json
 
 
 def add(commands) -> None:
     help = "one HTML page with figures, tables and warnings"
-    sub = shared.command(commands, "report", run, help)
+    sub = command(commands, "report", run, help)
     sub.add_argument("-o", "--output", default="report.html", metavar="FILE")
     sub.add_argument("--title", help="of the page")
-    shared.add_fit_options(sub)
-    shared.add_frontier_options(sub)
+    add_fit_options(sub)
+    add_options(sub, *FRONTIER)
+    sub.set_defaults(at=(), hold_out="rolling")
 
 
 def run(options) -> int:

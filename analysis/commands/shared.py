@@ -1,6 +1,5 @@
-"""What the commands on a table share: options, groups, output files, and the lines on top."""
+"""What the commands on a table share: its reading, groups, output files, and the lines on top."""
 
-import argparse
 import json
 import math
 import sys
@@ -11,99 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from analysis import fitting, frontiers
-from analysis.fitting import OBJECTIVES
-from analysis.laws import LAWS, Chinchilla
+from analysis.commands.arguments import OTHERS, ROLES
+from analysis.laws import Chinchilla
 from analysis.laws.find import find_law
 from analysis.tables import Runs, table
 from analysis.tables.identity import best_of, final_rows
-
-ROLES = ("params", "tokens", "flops", "loss", "budget")
-OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
-
-
-def command(
-    commands, name: str, run, help: str, what: str = "run table", roles=ROLES
-) -> argparse.ArgumentParser:
-    """A subparser of a command on a table, with the options that all of them take. A role left out
-    of `roles` is found by its usual names only, which frees its option."""
-    sub = commands.add_parser(name, help=help, description=help)
-    sub.set_defaults(run=run)
-    sub.add_argument("table", metavar="TABLE", help=f"{what}, csv or jsonl")
-    for role in roles:
-        sub.add_argument(f"--{role}", metavar="COL", help=f"the column that holds {role}")
-    sub.add_argument("--where", metavar="EXPR", help="rows to use: \"tag=='hot' and loss<4\"")
-    sub.add_argument(
-        "--best-of",
-        metavar="CELL",
-        help="of rows equal in these columns (COL,COL; cell is params,tokens) keep the least loss",
-    )
-    sub.add_argument("--by", metavar="COL", help="repeat for each value of this column")
-    sub.add_argument("--json", metavar="FILE", help="results in full precision")
-    sub.add_argument("--seed", type=int, default=0, help="of resampling (default 0)")
-    return sub
-
-
-def add_fit_options(sub, intervals: str = "auto") -> None:
-    sub.add_argument("--objective", choices=OBJECTIVES, default="huber-log")
-    sub.add_argument("--delta", type=positive, default=1e-3, help="huber-log's (default 1e-3)")
-    sub.add_argument(
-        "--intervals",
-        choices=("auto", "profile", *fitting.BOOTSTRAPS, "none"),
-        help="95 %% intervals of the fit: auto is what covers best at this number of "
-        f"runs (default {intervals})",
-        default=None,
-    )
-    sub.add_argument(
-        "--bootstrap",
-        type=count,
-        metavar="N",
-        help="resamples for the kinds that resample (1000); alone it means pairs, and 0 means no intervals",
-    )
-    sub.add_argument("--cluster", metavar="COL", help="rows equal in this column are resampled together")
-    sub.set_defaults(intervals_default=intervals)
-
-
-def add_frontier_options(sub) -> None:
-    sub.add_argument("--window", type=positive, default=1.0, help="in ln params (default 1)")
-    sub.add_argument("--budgets", type=numbers, metavar="F,F", help="FLOPs to group by")
-    sub.add_argument("--cost", choices=("table", "6nd"), default="table")
-
-
-def add_figure(sub) -> None:
-    sub.add_argument("--figure", metavar="FILE", help="png, pdf or svg")
-
-
-def positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (number > 0 and math.isfinite(number)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number, such as 1e18")
-    return number
-
-
-def numbers(text: str) -> list[float]:
-    return [positive(part) for part in text.split(",") if part.strip()]
-
-
-def count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def positive_count(text: str) -> int:
-    if count(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r}: give 2 or more")
-    return int(text)
-
-
-def width(text: str) -> float:
-    try:
-        return 0.0 if float(text) == 0 else positive(text)
-    except (ValueError, argparse.ArgumentTypeError):
-        raise argparse.ArgumentTypeError(f"{text!r}: give 0 or more, such as 0.1") from None
 
 
 def each_group(options, answer: Callable, several: bool = False) -> int:
@@ -158,9 +69,7 @@ def read_table(options) -> Runs:
         played = {name: played_by(options, name) for name in (*law.inputs, law.output)}
         if not {"params", "tokens"} <= set(played.values()):  # else flops, of which the cost is told, too
             needs = {*played, *played.values()}
-        for name in (*law.inputs, law.output):
-            if name in OTHERS and played_by(options, name) not in ROLES:
-                roles[name] = played_by(options, name)
+        roles |= {name: own for name, own in played.items() if name in OTHERS and own not in ROLES}
     runs = table.read(options.table, where=options.where, needs=needs, **roles)
     if not hasattr(options, "runs") and not getattr(options, "cluster", None):  # neither curves nor clusters
         runs = final_rows(runs)
@@ -175,6 +84,11 @@ def recount_flops(runs: Runs) -> Runs:
     return runs.with_column("flops", 6 * runs.params * runs.tokens, "6·params·tokens, as asked")
 
 
+def given(options, *names: str) -> dict:
+    """Options by their names, to be handed on."""
+    return {name: getattr(options, name) for name in names}
+
+
 def played_by(options, name: str) -> str:
     """The column, or role, that plays a law's input or output."""
     return name if name in ROLES else getattr(options, name, None) or name
@@ -182,24 +96,9 @@ def played_by(options, name: str) -> str:
 
 def valleys(options, runs, method: str = "interpolate"):
     """Approach 2: the optima of the budgets, and their frontier."""
-    iso = frontiers.find_optima(
-        runs, method=method, window=options.window, budgets=options.budgets, seed=options.seed
-    )
+    iso = frontiers.find_optima(runs, method=method, **given(options, "window", "budgets", "seed"))
     return iso, frontiers.from_isoflop(
         iso, frontiers.fit_cost(runs, options.cost), fit_if_possible(options, runs)
-    )
-
-
-def add_envelope_options(sub) -> None:
-    sub.add_argument("--run-id", metavar="COL", help="the column that names a curve's run")
-    sub.add_argument(
-        "--points", choices=frontiers.POINTS, default="all", help="of a curve: all, or the final one alone"
-    )
-    sub.add_argument(
-        "--levels", type=positive_count, default=100, metavar="K", help="FLOP values (default 100)"
-    )
-    sub.add_argument(
-        "--smooth", type=width, default=0.1, help="average a curve over this width in ln FLOPs (0.1)"
     )
 
 
@@ -211,17 +110,14 @@ def traced(options, curves, runs=None):
         curves,
         run=options.run_id,
         table=runs,
-        points=options.points,
-        levels=options.levels,
-        smooth=options.smooth,
         draws=draws,
-        seed=options.seed,
+        **given(options, "points", "levels", "smooth", "seed"),
     )
 
 
 def fit(options, runs) -> fitting.Fit:
     """Approach 3's law under a command's objective, without intervals."""
-    return fitting.fit(Chinchilla, runs, objective=options.objective, delta=options.delta)
+    return fitting.fit(Chinchilla, runs, **given(options, "objective", "delta"))
 
 
 def fit_if_possible(options, runs) -> fitting.Fit | None:
@@ -305,6 +201,5 @@ def print_head(group, runs: Runs, what: str, cautions=None) -> None:
 
 def paragraph(name: str, text: str) -> None:
     """A line of a head, its text wrapped beside its name."""
-    lines = textwrap.wrap(text, 96, break_on_hyphens=False) or [""]
-    for i, line in enumerate(lines):
-        print(f"  {name if i == 0 else '':<12}{line}")
+    indents = {"initial_indent": f"  {name:<12}", "subsequent_indent": " " * 14}
+    print(textwrap.fill(text, 110, break_on_hyphens=False, **indents))

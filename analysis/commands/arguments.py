@@ -1,0 +1,116 @@
+"""Options of the commands on a table, each said once, and what their values may be."""
+
+import argparse
+import math
+
+from analysis import fitting, frontiers
+from analysis.fitting import OBJECTIVES
+from analysis.laws import LAWS
+
+ROLES = ("params", "tokens", "flops", "loss", "budget")
+OTHERS = sorted({name for law in LAWS.values() for name in (*law.inputs, law.output)} - {*ROLES})
+
+
+def positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (number > 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number, such as 1e18")
+    return number
+
+
+def numbers(text: str) -> list[float]:
+    return [positive(part) for part in text.split(",") if part.strip()]
+
+
+def count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def positive_count(text: str) -> int:
+    if count(text) < 2:
+        raise argparse.ArgumentTypeError(f"{text!r}: give 2 or more")
+    return int(text)
+
+
+def width(text: str) -> float:
+    try:
+        return 0.0 if float(text) == 0 else positive(text)
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"{text!r}: give 0 or more, such as 0.1") from None
+
+
+OPTIONS = {
+    "--where": {"metavar": "EXPR", "help": "rows to use: \"tag=='hot' and loss<4\""},
+    "--best-of": {
+        "metavar": "CELL",
+        "help": "of rows equal in these columns (COL,COL; cell is params,tokens) keep the least loss",
+    },
+    "--by": {"metavar": "COL", "help": "repeat for each value of this column"},
+    "--json": {"metavar": "FILE", "help": "results in full precision"},
+    "--seed": {"type": int, "default": 0, "help": "of resampling (default 0)"},
+    "--objective": {"choices": OBJECTIVES, "default": "huber-log"},
+    "--delta": {"type": positive, "default": 1e-3, "help": "huber-log's (default 1e-3)"},
+    "--bootstrap": {
+        "type": count,
+        "metavar": "N",
+        "help": "resamples for the kinds that resample (1000); alone it means pairs, and 0 means none",
+    },
+    "--cluster": {"metavar": "COL", "help": "rows equal in this column are resampled together"},
+    "--window": {"type": positive, "default": 1.0, "help": "in ln params (default 1)"},
+    "--budgets": {"type": numbers, "metavar": "F,F", "help": "FLOPs to group by"},
+    "--cost": {"choices": ("table", "6nd"), "default": "table"},
+    "--at": {"type": numbers, "metavar": "F,F", "help": "budgets to extrapolate to"},
+    "--valley": {
+        "choices": frontiers.VALLEY_METHODS,
+        "default": "interpolate",
+        "help": "how isoflop finds a minimum",
+    },
+    "--run-id": {"metavar": "COL", "help": "the column that names a curve's run"},
+    "--points": {
+        "choices": frontiers.POINTS,
+        "default": "all",
+        "help": "of a curve: all, or the final one alone",
+    },
+    "--levels": {"type": positive_count, "default": 100, "metavar": "K", "help": "FLOP values (default 100)"},
+    "--smooth": {"type": width, "default": 0.1, "help": "average a curve over this width in ln FLOPs (0.1)"},
+    "--figure": {"metavar": "FILE", "help": "png, pdf or svg"},
+}
+FRONTIER = ("--window", "--budgets", "--cost")
+ENVELOPE = ("--run-id", "--points", "--levels", "--smooth")
+
+
+def command(
+    commands, name: str, run, help: str, what: str = "run table", roles=ROLES
+) -> argparse.ArgumentParser:
+    """A subparser of a command on a table, with the options that all of them take. A role left out
+    of `roles` is found by its usual names only, which frees its option."""
+    sub = commands.add_parser(name, help=help, description=help)
+    sub.set_defaults(run=run)
+    sub.add_argument("table", metavar="TABLE", help=f"{what}, csv or jsonl")
+    for role in roles:
+        sub.add_argument(f"--{role}", metavar="COL", help=f"the column that holds {role}")
+    add_options(sub, "--where", "--best-of", "--by", "--json", "--seed")
+    return sub
+
+
+def add_options(sub, *flags: str) -> None:
+    for flag in flags:
+        sub.add_argument(flag, **OPTIONS[flag])
+
+
+def add_fit_options(sub, intervals: str = "auto") -> None:
+    """Of a command that fits a law, with the kind of intervals it gives unless asked for another."""
+    add_options(sub, "--objective", "--delta")
+    sub.add_argument(
+        "--intervals",
+        choices=("auto", "profile", *fitting.BOOTSTRAPS, "none"),
+        help="95 %% intervals of the fit: auto is what covers best at this number of "
+        f"runs (default {intervals})",
+    )
+    add_options(sub, "--bootstrap", "--cluster")
+    sub.set_defaults(intervals_default=intervals)
