@@ -66,8 +66,7 @@ def trace_profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list
     unit, curve, limit = likelihood_scale(problem, start, level)
     errors = standard_errors(problem, start, numbers, unit / curve)
     if unit < EXACT**2:
-        points = [np.array([v]) for v in value]
-        return [Profile(v, v, v, x, 0 * x, limit) for v, x in zip(value, points, strict=True)]
+        return [Profile(v, v, v, np.array([v]), np.zeros(1), limit) for v in value]
     base = height(problem, start[None])[0]
 
     def trace(which: Array, targets: Array) -> tuple[Array, Array]:
@@ -85,16 +84,10 @@ def trace_profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list
     which = np.repeat(moving, len(far))
     reached, roots = trace(which, value[which] + np.tile(far, len(moving)) * errors[which])
     ends = [crossings(value[k], reached[which == k], roots[which == k], limit) for k in range(len(value))]
-    again = [
-        (k, value[k] + (end - value[k]) * share)
-        for k in moving
-        for end in ends[k]
-        if np.isfinite(end)
-        for share in NEAR
-    ]
-    if again:
-        more = np.array([k for k, _ in again])
-        closer, closer_roots = trace(more, np.array([target for _, target in again]))
+    near = [(k, value[k] + (end - value[k]) * NEAR) for k in moving for end in ends[k] if np.isfinite(end)]
+    if near:
+        more = np.repeat([k for k, _ in near], len(NEAR))
+        closer, closer_roots = trace(more, np.concatenate([targets for _, targets in near]))
         which = np.append(which, more)
         reached, roots = np.append(reached, closer), np.append(roots, closer_roots)
     out = []

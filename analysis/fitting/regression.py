@@ -125,9 +125,8 @@ def fit(
 ) -> Fit:
     """Fit `law` to the usable rows of `runs`.
 
-    Minimises the sum over runs of the objective from the best few points of a grid of exponents, or
-    from `starts`, on centred logarithms with exact derivatives (Hoffmann et al. 2022, eq. 3, is
-    huber-log with delta 1e-3).
+    Minimises the sum over runs of the objective from the best few points of a grid of exponents, or from
+    `starts`, on centred logarithms with exact derivatives (Hoffmann et al. 2022, eq. 3: huber-log at 1e-3).
 
     Args:
       law: a subclass of `Law`, or its name in `LAWS`.
@@ -136,8 +135,7 @@ def fit(
       delta: size of a log residual beyond which a run's pull stops growing; for huber-log.
       inputs, output: columns that play the law's inputs and output, when not of those names.
       fixed: parameters held at a value, such as {"E": 0.0}.
-      starts: laws whose exponents to start from, instead of the grid; the coefficients follow from
-        the exponents by projection.
+      starts: laws whose exponents to start from, not the grid; coefficients follow by projection.
 
     Returns:
       The best law with its residuals and `status`. A poor fit is returned and says so.
@@ -147,26 +145,17 @@ def fit(
         column that is missing or not positive.
     """
     law, fixed = named_law(law), dict(fixed or {})
-    check_arguments(law, objective, delta, fixed)
-    inputs, output = inputs or law.inputs, output or law.output
-    used = runs.usable()
-    columns = [positive(used, name) for name in (*inputs, output)]
+    inputs, output, used = inputs or law.inputs, output or law.output, runs.usable()
+    columns, observed = observations(law, used, inputs, output, objective, delta, fixed)
+    logs = np.log(columns)
     free = np.array([i for i, name in enumerate(law.names()) if name not in fixed], int)
     check_rows(law, runs, len(used), len(free))
-    logs, observed = np.log(columns[:-1]), columns[-1]
     centre = law.centre(logs)
     problem = Problem(law, logs - centre[:, None], observed, objective, delta, free)
-    theta, costs, done, total = search(problem, held(law, fixed, centre), centre, starts)
-    best = theta[:1]
-    if len(used) > law.search:
-        best, done = minimise(problem, best, near=True)
+    best, done, minima, agreeing, total = search(problem, held(law, fixed, centre), centre, starts)
     log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
-    agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
-    minima = tuple(
-        (float(costs[i]), plain_values(law, theta[i], centre)) for i in distinct_minima(problem, costs, theta)
-    )
-    status, message = fit_status(problem, best[0], bool(done[0]), agreeing, minima)
+    status, message = fit_status(problem, best[0], done, agreeing, minima)
     return Fit(
         law=law(**plain_values(law, best[0], centre)),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
@@ -210,10 +199,8 @@ def objective_of(
     """A given law's objective on the usable rows of `runs`, and its log residuals (R,): what `fit`
     would report had it ended there. Arguments and errors as in `fit`."""
     kind = type(law)
-    check_arguments(kind, objective, delta, {})
-    used = runs.usable()
-    columns = [positive(used, name) for name in inputs or kind.inputs]
-    observed = positive(used, output or kind.output)
+    inputs, output = inputs or kind.inputs, output or kind.output
+    columns, observed = observations(kind, runs.usable(), inputs, output, objective, delta, {})
     log_pred = np.log(law.loss(*columns))
     reached = float(value(objective, delta, log_pred, observed))
     stated = Objective(objective, delta if objective == "huber-log" else None, reached)
@@ -221,9 +208,10 @@ def objective_of(
 
 
 def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] | None):
-    """The minima (S, P) that starts lead to, best first, with their objectives and whether they
-    converged (S,), and S. Of very many runs, on a sample of them."""
-    law = problem.law
+    """The best minimum (1, P) that starts lead to and whether it converged; the distinct minima, best first;
+    and how many starts agree with the best, of how many. Very many runs are searched in a sample, and the
+    best is then polished on all."""
+    law, whole = problem.law, problem
     if problem.output.size > law.search:
         rows = np.random.default_rng(0).choice(problem.output.size, law.search, replace=False)
         problem = replace(problem, logs=problem.logs[:, rows], output=problem.output[rows])
@@ -245,10 +233,20 @@ def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] |
     costs = value(problem.name, problem.delta, log_pred, problem.output)
     costs = np.where(np.isfinite(costs), costs, np.inf)
     order = np.argsort(costs, kind="stable")
-    return theta[order], costs[order], done[order], len(order)
+    theta, costs, done = theta[order], costs[order], done[order]
+    distinct = distinct_minima(problem, costs, theta)
+    minima = tuple((float(costs[i]), plain_values(law, theta[i], centre)) for i in distinct)
+    agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
+    best = theta[:1]
+    if whole is not problem:
+        best, done = minimise(whole, best, near=True)
+    return best, bool(done[0]), minima, agreeing, len(order)
 
 
-def check_arguments(law: type[Law], objective: str, delta: float, fixed: dict) -> None:
+def observations(
+    law: type[Law], runs: Runs, inputs, output: str, objective: str, delta: float, fixed: dict
+) -> tuple[list[Array], Array]:
+    """What a law reads and what was observed, (R,) each; refuses arguments and columns of no use to a fit."""
     if objective not in OBJECTIVES:
         raise ValueError(f"objective {objective!r} is not one of {', '.join(OBJECTIVES)}")
     if not delta > 0:
@@ -257,6 +255,7 @@ def check_arguments(law: type[Law], objective: str, delta: float, fixed: dict) -
         if name not in law.names():
             known = ", ".join(law.names())
             raise ValueError(f"{law.__name__} has no parameter {name!r} to fix; it has {known}")
+    return [positive(runs, name) for name in inputs], positive(runs, output)
 
 
 def check_rows(law: type[Law], runs: Runs, rows: int, parameters: int) -> None:
