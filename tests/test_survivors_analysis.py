@@ -6,6 +6,7 @@ import pytest
 
 from analysis import fitting, frontiers
 from analysis.fitting import fit
+from analysis.frontiers import Cost, fit_cost
 from analysis.laws import Chinchilla
 from analysis.tables import cells, headers, synthetic, table, units
 
@@ -142,3 +143,43 @@ def test_a_coefficient_is_held_where_it_was_put_and_only_along_with_its_exponent
     assert (law.B, law.beta) == pytest.approx((TRUTH.B, TRUTH.beta), rel=1e-4)
     with pytest.raises(ValueError, match="A can be fixed only along with alpha"):
         fit(Chinchilla, runs, fixed={"A": TRUTH.A})
+
+
+# --- numbers in sentences ------------------------------------------------------------------------
+
+
+def test_a_cost_says_how_far_the_table_lies_from_it():
+    assert str(Cost(9.0, 0.93, "fitted", 0.021)) == (
+        "flops = 9·params^0.93·tokens (fitted, largest deviation 2.1 %)"
+    )
+    assert str(Cost(6.0, 1.0, "6·N·D", 4e-4)) == "flops = 6·params·tokens (6·N·D)"
+    runs = synthetic.isoflop(TRUTH, [1e12, 4e12], sizes=5, k=9.0, p=0.93)
+    off = np.where(np.arange(10) % 2, 1.03, 1.0)
+    columns = {name: runs.column(name) for name in ("params", "tokens", "loss")}
+    cost = fit_cost(table.from_columns(**columns, flops=runs.flops * off))
+    law = 9.0 * runs.params**0.93 * runs.tokens
+    ratio = runs.flops * off / cost.flops(runs.params, runs.tokens)
+    assert cost.deviation == pytest.approx(np.abs(ratio - 1).max(), rel=1e-6) and cost.deviation > 0.01
+    np.testing.assert_allclose(runs.flops, law)
+
+
+def test_runs_on_one_ray_are_said_to_lie_on_it_as_nearly_as_they_do():
+    size = np.geomspace(1e6, 1e9, 12)
+    off = np.exp(0.02 * np.tile([1, -1, -1, 1], 3))
+    runs = table.from_columns(params=size, tokens=20 * size * off, loss=TRUTH.loss(size, 20 * size * off))
+    assert "tokens ∝ params^1.00 within 2.0 %" in fit(Chinchilla, runs).message
+
+
+def test_a_valley_names_its_sizes_and_flops_without_budgets_their_span():
+    runs = synthetic.isoflop(TRUTH, [1e12, 2e12, 4e12], sizes=5)
+    valley = frontiers.find_optima(runs, draws=2).valleys[0]
+    low, high = runs.params[runs.budget == 1e12][[0, -1]]
+    assert f"5 sizes from {low:.3g} to {high:.3g} params" in valley.message
+    size, n = np.geomspace(1e5, 1e7, 400), np.arange(400)
+    smear = {"params": size, "tokens": [1e8] * 400, "loss": 3 - n / 1000}
+    with pytest.raises(ValueError, match=r"table: flops run from 6e\+13 to 6e\+15 without a gap"):
+        frontiers.find_optima(table.from_columns(**smear))
+    with pytest.raises(ValueError, match="table: 12 runs have 12 different flops"):
+        frontiers.find_optima(
+            table.from_columns(params=4.0 ** n[:12], tokens=[1e8] * 12, loss=3 - n[:12] / 100)
+        )

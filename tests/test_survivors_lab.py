@@ -12,12 +12,15 @@ import pytest
 
 from lab.config import ModelConfig
 from lab.data.batches import windows_of
-from lab.data.byte_pairs import Bpe
-from lab.models import ops, tree
+from lab.data.byte_pairs import Bpe, bpe_size
+from lab.data.tokens import Chars
+from lab.models import counts, ops, tree
+from lab.store import export
 from lab.store.claims import claim_path
 from lab.store.files import sealed, write_json
 from lab.store.store import Store
-from lab.train.checkpoint import Checkpoints
+from lab.train.checkpoint import Checkpoints, first_line
+from tests.conftest import change
 
 # --- the scale at which every weight starts ------------------------------------------------------
 
@@ -181,3 +184,43 @@ def test_a_seed_s_order_of_the_data_is_what_it_has_always_been(
 ):
     """A stopped run goes on with it, and the numbers of all tables were made in it."""
     assert windows_of(np.arange(len(windows)), seed, n_train, seq_len, unique_tokens).tolist() == windows
+
+
+# --- bounds and estimates ------------------------------------------------------------------------
+
+
+def test_sixteen_bits_hold_65536_ids_and_not_one_more():
+    assert (bpe_size("bpe-257"), bpe_size("bpe-65536")) == (257, 65_536)
+    for refused in ("bpe-256", "bpe-65537"):
+        with pytest.raises(ValueError, match="257 to 65536"):
+            bpe_size(refused)
+    letters = [chr(code) for code in range(0x10000, 0x20000)]  # the last id is any other character
+    assert Chars("".join(letters[:65_535])).vocab_size == 65_536
+    with pytest.raises(ValueError, match="65536 distinct characters"):
+        Chars("".join(letters))
+
+
+def test_a_weight_costs_sixteen_bytes_and_an_activation_four(config):
+    """The weight, its gradient and two moments; activations of a micro-batch, however large the batch."""
+    wide = change(config, model__d_model=512, model__n_layer=4, batch_tokens=64, micro_batch=1)
+    total = counts.count_params(wide.model).total
+    assert 16 * total < counts.run_bytes(wide) < 17 * total
+    sizes = [counts.run_bytes(change(config, batch_tokens=16 * batch)) for batch in (8, 16, 24)]
+    assert sizes[2] - sizes[1] == sizes[1] - sizes[0] > 0
+    assert counts.run_bytes(change(config, batch_tokens=16 * 24, micro_batch=8)) == sizes[0]
+    each = 4 * 8 * 16 * 3 * config.model.vocab_size  # logits, their exponents and their gradient
+    assert sizes[1] - sizes[0] > each
+
+
+def test_a_branch_that_diverged_inside_its_trunk_spent_nothing(config):
+    branch = change(config, init_from="0123456789ab@20")
+    record = {"status": "diverged", "steps": 12, "loss": None, "init_from": branch.init_from}
+    row = export.row(branch, record)
+    assert row["flops_spent"] == 0 and row["flops"] == counts.flops_exact(branch.model) * 12 * 128
+    row = export.row(branch, record | {"steps": 32})
+    assert row["flops_spent"] == counts.flops_exact(branch.model) * 12 * 128
+
+
+def test_an_error_is_told_by_its_first_line():
+    assert first_line(ValueError("\n what went wrong\n  at line 7\n")) == "what went wrong"
+    assert first_line(KeyError()) == "KeyError"
