@@ -1,9 +1,9 @@
 """python tests/mutants.py: how many one-line mutations of the numeric core the tests notice.
 
 A random sample of places in CORE is mutated by cosmic-ray's operators, one at a time, in a copy of
-the tree; against each mutant run the tests that import its module, then those that import one of
-the module's users, quick ones first, until one fails. Tests that only compare with committed results
-stay out: a regeneration would hide what they notice. Survivors are listed, to be read one by one
+the tree; against each mutant run the tests that import its module, then those that import its users,
+and so on, quick ones first, until one fails. Tests that only compare with committed results stay out:
+a regeneration would hide what they notice. Survivors are listed, to be read one by one
 (CONTRIBUTING.md has the last figure). Tests run under --python: cosmic-ray has an environment of its
 own (`make mutants`).
 """
@@ -106,13 +106,22 @@ def imports(path: Path) -> frozenset[Path]:
 
 
 @cache
-def test_files(path: str) -> tuple[list[Path], list[Path]]:
-    """Those that import a module, themselves or by a helper; those that import one of its users."""
-    files = [p for p in sorted((ROOT / "tests").glob("test_*.py")) if not LEFT_OUT.fullmatch(p.stem)]
-    seen = {p: imports(p).union(*(imports(at) for at in imports(p) if at.parent == p.parent)) for p in files}
-    users = {p for p in ROOT.glob("[la]*/**/*.py") if ROOT / path in imports(p)}
-    own = [p for p in files if ROOT / path in seen[p] or p.stem == "test_frozen"]  # which reads all
-    return own, [p for p in files if p not in own and users & seen[p]]
+def test_files(path: str) -> tuple[tuple[int, Path], ...]:
+    """Tests by how many imports lie between them, or a helper of theirs, and a module."""
+    modules = list(ROOT.glob("[la]*/**/*.py"))
+    distance, reached = {ROOT / path: 0}, [ROOT / path]
+    for module in reached:  # grows
+        users = [p for p in modules if p not in distance and module in imports(p)]
+        distance |= dict.fromkeys(users, distance[module] + 1)
+        reached += users
+    ranked = []
+    for file in sorted((ROOT / "tests").glob("test_*.py")):
+        seen = imports(file).union(*(imports(at) for at in imports(file) if at.parent == file.parent))
+        ends = [distance[at] for at in seen if at in distance]
+        ends += [0] * (file.stem == "test_frozen")  # which reads all source
+        if ends and not LEFT_OUT.fullmatch(file.stem):
+            ranked.append((min(ends), file))
+    return tuple(ranked)
 
 
 class Tree:
@@ -160,8 +169,7 @@ class Tree:
         """The mutant with its verdict (killed, endless, survived) and the test that failed."""
         ranked = [
             (rank, cost > QUICK and cost, file.name, name, cost)
-            for rank, files in enumerate(test_files(mutant.path))
-            for file in files
+            for rank, file in test_files(mutant.path)
             for name, cost in costs[file.name].items()
         ]
         tests, spent = [], 0.0
@@ -190,7 +198,7 @@ def main() -> None:
     options = parser.parse_args()
     OUT.mkdir(parents=True, exist_ok=True)
     mutants = sample(options.count, options.seed, options.only)
-    files = sorted({file for mutant in mutants for rank in test_files(mutant.path) for file in rank})
+    files = sorted({file for mutant in mutants for _, file in test_files(mutant.path)})
     keys = {file: f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in files}
     mine = threading.local()
 

@@ -1,14 +1,21 @@
 """Truths that mutations of `analysis` once got past: each test fails for a mutant that all others
 passed."""
 
+import re
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis import fitting, frontiers
 from analysis.fitting import fit
+from analysis.fitting.solve import Problem
+from analysis.fitting.splits import splits
+from analysis.fitting.status import distinct_minima, undetermined
 from analysis.frontiers import Cost, fit_cost
 from analysis.laws import Chinchilla
 from analysis.tables import cells, headers, synthetic, table, units
+from analysis.tables.sheets import listed
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 K, P = 90.0, 0.8  # flops = 90 · params^0.8 · tokens: far from 6·N·D
@@ -183,3 +190,114 @@ def test_a_valley_names_its_sizes_and_flops_without_budgets_their_span():
         frontiers.find_optima(
             table.from_columns(params=4.0 ** n[:12], tokens=[1e8] * 12, loss=3 - n[:12] / 100)
         )
+
+
+def test_names_in_a_message_are_cut_beyond_sixty_letters():
+    assert listed(["x" * 60, "y"]) == "x" * 60 + ", y"
+    assert listed(["x" * 61]) == "x" * 59 + "…"
+    assert listed("abc", most=3) == "a, b, c" and listed("abcd", most=3) == "a, b, c, ... (4 in all)"
+
+
+# --- what a table's rows are ---------------------------------------------------------------------
+
+
+def test_seeds_of_one_cell_are_averaged_and_sizes_three_percent_apart_are_one():
+    size, seed = np.array([1e5, 2e5, 2e5, 4e5, 4.08e5, 8e5]), np.array([0.0, 0, 1, 0, 0, 0])
+    loss = np.array([3.2, 3.0, 3.3, 2.9, 2.8, 3.1])
+    columns = {"params": size, "tokens": 1e12 / 6 / size, "flops": [1e12] * 6, "budget": [1e12] * 6}
+    runs = table.from_columns(**columns, loss=loss, seed=seed)
+    (valley,) = frontiers.find_optima(runs, draws=2).valleys
+    near = np.log([4e5, 4.08e5]).mean()
+    np.testing.assert_allclose(valley.log_params, [*np.log([1e5, 2e5]), near, np.log(8e5)])
+    means = [np.log(3.2), np.log([3.0, 3.3]).mean(), np.log([2.9, 2.8]).mean(), np.log(3.1)]
+    np.testing.assert_allclose(valley.log_loss, means)
+    assert valley.repeats.tolist() == [1, 2, 2, 1]
+
+
+def test_the_frontier_of_a_fit_stands_at_the_budgets_above_zero():
+    """By the mean of what their rows achieved; controls have none."""
+    runs = synthetic.isoflop(TRUTH, [1e12, 4e12, 1.6e13], sizes=5)
+    columns = {name: runs.column(name) for name in ("params", "tokens", "loss", "budget")}
+    flops = runs.flops * np.tile([1.0, 1.02, 1.01, 1.0, 0.98], 3)
+    columns["budget"] = np.where(np.arange(15) == 4, 0.0, columns["budget"])
+    front = frontiers.from_fit(fit(Chinchilla, table.from_columns(**columns, flops=flops)))
+    means = [np.exp(np.log(part).mean()) for part in (flops[:4], flops[5:10], flops[10:])]
+    np.testing.assert_allclose(front.flops, means)
+
+
+def several_rates(budget):
+    """Twelve cells, three of which hold two rates; then three controls at another, each in a cell."""
+    runs = synthetic.factorial(TRUTH, np.geomspace(1e5, 1e6, 4), np.geomspace(1e7, 1e8, 3))
+    rows = [*range(12), 0, 5, 7, 1, 2, 3]
+    columns = {name: runs.column(name)[rows] for name in ("params", "tokens", "flops")}
+    loss = runs.loss[rows] * (1 + 1e-3 * np.arange(18))
+    rate = np.r_[np.full(12, 0.01), [0.02] * 3, [0.04] * 3]
+    made = table.from_columns(**columns, loss=loss, learning_rate=rate, budget=np.r_[[1e12] * 15, budget])
+    return [line for line in made.cautions if "several values of learning_rate" in line]
+
+
+def test_rates_tried_beside_the_grid_are_no_rivals_and_those_in_it_are():
+    (line,) = several_rates([0.0] * 3)
+    assert line.startswith("3 cells hold several values of learning_rate at equal params and tokens")
+    (line,) = several_rates([1e12] * 3)
+    assert line.startswith("6 cells hold")
+
+
+# --- what parts a fit, and what it leaves open ---------------------------------------------------
+
+
+def two_sorts(gap, rows=60):
+    """Residuals of noise, and of runs of sort b by `gap` less than those of a."""
+    rng = np.random.default_rng(0)
+    sort, noise = np.arange(rows) % 2, 0.01 * rng.standard_normal(rows)
+    columns = {"params": rng.lognormal(14, 1, rows), "tokens": rng.lognormal(18, 1, rows)}
+    other = rng.integers(0, 3, rows).astype(float)
+    named = np.array(["a", "b"], object)[sort]
+    runs = table.from_columns(**columns, loss=3 + noise, optimizer=named, seed=other)
+    residuals = noise - gap * sort
+    return splits(runs, residuals, [runs.params, runs.tokens]), residuals, sort
+
+
+def test_a_column_whose_values_part_the_residuals_is_named_with_how_far():
+    (line,), residuals, sort = two_sorts(0.02)
+    apart = np.median(residuals[sort == 0]) - np.median(residuals[sort == 1])
+    p = stats.kruskal(residuals[sort == 0], residuals[sort == 1]).pvalue
+    found = re.search(r"by optimizer \(p = (\S+); medians (\S+) % of the loss apart\)", line)
+    assert float(found[2]) == pytest.approx(100 * apart, rel=0.05) and "--by optimizer" in line
+    assert float(found[1]) == pytest.approx(p, rel=0.5)  # one digit
+    assert two_sorts(0.0)[0] == two_sorts(0.0005)[0] == two_sorts(0.05, rows=10)[0] == []
+
+
+def test_a_column_that_follows_size_or_parts_by_chance_alone_is_not_named():
+    """At chance 0.01 a table; of forty quiet ones, three are named with probability 0.01."""
+    assert sum(bool(two_sorts(0.0, rows)[0]) for rows in range(40, 80)) < 3
+    size = np.geomspace(1e5, 1e8, 40)
+    band = np.repeat(["small", "large"], 20).astype(object)
+    tokens = 1e9 * (1 + np.arange(40) * 7 % 40)  # in no order of size
+    runs = table.from_columns(params=size, tokens=tokens, loss=[3.0] * 40, optimizer=band)
+    residuals = np.linspace(-0.1, 0.1, 40)
+    assert splits(runs, residuals, [runs.params]) == []
+    assert "by optimizer" in splits(runs, residuals, [runs.tokens])[0]
+
+
+def test_parameters_that_the_runs_leave_open_are_named_and_others_are_not():
+    params, tokens = np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)
+    for scale in (1.0, 1.001):  # of the tokens: over a factor 1.005 they show no exponent
+        reach = tokens if scale == 1 else np.geomspace(1e9, 1.005e9, 6)
+        runs = synthetic.factorial(TRUTH, params, reach, noise=0.003)
+        law = fit(Chinchilla, runs).law if scale == 1 else TRUTH
+        logs = np.log([runs.params, runs.tokens])
+        found = undetermined(law, logs, runs.loss)
+        assert found == [] if scale == 1 else {"B", "beta"} <= set(found)
+        assert undetermined(law, logs, runs.loss, held=["B", "beta"]) == []
+
+
+def test_minima_are_distinct_where_an_exponent_is_and_endless_ones_are_none():
+    runs = synthetic.factorial(TRUTH, [1e6, 1e7, 1e8], [1e8, 1e9, 1e10])
+    logs = np.log([runs.params, runs.tokens])
+    problem = Problem(Chinchilla, logs, runs.loss, "ls-log", 1.0, np.arange(5))
+    theta = np.tile(Chinchilla.to_theta(np.array([1.2, 25.0, 60.0, 0.4, 0.36])), (4, 1))
+    theta[1, Chinchilla.names().index("A")] += 1  # a projection gives coefficients
+    theta[2, Chinchilla.names().index("alpha")] *= 2
+    theta[3, Chinchilla.names().index("alpha")] *= 3
+    assert distinct_minima(problem, np.array([1.0, 1.1, 1.2, np.inf]), theta) == [0, 2]

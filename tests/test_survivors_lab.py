@@ -21,6 +21,7 @@ from lab.store.files import sealed, write_json
 from lab.store.store import Store
 from lab.train.checkpoint import Checkpoints, first_line
 from tests.conftest import change
+from tests.test_model import noisy
 
 # --- the scale at which every weight starts ------------------------------------------------------
 
@@ -224,3 +225,60 @@ def test_a_branch_that_diverged_inside_its_trunk_spent_nothing(config):
 def test_an_error_is_told_by_its_first_line():
     assert first_line(ValueError("\n what went wrong\n  at line 7\n")) == "what went wrong"
     assert first_line(KeyError()) == "KeyError"
+
+
+# --- the whole Transformer, by its formulas ------------------------------------------------------
+
+
+def norm_by_hand(cfg, w, x):
+    if cfg.norm == "layernorm":
+        x = x - x.mean(-1, keepdims=True)
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * w["gain_D"]
+    return x + w["bias_D"] if cfg.norm == "layernorm" else x
+
+
+def turn_by_hand(x_LK):
+    """Pair k of a head, as a complex number, turns by 10,000^(-2 k / K) a position."""
+    K = x_LK.shape[1]
+    angle = np.arange(len(x_LK))[:, None] * 10_000.0 ** (-2 * np.arange(K // 2) / K)
+    turned = (x_LK[:, : K // 2] + 1j * x_LK[:, K // 2 :]) * np.exp(1j * angle)
+    return np.concatenate([turned.real, turned.imag], 1)
+
+
+def attend_by_hand(cfg, w, x):
+    heads, seen = 0, np.tril(np.ones((len(x), len(x)), bool))
+    for head in range(cfg.n_head):
+        q, k, v = (x @ w[f"w_{name}_DHK"][:, head] for name in "qkv")
+        if cfg.position == "rope":
+            q, k = turn_by_hand(q), turn_by_hand(k)
+        scale = cfg.d_head**-0.5 if cfg.parameterization == "standard" else 4 / cfg.d_head
+        p = np.where(seen, np.exp(scale * q @ k.T), 0)
+        heads = heads + p / p.sum(1, keepdims=True) @ v @ w["w_o_HKD"][head]
+    return heads
+
+
+def feed_forward_by_hand(cfg, w, x):
+    up = x @ w["w_up_DF"]
+    if cfg.activation == "swiglu":
+        gate = x @ w["w_gate_DF"]
+        return up * gate / (1 + np.exp(-gate)) @ w["w_down_FD"]
+    return up / 2 * (1 + np.tanh(sqrt(2 / np.pi) * (up + 0.044715 * up**3))) @ w["w_down_FD"]
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("parameterization", ["standard", "mup"])
+@pytest.mark.parametrize("fields", MODELS[:2], ids=str)
+def test_a_transformers_logits_are_those_of_its_formulas(fields, parameterization, tied):
+    shape = {"d_model": 32, "n_layer": 2, "n_head": 2, "vocab_size": 11, "seq_len": 8} | fields
+    cfg = ModelConfig(**shape, parameterization=parameterization, tied=tied)
+    params, tokens = noisy(cfg), np.array([3, 1, 4, 1, 5, 9, 2])
+    w = jax.tree.map(lambda leaf: np.asarray(leaf, float), params)
+    x = w["embed_VD"][tokens]
+    if cfg.position == "learned":
+        x = x + w["position_LD"][: len(tokens)]
+    for block in (w["block_00"], w["block_01"]):
+        x = x + attend_by_hand(cfg, block["attention"], norm_by_hand(cfg, block["norm1"], x))
+        x = x + feed_forward_by_hand(cfg, block["ffn"], norm_by_hand(cfg, block["norm2"], x))
+    scale = 64 / cfg.d_model if parameterization == "mup" else 1
+    logits = scale * norm_by_hand(cfg, w["norm"], x) @ (w["embed_VD"].T if tied else w["readout_DV"])
+    np.testing.assert_allclose(tree.apply(cfg, params, tokens[None])[0], logits, rtol=2e-4, atol=2e-4)
