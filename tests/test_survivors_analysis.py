@@ -156,8 +156,8 @@ def test_a_coefficient_is_held_where_it_was_put_and_only_along_with_its_exponent
 
 
 def test_a_cost_says_how_far_the_table_lies_from_it():
-    assert str(Cost(9.0, 0.93, "fitted", 0.021)) == (
-        "flops = 9·params^0.93·tokens (fitted, largest deviation 2.1 %)"
+    assert str(Cost(9.0, 0.93, "fitted", 0.098)) == (
+        "flops = 9·params^0.93·tokens (fitted, largest deviation 9.8 %)"
     )
     assert str(Cost(6.0, 1.0, "6·N·D", 4e-4)) == "flops = 6·params·tokens (6·N·D)"
     runs = synthetic.isoflop(TRUTH, [1e12, 4e12], sizes=5, k=9.0, p=0.93)
@@ -172,9 +172,9 @@ def test_a_cost_says_how_far_the_table_lies_from_it():
 
 def test_runs_on_one_ray_are_said_to_lie_on_it_as_nearly_as_they_do():
     size = np.geomspace(1e6, 1e9, 12)
-    off = np.exp(0.02 * np.tile([1, -1, -1, 1], 3))
+    off = np.exp(0.0496 * np.tile([1, -1, -1, 1], 3))
     runs = table.from_columns(params=size, tokens=20 * size * off, loss=TRUTH.loss(size, 20 * size * off))
-    assert "tokens ∝ params^1.00 within 2.0 %" in fit(Chinchilla, runs).message
+    assert "tokens ∝ params^1.00 within 5.0 %" in fit(Chinchilla, runs).message
 
 
 def test_a_valley_names_its_sizes_and_flops_without_budgets_their_span():
@@ -259,11 +259,11 @@ def two_sorts(gap, rows=60):
 
 
 def test_a_column_whose_values_part_the_residuals_is_named_with_how_far():
-    (line,), residuals, sort = two_sorts(0.02)
+    (line,), residuals, sort = two_sorts(0.09)
     apart = np.median(residuals[sort == 0]) - np.median(residuals[sort == 1])
     p = stats.kruskal(residuals[sort == 0], residuals[sort == 1]).pvalue
     found = re.search(r"by optimizer \(p = (\S+); medians (\S+) % of the loss apart\)", line)
-    assert float(found[2]) == pytest.approx(100 * apart, rel=0.05) and "--by optimizer" in line
+    assert found[2] == f"{100 * apart:.2g}" and "--by optimizer" in line
     assert float(found[1]) == pytest.approx(p, rel=0.5)  # one digit
     assert two_sorts(0.0)[0] == two_sorts(0.0005)[0] == two_sorts(0.05, rows=10)[0] == []
 
