@@ -359,7 +359,7 @@ def test_bits_per_byte_are_over_the_true_bytes_whatever_the_tokenizer(folder, tm
 
 
 def test_too_large_a_vocabulary_is_refused(folder, tmp_path):
-    with pytest.raises(CorpusError, match="257 to 65536"):
+    with pytest.raises(CorpusError, match="257 to 1048576"):
         prepared(folder, tmp_path, "bpe-256")
     pytest.importorskip("tokenizers")
     with pytest.raises(CorpusError, match=r"'bpe-30000': the training text gives"):

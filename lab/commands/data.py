@@ -17,6 +17,8 @@ WORDS = (
 HELP = {
     "name": "of a corpus, such as shakespeare, linux-6.1 or text:PATH for your own file, folder or glob; "
     "`lab data list` shows them all",
+    "--text-key": "the key (JSON lines) or column (Parquet, Arrow) that holds the text of a document, by "
+    "default text; it becomes a part of the name, text:PATH#KEY",
     "--tokenizer": "bytes, chars, or bpe-N: N byte-pair ids learned from the corpus's training part",
 }
 
@@ -30,6 +32,7 @@ def add(commands) -> None:
         option = shared.option_adder(shared.command(actions, name, run), HELP)
         option("name", nargs="?", metavar="NAME")
         option("--tokenizer", default=argparse.SUPPRESS, metavar="KIND")
+        option("--text-key", default="", metavar="KEY")
 
 
 def list_all(options: argparse.Namespace) -> int:
@@ -86,7 +89,7 @@ def show(options: argparse.Namespace) -> int:
 def name_of(options: argparse.Namespace) -> str:
     if not options.name:
         raise CommandError(f"lab data {options.action} needs a name; `lab data list` shows them")
-    return options.name
+    return options.name + f"#{options.text_key}" * bool(options.text_key)
 
 
 def summary(corpus: Corpus) -> list[str]:

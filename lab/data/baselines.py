@@ -7,6 +7,7 @@ import lzma
 import numpy as np
 
 CHUNK = 1 << 22  # tokens whose n-grams are counted at once
+MOST_TOKENS = 200_000_000  # of training: of more, n-grams are not counted (an hour and all memory)
 
 
 def baselines(
@@ -16,11 +17,13 @@ def baselines(
     bytes_per_token: np.ndarray,
     known: dict[str, float],
 ) -> dict[str, dict[str, float]]:
-    """Of n-grams, gzip and xz, and those `known` in nats a token: each on held_out[1:], in nats per
-    token and per byte."""
+    """Of n-grams where `train` is not too long, gzip and xz, and those `known` in nats a token: each on
+    held_out[1:], in nats per token and per byte."""
     targets, size = len(held_out) - 1, bytes_per_token[held_out[1:]].sum()
-    nats = ngram_nats(train, held_out, len(bytes_per_token))
-    totals = {n: x.sum() for n, x in zip(("unigram", "bigram", "trigram"), nats, strict=True)}
+    totals = {}
+    if len(train) <= MOST_TOKENS:
+        nats = ngram_nats(train, held_out, len(bytes_per_token))
+        totals = {n: x.sum() for n, x in zip(("unigram", "bigram", "trigram"), nats, strict=True)}
     text = held_out_bytes
     compressed = {"gzip": len(gzip.compress(text, 9, mtime=0)), "xz": len(lzma.compress(text))}
     totals |= {program: 8 * np.log(2) * n * size / len(text) for program, n in compressed.items()}

@@ -3,14 +3,17 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from lab.data.tokenizer import Tokenizer, id_dtype, utf8
+
+MOST_IDS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class Bpe(Tokenizer):
     def encode(self, text: str) -> np.ndarray:
         return next(self.encode_all([text]))
 
-    def encode_all(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
+    def encode_all(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
         """Each text's ids, many texts at a time: on all cores."""
-        for start in range(0, len(texts), 256):
-            part = texts[start : start + 256]
+        texts = iter(texts)
+        while part := [*islice(texts, 256)]:
             for text in part:
                 utf8(text)  # refuses what UTF-8 can't hold, with the place
             for encoded in self._coder.encode_batch_fast(part):
@@ -96,8 +99,8 @@ def bpe_size(tokenizer: str) -> int:
       ValueError: so many ids can't be.
     """
     match = re.fullmatch(r"bpe-([0-9]+)", tokenizer)
-    if match and not 257 <= int(match[1]) <= 1 << 16:
-        raise ValueError(f"tokenizer {tokenizer!r}: a byte-pair vocabulary has 257 to 65536 ids")
+    if match and not 257 <= int(match[1]) <= MOST_IDS:
+        raise ValueError(f"tokenizer {tokenizer!r}: a byte-pair vocabulary has 257 to {MOST_IDS} ids")
     return int(match[1]) if match else 0
 
 

@@ -1,7 +1,7 @@
 """Named corpora and the token files they become. `prepare` writes DIRECTORY/FOLDER/ once;
 `open_corpus` reads it without the network.
 
-    train.bin, held_out.bin   token ids, little-endian uint8 or uint16
+    train.bin, held_out.bin   token ids, little-endian uint8, uint16 or uint32
     meta.json                 tokenizer, checksums, documents of each split, source, baselines
 
 Documents follow each other without a separator token; each text ends with one blank line.
@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,9 +21,12 @@ import numpy as np
 
 from lab.data import tokens
 from lab.data.baselines import baselines
-from lab.data.sources import SPLITS, as_corpus_error, source_of, tokenize
-from lab.data.texts import CorpusError, Say, Text, Unavailable, digest, sha256_of
+from lab.data.byte_pairs import Bpe
+from lab.data.sources import Tokens, as_corpus_error, source_of
+from lab.data.texts import SPLITS, CorpusError, Say, Unavailable, digest
 from lab.data.tokenizer import Tokenizer, id_dtype
+from lab.data.workplace import workplace
+from lab.data.writing import Writer
 
 FORMAT = 1  # raised when the same source would become other files
 Directory = str | os.PathLike | None
@@ -167,21 +168,17 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
         corpus = _read(path, name)
         if recipe | corpus.meta["recipe"] == recipe:  # an older one may lack an entry
             return corpus
-    root, say = path.parent, (lambda message: None) if quiet else _warn
+    root, say = path.parent, Say(quiet)
     say(f"preparing corpus {name!r} with tokenizer {tokenizer!r} in {path}")
     try:
         root.mkdir(parents=True, exist_ok=True)
-        for old in root.glob(".preparing-*"):  # left by a process that was killed
-            if time.time() - old.stat().st_mtime > 3600:
-                shutil.rmtree(old, ignore_errors=True)
-        work = root / f".preparing-{path.name}-{os.getpid()}-{time.time_ns()}"
-        work.mkdir()
-        try:
+        with workplace(root, f"{path.name}-{digest(json.dumps(recipe))[:8]}") as work:
+            with suppress(CorpusError):  # another process has made it meanwhile
+                if (corpus := _read(path, name)).meta["recipe"] == recipe:
+                    return corpus
             meta = _write(work, name, tokenizer, root, say) | {"recipe": recipe}
             (work / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
             _put(work, path)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise CorpusError(
             f"corpus {name!r} could not be prepared in {root}: {error}. Free some space, make its "
@@ -200,7 +197,7 @@ def prepare_first(
         except Unavailable as error:
             if following is None:
                 raise
-            _warn(
+            Say()(
                 f"\n{'!' * 78}\nWARNING: corpus {name!r} can't be had: {error}\nGoing on with "
                 f"{following!r} INSTEAD. Losses are not comparable with those on {name!r}.\n"
                 f"{'!' * 78}\n"
@@ -225,29 +222,29 @@ def open_corpus(
 def _write(work: Path, name: str, tokenizer: str, root: Path, say: Say) -> dict:
     """Write the token files into `work`; returns what goes into meta.json."""
     content = source_of(name).read(name, root, say)
-    if isinstance(content, Text):
-        content = tokenize(content, tokenizer, say)
-    coder, documents = content.tokenizer, content.documents
-    dtype, streams, files = id_dtype(coder.vocab_size), {}, {}
-    for split in SPLITS:
-        streams[split] = np.concatenate([ids for _, ids, _ in documents[split]]).astype(dtype)
-        streams[split].tofile(work / f"{split}.bin")
-        files[split] = {
-            "sha256": sha256_of(streams[split].tobytes()),
-            "tokens": len(streams[split]),
-            "bytes": sum(size for _, _, size in documents[split]),
-        }
-    identified = {"tokenizer": coder.to_json(), "dtype": dtype.str, "files": files}
+    with as_corpus_error(f"tokenizer {tokenizer!r}: "):
+        coder = content.tokenizer if isinstance(content, Tokens) else tokens.learn(tokenizer, content)
+    if isinstance(coder, Bpe):
+        say(f"{coder.vocab_size} byte-pair ids learned, sha256 {coder.sha256[:12]}")
+    writer, known = Writer(work, coder), {}
+    if isinstance(content, Tokens):
+        known = content.losses
+        for split in SPLITS:
+            for name_of, ids, size in content.documents[split]:
+                writer.add(split, name_of, ids, size)
+    else:
+        writer.add_text(content)
+    held_out_text = writer.close() or content.held_out_bytes
+    identified = {"tokenizer": coder.to_json(), "dtype": writer.dtype.str, "files": writer.files()}
+    streams = (np.memmap(work / f"{split}.bin", writer.dtype, mode="r") for split in SPLITS)
     return {
         "name": name,
         "sha256": identity(identified),
         "vocab_size": coder.vocab_size,
         **identified,
         **content.notes,
-        "baselines": baselines(
-            *streams.values(), content.held_out_bytes, coder.bytes_per_token, content.losses
-        ),
-        "documents": {s: [[n, len(ids), size] for n, ids, size in documents[s]] for s in SPLITS},
+        "baselines": baselines(*streams, held_out_text, coder.bytes_per_token, known),
+        "documents": writer.documents(),
     }
 
 
@@ -311,7 +308,3 @@ def _read(path: Path, name: str) -> Corpus:
     except (ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path / 'meta.json'} is damaged ({error!r}); run `{command}`") from error
     return corpus
-
-
-def _warn(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)

@@ -20,6 +20,7 @@ from lab.data.texts import (
     Unavailable,
     choose_held_out,
     distinct,
+    in_splits,
     plain,
     sha256_of,
     sizes_of,
@@ -82,7 +83,7 @@ def shakespeare(name: str, root: Path, say: Say) -> Text:
         "cleaning": "spaces at line ends removed; blank runs collapsed to one blank line",
         "split": "whole works: one tragedy and one comedy held out",
     }
-    return Text(documents, frozenset(SHAKESPEARE_HELD_OUT), notes)
+    return Text(in_splits(documents, SHAKESPEARE_HELD_OUT), notes)
 
 
 def movie_reviews(name: str, root: Path, say: Say) -> Text:
@@ -101,7 +102,7 @@ def movie_reviews(name: str, root: Path, say: Say) -> Text:
         "split": "whole reviews held out, by the order of the hashes of their names; other "
         "reviews of the same film may be trained on",
     }
-    return Text(documents, held_out(documents), notes)
+    return Text(in_splits(documents, held_out(documents)), notes)
 
 
 def review(text: str) -> str:
@@ -131,7 +132,7 @@ def kernel(name: str, root: Path, say: Say) -> Text:
         "split": "whole files held out, by the order of the hashes of their names",
     }
     documents = distinct(sorted(documents))
-    return Text(documents, held_out(documents), notes)
+    return Text(in_splits(documents, held_out(documents)), notes)
 
 
 def kernel_files(tarball: Path) -> tuple[list[tuple[str, str]], str]:

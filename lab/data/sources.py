@@ -14,13 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import downloads, texts, tokens
-from lab.data.byte_pairs import Bpe
+from lab.data import downloads, files, local, texts, tokens
 from lab.data.languages import LANGUAGES, parse_language
-from lab.data.texts import CorpusError, Say, Text
+from lab.data.texts import SPLITS, CorpusError, Say, Text
 from lab.data.tokenizer import Tokenizer
 
-SPLITS = ("train", "held_out")
 SYNTHETIC_TOKENS, SYNTHETIC_DOCUMENT = 4_000_000, 2048
 
 
@@ -67,27 +65,6 @@ def as_corpus_error(prefix: str = "") -> Iterator[None]:
         yield
     except ValueError as error:
         raise CorpusError(f"{prefix}{error}") from error
-
-
-def tokenize(text: Text, tokenizer: str, say: Say) -> Tokens:
-    """The documents by split in a tokenizer's ids, which is learned from the training text."""
-    documents = {
-        split: [(n, t) for n, t in text.documents if (n in text.held_out) == (split == "held_out")]
-        for split in SPLITS
-    }
-    strings = {split: [t for _, t in documents[split]] for split in SPLITS}
-    with as_corpus_error(f"tokenizer {tokenizer!r}: "):
-        coder = tokens.learn(tokenizer, strings["train"], strings["held_out"])
-    if isinstance(coder, Bpe):
-        say(f"{coder.vocab_size} byte-pair ids learned, sha256 {coder.sha256[:12]}")
-    encoded = {
-        split: [
-            (n, ids, len(t.encode()))
-            for (n, t), ids in zip(documents[split], coder.encode_all(strings[split]), strict=True)
-        ]
-        for split in SPLITS
-    }
-    return Tokens(coder, encoded, "".join(strings["held_out"]).encode(), text.notes)
 
 
 def synthetic(name: str, root: Path, say: Say) -> Tokens:
@@ -159,15 +136,15 @@ SOURCES = {
             "python-stdlib",
             "the running Python's own sources, up to 10 MB; no download",
             "PSF-2.0",
-            texts.python_stdlib,
+            local.python_stdlib,
             folder=lambda name, tokenizer: f"{name}-{sys.version.split()[0]}.{tokenizer}",
         ),
         Source(
             "text:PATH",
-            "your file, folder or glob of UTF-8 text",
+            "your file, folder or glob of UTF-8 text; JSON lines, Parquet and Arrow by the key of their text",
             "yours",
-            texts.user_text,
-            texts.files_stamp,
+            local.user_text,
+            files.files_stamp,
             text_folder,
         ),
         Source(

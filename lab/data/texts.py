@@ -1,24 +1,17 @@
-"""The documents of texts that are on this machine: source, cleaning, and which are held out."""
+"""What a text corpus is: its documents, which of them are held out, how their text is cleaned."""
 
-import glob
 import hashlib
-import os
 import re
 import sys
-import sysconfig
-from collections import defaultdict
-from collections.abc import Callable
+import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import takewhile
-from pathlib import Path
 
+import numpy as np
+
+SPLITS = ("train", "held_out")
 HELD_OUT_SHARE = 0.04
 HELD_OUT_BYTES = 100_000  # where the corpus is large enough: at most a fifth of it is held out
-BLOCK_BYTES = 8192
-STDLIB_BYTES = 10_000_000
-
-
-Say = Callable[[str], None]  # how a source tells what it does or leaves out
 
 
 class CorpusError(ValueError):
@@ -29,13 +22,44 @@ class Unavailable(CorpusError):
     """A corpus that can't be had on this machine now, such as a download without network."""
 
 
+class Say:
+    """How preparing tells on stderr what it does, what it leaves out and how far it is."""
+
+    def __init__(self, quiet: bool = False):
+        self.quiet, self.began, self.shown = quiet, time.monotonic(), 0.0
+
+    def __call__(self, message: str) -> None:
+        if not self.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    def progress(self, done: int, total: int) -> None:
+        """A line that is written over, on a terminal, of bytes read so far."""
+        now = time.monotonic()
+        if done == 0:
+            self.began = self.shown = now
+        over = done >= total and self.shown > self.began
+        if self.quiet or not (over or now > self.shown + 0.5) or not sys.stderr.isatty():
+            return
+        self.shown, seconds = now, now - self.began
+        bar, speed = "#" * round(30 * done / total), done / 1e6 / seconds
+        left = f"{seconds * (total - done) / max(done, 1):,.0f} s left"
+        line = f"[{bar:<30}] {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {speed:,.0f} MB/s, {left}"
+        print(f"\r{line}\x1b[K", end="\n" if over else "", file=sys.stderr, flush=True)
+
+
 @dataclass(frozen=True)
 class Text:
-    """What a source gives: documents in order, (name, text), which are held out, and notes."""
+    """What a source gives: its documents in order, (split, name, text), which may be gone through
+    more than once, and notes: source, licence, cleaning, split."""
 
-    documents: list[tuple[str, str]]
-    held_out: frozenset[str]
-    notes: dict  # source, licence, cleaning, split
+    documents: Iterable[tuple[str, str, str]]
+    notes: dict
+
+
+def in_splits(documents: list[tuple[str, str]], held_out: Iterable[str]) -> list[tuple[str, str, str]]:
+    """(name, text) of each document with its split before them."""
+    held_out = frozenset(held_out)
+    return [(SPLITS[name in held_out], name, text) for name, text in documents]
 
 
 def sizes_of(documents: list[tuple[str, str]]) -> dict[str, int]:
@@ -43,155 +67,33 @@ def sizes_of(documents: list[tuple[str, str]]) -> dict[str, int]:
 
 
 def choose_held_out(sizes: dict[str, int], most: float = float("inf")) -> frozenset[str]:
-    """The documents to hold out, by the order of their names' hashes: about 4 % of the bytes (and
+    """The documents to hold out, by name; see `choose`."""
+    names = sorted(sizes)
+    chosen = choose(np.array([sizes[name] for name in names]), np.array([*map(key_of, names)]), most)
+    return frozenset(names[i] for i in chosen)
+
+
+def choose(sizes: np.ndarray, keys: np.ndarray, most: float = float("inf")) -> np.ndarray:
+    """Which documents to hold out, by the order of their names' hashes: about 4 % of the bytes (and
     about `most` bytes, where that is less), and at least 100 kB unless that is over a fifth. Passes
-    over a document of more than twice that."""
-    total = sum(sizes.values())
+    over a document of more than twice that; where that leaves none, the smallest is held out."""
+    total = int(sizes.sum())
     target = max(min(HELD_OUT_SHARE * total, most), min(HELD_OUT_BYTES, total / 5))
-    chosen, size = [], 0
-    for name in sorted(sizes, key=digest):
-        if size >= target:
-            break
-        if sizes[name] <= 2 * target:
-            chosen.append(name)
-            size += sizes[name]
-    return frozenset(chosen or [min(sizes, key=lambda name: (sizes[name], name))])
+    order = np.argsort(keys, kind="stable")
+    order = order[sizes[order] <= 2 * target]
+    before = np.cumsum(sizes[order]) - sizes[order]
+    chosen = order[before < target]
+    return chosen if len(chosen) else np.array([np.argmin(sizes)])
 
 
-def python_stdlib(name: str, root: Path, say: Say) -> Text:
-    library = Path(sysconfig.get_paths()["stdlib"])
-    skip = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
-    skip |= {"encodings", "pydoc_data", "lib2to3", "ensurepip"}  # tables, and copies of the rest
-    files = [path.relative_to(library) for path in library.rglob("*.py")]
-    files = [path for path in files if not skip & set(path.parts)]
-    documents, size = [], 0
-    for path in sorted(files, key=lambda path: digest(path.as_posix())):
-        text = _read_text(library / path)
-        if text and size + len(text) <= STDLIB_BYTES:
-            documents.append((path.as_posix(), text))
-            size += len(text)
-    if size < 10 * HELD_OUT_BYTES:
-        raise Unavailable(f"{library} holds {size:,} bytes of Python sources, too few for a corpus")
-    documents = distinct(sorted(documents))
-    sizes: dict[str, int] = defaultdict(int)  # of top-level packages, whose files resemble each other
-    for name, size in sizes_of(documents).items():
-        sizes[name.split("/")[0]] += size
-    packages = choose_held_out(sizes)
-    notes = {
-        "source": f"the standard library of Python {sys.version.split()[0]} as installed",
-        "licence": "PSF-2.0",
-        "cleaning": "tests, codec tables, help topics and exact copies left out",
-        "split": f"whole top-level modules and packages held out: {', '.join(sorted(packages))}",
-    }
-    held_out = frozenset(name for name, _ in documents if name.split("/")[0] in packages)
-    return Text(documents, held_out, notes)
-
-
-def user_files(name: str) -> list[tuple[str, Path]]:
-    """(name, path) of the files that text:PATH means, in order of name: relative to the folder, or to
-    where a glob's wildcards begin, so that no spelling of PATH changes what is held out."""
-    where = os.path.expanduser(name[5:])
-    root = Path(where)
-    if root.is_file():
-        return [(root.name, root)]
-    if root.is_dir():
-        paths = [(path.relative_to(root), path) for path in root.rglob("*")]
-        paths = [(rel, path) for rel, path in paths if not any(p[0] == "." for p in rel.parts)]
-    else:
-        base = Path(*takewhile(lambda part: not glob.has_magic(part), root.parts))
-        paths = [(Path(path).relative_to(base), Path(path)) for path in glob.glob(where, recursive=True)]
-    files = sorted((rel.as_posix(), path) for rel, path in paths if path.is_file())
-    if not files:
-        what = "an empty folder" if root.is_dir() else "no file, no folder and no glob that matches"
-        raise CorpusError(f"{name}: {os.path.abspath(where)} is {what}; give a path to UTF-8 text")
-    return files
-
-
-def files_stamp(name: str) -> dict[str, str]:
-    """Another one where a file of text:PATH came, went or was written to, its old time put back or not."""
-    spelled = os.path.exists(os.path.expanduser(name[5:]))  # a glob's files went by their whole paths
-    stats = [(rel if spelled else path.as_posix(), path.stat()) for rel, path in user_files(name)]
-    return {
-        "files": digest(str([(rel, s.st_size, s.st_mtime_ns) for rel, s in stats])),
-        "changed": digest(str([s.st_ctime_ns for _, s in stats])),
-    }
-
-
-def user_text(name: str, root: Path, say: Say) -> Text:
-    files = user_files(name)
-    texts = [(rel, _read_text(path)) for rel, path in files]
-    documents = distinct([(rel, text) for rel, text in texts if text])
-    skipped = sum(text is None for _, text in texts)
-    if skipped:
-        say(f"{name}: {skipped} of {len(files)} files are not UTF-8 text and were left out")
-    sizes = sizes_of(documents)
-    total = sum(sizes.values())
-    if total < 2000:
-        what = f"{skipped} files are not UTF-8 text, and " if skipped else ""
-        raise CorpusError(
-            f"{name}: {what}the rest holds {total:,} bytes of text; a corpus needs at least 2,000 "
-            "(and some millions to train on)"
-        )
-    split = "whole files held out, by the order of the hashes of their names"
-    held_out = choose_held_out(sizes)
-    if sum(sizes[rel] for rel in held_out) > 0.25 * total:
-        split = (
-            "too few files to hold whole ones out: cut at blank lines into blocks of about "
-            "8 kB, some of them held out; neighbours of a held-out block are trained on"
-        )
-        say(f"{name}: {split}")
-        documents = _blocks(documents, min(BLOCK_BYTES, total // 25))
-        sizes = sizes_of(documents)
-        held_out = choose_held_out(sizes)
-        if sum(sizes[rel] for rel in held_out) > 0.5 * total:
-            raise CorpusError(f"{name}: the text has no lines to cut it at; give several files")
-    if sum(sizes[rel] for rel in held_out) < HELD_OUT_BYTES:
-        say(
-            f"{name}: only {sum(sizes[rel] for rel in held_out):,} bytes are held out; losses on "
-            "them are noisy"
-        )
-    notes = {
-        "source": os.path.abspath(os.path.expanduser(name[5:])),
-        "licence": "the user's own",
-        "cleaning": "line ends made \\n; Project Gutenberg header and footer and exact copies removed",
-        "split": split,
-    }
-    return Text(documents, held_out, notes)
-
-
-def _blocks(documents: list[tuple[str, str]], least: int) -> list[tuple[str, str]]:
-    """Each document cut at blank lines (inside a huge paragraph: at line ends) into blocks."""
-    result = []
-    for name, text in documents:
-        pieces: list[str] = []
-        for paragraph in text.strip("\n").split("\n\n"):
-            large = len(paragraph) > 4 * least
-            pieces += paragraph.splitlines(keepends=True) if large else [paragraph + "\n\n"]
-        blocks = [""]
-        for piece in pieces:
-            blocks[-1] += piece
-            if len(blocks[-1]) >= least:
-                blocks.append("")
-        result += [
-            (f"{name}#{i:05d}", block.strip("\n") + "\n\n") for i, block in enumerate(blocks) if block.strip()
-        ]
-    return distinct(result)
-
-
-def _read_text(path: Path) -> str | None:
-    """The text of a file, ending with one blank line; None if it isn't UTF-8, "" if empty."""
-    data = path.read_bytes()
-    if b"\0" in data:
-        return None
-    try:
-        return plain(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        return None
+def key_of(name: str) -> np.uint64:
+    """The first 64 bits of a name's hash, which order names as the whole hash does."""
+    return np.uint64(int(digest(name)[:16], 16))
 
 
 def plain(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    body = re.search(
+    body = "PROJECT GUTENBERG" in text and re.search(
         r"^\*\*\* ?START OF TH\w+ PROJECT GUTENBERG[^\n]*\n(.*?)^\*\*\* ?END OF TH\w+ PROJECT",
         text,
         re.DOTALL | re.MULTILINE,

@@ -4,7 +4,7 @@ Losses are in nats per token. What makes two tokenizers comparable is nats or bi
 every tokenizer knows `bytes_per_token`: a span of tokens scores total nats / ln 2 / total bytes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from typing import ClassVar
@@ -37,7 +37,7 @@ class Tokenizer:
     def encode(self, text: str) -> np.ndarray:
         raise NotImplementedError
 
-    def encode_all(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
+    def encode_all(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
         return map(self.encode, texts)
 
     def encode_known(self, text: str) -> np.ndarray:
@@ -67,7 +67,7 @@ class Tokenizer:
 
 def id_dtype(vocab_size: int) -> np.dtype:
     """The smallest little-endian unsigned type that holds every id."""
-    return np.dtype("|u1" if vocab_size <= 256 else "<u2")
+    return np.dtype("|u1" if vocab_size <= 1 << 8 else "<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def utf8(text: str) -> bytes:

@@ -1,13 +1,15 @@
 """Tokenizers of bytes, characters and symbols; and every kind by its name: `learn`, `from_json`."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
 from lab.data.byte_pairs import Bpe, bpe_size
+from lab.data.texts import Text
 from lab.data.tokenizer import Tokenizer, id_dtype, utf8
 
 UNKNOWN = "\ufffd"  # what the id of never-seen characters is decoded to
@@ -44,14 +46,13 @@ class Chars(Tokenizer):
     def __post_init__(self) -> None:
         if list(self.alphabet) != sorted(set(self.alphabet)):
             raise ValueError("the alphabet of a character tokenizer must be sorted and distinct")
-        if self.vocab_size > 1 << 16:
-            raise ValueError(f"{len(self.alphabet)} distinct characters do not fit 16-bit ids; use bytes")
 
     @classmethod
-    def learn(cls, training: str, held_out: str = "") -> "Chars":
-        alphabet = "".join(sorted(set(training)))
-        seen = set(alphabet)
-        sizes = [len(utf8(char)) for char in held_out if char not in seen]
+    def learn(cls, training: Iterable[str], held_out: Iterable[str] = ()) -> "Chars":
+        """Of texts; a single one is its characters."""
+        seen = set().union(*training)
+        sizes = [len(utf8(char)) for text in held_out for char in text if char not in seen]
+        alphabet = "".join(sorted(seen))
         return cls(alphabet, sum(sizes) / len(sizes)) if sizes else cls(alphabet)
 
     @cached_property
@@ -117,8 +118,8 @@ def check_name(name: str) -> None:
         )
 
 
-def learn(name: str, training: Sequence[str], held_out: Sequence[str]) -> Tokenizer:
-    """The tokenizer of a name; what is learned is learned from the training texts.
+def learn(name: str, text: Text) -> Tokenizer:
+    """The tokenizer of a name; what is learned is learned from the training documents.
 
     Raises:
       ValueError: they don't give as large a vocabulary, or what learns it is not installed.
@@ -126,9 +127,13 @@ def learn(name: str, training: Sequence[str], held_out: Sequence[str]) -> Tokeni
     if name == "bytes":
         return Bytes()
     if name == "chars":
-        return Chars.learn("".join(training), "".join(held_out))
-    every = -(-sum(map(len, training)) // LEARN_CHARACTERS)
-    return Bpe.learn(training[::every], bpe_size(name))
+        return Chars.learn(texts_of(text, "train"), texts_of(text, "held_out"))
+    every = -(-sum(map(len, texts_of(text, "train"))) // LEARN_CHARACTERS)
+    return Bpe.learn(islice(texts_of(text, "train"), 0, None, every), bpe_size(name))
+
+
+def texts_of(text: Text, wanted: str) -> Iterator[str]:
+    return (document for split, _, document in text.documents if split == wanted)
 
 
 KINDS = {kind.kind: kind for kind in (Bytes, Chars, Symbols, Bpe)}
