@@ -14,7 +14,6 @@ from analysis.frontiers.costs import Cost
 from analysis.frontiers.isoflop import Isoflop, find_optima
 from analysis.frontiers.lines import Line, fit_line
 from analysis.laws import Array, Chinchilla
-from analysis.tables.runs import Runs
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +74,23 @@ def check_bias(iso: Isoflop, cost: Cost, fitted: Fit | None = None) -> BiasCheck
     law = fitted.law
     if fitted.status in ("unidentified", "failed") or not min(law.A, law.B, law.alpha, law.beta) > 0:
         return BiasCheck(fitted.status, f"the Chinchilla fit is {fitted.status}: {fitted.message}")
-    quiet = find_optima(
-        noise_free(iso.runs.usable(), law), method=iso.method, window=iso.window, budgets=iso.budgets, draws=1
-    )
+    used = iso.runs.usable()
+    exact = replace(used, columns={**used.columns, used.roles["loss"]: law.loss(used.params, used.tokens)})
+    quiet = find_optima(exact, method=iso.method, window=iso.window, budgets=iso.budgets, draws=1)
     pairs = zip(quiet.valleys, iso.valleys, strict=True)
     kept = [valley for valley, seen in pairs if seen.inside and valley.status == "ok"]
-    used = sum(valley.inside for valley in iso.valleys)
+    inside = sum(valley.inside for valley in iso.valleys)
     if len(kept) < 2:
         return BiasCheck(
             "few",
-            f"on noise-free data of the fitted law {len(kept)} of {used} "
+            f"on noise-free data of the fitted law {len(kept)} of {inside} "
             "budgets have their minimum inside; an exponent needs two",
         )
     last = kept[-1]
     line = fit_line(np.array([v.flops for v in kept]), np.array([v.params for v in kept]))
     return BiasCheck(
         status="ok",
-        message=f"{len(kept)} of {used} budgets; {iso.method}",
+        message=f"{len(kept)} of {inside} budgets; {iso.method}",
         a_from_law=float(law.exponents(cost.p)[0]),
         a_by_method=float(line.slopes[0]),
         params_ratio=float(last.params / law.optimum(last.flops, cost.k, cost.p)[0]),
@@ -100,9 +99,3 @@ def check_bias(iso: Isoflop, cost: Cost, fitted: Fit | None = None) -> BiasCheck
         line=line,
         cost=cost,
     )
-
-
-def noise_free(runs: Runs, law: Chinchilla) -> Runs:
-    """The same rows with the law's losses in place of the measured ones."""
-    columns = {**runs.columns, runs.roles["loss"]: law.loss(runs.params, runs.tokens)}
-    return replace(runs, columns=columns)

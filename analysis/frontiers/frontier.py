@@ -160,14 +160,11 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         np.array([getattr(valley, name) for valley in valleys])
         for name in ("flops", "params", "tokens", "loss", "other_params")
     )
-    ends = np.full((6, len(valleys)), np.nan)
-    if np.isfinite(sigma):
-        ends = np.array(
-            [
-                (v.low, v.high, v.tokens_at(v.high), v.tokens_at(v.low), v.loss_low, v.loss_high)
-                for v in valleys
-            ]
-        ).T
+    ends = np.array(
+        [(v.low, v.high, v.tokens_at(v.high), v.tokens_at(v.low), v.loss_low, v.loss_high) for v in valleys]
+    ).T
+    if not np.isfinite(sigma):
+        ends[:] = np.nan
     exponents = no_line(int(inside.sum()))
     if inside.sum() >= 2:
         draws, loss_draws = (

@@ -82,7 +82,9 @@ def make_ledger(
                 else:
                     fitted = fit_once(convention.runs, fits, objective, delta, add_intervals)
                     front = from_fit(fitted, fit_cost(convention.runs))
-                    message = off_cost(front)
+                    message, off = front.message, front.cost.deviation
+                    if off >= OFF:
+                        message += f"; flops/tokens is no power of N by this count: off by {100 * off:.0f} %"
                     draws = draw_exponents(fitted, front.cost.p, resamples, seed)
             except ValueError as error:
                 message = str(error)
@@ -125,14 +127,6 @@ def draw_exponents(fitted: Fit, p: float, resamples: int, seed: int) -> Array | 
     if fitted.draws is None:
         fitted = resample(fitted, resamples, seed)
     return fitted.law_draws().exponents(p)[0][:, 0]
-
-
-def off_cost(front: Frontier) -> str:
-    """A fit's message, and whether its cost function is far from the flops it stands for."""
-    off = front.cost.deviation
-    if off < OFF:
-        return front.message
-    return f"{front.message}; flops/tokens is no power of N by this count: off by {100 * off:.0f} %"
 
 
 def valleys(runs: Runs, own: Runs, method: str, window: float, seed: int) -> tuple[Frontier, str]:

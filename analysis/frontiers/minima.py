@@ -1,5 +1,7 @@
 """Minima of curves through few points, for many noisy copies of the points at once."""
 
+from functools import partial
+
 import numpy as np
 
 Array = np.ndarray
@@ -23,14 +25,9 @@ def akima_slopes(x: Array, y: Array) -> Array:
 
 def akima(x: Array, y: Array, at: Array) -> Array:
     """The Akima interpolant of (x, y), each (n,), at places (K,) inside x."""
-    t, h, k = _segments(x, at)
-    return _hermite(t, h, y[k], y[k + 1], *(akima_slopes(x, y[None])[0][j] for j in (k, k + 1)))
-
-
-def _segments(x: Array, at: Array):
     k = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
-    h = np.diff(x)[k]
-    return (at - x[k]) / h, h, k
+    h, slope = np.diff(x)[k], akima_slopes(x, y[None])[0]
+    return _hermite((at - x[k]) / h, h, y[k], y[k + 1], slope[k], slope[k + 1])
 
 
 def _hermite(t, h, y0, y1, d0, d1):
@@ -42,7 +39,7 @@ def interpolate(x: Array, y: Array, window: float) -> Minimum:
     """The lowest point of the Akima curve, exactly: ends and stationary points of each piece."""
     size = len(y)
     if len(x) < 4:
-        return _nothing(size)
+        return np.full(size, np.nan), np.full(size, np.nan), np.full(size, "few", object)
     slopes, h = akima_slopes(x, y), np.diff(x)
     y0, y1, d0, d1 = y[:, :-1], y[:, 1:], slopes[:, :-1], slopes[:, 1:]
     c1, c2 = h * d0, 3 * (y1 - y0) - h * (2 * d0 + d1)
@@ -64,13 +61,14 @@ def interpolate(x: Array, y: Array, window: float) -> Minimum:
 
 
 def polynomial(x: Array, y: Array, window: float, degree: int) -> Minimum:
-    """The minimum of a polynomial through the points within `window` of the lowest one."""
+    """The minimum of a polynomial through the points within `window` (cubic: 1.5 ×) of the lowest one."""
+    reach = (window if degree == 2 else 1.5 * window) + 1e-9
     place, height = np.full(len(y), np.nan), np.full(len(y), np.nan)
     status = np.full(len(y), "few", object)
     lowest = np.argmin(y, 1)
     for best in np.unique(lowest):
         rows = np.flatnonzero(lowest == best)
-        near = np.abs(x - x[best]) <= window + 1e-9
+        near = np.abs(x - x[best]) <= reach
         if near.sum() < degree + 1:
             continue
         u = x[near] - x[best]
@@ -90,16 +88,8 @@ def polynomial(x: Array, y: Array, window: float, degree: int) -> Minimum:
     return place, height, status
 
 
-def parabola(x: Array, y: Array, window: float) -> Minimum:
-    return polynomial(x, y, window, 2)
-
-
-def cubic(x: Array, y: Array, window: float) -> Minimum:
-    return polynomial(x, y, 1.5 * window, 3)
-
-
-def _nothing(size: int) -> Minimum:
-    return np.full(size, np.nan), np.full(size, np.nan), np.full(size, "few", object)
-
-
-LOWEST = {"interpolate": interpolate, "parabola": parabola, "cubic": cubic}
+LOWEST = {
+    "interpolate": interpolate,
+    "parabola": partial(polynomial, degree=2),
+    "cubic": partial(polynomial, degree=3),
+}
