@@ -49,7 +49,7 @@ def make_audit(runs, options, fitted=None, iso=None) -> Audit:
     """The audit of a table under a command's options."""
     return audit_runs(
         runs,
-        **shared.given(options, "objective", "delta", "budgets", "window", "cost", "at", "hold_out", "seed"),
+        **shared.pick(options, "objective", "delta", "budgets", "window", "cost", "at", "hold_out", "seed"),
         fitted=fitted or fit_with_intervals(runs, options),
         iso=iso,
     )
@@ -66,8 +66,7 @@ def fit_with_intervals(runs, options) -> fitting.Fit | None:
 
 
 def as_json(audit: Audit) -> dict:
-    names = ("code", "severity", "message", "figures")
-    findings = [{name: getattr(finding, name) for name in names} for finding in audit.findings]
+    findings = [shared.pick(each, "code", "severity", "message", "figures") for each in audit.findings]
     return {"verdict": audit.verdict, "findings": findings}
 
 

@@ -78,7 +78,7 @@ def fitter(options) -> Callable[[Runs], fitting.Fit]:
         fitted = fitting.fit(
             law,
             runs,
-            **shared.given(options, "objective", "delta"),
+            **shared.pick(options, "objective", "delta"),
             inputs=inputs,
             output=runs.converted(law.output, output),
             fixed=fixed,
@@ -93,23 +93,13 @@ def as_json(fitted: fitting.Fit) -> dict:
     for name, value in fitted.parameters.items():
         low, high = fitted.interval(name)
         parameters[name] = {"value": value, "low": low, "high": high}
-    objective = fitted.objective
     return {
         "law": type(fitted.law).__name__,
         "parameters": parameters,
-        "objective": {
-            "name": objective.name,
-            "delta": objective.delta,
-            "reduction": objective.reduction,
-            "value": objective.value,
-        },
+        "objective": shared.pick(fitted.objective, "name", "delta", "reduction", "value"),
         "runs": len(fitted.runs),
         "dropped": [{"row": row, "reason": reason} for row, reason in fitted.dropped],
-        "starts_agreeing": fitted.starts_agreeing,
-        "status": fitted.status,
-        "message": fitted.message,
-        "intervals": fitted.intervals,
-        "cautions": fitted.cautions,
+        **shared.pick(fitted, "starts_agreeing", "status", "message", "intervals", "cautions"),
     }
 
 

@@ -111,11 +111,10 @@ def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
     check = front.bias_check
     if check is None:
         return None
-    keys = ("a_from_law", "a_by_method", "shift", "params_ratio", "flops", "status", "message")
+    said = ("a_from_law", "a_by_method", "shift", "params_ratio", "flops", "status", "message")
     further = zip(at or (), check.at(at or ()), strict=True)
-    return {key: getattr(check, key) for key in keys} | {
-        "at": [{"flops": flops, "params_ratio": ratio} for flops, ratio in further]
-    }
+    rows = [{"flops": flops, "params_ratio": ratio} for flops, ratio in further]
+    return shared.pick(check, *said) | {"at": rows}
 
 
 def show(group, runs, front: frontiers.Frontier, iso=None, at=None) -> None:

@@ -35,7 +35,7 @@ def run(options) -> int:
         entries = ledger.make_ledger(
             countings,
             methods=methods,
-            **shared.given(options, "valley", "window", "objective", "delta", "seed"),
+            **shared.pick(options, "valley", "window", "objective", "delta", "seed"),
             add_intervals=lambda fitted: shared.with_intervals(options, fitted),
             resamples=options.bootstrap or 1000,
         )

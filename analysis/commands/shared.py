@@ -84,9 +84,9 @@ def recount_flops(runs: Runs) -> Runs:
     return runs.with_column("flops", 6 * runs.params * runs.tokens, "6·params·tokens, as asked")
 
 
-def given(options, *names: str) -> dict:
-    """Options by their names, to be handed on."""
-    return {name: getattr(options, name) for name in names}
+def pick(source, *names: str) -> dict:
+    """Options, or what else has such attributes, by their names: to be handed on or written."""
+    return {name: getattr(source, name) for name in names}
 
 
 def played_by(options, name: str) -> str:
@@ -96,7 +96,7 @@ def played_by(options, name: str) -> str:
 
 def valleys(options, runs, method: str = "interpolate"):
     """Approach 2: the optima of the budgets, and their frontier."""
-    iso = frontiers.find_optima(runs, method=method, **given(options, "window", "budgets", "seed"))
+    iso = frontiers.find_optima(runs, method=method, **pick(options, "window", "budgets", "seed"))
     return iso, frontiers.from_isoflop(
         iso, frontiers.fit_cost(runs, options.cost), fit_if_possible(options, runs)
     )
@@ -111,13 +111,13 @@ def traced(options, curves, runs=None):
         run=options.run_id,
         table=runs,
         draws=draws,
-        **given(options, "points", "levels", "smooth", "seed"),
+        **pick(options, "points", "levels", "smooth", "seed"),
     )
 
 
 def fit(options, runs) -> fitting.Fit:
     """Approach 3's law under a command's objective, without intervals."""
-    return fitting.fit(Chinchilla, runs, **given(options, "objective", "delta"))
+    return fitting.fit(Chinchilla, runs, **pick(options, "objective", "delta"))
 
 
 def fit_if_possible(options, runs) -> fitting.Fit | None:
