@@ -26,37 +26,20 @@ from lab.store.store import Store
 
 MEASURED = (  # read from the run's record
     *("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds", "tokens_per_second"),
-    *(
-        "flops_utilization",
-        "init_from",
-        "device",
-        "way",
-        "devices",
-        "host",
-        "python",
-        "jax",
-        "commit",
-        "code",
-    ),
-    *("finished", "schema"),
+    *("flops_utilization", "init_from", "device", "way", "devices", "host", "python", "jax", "commit"),
+    *("code", "finished", "schema"),
 )
-COLUMNS = tuple(
-    dict.fromkeys(  # each in its first place
-        (
-            *("run_id", "experiment", "status", "budget"),
-            *("params_embed", "params_hidden", "params_readout", "params"),
-            *("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss"),
-            *MEASURED[:3],
-            *("batch_tokens", "steps"),
-            *columns_of(ModelConfig),
-            *columns_of(OptimConfig),
-            *columns_of(RunConfig),
-            *columns_of(DataConfig),
-            *MEASURED,
-            *("asked_for", "reason"),
-        )
-    )
+LISTED = (
+    *("run_id", "experiment", "status", "budget"),
+    *("params_embed", "params_hidden", "params_readout", "params"),
+    *("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss"),
+    *MEASURED[:3],
+    *("batch_tokens", "steps"),
+    *(name for part in (ModelConfig, OptimConfig, RunConfig, DataConfig) for name in columns_of(part)),
+    *MEASURED,
+    *("asked_for", "reason"),
 )
+COLUMNS = tuple(dict.fromkeys(LISTED))  # each in its first place
 
 
 def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict[str, Any]:

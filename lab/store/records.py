@@ -11,15 +11,8 @@ SCHEMA = 2  # 1: without checksums; still read, and said
 CURVE = ("step", "tokens", "flops", "loss", "train_loss", "grad_norm", "learning_rate", "seconds")
 HEADER = ",".join(CURVE) + "\n"
 MAYBE_NUMBERS = (
-    "loss_se",
-    "bits_per_byte",
-    "held_out_tokens",
-    "seconds",
-    "compile_seconds",
-    "io_seconds",
-    "tokens_per_second",
-    "flops_utilization",
-    "devices",
+    *("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "compile_seconds", "io_seconds"),
+    *("tokens_per_second", "flops_utilization", "devices"),
 )
 
 
