@@ -17,6 +17,7 @@ from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, ver
 from analysis.audit.neighbourhood import neighbourhood, refit_beside
 from analysis.audit.parameters import parameter_profiles
 from analysis.fitting import fit
+from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 
@@ -328,13 +329,13 @@ def test_a_known_bias_of_the_largest_scale_comes_back():
 
 def test_replicates_are_rows_equal_but_for_their_seed():
     runs = table.from_columns(**grid())
-    sigma, freedom, cells = design.replicates(runs)
+    sigma, freedom, cells = seed_noise([runs])
     middle = runs.select(
         (runs.budget == BUDGETS[3]) & (runs.params == np.median(runs.params[runs.budget == BUDGETS[3]]))
     )
     assert (freedom, cells) == (3, 1) and len(middle) == 4
     assert sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
-    assert np.isnan(design.replicates(table.from_columns(**ray(grid())))[0])
+    assert np.isnan(seed_noise([table.from_columns(**ray(grid()))])[0])
 
 
 @given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=30), st.randoms())

@@ -96,7 +96,7 @@ def audit_runs(
         delta = fitted.objective.delta or delta
         steps = tuple(forecast.steps(runs.usable(), fitted.objective.name, delta, hold_out))
         findings.append(forecast.hold_out(steps))
-    findings += forecast.extrapolation(runs.usable(), fitted.law, price, at)
+    findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]
     return Audit(tuple(rank(findings)), runs, fitted, steps, profiles)
 
 
@@ -190,20 +190,16 @@ def approaches(iso: Isoflop | str, fitted: Fit, price: Cost) -> Finding:
     agreement = frontiers.describe_agreement(valley, parametric)
     wide = max((two.high - two.low) / 2, (three.high - three.low) / 2)
     if "DISAGREE" in agreement and abs(two.value - three.value) > LITTLE:
-        severity, advice = (
-            "warn",
-            (
-                " Find out which assumption fails before using either: the parabola's or "
-                "interpolation's on few sizes, or the law's form far from the minima."
-            ),
+        severity = "warn"
+        advice = (
+            " Find out which assumption fails before using either: the parabola's or "
+            "interpolation's on few sizes, or the law's form far from the minima."
         )
     elif np.isfinite([two.low, three.low]).all() and wide > WIDE:
-        severity, advice = (
-            "note",
-            (
-                f" With an interval of ±{wide:.2g} that proves little: more budgets over a "
-                "wider range, or repeats, would."
-            ),
+        severity = "note"
+        advice = (
+            f" With an interval of ±{wide:.2g} that proves little: more budgets over a "
+            "wider range, or repeats, would."
         )
     else:
         partly = "in part" in agreement or "no interval" in agreement

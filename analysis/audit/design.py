@@ -5,7 +5,6 @@ import numpy as np
 from analysis.audit.findings import Finding, counted, grade, listed, make_finding, sentence
 from analysis.fitting.solve import Problem
 from analysis.fitting.status import degeneracy
-from analysis.frontiers.replicates import replicate_keys
 from analysis.laws import Array, Chinchilla
 from analysis.tables import cautions, headers
 from analysis.tables.runs import Runs
@@ -147,20 +146,16 @@ def conventions(used: Runs) -> Finding:
     if any("6·params" in used.roles.get(role, "") for role in ("params", "tokens", "flops")):
         return Finding("conventions", "ok", "flops are taken as 6·params·tokens", numbers)
     known = next((word for at, word in COUNTINGS.items() if abs(middle / at - 1) < 0.02), "")
-    severity, advice = (
-        "note",
-        (
-            ": attention, embeddings or the head are counted on one side only, "
-            "which matters most for small models. Compare --cost table with --cost 6nd."
-        ),
+    severity = "note"
+    advice = (
+        ": attention, embeddings or the head are counted on one side only, "
+        "which matters most for small models. Compare --cost table with --cost 6nd."
     )
     if low < 0.1 or high > 10:
-        severity, advice = (
-            "warn",
-            (
-                ": no counting of flops differs that much from 6·N·D. A unit, or "
-                "another run's number, has slipped in; look at the rows at both ends."
-            ),
+        severity = "warn"
+        advice = (
+            ": no counting of flops differs that much from 6·N·D. A unit, or "
+            "another run's number, has slipped in; look at the rows at both ends."
         )
     elif high / low < 1.1 and abs(middle - 1) < 0.1:
         severity = "ok"
@@ -237,17 +232,3 @@ def mid_curve(used: Runs) -> Finding:
         "run of that many tokens reaches: keep the last row of each run alone."
     )
     return Finding("mid-curve", "warn", text, numbers)
-
-
-def replicates(used: Runs) -> tuple[float, int, int]:
-    """(standard deviation of log loss between runs equal but for their seed, its degrees of
-    freedom, cells of such runs); (NaN, 0, 0) without any."""
-    cells: dict[tuple, list[float]] = {}
-    for key, loss in zip(replicate_keys(used), used.loss, strict=True):
-        cells.setdefault(key, []).append(float(np.log(loss)))
-    several = [np.array(cell) for cell in cells.values() if len(cell) > 1]
-    freedom = sum(len(cell) - 1 for cell in several)
-    if not freedom:
-        return float("nan"), 0, 0
-    squares = sum(((cell - cell.mean()) ** 2).sum() for cell in several)
-    return float(np.sqrt(squares / freedom)), freedom, len(several)

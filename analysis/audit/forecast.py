@@ -168,12 +168,8 @@ def caution(fitted: Fit) -> str:
     return finding.message.rstrip(".") if finding.severity == "warn" else ""
 
 
-def extrapolation(used: Runs, law: Chinchilla, cost: Cost, at: Sequence[float]) -> list[Finding]:
-    """extrapolation: how far each budget, with the law's optimum there, lies beyond the table."""
-    return [extrapolation_to(used, law, cost, flops) for flops in at]
-
-
-def extrapolation_to(used: Runs, law: Chinchilla, cost: Cost, flops: float) -> Finding:
+def extrapolation(used: Runs, law: Chinchilla, cost: Cost, flops: float) -> Finding:
+    """extrapolation: how far a budget, with the law's optimum there, lies beyond the table."""
     params, tokens = (float(v) for v in law.optimum(flops, cost.k, cost.p))
     columns = {"flops": (used.flops, flops), "params": (used.params, params), "tokens": (used.tokens, tokens)}
     factors = {name: beyond(*pair) for name, pair in columns.items()}
@@ -187,20 +183,15 @@ def extrapolation_to(used: Runs, law: Chinchilla, cost: Cost, flops: float) -> F
     worst = float(np.exp(max(abs(np.log(factor)) for factor in factors.values())))
     severity, advice = "ok", ""
     if worst > FAR:
-        severity, advice = (
-            "refuse",
-            (
-                "; more than three decades out, no interval of this table means anything. "
-                "Train runs nearer to it"
-            ),
+        severity = "refuse"
+        advice = (
+            "; more than three decades out, no interval of this table means anything. Train runs nearer to it"
         )
     elif worst > NEAR:
-        severity, advice = (
-            "warn",
-            (
-                f"; the table's compute spans a factor {span:.3g}. Intervals hold noise, not "
-                "a bend of the law: check the hold-out, and train one run half way there"
-            ),
+        severity = "warn"
+        advice = (
+            f"; the table's compute spans a factor {span:.3g}. Intervals hold noise, not "
+            "a bend of the law: check the hold-out, and train one run half way there"
         )
     elif worst >= 1.05:
         severity, advice = "note", "; its interval holds noise, not a bend of the law, so see the hold-out"

@@ -3,12 +3,13 @@ the law fits as well as seeds repeat."""
 
 import numpy as np
 
-from analysis.audit.design import clusters, replicates
+from analysis.audit.design import clusters
 from analysis.audit.findings import Finding, counted, listed, make_finding
 from analysis.audit.neighbourhood import FINEST, Neighbourhood
 from analysis.audit.parameters import exponents, variance
 from analysis.fitting.solve import minimise
 from analysis.frontiers import Isoflop
+from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 
@@ -126,7 +127,7 @@ def levels(column: Array, most: int = 12) -> Array:
 def noise(near: Neighbourhood, used: Runs, iso: Isoflop | None) -> Finding:
     """noise: what seeds say of the noise, else how smooth the isoFLOP valleys are, and whether the
     law fits the runs as well as that."""
-    sigma, freedom, cells = replicates(used)
+    sigma, freedom, cells = seed_noise([used])
     numbers = {"residual": near.noise, "seeds": sigma, "degrees_of_freedom": freedom}
     percent = f"{100 * near.noise:.2g} %"
     if not freedom:

@@ -87,18 +87,24 @@ def average_sizes(rows: Runs, notes: list[str]) -> Sizes:
     return Sizes(x, y, total)
 
 
-def estimate_noise(budgets: Iterable[Runs], sizes: Sequence[Sizes], window: float) -> Noise:
-    """From replicate seeds; where there are none, from what each valley leaves about a cubic."""
+def seed_noise(budgets: Iterable[Runs]) -> tuple[float, int, int]:
+    """(standard deviation of log loss between runs equal but for their seed, its degrees of
+    freedom, cells of such runs); (NaN, 0, 0) without any."""
     squares, freedom, cells = 0.0, 0, 0
     for rows in budgets:
         count, _, within, _ = replicates(rows)
         squares += float(within[count > 1].sum())
         freedom += int((count - 1).sum())
         cells += int((count > 1).sum())
+    return float(np.sqrt(squares / freedom)) if freedom else np.nan, freedom, cells
+
+
+def estimate_noise(budgets: Iterable[Runs], sizes: Sequence[Sizes], window: float) -> Noise:
+    """From replicate seeds; where there are none, from what each valley leaves about a cubic."""
+    sigma, freedom, cells = seed_noise(budgets)
     if freedom:
         where = f"{cells} cell{'s' * (cells > 1)}"
-        source = f"{freedom + cells} runs in {where} that differ only in seed"
-        return Noise(float(np.sqrt(squares / freedom)), freedom, source)
+        return Noise(sigma, freedom, f"{freedom + cells} runs in {where} that differ only in seed")
     squares, freedom = 0.0, 0
     for size in sizes:
         x, y = size.log_params, size.log_loss
