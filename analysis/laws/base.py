@@ -90,19 +90,16 @@ class Law:
     @classmethod
     def log_predict(cls, theta: Array, logs: Array) -> tuple[Array, Array]:
         """log of the law (S, R), and its gradient (S, P, R), at theta (S, P) and logs (V, R)."""
-        with np.errstate(all="ignore"):
-            jet = cls.formula(jets.parameters(theta, cls.names(), second=False), logs)
-        gradient = np.zeros((len(theta), theta.shape[1], logs.shape[1]))
-        for i, part in jet.slope.items():
-            gradient[:, i] = part
-        return np.broadcast_to(jet.value, (len(theta), logs.shape[1])), gradient
+        return cls.expand(theta, logs, np.arange(theta.shape[1]), second=False)[:2]
 
     @classmethod
-    def expand(cls, theta: Array, logs: Array, free: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
-        """The log prediction (S, R), its gradient (S, F, R) by the F parameters of indices `free`,
-        and the function from pull (S, R) to Σ_r pull_r · (its second derivative), (S, F, F)."""
+    def expand(
+        cls, theta: Array, logs: Array, free: Array, second: bool = True
+    ) -> tuple[Array, Array, Callable[[Array], Array]]:
+        """The log prediction (S, R), its gradient (S, F, R) by the F parameters of indices `free`, and, of
+        the `second` order, the function from pull (S, R) to Σ_r pull_r · (its derivative), (S, F, F)."""
         with np.errstate(all="ignore"):
-            jet = cls.formula(jets.parameters(theta, cls.names(), second=True, free=free), logs)
+            jet = cls.formula(jets.parameters(theta, cls.names(), second, free), logs)
         place = {int(i): k for k, i in enumerate(free)}
         gradient = np.zeros((len(theta), len(free), logs.shape[1]))
         for i, part in jet.slope.items():

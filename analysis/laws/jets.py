@@ -62,11 +62,9 @@ class Jet:
     __radd__, __rmul__ = __add__, __mul__
 
 
-def parameters(
-    theta: Array, names: tuple[str, ...], second: bool, free: Array | None = None
-) -> SimpleNamespace:
-    """The columns of theta (S, P) as jets, by name; those not `free` (None: all) are constants."""
-    moving = range(len(names)) if free is None else {int(i) for i in free}
+def parameters(theta: Array, names: tuple[str, ...], second: bool, free: Array) -> SimpleNamespace:
+    """The columns of theta (S, P) as jets, by name; those not `free` are constants."""
+    moving = {int(i) for i in free}
     return SimpleNamespace(
         **{
             name: Jet(theta[:, i, None], {i: 1.0} if i in moving else {}, {} if second else None)
