@@ -42,7 +42,3 @@ class Band:
             return "unknown"
         ends = f" ({self.low:.3f}, {self.high:.3f})" if np.isfinite(self.low) else ""
         return f"{self.value:.3f}{ends}"
-
-
-def scalar(band: Band) -> Band:
-    return Band(*(float(np.squeeze(part)) for part in (band.value, band.low, band.high)))

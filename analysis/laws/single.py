@@ -208,10 +208,6 @@ class CriticalBatch(Sum):
     grid: ClassVar = {"kappa": (1.0, 2.0, 4.0, 6.0, 10.0)}
     falling: ClassVar = ("loss",)
 
-    @property
-    def alpha_B(self) -> float:
-        return 1 / self.kappa
-
 
 @dataclass(frozen=True)
 class BatchSteps(Law):

@@ -12,7 +12,6 @@ from analysis import fitting
 from analysis.figures.axes import count_axis, log_axes, power_axis
 from analysis.figures.style import INK, METHOD_COLOURS, sheet, styled
 from analysis.fitting import Fit, fit
-from analysis.fitting.solve import value
 from analysis.laws import Array, Chinchilla, published
 from analysis.laws.published import BESIROGLU, OBJECTIVES, Published
 from analysis.papers.claims import Data, Paper
@@ -51,8 +50,7 @@ def reproduce(data: Data, resamples: int = 4000) -> Paper:
 
 def objective(law: Chinchilla, runs: Runs) -> float:
     """Sum of Huber(log predicted - log observed) over the points."""
-    log_loss = np.log(law.loss(runs.params, runs.tokens))[None]
-    return float(value("huber-log", DELTA, log_loss, runs.loss)[0])
+    return fitting.objective_of(law, runs, delta=DELTA)[0].value
 
 
 def constants(paper: Paper, fitted) -> None:
