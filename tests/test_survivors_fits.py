@@ -10,14 +10,14 @@ from scipy import stats
 from analysis import fitting, frontiers
 from analysis.fitting import fit
 from analysis.fitting.profile import crossings, leverage
-from analysis.fitting.solve import Problem
+from analysis.fitting.solve import Problem, solve_damped
 from analysis.fitting.splits import follows, splits
 from analysis.fitting.status import degeneracy, fit_status, rival_minimum, undetermined, vagueness
-from analysis.frontiers import fit_cost
+from analysis.frontiers import fit_cost, heights
 from analysis.frontiers.conventions import without_attention
 from analysis.frontiers.lines import birge_ratio
 from analysis.frontiers.minima import akima_slopes
-from analysis.laws import Chinchilla
+from analysis.laws import Chinchilla, CriticalBatch
 from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
@@ -149,6 +149,17 @@ def test_what_is_left_open_has_a_standard_error_above_its_value_or_a_factor_e(na
         )
 
 
+def test_a_member_without_a_step_leaves_the_others_theirs():
+    """One whose derivatives are no numbers makes the whole batch's system singular."""
+    rng = np.random.default_rng(0)
+    half, gradient = rng.standard_normal((3, 4, 9)), rng.standard_normal((3, 4))
+    hessian, damping = half @ half.transpose(0, 2, 1), np.array([0.1, 1.0, 0.3])
+    steps = solve_damped(hessian, hessian, gradient, damping)
+    assert (np.einsum("sf,sf->s", steps, gradient) < 0).all()
+    hessian[1], gradient[1] = np.nan, np.nan
+    np.testing.assert_allclose(solve_damped(hessian, hessian, gradient, damping)[[0, 2]], steps[[0, 2]])
+
+
 # --- what parts residuals ------------------------------------------------------------------------
 
 
@@ -166,6 +177,26 @@ def test_groups_follow_values_that_they_cut_into_stretches_or_nearly():
         assert follows(code, values) == near
     three = np.repeat([0, 1, 0], [10, 20, 10])
     assert not follows(three, values)
+
+
+@pytest.mark.parametrize("along", ["params", "tokens", "flops", "tokens/params"])
+def test_a_column_that_follows_an_input_of_the_law_is_a_size_and_no_setting(along):
+    """What a law of another form leaves in its residuals is no column's."""
+    runs = synthetic.factorial(TRUTH, PARAMS, TOKENS)
+    n, d = runs.params, runs.tokens
+    value = {"params": n, "tokens": d, "flops": n * d, "tokens/params": d / n}[along]
+    level = np.unique(np.round(np.log(value), 6), return_inverse=True)[1]
+    third = 3 * level // (level.max() + 1)
+    words = np.array(["a", "b", "c"], object)[third]
+    loss = runs.loss * np.exp(0.05 * (third - 1))
+    named = {"params": n, "tokens": d, "flops": 6 * n * d, "loss": loss}
+    fitted = fit(Chinchilla, table.from_columns(**named, flavour=words), objective="ls-log")
+    assert not [line for line in fitted.cautions if "residuals" in line]
+    half = (np.arange(36) + np.arange(36) // 6) % 2
+    words = np.array(["a", "b"], object)[half]
+    columns = named | {"loss": runs.loss * np.exp(0.05 * half)}
+    fitted = fit(Chinchilla, table.from_columns(**columns, flavour=words), objective="ls-log")
+    assert [line for line in fitted.cautions if "residuals fall apart by flavour" in line]
 
 
 @pytest.mark.parametrize(("known", "named"), [(30, False), (34, True)])
@@ -225,7 +256,9 @@ def test_optima_off_their_line_by_more_than_their_noise_widen_it():
 
 def test_noise_names_the_cells_that_hold_several_seeds():
     runs = synthetic.isoflop(TRUTH, [1e12, 2e12, 4e12], sizes=5, noise=0.01, replicates=2)
-    noise = frontiers.find_optima(runs, draws=2).noise
+    found = frontiers.find_optima(runs, draws=2)
+    noise = found.noise
+    assert not [note for note in found.notes if "within 3 %" in note]
     assert (noise.source, noise.freedom) == ("3 runs in 1 cell that differ only in seed", 2)
     same = runs.loss[(runs.budget == 2e12) & (runs.params == runs.params[runs.column("seed") == 1][0])]
     assert len(same) == 3 and noise.sigma == pytest.approx(np.log(same).std(ddof=1))
@@ -244,6 +277,14 @@ def test_akima_s_slopes_through_a_straight_line_are_its_own():
     x = np.array([0.0, 1.0, 2.5, 3.0, 7.0])
     with np.errstate(all="raise"):
         np.testing.assert_allclose(akima_slopes(x, np.stack([2 * x + 1, 0 * x])), [[2] * 5, [0] * 5])
+
+
+def test_a_size_of_no_runs_has_no_final_points():
+    assert [part.tolist() for part in heights.final_points((), "log_loss")] == [[], []]
+
+
+def test_the_exponent_of_the_critical_batch_is_one_over_its_law_s():
+    assert CriticalBatch(B_star=2.1e8, kappa=1 / 0.21).alpha_B == pytest.approx(0.21)
 
 
 @pytest.mark.parametrize(("off", "source"), [(1.9e-3, "6·N·D"), (2.1e-3, "fitted")])

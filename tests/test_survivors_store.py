@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from lab.data.tokens import Chars
 from lab.models import ops
 from lab.store import claims, records
 from lab.store import store as store_module
@@ -117,6 +118,11 @@ def test_a_curve_goes_on_behind_the_step_of_its_checkpoint(tmp_path, config):
     assert store.start_curve(config.run_id, 8) == text + lines[0] + lines[1]
     assert [row["step"] for row in store.curve(config.run_id)] == ["1", "8"]
     assert store.start_curve(config.run_id, 8, text) == text and store.curve(config.run_id) == []
+
+
+def test_characters_never_seen_count_for_their_mean_in_bytes():
+    assert Chars.learn("ab", "aéé€b").unknown_bytes == pytest.approx((2 + 2 + 3) / 3)
+    assert Chars.learn("ab", "ba").unknown_bytes == Chars.learn("ab").unknown_bytes == 3.0
 
 
 # --- what a device does at once ------------------------------------------------------------------
