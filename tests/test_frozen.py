@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Those that hold a place, a process or what was gathered so far, and change by their own methods.
 CHANGING = {
-    "lab": {"Crew", "Claim", "Store", "Attempts", "Worker"},
+    "lab": {"Crew", "Half", "Claim", "Store", "Attempts", "Worker"},
     "analysis": {"Parser", "Roles", "Downloads", "Paper"},
 }
 

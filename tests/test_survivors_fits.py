@@ -17,7 +17,7 @@ from analysis.frontiers import fit_cost, heights
 from analysis.frontiers.conventions import without_attention
 from analysis.frontiers.lines import birge_ratio
 from analysis.frontiers.minima import akima_slopes
-from analysis.laws import Chinchilla, CriticalBatch
+from analysis.laws import Chinchilla
 from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
@@ -281,10 +281,6 @@ def test_akima_s_slopes_through_a_straight_line_are_its_own():
 
 def test_a_size_of_no_runs_has_no_final_points():
     assert [part.tolist() for part in heights.final_points((), "log_loss")] == [[], []]
-
-
-def test_the_exponent_of_the_critical_batch_is_one_over_its_law_s():
-    assert CriticalBatch(B_star=2.1e8, kappa=1 / 0.21).alpha_B == pytest.approx(0.21)
 
 
 @pytest.mark.parametrize(("off", "source"), [(1.9e-3, "6·N·D"), (2.1e-3, "fitted")])
