@@ -19,6 +19,7 @@ from analysis.commands import (
     predict,
     report,
     reproduce,
+    speedup,
 )
 
 
@@ -36,7 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__.split(".")[0])
     commands = top.add_subparsers(dest="command", required=True)
-    for each in (fit, isoflop, envelope, frontier, ledger, predict, audit, decide, report, reproduce):
+    for each in (
+        fit,
+        isoflop,
+        envelope,
+        frontier,
+        ledger,
+        speedup,
+        predict,
+        audit,
+        decide,
+        report,
+        reproduce,
+    ):
         each.add(commands)
     return top
 

@@ -244,7 +244,7 @@ def test_what_is_wrong_is_named(command, data, words, tmp_path):
 
 @pytest.mark.parametrize("command", FAST)
 def test_a_folder_a_missing_file_and_a_column_given_twice(command, tmp_path):
-    assert "Is a directory" in decent(tmp_path, command)[1]
+    assert "is a folder without tables" in decent(tmp_path, command)[1]
     assert "No such file" in decent(tmp_path / "none.csv", command)[1]
     path = tmp_path / "t.csv"
     path.write_text(TEXT)

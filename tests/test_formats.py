@@ -1,11 +1,16 @@
 """Layouts that people have: what is a table in them, and what is said of those that are none."""
 
+import gzip
 import json
+import sys
 
+import numpy as np
 import pytest
 
-from analysis.tables import table
+from analysis.__main__ import main
+from analysis.tables import files, table
 from analysis.tables.files import load
+from analysis.tables.schedule import find_schedule
 
 LOGS = {
     "bars": "10 | loss 9.1 | lr 1e-3 | 41.2ms\n20 | loss 8.7 | lr 1e-3 | 40.9ms\n",
@@ -96,3 +101,137 @@ def test_a_wide_export_is_a_row_for_every_point(tmp_path):
 def test_a_tensorboard_scalar_is_a_run_of_its_file(tmp_path):
     sheet = read(tmp_path, "Wall time,Step,Value\n17.5,100,4.5\n18.5,200,4.25\n", "wide_run.csv")
     assert sheet.columns["run_id"] == ("wide_run", "wide_run") and sheet.columns["Value"] == ("4.5", "4.25")
+
+
+def test_scalars_as_tensorboard_names_its_downloads(tmp_path):
+    text = "Wall time,Step,Value\n17.5,100,4.5\n18.5,200,4.25\n"
+    sheet = read(tmp_path, text, "run-wide_2-tag-eval_loss.csv")
+    assert sheet.columns["run_id"] == ("wide_2",) * 2 and sheet.columns["eval/loss"] == ("4.5", "4.25")
+
+
+def test_a_trainers_flops_and_tokens_give_its_params(tmp_path):
+    params, tokens = 12_582_912, 32_768_000
+    history = [{"eval_loss": 5.75 - i, "step": 10 * i} for i in (1, 2)]
+    state = {"global_step": 20, "total_flos": 6.0 * params * tokens, "num_input_tokens_seen": tokens}
+    (tmp_path / "small.json").write_text(json.dumps({**state, "log_history": history}))
+    runs = table.read(tmp_path / "small.json")
+    np.testing.assert_allclose(runs.params, params)
+    np.testing.assert_allclose(runs.tokens, [tokens / 2, tokens])
+    assert any("params = flops/(6·tokens)" in note for note in runs.notes)
+    counted = [{**point, "num_input_tokens_seen": 100 * point["step"]} for point in history]  # at each point
+    (tmp_path / "own.json").write_text(json.dumps({**state, "log_history": counted}))
+    np.testing.assert_allclose(table.read(tmp_path / "own.json").tokens, [1000, 2000])
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_keras_history_is_the_curve_of_one_run(tmp_path, nested):
+    history = {
+        "loss": [5.5, 5.0],
+        "val_loss": [5.75, 5.5],
+        "accuracy": [0.1, 0.2],
+        "val_accuracy": [0.1, 0.15],
+    }
+    text = json.dumps({"history": history, "epoch": [0, 1]} if nested else history)
+    columns = read(tmp_path, text, "wide.json").columns
+    assert columns["run_id"] == ("wide", "wide") and columns["epoch"] == ("1", "2")
+    assert columns["train_loss"] == ("5.5", "5.0") and columns["val_loss"] == ("5.75", "5.5")
+    by_column = {"params": [1, 2], "loss": [5.5, 5.0], "val_loss": [5.75, 5.5]}  # a run table
+    assert "run_id" not in read(tmp_path, json.dumps(by_column), "runs.json").columns
+
+
+def test_lightnings_metrics_are_the_run_of_their_folder(tmp_path):
+    for version in ("version_0", "version_1"):
+        (tmp_path / version).mkdir()
+        text = "epoch,step,train_loss,val_loss\n0,49,5.5,\n0,49,,5.75\n1,99,,5.25\n"
+        (tmp_path / version / "metrics.csv").write_text(text)
+    runs = table.read(tmp_path, needs={"loss"})
+    assert list(runs.usable().columns["run_id"]) == ["version_0"] * 2 + ["version_1"] * 2
+    assert runs.roles["loss"] == "val_loss"
+
+
+def test_several_files_and_a_folder_are_one_table(tmp_path, capsys):
+    slow, fast = (lambda x: 2 + 9 * x**-0.5), (lambda x: 2 + 9 * (1.5 * x) ** -0.5)
+    (tmp_path / ".hidden").mkdir()
+    for name, curve in (("slow.csv", slow), ("fast.csv", fast), (".hidden/no.csv", slow)):
+        rows = "".join(f"17.0,{x},{curve(x)}\n" for x in (100, 200, 400, 800, 1600, 3200))
+        (tmp_path / name).write_text("Wall time,Step,Value\n" + rows)
+    both = [str(tmp_path / "slow.csv"), str(tmp_path / "fast.csv")]
+    assert set(load_columns(both)["run_id"]) == {"slow", "fast"} == set(load_columns(tmp_path)["run_id"])
+    out = tmp_path / "out.txt"
+    assert main(["speedup", *both, "--smooth", "0", "--json", str(out)]) == 0
+    (answer,) = json.loads(out.read_text())
+    assert answer["run"] == "fast" and answer["axis"] == "Step"
+    assert [row["ratio"] for row in answer["rows"]] == pytest.approx([1.5] * 9, rel=0.01)
+    assert main(["speedup", str(tmp_path), "--baseline", "slow", "--json", str(out)]) == 0
+    assert json.loads(out.read_text())[0]["ratio"] == pytest.approx(1.5, rel=0.03)
+    assert "1.5" in capsys.readouterr().out
+    assert main(["speedup", both[0]]) == 1 and "needs two runs" in capsys.readouterr().err
+    assert main(["speedup", *both, "--baseline", "none"]) == 1
+
+
+def load_columns(source):
+    return files.load_all(source).columns
+
+
+def test_a_fit_takes_tables_of_several_files(tmp_path, capsys):
+    for name, sizes in (("a.csv", (1e6, 4e6, 1.6e7)), ("b.jsonl", (2e6, 8e6, 3e7))):
+        rows = [(n, d, 2 + 400 * n**-0.34 + 400 * d**-0.3) for n in sizes for d in (1e8, 1e9, 1e10)]
+        lines = ["params,tokens,loss", *(f"{n},{d},{loss}" for n, d, loss in rows)]
+        objects = [json.dumps(dict(zip(("params", "tokens", "loss"), row, strict=True))) for row in rows]
+        (tmp_path / name).write_text("\n".join(lines if name == "a.csv" else objects))
+    assert main(["fit", str(tmp_path / "a.csv"), str(tmp_path / "b.jsonl")]) == 0
+    assert "18 used, 0 flagged" in capsys.readouterr().out
+
+
+def test_parquet_is_read_or_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "runs.parquet"
+    path.write_bytes(b"PAR1 and more")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ValueError, match=r"is a Parquet file; pip install pyarrow"):
+        load(path)
+    monkeypatch.undo()
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    rows = [
+        {"params": 1_000_000, "eval": {"loss": 3.5}, "note": None},
+        {"params": 2_000_000, "eval": {"loss": 3.25}},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    assert load(path).columns == {
+        "params": ("1000000", "2000000"),
+        "eval.loss": ("3.5", "3.25"),
+        "note": ("", ""),
+    }
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_line_without_end_fills_no_memory(tmp_path, monkeypatch, packed):
+    monkeypatch.setattr(files, "PIECE", 1 << 16)
+    monkeypatch.setattr(files, "LONGEST", 1 << 18)
+    path = tmp_path / "runs.csv"
+    line = b"params,tokens,loss\n" + b"7" * (1 << 19)
+    path.write_bytes(gzip.compress(line) if packed else line)
+    with pytest.raises(ValueError, match="holds a line of over"):
+        load(path)
+    monkeypatch.setattr(files, "LARGEST", 1 << 17)
+    rows = b"params,tokens,loss\n" + b"7,8,9\n" * (1 << 16)
+    path.write_bytes(gzip.compress(rows) if packed else rows)
+    with pytest.raises(ValueError, match="keep the rows that are needed"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "kind"),
+    [
+        ("ours_v2", (1.0, 1.0, 1.0, 1.0), "constant"),
+        ("ours_v2", (1.0, 0.7, 0.4, 0.1), "decaying"),
+        ("cosine", (1.0, 1.0, 1.0, 1.0), "decaying"),  # the peak rate, written in each row
+        ("ours_v2", ("", "", "", ""), "decaying"),
+    ],
+)
+def test_a_schedule_is_judged_by_its_rates_first(tmp_path, name, rate, kind):
+    rows = "".join(f"{run},{i},{name},{rate[i]},{5 - i}\n" for run in "ab" for i in range(4))
+    (tmp_path / "curves.csv").write_text("run_id,step,schedule,learning_rate,loss\n" + rows)
+    curves = table.read(tmp_path / "curves.csv")
+    assert find_schedule(curves, curves.columns["run_id"]).kind == kind

@@ -91,11 +91,24 @@ def command(
     of `roles` is found by its usual names only, which frees its option."""
     sub = commands.add_parser(name, help=help, description=help)
     sub.set_defaults(run=run)
-    sub.add_argument("table", metavar="TABLE", help=f"{what}, csv or jsonl")
+    sub.add_argument(
+        "table",
+        metavar="TABLE",
+        nargs="+",
+        action=OneOrMore,
+        help=f"{what}: csv, json, jsonl, parquet; several, or a folder of them, are one",
+    )
     for role in roles:
         sub.add_argument(f"--{role}", metavar="COL", help=f"the column that holds {role}")
     add_options(sub, "--where", "--best-of", "--by", "--json", "--seed")
     return sub
+
+
+class OneOrMore(argparse.Action):
+    """One path as it is, several as a list."""
+
+    def __call__(self, parser, namespace, values, option=None):
+        setattr(namespace, self.dest, values[0] if len(values) == 1 else values)
 
 
 def add_options(sub, *flags: str) -> None:

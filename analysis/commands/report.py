@@ -4,6 +4,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from analysis import report
 from analysis.commands import shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
@@ -32,7 +34,10 @@ def run(options) -> int:
                 notes.append(f"Left out: {error}")
         if not fronts:
             raise ValueError("; ".join(notes))
-        title = options.title or f"Scaling of {Path(options.table).name}"
+        title = (
+            options.title
+            or f"Scaling of {', '.join(Path(path).name for path in np.atleast_1d(options.table))}"
+        )
         html = report.page(
             runs,
             title=title + (f", {options.by} = {group}" if group else ""),

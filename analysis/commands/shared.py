@@ -63,7 +63,7 @@ def read_table(options) -> Runs:
     """The table asked for, with its roles, filter and cost; curves whose run table is given take
     their FLOPs from that one."""
     roles = {role: getattr(options, role, None) for role in ROLES}
-    needs = None
+    needs = getattr(options, "needs", None)
     if hasattr(options, "law"):
         law = find_law(options.law)
         played = {name: played_by(options, name) for name in (*law.inputs, law.output)}

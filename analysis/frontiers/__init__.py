@@ -7,3 +7,4 @@ from analysis.frontiers.envelope import POINTS, Envelope, trace_envelope
 from analysis.frontiers.frontier import Frontier, convention, from_envelope, from_fit, from_isoflop
 from analysis.frontiers.isoflop import VALLEY_METHODS, Isoflop, Valley, find_optima
 from analysis.frontiers.replicates import Noise
+from analysis.frontiers.speedup import Speedup, speedups

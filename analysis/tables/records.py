@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from analysis.tables.exports import run_of
 from analysis.tables.headers import LOSSES, SEEDS, TUNED, find_all, normalize
 from analysis.tables.sheets import Sheet, short
 
@@ -17,7 +18,11 @@ def recognises(path: Path, text: str) -> bool:
 
 
 def read(path: Path, text: str) -> Sheet:
-    objects = parse(path, text)
+    return tabulate(path, parse(path, text))
+
+
+def tabulate(path: Path, objects: list) -> Sheet:
+    """A row for every object of one run, and more for one that lists losses."""
     for row, record in enumerate(objects, 1):
         if not isinstance(record, Mapping):
             raise ValueError(f"{path}, row {row}: is {short(record)}, not a JSON object of one run")
@@ -61,7 +66,9 @@ def parse(path: Path, text: str) -> list:
     if not (isinstance(whole, Mapping) and whole):
         return [parse_line(path, n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
     if isinstance(whole.get("log_history"), list):
-        return trainer_points(path, whole["log_history"])
+        return trainer_points(path, whole)
+    if isinstance(whole.get("history"), Mapping):  # Keras' History, beside its settings
+        whole = whole["history"]
     values = list(whole.values())
     if all(isinstance(value, Mapping) for value in values):
         return [{"name": name, **value} for name, value in whole.items()]
@@ -72,20 +79,26 @@ def parse(path: Path, text: str) -> list:
     return [dict(zip(whole, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def trainer_points(path: Path, history: list) -> list:
+def trainer_points(path: Path, state: Mapping) -> list:
     """The points of a Hugging Face trainer's log, of the run that its file (or else folder) names: its `loss`
-    is the training loss, and what it says at the end of the whole run (`train_runtime`) is no point."""
-    stem = path.name.split(".")[0]
-    run = path.absolute().parent.name if stem == "trainer_state" else stem
+    is the training loss, and what it says at the end of the whole run (`train_runtime`) is no point. Its
+    total_flos, 6 · params · tokens, are shared out to the points by their steps, and likewise the tokens
+    where only their sum is known."""
+    run = run_of(path, "trainer_state")
+    history = state["log_history"]
     points = [point for point in history if not (isinstance(point, Mapping) and "train_runtime" in point)]
     if not points:
         raise ValueError(f"{path}: its log_history, where a trainer's curve stands, is empty")
-    return [
-        {"run_id": run, **{"train_loss" if name == "loss" else name: value for name, value in point.items()}}
-        if isinstance(point, Mapping)
-        else point
-        for point in points
-    ]
+    sums = {name: state.get(name) for name in ("total_flos", "num_input_tokens_seen")}
+    sums = {name: total for name, total in sums.items() if isinstance(total, int | float) and total > 0}
+
+    def complete(point: Mapping) -> dict:
+        named = {"train_loss" if name == "loss" else name: value for name, value in point.items()}
+        if isinstance(step := point.get("step"), int | float) and state.get("global_step"):
+            named = {**{n: total * step / state["global_step"] for n, total in sums.items()}, **named}
+        return {"run_id": run, **named}
+
+    return [complete(point) if isinstance(point, Mapping) else point for point in points]
 
 
 def parse_line(path: Path, number: int, line: str):
@@ -108,5 +121,5 @@ def flatten(record: Mapping, prefix: str = "") -> dict[str, str]:
         elif isinstance(value, int):
             cells[prefix + name] = str(int(value)) if abs(value) < 10**300 else "inf"
         elif not isinstance(value, list):
-            cells[prefix + name] = "" if value is None else value
+            cells[prefix + name] = "" if value is None else str(value)
     return cells

@@ -5,6 +5,7 @@ T > s is above that of a run made for s (Hoffmann et al. 2022, section 3.1 and a
 final points belong to their tokens. Under a constant rate every point does.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
@@ -15,6 +16,9 @@ from analysis.laws import Array
 from analysis.tables.headers import HORIZONS, RATES, SCHEDULES
 from analysis.tables.runs import Runs
 
+FALLING = re.compile(  # what a schedule's name says of a rate that falls to the end of a run
+    r"cos|linear|poly|exp|inv|sqrt|decay|anneal|cool|wsd|trapez|step|cyclic|one_?cycle|plateau|triang|infinite"
+)
 LEVEL = {"constant", "const", "none", "constant_with_warmup", "constant with warmup", "flat"}
 GAP, PAIRS = 0.003, 4  # log loss, over so many pairs, that tells a schedule from the curves alone
 FALLEN = 0.9  # share of its peak below which a learning rate has decayed
@@ -60,7 +64,7 @@ def find_schedule(
     tables = [source for source in (curves, table) if source is not None]
     for source in tables:
         if column := next(filter(source.has, SCHEDULES), None):
-            return by_name(source, column)
+            return by_name(source, column, any(several_points(curves, rate, names) for rate in RATES))
     for source in tables:
         if column := next(filter(source.has, HORIZONS), None):
             return Schedule("decaying", f"column {column} of {source.source} sets the end of a schedule")
@@ -101,12 +105,23 @@ def by_gap(lines: Sequence[Curve]) -> Schedule | None:
     )
 
 
-def by_name(source: Runs, column: str) -> Schedule:
-    """From the schedule's name, and what a constant one does at its end."""
+def several_points(curves: Runs, column: str, names: np.ndarray) -> bool:
+    """Whether a learning rate is known at several points of each curve."""
+    if not curves.has(column) or curves.column(column).dtype == object:
+        return False
+    counts = np.unique(names[np.isfinite(curves.column(column))], return_counts=True)[1]
+    return bool(counts.size) and counts.min() > 2
+
+
+def by_name(source: Runs, column: str, steady: bool = False) -> Schedule:
+    """From the schedule's name, and what a constant one does at its end. `steady` says that the rate is
+    known along the curves and stays the same there, which decides where nobody knows the name."""
     words = {str(word).strip().lower() for word in source.column(column)}
     message = f"{column} is {', '.join(sorted(words))} in {source.source}"
     if always(source, "final_fraction", 1.0):
         return Schedule("constant", f"{message}, down to all of the peak rate")
+    if steady and not any(FALLING.search(word) for word in words - LEVEL):
+        return Schedule("constant", f"{message}, and the learning rate stays the same along every curve")
     if not words <= LEVEL:
         return Schedule("decaying", message)
     if source.has("cooldown_fraction") and not always(source, "cooldown_fraction", 0.0):

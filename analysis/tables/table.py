@@ -43,12 +43,17 @@ def from_mapping(
 
 
 def read(
-    path: str | Path, *, where: str | None = None, needs: Collection[str] | None = None, **roles: str | None
+    path: str | Path | Sequence[str | Path],
+    *,
+    where: str | None = None,
+    needs: Collection[str] | None = None,
+    **roles: str | None,
 ) -> Runs:
-    """Runs from a CSV file (any usual delimiter, gzipped or not) or from JSON.
+    """Runs from a CSV file (any usual delimiter, gzipped or not), from JSON or from Parquet.
 
     Args:
-      path: the file; .jsonl, .ndjson and .json hold objects, all else is CSV.
+      path: the file; .jsonl, .ndjson and .json hold objects, all else is CSV. Several files, or a folder
+        of them, are one table.
       where: a filter applied before values are checked, so that it can keep bad rows out.
       needs: the roles for which a row with an empty cell is kept out; all by default.
       roles: column names for params, tokens, flops, loss, budget, x, y where the file's headers
@@ -57,8 +62,9 @@ def read(
     Raises:
       ValueError: one message naming file, row and column, what was found and what to do.
     """
-    sheet = files.load(Path(path))
-    runs = assemble(str(path), cells.columns(sheet), roles, where, needs)
+    sheet = files.load_all(path)
+    source = str(path) if isinstance(path, str | Path) else ", ".join(map(str, path))
+    runs = assemble(source, cells.columns(sheet), roles, where, needs)
     if sheet.lists and "loss" not in runs.roles:
         doubt = (
             f"no column holds the loss in one number; {listed(sheet.lists, 6)} hold lists, which are left "
