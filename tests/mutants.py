@@ -195,21 +195,25 @@ class Tree:
 
     def judge(self, mutant: Mutant, costs: dict[str, dict[str, float]]) -> dict:
         """The mutant with its verdict (killed, endless, survived) and the test that failed."""
-        ranked = [
+        ranked = sorted(
             (rank, cost > QUICK and cost, file.name, name, cost)
             for rank, file in test_files(mutant.path)
             for name, cost in costs[file.name].items()
-        ]
-        tests, spent = [], 0.0
-        for *_, name, cost in sorted(ranked):
+        )
+        tests, near, spent = [], [], 0.0
+        for rank, slow, _, name, cost in ranked:
             if spent + cost <= PATIENCE:
                 tests, spent = [*tests, name], spent + cost
-        (self.folder / "chosen").write_text("\n".join(tests))
+                near += [name] * (rank == ranked[0][0] and not slow)
         (self.folder / mutant.path).write_text(mutant.code())
         data = self.folder / "data"  # of its own: a mutant may spoil it
-        shutil.copytree(self.prepared, data)
-        status, text = self.pytest("-x", "@chosen", data=data, seconds=120 + 5 * spent)
-        shutil.rmtree(data)
+        for part in filter(None, (near, tests)):  # few files are collected sooner than all
+            shutil.copytree(self.prepared, data)
+            (self.folder / "chosen").write_text("\n".join(part))
+            status, text = self.pytest("-x", "@chosen", data=data, seconds=120 + 5 * spent)
+            shutil.rmtree(data)
+            if status not in (0, 5):
+                break
         shutil.copy(ROOT / mutant.path, self.folder / mutant.path)
         verdict = {0: "survived", 5: "survived", None: "endless"}.get(status, "killed")
         failed = next((line for line in text.splitlines() if line.startswith(("FAILED", "ERROR"))), "")
