@@ -2,6 +2,7 @@
 thresholds."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ from scipy import stats
 
 from analysis import fitting
 from analysis.fitting import fit
+from analysis.fitting.bootstrap import grouped
 from analysis.fitting.profile import crossings, leverage
 from analysis.fitting.solve import Problem, solve_damped
 from analysis.fitting.splits import follows, splits
 from analysis.fitting.status import degeneracy, fit_status, rival_minimum, undetermined, vagueness
-from analysis.laws import Chinchilla, DataConstrained
+from analysis.laws import Chinchilla, DataConstrained, PurePower
 from analysis.laws.beyond import worth
 from analysis.tables import synthetic, table
 
@@ -236,6 +238,31 @@ def test_leverage_is_the_diagonal_of_the_hat_matrix():
     alone = np.zeros((1, 4))
     alone[0, 2] = 1  # a row that decides a parameter by itself
     np.testing.assert_allclose(leverage(alone), [0, 0, 0.99, 0])
+
+
+def test_clusters_as_few_as_parameters_are_refused_and_six_are_named():
+    columns = {"params": np.geomspace(1e6, 1e9, 8), "tokens": np.geomspace(1e8, 1e9, 8), "loss": [3.0] * 8}
+    fitted = SimpleNamespace(runs=table.from_columns(**columns), law=DataConstrained, fixed={})
+    assert len(DataConstrained.names()) == 7
+    with pytest.raises(ValueError, match=r"^table: 7 clusters \(a, b, c, d, e, f\) cannot be resampled"):
+        grouped(fitted, "pairs", np.array(list("abcdefgg")))
+    assert grouped(fitted, "pairs", np.array(list("hgfedcba"))).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_wild_draws_spread_as_residuals_over_one_less_their_leverage():
+    """A line through logarithms: the slope's variance is the sum of (x - mean)²/S² (r / (1 - h))²."""
+    x = np.r_[np.linspace(0, 1, 11), 4.0]
+    noise = 0.05 * np.random.default_rng(3).standard_normal(12)
+    runs = table.from_columns(x=np.exp(x), y=np.exp(1 - 0.5 * x + noise))
+    fitted = fit(PurePower, runs, objective="ls-log")
+    centred = x - x.mean()
+    leverages = 1 / 12 + centred**2 / (centred @ centred)
+    assert leverages[-1] > 0.8
+    scaled = fitted.residuals / (1 - leverages)
+    expected = np.sqrt((centred**2 * scaled**2).sum()) / (centred @ centred)
+    drawn = fitting.resample(fitted, 4000, kind="wild").draws[:, 1]
+    assert drawn.std() == pytest.approx(expected, rel=0.05)  # 4.5 standard errors
+    assert drawn.mean() == pytest.approx(fitted.law.alpha, abs=5 * expected / np.sqrt(4000))
 
 
 def test_repeated_data_is_worth_what_the_law_of_it_says():

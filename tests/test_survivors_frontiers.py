@@ -25,31 +25,6 @@ def test_optima_off_their_line_by_more_than_their_noise_widen_it():
     assert birge_ratio(x[:2], x[:2] + np.array([1, -1]), noise[:2], np.array([2.0, 0.0])) == 1.0
 
 
-def test_clusters_as_few_as_parameters_are_refused_and_six_are_named():
-    columns = {"params": np.geomspace(1e6, 1e9, 8), "tokens": np.geomspace(1e8, 1e9, 8), "loss": [3.0] * 8}
-    fitted = SimpleNamespace(runs=table.from_columns(**columns), law=DataConstrained, fixed={})
-    assert len(DataConstrained.names()) == 7
-    with pytest.raises(ValueError, match=r"^table: 7 clusters \(a, b, c, d, e, f\) cannot be resampled"):
-        grouped(fitted, "pairs", np.array(list("abcdefgg")))
-    assert grouped(fitted, "pairs", np.array(list("hgfedcba"))).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
-
-
-def test_wild_draws_spread_as_residuals_over_one_less_their_leverage():
-    """A line through logarithms: the slope's variance is the sum of (x - mean)²/S² (r / (1 - h))²."""
-    x = np.r_[np.linspace(0, 1, 11), 4.0]
-    noise = 0.05 * np.random.default_rng(3).standard_normal(12)
-    runs = table.from_columns(x=np.exp(x), y=np.exp(1 - 0.5 * x + noise))
-    fitted = fit(PurePower, runs, objective="ls-log")
-    centred = x - x.mean()
-    leverages = 1 / 12 + centred**2 / (centred @ centred)
-    assert leverages[-1] > 0.8
-    scaled = fitted.residuals / (1 - leverages)
-    expected = np.sqrt((centred**2 * scaled**2).sum()) / (centred @ centred)
-    drawn = fitting.resample(fitted, 4000, kind="wild").draws[:, 1]
-    assert drawn.std() == pytest.approx(expected, rel=0.05)  # 4.5 standard errors
-    assert drawn.mean() == pytest.approx(fitted.law.alpha, abs=5 * expected / np.sqrt(4000))
-
-
 def test_noise_names_the_cells_that_hold_several_seeds():
     runs = synthetic.isoflop(TRUTH, [1e12, 2e12, 4e12], sizes=5, noise=0.01, replicates=2)
     found = frontiers.find_optima(runs, draws=2)
