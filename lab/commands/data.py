@@ -71,8 +71,8 @@ def show(options: argparse.Namespace) -> int:
     lines += [f"{key:<10} {corpus.meta[key]}" for key in ("source", "licence", "cleaning", "split")]
     lines += ["", "baselines on the held-out text     nats/token  nats/byte  bits/byte"]
     for key, loss in corpus.baselines.items():
-        per_byte = loss["nats_per_byte"]
-        lines.append(f"  {key:<30} {loss['nats_per_token']:12.4f} {per_byte:10.4f} {per_byte / log(2):10.4f}")
+        line, per_byte = f"  {key:<30} {loss['nats_per_token']:12.4f}", loss["nats_per_byte"]
+        lines.append(line + (f" {per_byte:10.4f} {per_byte / log(2):10.4f}" if per_byte else ""))
     for split in SPLITS:
         documents = corpus.documents[split]
         lines += ["", f"{split.replace('_', '-')} documents ({len(documents):,}):"]
@@ -100,9 +100,13 @@ def summary(corpus: Corpus) -> list[str]:
     return [
         f"{'corpus':<10} {corpus.name} in {corpus.path}",
         f"{'tokenizer':<10} {corpus.tokenizer.to_json()['kind']}, {corpus.vocab_size} ids{learned}",
-        f"{'train':<10} {corpus.n_train:,} tokens, {corpus.train_bytes:,} bytes, "
+        f"{'train':<10} {corpus.n_train:,} tokens{in_bytes(corpus.train_bytes)}, "
         f"{len(corpus.documents['train']):,} documents",
-        f"{'held out':<10} {corpus.n_held_out:,} tokens, {corpus.held_out_bytes:,} bytes, "
+        f"{'held out':<10} {corpus.n_held_out:,} tokens{in_bytes(corpus.held_out_bytes)}, "
         f"{len(corpus.documents['held_out']):,} documents",
         f"{'sha256':<10} {corpus.sha256}",
     ]
+
+
+def in_bytes(size: int | None) -> str:
+    return f", {size:,} bytes" if size is not None else ""

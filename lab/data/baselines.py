@@ -13,23 +13,26 @@ MOST_TOKENS = 200_000_000  # of training: of more, n-grams are not counted (an h
 def baselines(
     train: np.ndarray,
     held_out: np.ndarray,
-    held_out_bytes: bytes,
+    held_out_bytes: bytes | None,
     bytes_per_token: np.ndarray,
     known: dict[str, float],
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Of n-grams where `train` is not too long, gzip and xz, and those `known` in nats a token: each on
-    held_out[1:], in nats per token and per byte."""
+    held_out[1:], in nats per token and per byte. Without known bytes n-grams alone, per token."""
     targets, size = len(held_out) - 1, bytes_per_token[held_out[1:]].sum()
     totals = {}
     if len(train) <= MOST_TOKENS:
         nats = ngram_nats(train, held_out, len(bytes_per_token))
         totals = {n: x.sum() for n, x in zip(("unigram", "bigram", "trigram"), nats, strict=True)}
-    text = held_out_bytes
-    compressed = {"gzip": len(gzip.compress(text, 9, mtime=0)), "xz": len(lzma.compress(text))}
-    totals |= {program: 8 * np.log(2) * n * size / len(text) for program, n in compressed.items()}
+    if text := held_out_bytes:
+        compressed = {"gzip": len(gzip.compress(text, 9, mtime=0)), "xz": len(lzma.compress(text))}
+        totals |= {program: 8 * np.log(2) * n * size / len(text) for program, n in compressed.items()}
     totals |= {name: loss * targets for name, loss in known.items()}
     return {
-        name: {"nats_per_token": float(total / targets), "nats_per_byte": float(total / size)}
+        name: {
+            "nats_per_token": float(total / targets),
+            "nats_per_byte": float(total / size) if size > 0 else None,
+        }
         for name, total in totals.items()
     }
 

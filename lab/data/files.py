@@ -3,18 +3,19 @@
 import glob
 import gzip
 import io
-import json
 import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from lab.data.rows import line_texts, optional, table_texts
 from lab.data.texts import CorpusError, Say, digest, plain
 
 TEXT_KEY = "text"
+IDS = (".bin", ".npy")
 PACKED = (".gz", ".zst")
 LINES, TABLES = (".jsonl", ".ndjson", ".json"), (".parquet", ".arrow", ".feather")
 LARGE = 1 << 28  # bytes: a text file beyond is read in sections and never one document
@@ -32,8 +33,12 @@ def user_files(name: str) -> tuple[list[tuple[str, Path]], str]:
         files = list(matches(where))
     if not files:
         what = "an empty folder" if Path(where).is_dir() else "no file, no folder and no glob that matches"
-        raise CorpusError(f"{name}: {os.path.abspath(where)} is {what}; give a path to UTF-8 text")
-    return sorted((rel.as_posix(), path) for rel, path in files), key or TEXT_KEY
+        raise CorpusError(f"{name}: {os.path.abspath(where)} is {what}; give a path to {what_of(name)}")
+    return sorted((rel.as_posix(), path) for rel, path in files), key
+
+
+def what_of(name: str) -> str:
+    return "shards of ids" if name.startswith("ids:") else "UTF-8 text"
 
 
 def matches(where: str) -> Iterator[tuple[Path, Path]]:
@@ -54,9 +59,11 @@ def matches(where: str) -> Iterator[tuple[Path, Path]]:
 def files_stamp(name: str) -> dict[str, str]:
     """Another one where a file of text:PATH came, went or was written to, its old time put back or not."""
     files, key = user_files(name)
-    spelled = os.path.exists(os.path.expanduser(name[5:]))  # a glob's files went by their whole paths
+    spelled = os.path.exists(
+        os.path.expanduser(name.partition(":")[2])
+    )  # a glob's files went by their whole paths
     stats = [(rel if spelled else path.as_posix(), path.stat()) for rel, path in files]
-    by_key = [key] * any(kind_of(path) for _, path in files)
+    by_key = [key] * any(kind_of(path) or path.suffix in IDS for _, path in files)
     return {
         "files": digest(str([(rel, s.st_size, s.st_mtime_ns) for rel, s in stats] + by_key)),
         "changed": digest(str([s.st_ctime_ns for _, s in stats])),
@@ -83,7 +90,7 @@ class Files:
     """The documents of files, in order: (name, text), and None for a file that is no UTF-8 text."""
 
     files: list[tuple[str, Path]]
-    key: str
+    key: str  # "" means TEXT_KEY
     say: Say
     least: int = 0  # characters of the blocks that documents are cut into; 0: they are left whole
 
@@ -117,9 +124,9 @@ class Files:
     def documents(self, name: str, path: Path, raw: BinaryIO) -> Iterator[tuple[str, str | None]]:
         kind = kind_of(path)
         if kind in TABLES:
-            texts = table_texts(path, kind, self.key)
+            texts = table_texts(path, kind, self.key or TEXT_KEY)
         elif kind:
-            texts = line_texts(path, unpacked(raw, path), self.key)
+            texts = line_texts(path, unpacked(raw, path), self.key or TEXT_KEY)
         else:
             yield from self.text(name, unpacked(raw, path))
             return
@@ -166,16 +173,6 @@ def unpacked(raw: BinaryIO, path: Path) -> BinaryIO:
         zstandard = optional("zstandard", path)
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True))
     return raw
-
-
-def optional(package: str, path: Path) -> Any:
-    try:
-        return __import__(package)
-    except ImportError as error:
-        raise CorpusError(
-            f"{path} is read by the package {package}, which is not here: pip install {package} "
-            "(the extra `data`)"
-        ) from error
 
 
 def sections(start: bytes, file: BinaryIO) -> Iterator[str]:
@@ -239,76 +236,3 @@ def pieces(texts: Iterator[str] | list[str], large: int) -> Iterator[str]:
 
 def lines(paragraph: str) -> list[str]:
     return paragraph.splitlines(keepends=True)
-
-
-def line_texts(path: Path, file: BinaryIO, key: str) -> Iterator[tuple[str, str]]:
-    """(number, text) of each line of JSON that has a text."""
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        where = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise CorpusError(f"{where}: not JSON ({error}); each line is to be one object") from error
-        yield f"{number}", text_of(row, key, where)
-
-
-def text_of(row: Any, key: str, where: str) -> str:
-    """A row's text; "" where it is null."""
-    if not isinstance(row, dict):
-        raise CorpusError(f"{where}: found {type(row).__name__}, and an object with a text is wanted")
-    if key not in row:
-        raise no_key(where, key, list(row))
-    text = row[key]
-    if not isinstance(text, str | None):
-        raise CorpusError(
-            f"{where}: {key!r} holds a {type(text).__name__} and no text; name another key by --text-key"
-        )
-    return text or ""
-
-
-def no_key(where: str, key: str, keys: list[str]) -> CorpusError:
-    found = ", ".join(map(repr, keys[:20])) or "no keys"
-    return CorpusError(
-        f"{where}: no key {key!r}; found {found}. Name the one that holds the text by --text-key KEY, or "
-        "as text:PATH#KEY"
-    )
-
-
-def table_texts(path: Path, kind: str, key: str) -> Iterator[tuple[str, str]]:
-    """(row, text) of a table of Parquet or Arrow."""
-    optional("pyarrow", path)
-    import pyarrow
-    import pyarrow.feather
-    import pyarrow.parquet
-
-    def check(names: list[str]) -> None:
-        if key not in names:
-            raise no_key(str(path), key, names)
-
-    def batches() -> Iterator[Any]:
-        if kind == ".parquet":
-            table = pyarrow.parquet.ParquetFile(path)
-            check(table.schema_arrow.names)
-            yield from table.iter_batches(batch_size=1024, columns=[key])
-            return
-        source = pyarrow.memory_map(str(path))
-        try:
-            reader = pyarrow.ipc.open_file(source)
-            check(reader.schema.names)
-            yield from map(reader.get_batch, range(reader.num_record_batches))
-        except pyarrow.ArrowInvalid:  # Hugging Face's are streams
-            source.seek(0)
-            reader = pyarrow.ipc.open_stream(source)
-            check(reader.schema.names)
-            yield from reader
-
-    number = 0
-    try:
-        for batch in batches():
-            for text in batch.column(batch.schema.get_field_index(key)).to_pylist():
-                yield f"{number}", text_of({key: text}, key, f"{path}, row {number}")
-                number += 1
-    except pyarrow.ArrowInvalid as error:
-        raise CorpusError(f"{path} can't be read as {kind[1:]}: {error}") from error

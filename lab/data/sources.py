@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import downloads, files, local, texts, tokens
+from lab.data import downloads, files, local, shards, texts, tokens
 from lab.data.languages import LANGUAGES, parse_language
 from lab.data.texts import SPLITS, CorpusError, Say, Text
 from lab.data.tokenizer import Tokenizer
@@ -40,14 +40,16 @@ class Source:
     name: str  # how it is asked for
     what: str
     licence: str
-    read: Callable[[str, Path, Say], Text | Tokens]  # from the data directory, if it keeps anything
+    read: Callable[
+        [str, Path, Say], Text | Tokens | shards.Shards
+    ]  # from the data directory, if it keeps anything
     recipe: Callable[[str], dict] = lambda name: {}  # what tells, unread, that it is as it was
     folder: Callable[[str, str], str] = "{}.{}".format  # of the files prepared with a tokenizer
 
 
 def source_of(name: str) -> Source:
     """The source that a corpus's name asks for."""
-    if (word := first_word(name)) not in SOURCES or name == "text:":
+    if (word := first_word(name)) not in SOURCES or name in ("text:", "ids:"):
         names = ", ".join(source.name for source in SOURCES.values())
         raise CorpusError(f"corpus {name!r} is unknown; there are {names}")
     return SOURCES[word]
@@ -95,9 +97,10 @@ def language_folder(name: str, tokenizer: str) -> str:
 
 
 def text_folder(name: str, tokenizer: str) -> str:
-    where = os.path.abspath(os.path.expanduser(name[5:]))
+    word, _, path = name.partition(":")
+    where = os.path.abspath(os.path.expanduser(path))
     stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(where).name).strip("-")[:40] or "glob"
-    return f"text-{stem}-{texts.digest(where)[:10]}.{tokenizer}"
+    return f"{word}-{stem}-{texts.digest(where)[:10]}.{tokenizer}"
 
 
 SOURCES = {
@@ -144,6 +147,14 @@ SOURCES = {
             "your file, folder or glob of UTF-8 text; JSON lines, Parquet and Arrow by the key of their text",
             "yours",
             local.user_text,
+            files.files_stamp,
+            text_folder,
+        ),
+        Source(
+            "ids:PATH",
+            "your shards of ids: .bin of nanoGPT, llm.c or Megatron, .npy; used where they lie",
+            "yours",
+            shards.id_shards,
             files.files_stamp,
             text_folder,
         ),

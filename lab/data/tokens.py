@@ -110,6 +110,31 @@ class Symbols(Tokenizer):
         return np.array([id_of[char] for char in text], id_dtype(self.n_symbols))
 
 
+@dataclass(frozen=True)
+class Ids(Tokenizer):
+    """Ids whose vocabulary nobody has told: they stand for no text and no known number of bytes."""
+
+    n_ids: int
+    kind = "ids"
+
+    @property
+    def vocab_size(self) -> int:
+        return self.n_ids
+
+    @cached_property
+    def bytes_per_token(self) -> np.ndarray:
+        return np.full(self.n_ids, np.nan)
+
+    def encode(self, text: str) -> np.ndarray:
+        raise ValueError(
+            "these tokens are ids of an unknown vocabulary, which no text becomes; prepare the shards "
+            "with the tokenizer that made them"
+        )
+
+    def decode_bytes(self, ids: np.ndarray) -> bytes:
+        return " ".join(map(str, np.asarray(ids).tolist())).encode()
+
+
 def check_name(name: str) -> None:
     """Raises ValueError: no tokenizer has this name."""
     if not (name in ("bytes", "chars") or bpe_size(name)):
@@ -136,7 +161,7 @@ def texts_of(text: Text, wanted: str) -> Iterator[str]:
     return (document for split, _, document in text.documents if split == wanted)
 
 
-KINDS = {kind.kind: kind for kind in (Bytes, Chars, Symbols, Bpe)}
+KINDS = {kind.kind: kind for kind in (Bytes, Chars, Symbols, Bpe, Ids)}
 
 
 def from_json(data: dict) -> Tokenizer:

@@ -59,8 +59,8 @@ class Evaluator:
         spread = np.sqrt(((nats_W - mean * self.targets_W) ** 2).sum()) / total
         return float(mean), float(spread)
 
-    def bits_per_byte(self, loss: float, corpus: Corpus) -> float:
-        """A loss on these windows of a corpus, whatever its tokens are."""
+    def bits_per_byte(self, loss: float, corpus: Corpus) -> float | None:
+        """A loss on these windows of a corpus, whatever its tokens are; None without known bytes."""
         targets = self.tokens_WL[:, 1:][self.mask_WL]
         size = float(corpus.bytes_per_token[targets].sum())
-        return loss * len(targets) / size / math.log(2)
+        return loss * len(targets) / size / math.log(2) if size > 0 else None
