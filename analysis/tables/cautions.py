@@ -6,18 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from analysis.tables.headers import (
-    CONTEXT,
-    NO_SETTING,
-    RECIPE,
-    RUN_IDS,
-    TEXT,
-    TUNED,
-    find,
-    find_all,
-    normalize,
-    parse,
-)
+from analysis.tables import headers
 from analysis.tables.kinds import codes, distinct, earliest, paired, written
 from analysis.tables.units import kind
 from analysis.tables.where import quoted
@@ -103,7 +92,7 @@ def mixtures(columns: Columns, roles: Roles) -> list[str]:
 def training_loss(roles: Roles) -> str:
     """That the loss is of the text trained on, where its header says so; or ""."""
     name = roles.get("loss", "")
-    if not {"train", "training"} & set(normalize(name).split("_")):
+    if not {"train", "training"} & set(headers.normalize(name).split("_")):
         return ""
     return (
         f"{name} is a training loss, and no column holds a held-out one: it is smoothed over updates "
@@ -111,7 +100,7 @@ def training_loss(roles: Roles) -> str:
     )
 
 
-def different_text(columns: Columns, roles: Roles, names=(*TEXT, *CONTEXT)) -> str:
+def different_text(columns: Columns, roles: Roles, names=(*headers.TEXT, *headers.CONTEXT)) -> str:
     """Why losses do not compare at all: of other text, other tokens or other context; or ""."""
     reason = "losses on different text, tokens or context are no points of one law"
     return mixture(varied(names, columns, roles), f": {reason}; fit each alone (--by {{}}, or --where)")
@@ -120,7 +109,7 @@ def different_text(columns: Columns, roles: Roles, names=(*TEXT, *CONTEXT)) -> s
 def different_recipe(columns: Columns, roles: Roles) -> str:
     """Why exponents may not be those of one recipe; or ""."""
     advice = "; fit each alone (--by {}) and see that the exponents stay"
-    return mixture(varied(RECIPE, columns, roles), advice)
+    return mixture(varied(headers.RECIPE, columns, roles), advice)
 
 
 def different_code(columns: Columns, roles: Roles) -> str:
@@ -150,7 +139,7 @@ def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
     without = ~(budget > 0)  # 0 or empty
     if not without.any() or without.all():
         return np.zeros(len(without), bool), ""
-    ids, examples = find(columns, RUN_IDS), ""
+    ids, examples = headers.find(columns, headers.RUN_IDS), ""
     if ids is not None:
         shown = ", ".join(written(value)[:8] for value in columns[ids][without][:SHOWN].tolist())
         examples = f" ({shown}{', ...' * bool(without.sum() > SHOWN)})"
@@ -163,7 +152,7 @@ def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
 def rivals(columns: Columns, roles: Roles) -> dict[str, int]:
     """How many cells of equal params and tokens, and of all else that the law takes in, hold
     several values of a tuned setting, runs `without_budget` aside."""
-    tuned = [name for name in find_all(columns, TUNED) if name not in roles.values()]
+    tuned = [name for name in headers.find_all(columns, headers.TUNED) if name not in roles.values()]
     if not tuned or not {"params", "tokens"} <= set(roles):
         return {}
     outside, line = without_budget(columns, roles)
@@ -208,10 +197,10 @@ def settings(columns: Columns, roles: Roles, tertiles: bool = False) -> dict[str
     not come again are cut into `tertiles` if so asked."""
     found = {}
     for name, column in columns.items():
-        words = parse(name).last
+        words = headers.parse(name).last
         if name in roles.values() or name.startswith(tuple(f"{role} (" for role in roles)):
             continue
-        if set(words.split("_")) & NO_SETTING or kind(words) or words in RUN_IDS:
+        if set(words.split("_")) & headers.NO_SETTING or kind(words) or words in headers.RUN_IDS:
             continue
         value = codes(column)
         values = len(np.unique(value[value >= 0]))
@@ -226,7 +215,8 @@ def other_settings(columns: Columns, roles: Roles) -> str:
     """The line on columns of no known name that differ between runs of one cell; or ""."""
     if not {"params", "tokens"} <= set(roles) or not len(columns[roles["params"]]):
         return ""
-    known = set(find_all(columns, (*TEXT, *CONTEXT, *RECIPE, *TUNED, "code")))
+    named = (*headers.TEXT, *headers.CONTEXT, *headers.RECIPE, *headers.TUNED, "code")
+    known = set(headers.find_all(columns, named))
     cell, several, partitions = cells(columns, roles), {}, set()
     if cell.max() == len(cell) - 1:
         return ""
@@ -255,7 +245,7 @@ def varied(names: Iterable[str], columns: Columns, roles: Roles) -> dict[str, li
     """The values of each of `names` that has more than one, where it plays no role. Of columns that
     part the runs alike, such as a corpus and its sha256, the first alone."""
     mixed, partitions = {}, set()
-    for name in find_all(columns, names):
+    for name in headers.find_all(columns, names):
         if name not in roles.values():
             values, partition = distinct(columns[name]), earliest(codes(columns[name])).tobytes()
             if len(values) > 1 and partition not in partitions:
