@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.laws import Array
+from analysis.tables.kinds import combined, earliest
 from analysis.tables.runs import Runs
 
 # columns that may differ between replicates: seeds, what came out, and where it ran
@@ -39,26 +40,17 @@ class Sizes:
 
 def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
     """(count, mean, sum of squares about it, first row), each (kinds,), of the log losses of rows
-    that are equal but for their seed."""
-    codes: dict[tuple, int] = {}
-    kind = np.array([codes.setdefault(key, len(codes)) for key in replicate_keys(rows)])
+    that are equal but for their seed: in every column that is no outcome. Without a seed column every row
+    is its own kind."""
+    code, skip = np.arange(len(rows)), {*OUTCOMES, rows.roles.get("loss", "loss")}
+    if rows.has("seed") or rows.has("data_seed"):
+        code = combined((column for name, column in rows.columns.items() if name not in skip), len(rows))
+    _, first, kind = np.unique(earliest(code), return_index=True, return_inverse=True)
     log_loss = np.log(rows.loss)
     count = np.bincount(kind)
     mean = np.bincount(kind, log_loss) / count
     squares = np.bincount(kind, (log_loss - mean[kind]) ** 2)
-    return count, mean, squares, np.unique(kind, return_index=True)[1]
-
-
-def replicate_keys(rows: Runs) -> list[tuple]:
-    """What must be equal for two rows to be replicates: every column that is not an outcome.
-
-    Without a seed column every row is its own kind."""
-    if not (rows.has("seed") or rows.has("data_seed")):
-        return [(int(row),) for row in rows.rows]
-    skip = set(OUTCOMES) | {rows.roles.get("loss", "loss")}
-    columns = [column for name, column in rows.columns.items() if name not in skip]
-    columns = [c if c.dtype == object else np.where(np.isnan(c), -1.0, c) for c in columns]
-    return list(zip(*(column.tolist() for column in columns), strict=True))
+    return count, mean, squares, first
 
 
 def average_sizes(rows: Runs, notes: list[str]) -> Sizes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from analysis.tables import headers
-from analysis.tables.kinds import codes, distinct, earliest, paired, written
+from analysis.tables.kinds import codes, combined, distinct, earliest, paired, written
 from analysis.tables.units import kind
 from analysis.tables.where import quoted
 
@@ -165,11 +165,9 @@ def rivals(columns: Columns, roles: Roles) -> dict[str, int]:
 
 def cells(columns: Columns, roles: Roles) -> np.ndarray:
     """Which rows (R,) are equal in all that a law takes in."""
-    cell = np.zeros(len(next(iter(columns.values()))), int)
-    for role, name in roles.items():
-        if role not in ("loss", "budget", "flops", "y") or (role == "flops" and "params" not in roles):
-            cell = paired(cell, codes(columns[name]))
-    return cell
+    left = {"loss", "budget", "y"} | ({"flops"} if "params" in roles else set())
+    taken = (columns[name] for role, name in roles.items() if role not in left)
+    return combined(taken, len(next(iter(columns.values()))))
 
 
 def cells_of_several(cell: np.ndarray, value: np.ndarray) -> int:

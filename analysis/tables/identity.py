@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.tables import states
 from analysis.tables.headers import NAMES, RECIPE, RUN_IDS, SCHEDULES, SEEDS, TEXT, TUNED, find_all
-from analysis.tables.kinds import codes, paired
+from analysis.tables.kinds import codes, combined, paired
 from analysis.tables.runs import Runs
 from analysis.tables.schedule import find_schedule
 
@@ -72,9 +72,7 @@ def best_of(runs: Runs, cell: str) -> Runs:
         names = [role for role in runs.roles if role not in ("loss", "y", "budget")]
         if {"params", "tokens"} <= set(names):
             names.remove("flops")
-    code = np.zeros(len(runs), int)
-    for name in names:
-        code = paired(code, codes(runs.column(name)))
+    code = combined(map(runs.column, names), len(runs))
     loss = np.where(runs.reasons == "", runs.column("y" if "y" in runs.roles else "loss"), np.inf)
     least = np.full(code.max(initial=0) + 1, np.inf)
     np.minimum.at(least, code, np.where(np.isnan(loss), np.inf, loss))

@@ -1,5 +1,7 @@
 """Which rows are alike: the values of columns as codes and as text."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -29,6 +31,16 @@ def paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Codes (R,) from 0 of pairs of codes (R,)."""
     pairs = first * (second.max(initial=0) + 2) + second + 1
     return np.unique(pairs, return_inverse=True)[1]
+
+
+def combined(columns: Iterable[np.ndarray], size: int) -> np.ndarray:
+    """Codes (R,) from 0 of rows that are equal where they are equal in every column (R,)."""
+    code = np.zeros(size, int)
+    for column in columns:
+        code = paired(code, codes(column))
+        if code.max(initial=0) == size - 1:  # no two are equal
+            break
+    return code
 
 
 def earliest(code: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from analysis.tables import states
 from analysis.tables.cells import Column
-from analysis.tables.kinds import codes, earliest, paired
+from analysis.tables.kinds import combined, earliest
 from analysis.tables.sheets import short
 from analysis.tables.where import quoted
 
@@ -78,9 +78,4 @@ def in_range(values: np.ndarray) -> np.ndarray:
 
 def repeats(columns: Iterable[np.ndarray], size: int) -> np.ndarray:
     """Rows (R,) equal to an earlier one in every column (R,)."""
-    kind = np.zeros(size, int)
-    for column in columns:
-        kind = paired(kind, codes(column))
-        if kind.max() == size - 1:  # no two are equal
-            break
-    return earliest(kind) != np.arange(size)
+    return earliest(combined(columns, size)) != np.arange(size)
