@@ -203,8 +203,6 @@ def curvature_over_error(size: Sizes, window: float) -> float:
     order = np.argsort(np.abs(x - x[np.argmin(y)]))
     near = np.abs(x - x[order[0]]) <= 1.5 * window
     near[order[:5]] = True
-    u, w = x[near] - x[near].mean(), np.sqrt(size.repeats[near])
-    design = w[:, None] * np.stack([u**2, u, np.ones_like(u)], 1)
-    inverse = np.linalg.pinv(design.T @ design)
-    curvature = (inverse @ design.T @ (w * y[near]))[0]
-    return float(curvature / np.sqrt(inverse[0, 0]))
+    u, weights = x[near] - x[near].mean(), np.sqrt(size.repeats[near])
+    parabola, covariance = np.polyfit(u, y[near], 2, w=weights, cov="unscaled")
+    return float(parabola[0] / np.sqrt(covariance[0, 0]))
