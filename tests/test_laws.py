@@ -219,15 +219,19 @@ def test_centred_parameters_are_the_same_law(truth, columns):
     np.testing.assert_allclose(law.from_theta(law.shift(moved, centre)), astuple(truth), rtol=1e-9)
 
 
+# at positive exponents all laws fall in all of their inputs but these
+OTHERWISE = {(OverTrained, "params"), (OverTrained, "tokens"), (BrokenPower, "x"), (DownstreamError, "loss")}
+
+
 @subjects
-def test_it_falls_where_the_law_says_so(truth, columns):
+def test_it_falls_in_its_inputs(truth, columns):
     law, middle = type(truth), [np.median(column) for column in columns]
     for v, name in enumerate(law.inputs):
         span = np.geomspace(columns[v].min() / 1e3, columns[v].max() * 1e3, 300)
         at = list(middle)
         at[v] = span
         steps = np.diff(truth.loss(*at))
-        if name in law.falling:
+        if (law, name) not in OTHERWISE:
             assert (steps <= 1e-12).all() and (steps < 0).any(), name
 
 

@@ -168,7 +168,7 @@ def test_a_law_of_ones_own_is_predicted(tmp_path):
         "from analysis.laws import Sum, Term\n"
         "@dataclass(frozen=True)\nclass Mine(Sum):\n    E: float\n    A: float\n    alpha: float\n"
         "    inputs: ClassVar = ('flops',)\n    terms: ClassVar = (Term('E'), Term('A', ((0, 'alpha'),)))\n"
-        "    grid: ClassVar = {'alpha': (0.05, 0.1, 0.3)}\n    falling: ClassVar = ('flops',)\n"
+        "    grid: ClassVar = {'alpha': (0.05, 0.1, 0.3)}\n"
     )
     flops = np.geomspace(1e18, 1e21, 12)
     rows = "".join(f"{c},{1.5 + 40 * c**-0.1}\n" for c in flops)

@@ -34,7 +34,6 @@ class Law:
     scales: ClassVar[tuple[str, ...]] = ()  # other parameters that are positive
     units: ClassVar[dict[str, Unit]] = {}  # powers of the inputs' units that a parameter carries
     axes: ClassVar[tuple[int, ...] | None] = None  # inputs that need several levels; None: all
-    falling: ClassVar[tuple[str, ...]] = ()  # inputs in which it falls, at positive exponents
     rising: ClassVar[bool] = False  # whether exponents below zero are an answer
     starts: ClassVar[int] = 8  # points of the grid that go on to the full fit
     search: ClassVar[int] = 2_000  # rows, drawn from longer tables, on which starts are tried

@@ -39,7 +39,6 @@ class DataConstrained(Law):
     scales: ClassVar = ("R_D", "R_N")
     units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
     axes: ClassVar = (0, 1)
-    falling: ClassVar = ("params", "tokens", "unique_tokens")
     starts: ClassVar = 25
     search: ClassVar = 1_000
     rough: ClassVar = True
@@ -116,7 +115,6 @@ class OverTrained(Law):
         "b": ((0, 1, "eta"), (1, -1, "eta"), (2, 1, "eta")),
     }
     axes: ClassVar = (0,)
-    falling: ClassVar = ("flops",)
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens: at M^(2 eta) = b/a

@@ -41,7 +41,6 @@ class Chinchilla(Sum):
     inputs: ClassVar = ("params", "tokens")
     terms: ClassVar = (Term("E"), Term("A", ((0, "alpha"),)), Term("B", ((1, "beta"),)))
     grid: ClassVar = {"alpha": EXPONENTS, "beta": EXPONENTS}
-    falling: ClassVar = ("params", "tokens")
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens; see `balance`."""
@@ -78,7 +77,6 @@ class Joint(Law):
     linear: ClassVar = ("A", "B")
     scales: ClassVar = ("E", "gamma")
     units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
-    falling: ClassVar = ("params", "tokens")
     starts: ClassVar = 12
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
@@ -118,7 +116,6 @@ class KaplanData(Law):
     linear: ClassVar = ("N_c^(alpha_N/alpha_D)", "D_c")
     scales: ClassVar = ("N_c",)
     units: ClassVar[dict[str, Unit]] = {"N_c": (N,), "D_c": (D,)}
-    falling: ClassVar = ("params", "tokens")
 
     def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
         """(params, tokens) of least loss where flops = k · params^p · tokens, each token once."""
@@ -160,7 +157,6 @@ class KaplanSteps(Law):
     linear: ClassVar = ("N_c^alpha_N", "S_c^alpha_S")
     scales: ClassVar = ("N_c", "S_c")
     units: ClassVar[dict[str, Unit]] = {"N_c": (N,), "S_c": (D,)}
-    falling: ClassVar = ("params", "steps")
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:

@@ -23,7 +23,6 @@ class PurePower(Sum):
     output: ClassVar = "y"
     terms: ClassVar = (Term("A", ((0, "alpha"),)),)
     grid: ClassVar = {"alpha": (-1.0, -0.5, *EXPONENTS)}
-    falling: ClassVar = ("x",)
     rising: ClassVar = True
 
 
@@ -43,7 +42,6 @@ class PowerLaw(Sum):
     output: ClassVar = "y"
     terms: ClassVar = (Term("E"), Term("A", ((0, "alpha"),)))
     grid: ClassVar = {"alpha": (-1.0, -0.5, *EXPONENTS)}
-    falling: ClassVar = ("x",)
     rising: ClassVar = True
 
 
@@ -64,7 +62,6 @@ class SaturatingPower(Law):
     linear: ClassVar = ("A",)
     scales: ClassVar = ("gamma",)
     units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "gamma": ((0, -1, None),)}
-    falling: ClassVar = ("x",)
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
@@ -105,7 +102,6 @@ class TwoSidedPower(Law):
     linear: ClassVar = ("B",)
     scales: ClassVar = ("E", "E0", "alpha")
     units: ClassVar[dict[str, Unit]] = {"B": ((0, 1, "gamma"),)}
-    falling: ClassVar = ("x",)
     starts: ClassVar = 16
     search: ClassVar = 500
 
@@ -206,7 +202,6 @@ class CriticalBatch(Sum):
     output: ClassVar = "critical_batch"
     terms: ClassVar = (Term("B_star", ((0, "kappa"),)),)
     grid: ClassVar = {"kappa": (1.0, 2.0, 4.0, 6.0, 10.0)}
-    falling: ClassVar = ("loss",)
 
 
 @dataclass(frozen=True)
@@ -223,7 +218,6 @@ class BatchSteps(Law):
     linear: ClassVar = ("S_min", "S_min B_crit")
     scales: ClassVar = ("B_crit",)
     units: ClassVar[dict[str, Unit]] = {"B_crit": ((0, 1, None),)}
-    falling: ClassVar = ("batch_tokens",)
 
     def tokens(self, batch_tokens: Array) -> Array:
         """Tokens needed at `batch_tokens`; its least, S_min B_crit, is reached at a small batch."""
