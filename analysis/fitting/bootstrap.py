@@ -117,8 +117,7 @@ def percentiles(fitted: Fit, quantity: Quantity) -> tuple[Array, Array]:
         drawn = np.asarray(quantity(fitted.law_draws()), float)
     if not np.isfinite(drawn).any():
         return np.full(drawn.shape[1:], np.nan), np.full(drawn.shape[1:], np.nan)
-    low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
-    return low, high
+    return tuple(np.nanpercentile(drawn, [2.5, 97.5], axis=0))
 
 
 def grouped(fitted: Fit, kind: str, clusters: Array | None) -> Array:

@@ -95,8 +95,6 @@ class Downloads:
     kept: dict[str, Runs] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not any(source.sha256 for source in SOURCES.values()):
-            return  # nothing to fetch with it
         try:
             import pooch  # noqa: F401
         except ImportError:

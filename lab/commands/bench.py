@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import statistics
 import time
 from itertools import islice
 from pathlib import Path
@@ -81,15 +80,11 @@ def measure(config: RunConfig, repeats: int = 10) -> dict[str, Any]:
     compile_seconds = time.perf_counter() - began
     steps = config.shape.steps_per_dispatch
     milliseconds = [1e3 * seconds / steps for seconds in islice(dispatches, repeats)]
-    middle = statistics.median(milliseconds)
+    low, middle, high = np.quantile(milliseconds, (0.1, 0.5, 0.9)).tolist()
     tokens_per_second = config.batch_tokens / middle * 1e3
     return {
         "tokens_per_second": tokens_per_second,
-        "ms_per_step": {
-            "median": middle,
-            "p10": float(np.quantile(milliseconds, 0.1)),
-            "p90": float(np.quantile(milliseconds, 0.9)),
-        },
+        "ms_per_step": {"median": middle, "p10": low, "p90": high},
         "flops_per_second": tokens_per_second * counts.flops_exact(config.model),
         "compile_seconds": compile_seconds,
         "device": device.device_kind,

@@ -68,7 +68,7 @@ def isoflop(
     Raises:
       ValueError: a cell falls under `min_tokens` or over the corpus's `max_epochs`.
     """
-    runs = []
+    runs, common = [], {"data": data, "batch_tokens": batch_tokens, "seed": seed, "data_seed": seed}
     for budget, models in budgets.items():
         for model in models:
             steps = max(1, round(budget / counts.flops_exact(model) / batch_tokens))
@@ -78,19 +78,9 @@ def isoflop(
                     f"budget {budget:.2g}: {describe_model(model)} would see {tokens:,} tokens, "
                     f"under min_tokens={min_tokens:,}; give this budget smaller models"
                 )
-            runs.append(
-                RunConfig(
-                    model=model,
-                    optim=optim(model, tokens),
-                    data=data,
-                    tokens=tokens,
-                    batch_tokens=batch_tokens,
-                    seed=seed,
-                    data_seed=seed,
-                    budget=budget,
-                )
-            )
-            check_epochs(runs[-1])
+            run = RunConfig(model=model, optim=optim(model, tokens), tokens=tokens, budget=budget, **common)
+            check_epochs(run)
+            runs.append(run)
     return runs
 
 
