@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jax.extend.core import jaxprs_in_params
 
 from lab.config import ModelConfig
-from lab.models import counts, tree
+from lab.models import counts, programs, tree
 
 transformers = st.builds(
     lambda heads, half, **rest: ModelConfig(d_model=2 * half * heads, n_head=heads, **rest),
@@ -74,6 +74,20 @@ def test_forward_flops_are_every_product_of_the_traced_model(cfg):
     traced = jax.make_jaxpr(lambda p, t: tree.apply(cfg, p, t))(params, tokens)
     forward = counts.flops_exact(cfg, causal=False) / 3  # the code multiplies the whole square
     assert products(traced.jaxpr) == pytest.approx(3 * cfg.seq_len * forward, rel=1e-12)
+
+
+@given(shapes)
+@settings(max_examples=15, deadline=None)
+def test_flops_off_the_traced_program_and_weights_off_the_tree_are_the_formulas_to_the_last_digit(cfg):
+    assert 3 * programs.flops(cfg) == counts.flops_exact(cfg)
+    assert 3 * programs.flops(cfg, causal=False) == counts.flops_exact(cfg, causal=False)
+    assert counts.tree_params(cfg) == counts.count_params(cfg)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "lstm", "gru"])
+def test_the_compiler_counts_the_same_program(kind):
+    cfg = ModelConfig(kind=kind, d_model=64, n_layer=2, n_head=1, vocab_size=65, seq_len=32)
+    assert abs(programs.compiler_gap(cfg)) < 0.005
 
 
 @given(recurrent)

@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from lab.commands import shared
+from lab.commands import own, shared
 from lab.commands.experiment import CommandError
 from lab.commands.view import View, duration, human
 from lab.config import RunConfig
@@ -30,6 +30,7 @@ def add(commands) -> None:
 def plan(options: argparse.Namespace) -> int:
     """Show what would run and what it costs. Trains nothing."""
     view = open_view(options)
+    own.look_over(view.store, view.configs)
     print("\n".join(table(view.store, view.configs) + price(view)))
     return 0
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from lab.commands import shared
+from lab.commands import own, shared
 from lab.commands.view import View
 from lab.config import RunConfig
 from lab.launch.launchers import LAUNCHERS
@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     order = Order(**named, commit=commit(), options=read_options(options.launcher_option))
     store.prepare()
     configs = experiment.configs()
+    own.look_over(store, configs)
     if options.retry:
         forget_failures(store, configs)
     configs = lineage.resolve_trunks(store, configs)

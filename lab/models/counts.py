@@ -5,9 +5,8 @@ against every product in the traced program, and against the compiler's own coun
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
-from lab import userfile
 from lab.config import ModelConfig, RunConfig
 
 
@@ -18,10 +17,11 @@ class Params:
     embed: int  # token table (when it is not also the readout) and learned positions: looked up
     hidden: int  # the blocks' (or cells') matrices, and the vectors of norms and gates
     readout: int  # width to vocabulary; a tied table is counted here and not under embed
+    idle: int = 0  # more hidden ones, of which a token meets others: those of experts it is not sent to
 
     @property
     def total(self) -> int:
-        return self.embed + self.hidden + self.readout
+        return self.embed + self.hidden + self.readout + self.idle
 
     @property
     def params(self) -> int:
@@ -59,12 +59,32 @@ LAYERS = {"transformer": transformer, "lstm": partial(recurrent, gates=4), "gru"
 
 
 def layer(cfg: ModelConfig) -> Layer:
-    if cfg.is_own:
-        raise ValueError(f"{userfile.load(cfg.kind)}: a model of one's own can't be counted yet")
     return LAYERS[cfg.kind](cfg)
 
 
+def by_formula(cfg: ModelConfig) -> bool:
+    """Whether it is counted from the config alone; else off its tree and its traced program."""
+    return cfg.kind in LAYERS and not cfg.settings
+
+
+@cache
+def tree_params(cfg: ModelConfig) -> Params:
+    from lab.models import programs, tree
+
+    programs.on_host()
+    weights = tree.describe(cfg)
+    sizes = dict.fromkeys(("embed", "hidden", "readout", "gain"), 0)
+    for weight in weights:
+        sizes[weight.role] += weight.size
+    idle = sum(round((1 - weight.share) * weight.size) for weight in weights)
+    tied = sum(weight.size for weight in weights if weight.tied)
+    hidden = sizes["hidden"] + sizes["gain"] - idle
+    return Params(sizes["embed"] - tied, hidden, sizes["readout"] + tied, idle)
+
+
 def count_params(cfg: ModelConfig) -> Params:
+    if not by_formula(cfg):
+        return tree_params(cfg)
     D, V, each = cfg.d_model, cfg.vocab_size, layer(cfg)
     positions = cfg.seq_len * D if cfg.position == "learned" else 0
     return Params(
@@ -81,6 +101,10 @@ def flops_exact(cfg: ModelConfig, *, causal: bool = True) -> float:
     square instead, which is what a dense implementation executes. A recurrent model has none, and
     multiplies its first state, which is zero, like any other.
     """
+    if not by_formula(cfg):
+        from lab.models import programs
+
+        return 3 * programs.flops(cfg, causal)
     each, keys = layer(cfg), (cfg.seq_len + 1) / 2 if causal else cfg.seq_len
     attention = cfg.n_layer * 4 * each.attended * keys if each.attended else 0
     readout = 2 * cfg.d_model * cfg.vocab_size
@@ -97,8 +121,17 @@ def spent_flops(config: RunConfig) -> float:
     return flops_exact(config.model) * (config.steps - config.branch_step) * config.batch_tokens
 
 
+def kept(cfg: ModelConfig) -> float:
+    """Numbers kept for the gradient, for each token; rough."""
+    if by_formula(cfg):
+        return cfg.n_layer * layer(cfg).kept
+    from lab.models import programs
+
+    return programs.forward(cfg).made / cfg.seq_len
+
+
 def run_bytes(config: RunConfig) -> int:
     """Rough peak memory: weights, gradients, two moments, one micro-batch's activations."""
     cfg, sequences = config.model, config.micro_batch or config.batch_size
-    activations = sequences * cfg.seq_len * (cfg.n_layer * layer(cfg).kept + 3 * cfg.vocab_size)
+    activations = sequences * cfg.seq_len * (kept(cfg) + 3 * cfg.vocab_size)
     return 4 * (4 * count_params(cfg).total + activations)

@@ -4,39 +4,27 @@ Nothing outside this package knows flax.nnx: parameters are a plain nested dict 
 """
 
 from functools import cache, reduce
-from math import prod
-from typing import NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
-from lab import userfile
 from lab.config import ModelConfig
+from lab.models import own
 from lab.models.ends import LanguageModel
 from lab.models.recurrent import Recurrent
 from lab.models.transformer import Transformer
+from lab.models.weight import Params, Weight
 
-Params = dict
 FAMILIES = {"transformer": Transformer, "lstm": Recurrent, "gru": Recurrent}  # by kind
 
 
-class Weight(NamedTuple):
-    """One leaf of the parameter tree."""
-
-    path: tuple[str, ...]
-    shape: tuple[int, ...]
-    role: str  # embed, hidden, readout or gain
-    mean: float  # of the initial values ...
-    std: float  # ... which are normal
-
-    @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-
 def init(cfg: ModelConfig, key: jax.Array) -> Params:
-    """A parameter tree: nested dicts of float32 arrays, from one draw of normal numbers."""
+    """A parameter tree: nested dicts of float32 arrays, from one draw of normal numbers, or as a model
+    of the user's own begins."""
+    if cfg.is_own:
+        return own.init(cfg, key)
     return from_normal(cfg, jax.random.normal(key, (n_weights(cfg),)))
 
 
@@ -58,12 +46,30 @@ def from_normal(cfg: ModelConfig, normal: jax.Array | np.ndarray) -> Params:
 
 def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
     """Logits (B, L, V), float32; position l sees tokens 0..l only."""
+    if cfg.is_own:
+        return own.logits(cfg, params, tokens_BL)[0]
     return bind(cfg, params)(tokens_BL)
 
 
 def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
     """Cross-entropy of each token but the first given those before it, (B, L - 1), float32."""
-    return bind(cfg, params)(tokens_BL[:, :-1], tokens_BL[:, 1:])
+    return losses(cfg, params, tokens_BL)[0]
+
+
+def losses(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> tuple[jax.Array, Any]:
+    """`nats`, and what training adds to their mean: None where that is nothing."""
+    if cfg.is_own:
+        return own.losses(cfg, params, tokens_BL)
+    return bind(cfg, params)(tokens_BL[:, :-1], tokens_BL[:, 1:]), None
+
+
+@cache
+def has_extra(cfg: ModelConfig) -> bool:
+    """Whether training adds something to the loss."""
+    if not cfg.is_own:
+        return False
+    params, tokens = jax.eval_shape(lambda: init(cfg, jax.random.key(0))), np.zeros((1, cfg.seq_len + 1), int)
+    return jax.eval_shape(lambda p: losses(cfg, p, tokens), params)[1] is not None
 
 
 def bind(cfg: ModelConfig, params: Params) -> LanguageModel:
@@ -75,19 +81,21 @@ def bind(cfg: ModelConfig, params: Params) -> LanguageModel:
 
 @cache
 def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    family = userfile.load(cfg.kind) if cfg.is_own else FAMILIES[cfg.kind]
-    return nnx.split(nnx.eval_shape(lambda: family(cfg)), nnx.Param)
+    return nnx.split(nnx.eval_shape(lambda: FAMILIES[cfg.kind](cfg)), nnx.Param)
 
 
 @cache
 def describe(cfg: ModelConfig) -> tuple[Weight, ...]:
     """Every weight's path, shape and role, in the order of the tree's leaves. Allocates nothing."""
+    if cfg.is_own:
+        return own.describe(cfg)
     flat = nnx.to_flat_state(abstract(cfg)[1])
     return tuple(
         Weight(
             path=tuple(map(str, path)),
             shape=tuple(leaf.shape),
             **{name: leaf.get_metadata(name) for name in ("role", "mean", "std")},
+            tied=cfg.tied and path == ("embed_VD",),
         )
         for path, leaf in sorted(flat, key=lambda item: item[0])
     )

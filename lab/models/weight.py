@@ -1,10 +1,32 @@
 """How a weight is declared: its shape, its role and where it starts. `tree.init` draws the numbers."""
 
+from math import prod
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from flax import nnx
 
 from lab.config import ModelConfig
 from lab.models.parameterization import PARAMETERIZATIONS, Parameterization
+
+Params = dict
+ROLES = ("embed", "hidden", "readout", "gain")
+
+
+class Weight(NamedTuple):
+    """One leaf of the parameter tree."""
+
+    path: tuple[str, ...]
+    shape: tuple[int, ...]
+    role: str  # embed, hidden, readout or gain
+    mean: float  # of the initial values ...
+    std: float  # ... which are normal
+    tied: bool = False  # a table that is the readout, too
+    share: float = 1.0  # of it that a token is multiplied with: less than all of a mixture's experts
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
 
 
 def parameterization(cfg: ModelConfig) -> Parameterization:

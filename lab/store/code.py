@@ -12,7 +12,7 @@ from pathlib import Path
 from lab.userfile import essential
 
 NUMERIC = ("models/*.py", "train/step.py", "train/schedule.py", "train/parallel.py", "data/batches.py")
-APART = ("counts.py",)  # counts FLOPs and changes no number of a run
+APART = ("counts.py", "traced.py")  # count FLOPs and change no number of a run
 LIBRARIES = ("jax", "jaxlib", "flax", "optax")
 
 

@@ -1,7 +1,9 @@
 """What a store holds, read off the config.json of its runs, without asking any experiment."""
 
+from collections import Counter
 from collections.abc import Iterable
 
+from lab import userfile
 from lab.config import RunConfig, from_json
 from lab.store.files import StoreError, read_json
 from lab.store.store import Store
@@ -19,6 +21,19 @@ def learned_from(store: Store, corpora: Iterable[str]) -> bool:
         if not isinstance(data, dict) or data.get("corpus") in wanted:
             return True
     return False
+
+
+def own_files(store: Store) -> Counter[str]:
+    """How many of the store's runs were made with each FILE.py:NAME@DIGEST of a user's own."""
+    found: Counter[str] = Counter()
+    for path in store.root.glob("*/config.json"):
+        try:
+            parts = (read_json(path) or {}).values()
+        except StoreError:
+            continue
+        values = [value for part in parts if isinstance(part, dict) for value in part.values()]
+        found.update({value for value in values if userfile.is_named(value) and userfile.has_digest(value)})
+    return found
 
 
 def find(store: Store, prefix: str) -> RunConfig:

@@ -31,7 +31,7 @@ MEASURED = (  # read from the run's record
 )
 LISTED = (
     *("run_id", "experiment", "status", "budget"),
-    *("params_embed", "params_hidden", "params_readout", "params"),
+    *("params_embed", "params_hidden", "params_readout", "params_idle", "params"),
     *("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss"),
     *MEASURED[:3],
     *("batch_tokens", "steps"),
@@ -57,6 +57,7 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         "params_embed": size.embed,
         "params_hidden": size.hidden,
         "params_readout": size.readout,
+        "params_idle": size.idle,
         "params": size.params,
         "tokens": tokens,
         "unique_tokens": min(tokens, available) if available else None,

@@ -77,6 +77,10 @@ def draw(key: jax.Array, n: int) -> jax.Array:
 def initial_state(config: RunConfig) -> TrainState:
     """`init_state` of a run, to be called and not to be compiled: as one program it takes longer to
     compile than a small model's whole step, since each weight is cut from the draw by its own loop."""
+    if config.model.is_own:  # whose own program makes its weights
+        return state_with(
+            config.shape, tree.init(config.model, jax.random.key(config.seed)), hyper_of(config)
+        )
     normal = np.asarray(draw(jax.random.key(config.seed), tree.n_weights(config.model)))
     return state_with(config.shape, tree.from_normal(config.model, normal), hyper_of(config))
 
@@ -84,6 +88,23 @@ def initial_state(config: RunConfig) -> TrainState:
 def mean_nats(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array) -> jax.Array:
     """Mean cross-entropy, nats per token; inputs and targets overlap by L - 1."""
     return tree.nats(cfg, params, tokens_BL).mean()
+
+
+def nats_and_grads(cfg: ModelConfig) -> Callable[[tree.Params, jax.Array], tuple[jax.Array, tree.Params]]:
+    """Mean nats of (params, tokens), and the gradients of what is trained: where a model adds something
+    to the loss, its gradient too."""
+    if not tree.has_extra(cfg):
+        return jax.value_and_grad(lambda p, t: mean_nats(cfg, p, t))
+
+    def trained(params, tokens_BL):
+        nats_BL, extra = tree.losses(cfg, params, tokens_BL)
+        return nats_BL.mean() + extra, nats_BL.mean()
+
+    def grad(params, tokens_BL):
+        (_, nats), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
+        return nats, grads
+
+    return grad
 
 
 def micro_batch(shape: Shape, n_device: int = 1) -> int:
@@ -100,7 +121,7 @@ def micro_batch(shape: Shape, n_device: int = 1) -> int:
 
 def loss_and_grads(shape: Shape, params: tree.Params, tokens_BL: jax.Array) -> tuple[jax.Array, tree.Params]:
     """Over the batch at once, or summed over micro-batches one after another."""
-    grad = jax.value_and_grad(lambda p, t: mean_nats(shape.model, p, t))
+    grad = nats_and_grads(shape.model)
     B, L = tokens_BL.shape
     if not shape.micro_batch or shape.micro_batch >= B:
         return grad(params, tokens_BL)

@@ -56,9 +56,10 @@ def read(store: Store, prefix: str) -> Trained:
             f"{folder} has no checkpoint of update {last}, the last of run {run_id}: its final "
             f"weights are not here; {again}"
         )
+    like = abstract_state(config)
     checkpoints = Checkpoints(folder)
     try:
-        state = checkpoints.read(last, abstract_state(config)).state
+        state = checkpoints.read(last, like).state
     except MemoryError:
         raise
     except Exception as error:  # Orbax and TensorStore raise many kinds

@@ -1,0 +1,46 @@
+"""Files of the user's own before a grid is planned or trained: what changed since, and is a model one?"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+
+from lab import userfile
+from lab.config import RunConfig
+from lab.models import counts
+from lab.store import contents
+from lab.store.store import Store
+
+
+def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
+    """Say which files changed since runs of the store were made, and check the smallest model of each
+    kind and setting.
+
+    Raises:
+      ValueError: a model is not what the lab takes it for.
+    """
+    named = {value for config in configs for value in values(config) if userfile.is_named(value)}
+    if not named:
+        return
+    before = contents.own_files(store) if store.root.is_dir() else {}
+    for value in sorted(named):
+        title = value.partition("@")[0]
+        others = sum(n for other, n in before.items() if other.partition("@")[0] == title and other != value)
+        if others:
+            print(
+                f"note: {title} has changed since {others} runs of this store were made: they are kept under "
+                "their ids, and those below are new runs"
+            )
+    smallest = {}
+    for model in sorted(
+        {c.model for c in configs if c.model.is_own}, key=lambda m: counts.count_params(m).total
+    ):
+        smallest.setdefault((model.kind, model.settings), model)
+    for model in smallest.values():
+        from lab.models.check import check
+
+        print(f"own: {check(model)}")
+
+
+def values(config: RunConfig) -> list:
+    return [
+        getattr(part, item.name) for part in (config.model, config.optim, config) for item in fields(part)
+    ]
