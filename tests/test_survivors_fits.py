@@ -198,13 +198,17 @@ def test_a_column_that_follows_an_input_of_the_law_is_a_size_and_no_setting(alon
     assert [line for line in fitted.cautions if "residuals fall apart by flavour" in line]
 
 
-@pytest.mark.parametrize(("known", "named"), [(30, False), (34, True)])
-def test_a_column_known_of_half_the_rows_parts_nothing(known, named):
+@pytest.mark.parametrize(
+    ("rows", "known", "named"),
+    [(60, 30, False), (60, 34, True), (11, 11, False), (12, 12, True), (20_100, 20_100, True)],
+)
+def test_a_column_known_of_half_the_rows_or_less_or_of_eleven_parts_nothing(rows, known, named):
+    """Of more than 20,000 rows so many are looked at."""
     rng = np.random.default_rng(0)
-    sort, noise = np.arange(60) % 2, 0.01 * rng.standard_normal(60)
+    sort, noise = np.arange(rows) % 2, 0.01 * rng.standard_normal(rows)
     words = np.array(["a", "b"], object)[sort]
     words[known:] = ""
-    columns = {"params": rng.lognormal(14, 1, 60), "tokens": rng.lognormal(18, 1, 60)}
+    columns = {"params": rng.lognormal(14, 1, rows), "tokens": rng.lognormal(18, 1, rows)}
     runs = table.from_columns(**columns, loss=3 + noise, optimizer=words)
     assert bool(splits(runs, noise - 0.2 * sort, [runs.params, runs.tokens])) is named
 

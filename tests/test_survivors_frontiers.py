@@ -29,10 +29,19 @@ def test_noise_names_the_cells_that_hold_several_seeds():
     runs = synthetic.isoflop(TRUTH, [1e12, 2e12, 4e12], sizes=5, noise=0.01, replicates=2)
     found = frontiers.find_optima(runs, draws=2)
     noise = found.noise
-    assert not [note for note in found.notes if "within 3 %" in note]
+    assert not [note for note in found.notes if "averaged" in note or "best counts" in note]
     assert (noise.source, noise.freedom) == ("3 runs in 1 cell that differ only in seed", 2)
     same = runs.loss[(runs.budget == 2e12) & (runs.params == runs.params[runs.column("seed") == 1][0])]
     assert len(same) == 3 and noise.sigma == pytest.approx(np.log(same).std(ddof=1))
+
+
+def test_of_runs_of_one_size_that_differ_in_more_than_a_seed_the_best_counts():
+    size, rate = np.array([1e5, 2e5, 2e5, 4e5, 8e5]), np.array([1, 1, 2, 1, 1.0])
+    columns = {"params": size, "tokens": 1e12 / 6 / size, "flops": [1e12] * 5, "budget": [1e12] * 5}
+    loss = np.array([3.2, 3.1, 3.0, 2.9, 3.1])
+    found = frontiers.find_optima(table.from_columns(**columns, loss=loss, rate=rate), draws=2)
+    assert [note for note in found.notes if "the best counts" in note]
+    np.testing.assert_allclose(found.valleys[0].log_loss, np.log([3.2, 3.0, 2.9, 3.1]))
 
 
 def test_without_noise_or_cubics_no_interval_is_said():
@@ -83,3 +92,12 @@ def test_attention_of_more_than_four_fifths_of_the_flops_is_another_counting(sha
     assert (found is not None) is left
     if left:
         np.testing.assert_allclose(found, flops - attention)
+
+
+@pytest.mark.parametrize("options", [{"levels": 1}, {"smooth": -0.1}, {"smooth": np.nan}, {"points": "some"}])
+def test_an_envelope_of_one_level_or_of_bins_below_zero_is_refused(options):
+    curves = synthetic.curves(TRUTH, PARAMS[:4], ends=(1e15,), losses=12)
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=f"{name}.*{value}"):
+        frontiers.trace_envelope(curves, draws=0, **options)
+    assert frontiers.trace_envelope(curves, draws=0, levels=2, smooth=0.0).flops.shape == (2,)

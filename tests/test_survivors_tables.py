@@ -250,3 +250,6 @@ def test_synthetic_curves_begin_at_a_thousandth_of_their_tokens():
     runs = synthetic.curves(law, [1e5], tokens=[1e8])
     assert runs.tokens.max() == pytest.approx(1e8) and runs.tokens.min() == pytest.approx(1e5)
     np.testing.assert_allclose(runs.loss, law.loss(runs.params, runs.tokens))
+    above = synthetic.curves(law, [1e5], tokens=[1e8], inflation=0.1)
+    left = 1 - runs.tokens / 1e8
+    np.testing.assert_allclose(above.loss, runs.loss * np.exp(0.1 * left))
