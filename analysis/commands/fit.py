@@ -10,7 +10,7 @@ from analysis.commands import shared
 from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command
 from analysis.figures import plot_fit
 from analysis.laws import LAWS, Chinchilla
-from analysis.laws.find import find_law
+from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs
 
 
@@ -27,7 +27,7 @@ def add_law(sub, intervals: str) -> None:
         type=law_name,
         default="chinchilla",
         metavar="LAW",
-        help=f"{', '.join(LAWS)}; or FILE.py:CLASS",
+        help=f"{', '.join(LAWS)}; FILE.py:CLASS; or {AUTO}: the form that forecasts best",
     )
     for name in OTHERS:
         sub.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
@@ -76,7 +76,7 @@ def fitter(options) -> Callable[[Runs], fitting.Fit]:
 
     def fit_rows(runs: Runs) -> fitting.Fit:
         fitted = fitting.fit(
-            law,
+            AUTO if options.law == AUTO else law,
             runs,
             **shared.pick(options, "objective", "delta"),
             inputs=inputs,
@@ -100,7 +100,21 @@ def as_json(fitted: fitting.Fit) -> dict:
         "runs": len(fitted.runs),
         "dropped": [{"row": row, "reason": reason} for row, reason in fitted.dropped],
         **shared.pick(fitted, "starts_agreeing", "status", "message", "intervals", "cautions"),
+        **forms_json(fitted),
     }
+
+
+def forms_json(fitted: fitting.Fit) -> dict:
+    """The forms that "auto" weighed, the best first; no key of any other law."""
+    if not fitted.forms:
+        return {}
+    forms = [{**vars(form), "parameters": vars(form.law)} for form in fitted.forms]
+    return {"forms": [{key: value for key, value in form.items() if key != "law"} for form in forms]}
+
+
+def show_forms(fitted: fitting.Fit) -> None:
+    for i, form in enumerate(fitted.forms):
+        print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
 def show(group, runs, fitted: fitting.Fit) -> None:
@@ -117,6 +131,7 @@ def show(group, runs, fitted: fitting.Fit) -> None:
     named = [f"{a} = {b}" for a, b in zip(fitted.law.inputs, fitted.inputs, strict=True) if a != b]
     if named:
         print(f"  columns     {', '.join(named)}; {fitted.law.output} = {fitted.output}")
+    show_forms(fitted)
     print()
     show_parameters(fitted)
     if isinstance(fitted.law, Chinchilla) and fitted.status in ("ok", "few", "edge"):

@@ -7,7 +7,7 @@ import numpy as np
 from analysis import fitting
 from analysis.commands import shared
 from analysis.commands.arguments import command
-from analysis.commands.fit import add_law, describe_intervals, fitter
+from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
 from analysis.commands.points import Points, from_table, from_text
 from analysis.fitting import Prediction
 from analysis.laws import DownstreamError, Law
@@ -124,6 +124,7 @@ def as_json(fitted: fitting.Fit, points: Points, said: Prediction, errors, then)
         "message": fitted.message,
         **chained,
         "cautions": fitted.cautions,
+        **forms_json(fitted),
     }
 
 
@@ -132,6 +133,7 @@ def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, err
     guess = "" if fitted.status == "ok" else " WHAT FOLLOWS IS A GUESS"
     shared.paragraph("status", f"{fitted.status}: {fitted.message}.{guess}")
     print(f"  intervals   {describe_intervals(fitted)}")
+    show_forms(fitted)
     for note in points.notes:
         print(f"  places      {note}")
     heads = [*points.inputs, fitted.law.output, "law 95 %", "new run 95 %"]

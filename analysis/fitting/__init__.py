@@ -3,6 +3,7 @@
 from analysis.fitting.band import Band
 from analysis.fitting.bootstrap import BOOTSTRAPS, intervals, resample, rows_share_runs
 from analysis.fitting.prediction import Prediction, chain, predict, score
-from analysis.fitting.regression import Fit, Objective, fit, objective_of
+from analysis.fitting.regression import Fit, Objective, objective_of
+from analysis.fitting.select import fit
 from analysis.fitting.solve import OBJECTIVES
 from analysis.fitting.status import undetermined

@@ -52,6 +52,7 @@ class Fit:
     minima: Minima = ()
     intervals: str = "none"  # what `band` speaks from: none | pairs | cluster | wild | profile
     ends: Callable[[Quantity], tuple[Array, Array]] | None = None
+    forms: tuple = ()  # of `select.Form`: the forms that were weighed, where the law was "auto"
 
     def __repr__(self) -> str:
         head = f"{type(self.law).__name__} fitted to {len(self.runs)} rows of {self.runs.source}"
@@ -129,7 +130,7 @@ def fit(
     `starts`, on centred logarithms with exact derivatives (Hoffmann et al. 2022, eq. 3: huber-log at 1e-3).
 
     Args:
-      law: a subclass of `Law`, or its name in `LAWS`.
+      law: a subclass of `Law`, its name in `LAWS`, or "auto": see `select`.
       runs: positive columns for the law's inputs and output; flagged rows are left out.
       objective: huber-log, l1-log, ls-log (log output) or ls (output).
       delta: size of a log residual beyond which a run's pull stops growing; for huber-log.
@@ -231,7 +232,8 @@ def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] |
         theta, done = np.concatenate([theta, narrow]), np.concatenate([done, settled])
     log_pred = law.log_predict(theta, problem.logs)[0]
     costs = value(problem.name, problem.delta, log_pred, problem.output)
-    costs = np.where(np.isfinite(costs), costs, np.inf)
+    plain = law.from_theta(law.shift(theta, centre))  # on one ray a coefficient may be past all numbers
+    costs = np.where(np.isfinite(costs) & np.isfinite(plain).all(1), costs, np.inf)
     order = np.argsort(costs, kind="stable")
     theta, costs, done = theta[order], costs[order], done[order]
     distinct = distinct_minima(problem, costs, theta)

@@ -4,22 +4,29 @@ import importlib.util
 from difflib import get_close_matches
 from pathlib import Path
 
-from analysis.laws import LAWS, Law
+from analysis.laws import LAWS, Chinchilla, Law
+
+AUTO = "auto"  # the form that forecasts best (analysis.fitting.select)
 
 
 def find_law(text: str) -> type[Law]:
-    """The class of a law. A file is run only where its user names it, here.
+    """The class of a law; of "auto" Chinchilla's, whose inputs and output all its forms have. A file is run
+    only where its user names it, here.
 
     Raises:
       ValueError: no such law, file or class, or a class that is no `Law`.
     """
+    if text == AUTO:
+        return Chinchilla
     if text in LAWS:
         return LAWS[text]
     path, _, name = text.rpartition(":")
     if not path.endswith(".py"):
         near = get_close_matches(text, LAWS, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
-        raise ValueError(f"there is no law {text!r}{meant} (one of {', '.join(LAWS)}, or FILE.py:CLASS)")
+        raise ValueError(
+            f"there is no law {text!r}{meant} (one of {AUTO}, {', '.join(LAWS)}, or FILE.py:CLASS)"
+        )
     if not Path(path).is_file():
         raise ValueError(f"law {text!r}: there is no file {path}")
     spec = importlib.util.spec_from_file_location(Path(path).stem, path)

@@ -54,8 +54,8 @@ class Chinchilla(Sum):
 
 @dataclass(frozen=True)
 class Joint(Law):
-    """L(N, D) = E + (A N^-alpha + B D^-beta)^gamma: `Chinchilla` at gamma = 1, and with E = 0 and
-    alpha = alpha_N/alpha_D, beta = 1, gamma = alpha_D it is `KaplanData`.
+    """L(N, D) = E + (A N^-alpha + B D^-beta)^gamma, the Skaling law of Videau et al. 2026 (arXiv 2608.07222):
+    `Chinchilla` at gamma = 1; `KaplanData` at E = 0, alpha = alpha_N/alpha_D, beta = 1, gamma = alpha_D.
 
     gamma < 1: each shortage hurts less where the other is large; gamma > 1: more.
     """
