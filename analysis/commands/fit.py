@@ -108,8 +108,8 @@ def forms_json(fitted: fitting.Fit) -> dict:
     """The forms that "auto" weighed, the best first; no key of any other law."""
     if not fitted.forms:
         return {}
-    forms = [{**vars(form), "parameters": vars(form.law)} for form in fitted.forms]
-    return {"forms": [{key: value for key, value in form.items() if key != "law"} for form in forms]}
+    keys = ("name", "within", "rows", "error", "weight", "status")
+    return {"forms": [{**shared.pick(form, *keys), "parameters": vars(form.law)} for form in fitted.forms]}
 
 
 def show_forms(fitted: fitting.Fit) -> None:
