@@ -109,19 +109,17 @@ def as_json(fitted: fitting.Fit, points: Points, said: Prediction, errors, then)
         if then:
             each["error"] = {"predicted": then.value[k], **{end: getattr(then, end)[k] for end in ENDS}}
         rows.append(each)
-    chained = {"downstream": {"status": errors.status, "message": errors.message}} if errors else {}
+    chained = {"downstream": shared.pick(errors, "status", "message")} if errors else {}
     return {
         "law": type(fitted.law).__name__,
         "output": fitted.output,
-        "unit": "" if fitted.runs.loss_unit == UNSTATED else fitted.runs.loss_unit.partition(",")[0],
+        "unit": fitted.runs.unit.strip(),
         "rows": rows,
         "mape": None,
         "r2": None,
         **fitting.score(said, points.measured),
         "runs": len(fitted.runs),
-        "intervals": fitted.intervals,
-        "status": fitted.status,
-        "message": fitted.message,
+        **shared.pick(fitted, "intervals", "status", "message"),
         **chained,
         "cautions": fitted.cautions,
         **forms_json(fitted),

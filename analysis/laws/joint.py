@@ -78,10 +78,7 @@ class Joint(Law):
     scales: ClassVar = ("E", "gamma")
     units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
     starts: ClassVar = 12
-
-    def optimum(self, flops: Array, k: float = 6.0, p: float = 1.0) -> tuple[Array, Array]:
-        """(params, tokens) of least loss where flops = k · params^p · tokens; gamma drops out."""
-        return balance(self.A, self.alpha, self.B, self.beta, flops, k, p)
+    optimum = Chinchilla.optimum  # gamma drops out
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:

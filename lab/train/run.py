@@ -86,16 +86,9 @@ class Run:
 
     def next_batches(self, n: int) -> np.ndarray:
         """The tokens of the next n updates, (n, B, L + 1)."""
-        config = self.config
-        return batches.batches(
-            self.corpus.train,
-            config.data_seed,
-            self.step,
-            n,
-            config.batch_size,
-            config.model.seq_len,
-            config.data.unique_tokens or None,
-        )
+        config, unique = self.config, self.config.data.unique_tokens or None
+        shape = n, config.batch_size, config.model.seq_len
+        return batches.batches(self.corpus.train, config.data_seed, self.step, *shape, unique)
 
     def read(self, loss: np.ndarray, grad_norm: np.ndarray) -> bool:
         """Take in what some updates gave; False when a loss is no longer a number."""
