@@ -1,29 +1,30 @@
 """`python -m analysis COMMAND`: laws and frontiers from tables of runs, and published ones computed
 again.
 
-Exit status: 0 did its job, 1 refused and says what, 2 wrong usage.
+Exit status: 0 did its job, 1 refused and says what, 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from analysis.commands import (
-    audit,
-    decide,
-    envelope,
-    fit,
-    frontier,
-    isoflop,
-    ledger,
-    predict,
-    report,
-    reproduce,
-    speedup,
-)
+COMMANDS = "fit isoflop envelope frontier ledger speedup predict audit decide report reproduce".split()
+INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    try:  # what is imported takes time too, in which somebody may press Ctrl-C
+        from analysis.commands.terminal import text_alone
+
+        with text_alone():
+            return run(arguments)
+    except KeyboardInterrupt:
+        print("analysis: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run(arguments: Sequence[str] | None) -> int:
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -36,21 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__.split(".")[0])
-    commands = top.add_subparsers(dest="command", required=True)
-    for each in (
-        fit,
-        isoflop,
-        envelope,
-        frontier,
-        ledger,
-        speedup,
-        predict,
-        audit,
-        decide,
-        report,
-        reproduce,
-    ):
-        each.add(commands)
+    subparsers = top.add_subparsers(dest="command", required=True)
+    for name in COMMANDS:
+        import_module(f"analysis.commands.{name}").add(subparsers)
     return top
 
 

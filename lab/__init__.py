@@ -1,4 +1,14 @@
-"""Trains grids of small language models and keeps every run. Knows nothing of fitting."""
+"""Trains grids of small language models and keeps every run. Knows nothing of fitting.
 
-from lab.data import corpora
-from lab.plan import grid
+`from lab import corpora, grid` is what an experiment needs; they are imported when first asked for.
+"""
+
+from importlib import import_module
+
+HOMES = {"corpora": "lab.data.corpora", "grid": "lab.plan.grid"}
+
+
+def __getattr__(name: str):
+    if name in HOMES:
+        return import_module(HOMES[name])
+    raise AttributeError(f"module 'lab' has no attribute {name!r}")

@@ -49,9 +49,9 @@ def run(options) -> int:
         )
         if options.json:
             results = [{"group": group, **as_json(front)} for front in fronts]
-            shared.dump(shared.named(options.json, group), results)
-        path = shared.named(options.output, group)
-        path.write_text(html, encoding="utf-8")
+            shared.dump(shared.named(options.json, group, options.groups), results)
+        path = shared.named(options.output, group, options.groups)
+        path.write_text(html, encoding="utf-8", errors="backslashreplace")
         print(path)
         return [], None
 

@@ -4,13 +4,15 @@ import json
 import math
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from analysis import fitting, frontiers
 from analysis.commands.arguments import OTHERS, ROLES
+from analysis.commands.terminal import printable
+from analysis.figures.style import name_group
 from analysis.laws import Chinchilla
 from analysis.laws.find import find_law
 from analysis.tables import Runs, table
@@ -27,15 +29,17 @@ def each_group(options, answer: Callable, several: bool = False) -> int:
     check_outputs(options)
     whole = read_table(options)
     groups = whole.by(options.by) if options.by else {None: whole}
-    results, refused = [], 0
+    results, refused, options.groups = [], 0, list(groups)
     for group, runs in groups.items():
         try:
             objects, plot = answer(group, runs)
             objects = objects if isinstance(objects, list) else [objects]
             results += [{"group": group, **each} if options.by or several else each for each in objects]
             if plot and options.figure:
-                path = named(options.figure, group)
-                plot().savefig(path)
+                path, figure = named(options.figure, group, options.groups), plot()
+                if group is not None:
+                    name_group(figure, f"{options.by} = {printable(group)}")
+                figure.savefig(path)
                 print(f"figure: {path}")
         except ValueError as error:
             if group is None:
@@ -151,13 +155,20 @@ def with_intervals(options, fitted: fitting.Fit) -> fitting.Fit:
     return fitting.intervals(fitted, kind, options.bootstrap or 1000, options.seed, clusters)
 
 
-def named(path: str, group: str | None) -> Path:
-    """FILE, or FILE-GROUP.ext for one of several."""
+def named(path: str, group: str | None, groups: Iterable[str] = ()) -> Path:
+    """FILE, or FILE-GROUP.ext for one of several `groups`: letters, digits, - _ . as they are and _ for all
+    else, with a number where an earlier group has the same."""
     base = Path(path)
     if group is None:
         return base
-    safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in group)
-    return base.with_name(f"{base.stem}-{safe}{base.suffix}")
+    names = [safe_name(each) for each in groups]
+    before = names[: [*groups].index(group)] if group in groups else []
+    again = sum(name.casefold() == safe_name(group).casefold() for name in before)
+    return base.with_name(f"{base.stem}-{safe_name(group)}{f'~{again + 1}' * bool(again)}{base.suffix}")
+
+
+def safe_name(group: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in group)[:100]
 
 
 def band_json(band) -> dict:
@@ -166,7 +177,7 @@ def band_json(band) -> dict:
 
 def dump(path, value) -> None:
     text = json.dumps(clean(value), indent=1, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    Path(path).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def clean(value):

@@ -79,11 +79,22 @@ def badge(fig: "Figure", words: str) -> None:
     at the right. The sheet grows by the strip; nothing on it moves."""
     if not words:
         return
-    width, height = fig.get_size_inches()
+    width, _ = fig.get_size_inches()
     lines = textwrap.wrap(words, int(width * 13.5))
     if len(lines) == 2:  # of about one length
         lines = textwrap.wrap(words, min(int(width * 13.5), len(words) // 2 + 12))
     lines = [*lines[:2], "..."] if len(lines) > 2 else lines
+    add_strip(fig, lines, 0.99, ha="right", color=WARNING)
+
+
+def name_group(fig: "Figure", words: str) -> None:
+    """A strip on top of a finished sheet that says which of several groups it is of, at the left."""
+    add_strip(fig, [textwrap.shorten(words, int(fig.get_size_inches()[0] * 12), placeholder="…")], 0.01)
+
+
+def add_strip(fig: "Figure", lines: list[str], x: float, **style) -> None:
+    """Lines of text above all that a sheet holds, which grows by them."""
+    width, height = fig.get_size_inches()
     strip = 0.16 * len(lines) + 0.12
     share, engine = height / (height + strip), fig.get_layout_engine()
     left, low, wide, tall = engine.get()["rect"]
@@ -91,9 +102,8 @@ def badge(fig: "Figure", words: str) -> None:
     engine.set(rect=(left, low * share, wide, tall * share))
     for text in fig.texts:
         text.set_y(text.get_position()[1] * share)
-    style = {"fontsize": 8.5, "weight": "bold", "color": WARNING, "linespacing": 1.25}
     top, text = 1 - 0.05 / (height + strip), plain("\n".join(lines))
-    fig.text(0.99, top, text, ha="right", va="top", **style)
+    fig.text(x, top, text, va="top", fontsize=8.5, weight="bold", linespacing=1.25, **style)
 
 
 def ramp():

@@ -10,6 +10,7 @@ from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, 
 from analysis.fitting.splits import splits
 from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status
 from analysis.laws import LAWS, Array, Law
+from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
 
 # K numbers computed from a law: its fields are numbers, giving (K,), or columns (S, 1), (S, K)
@@ -147,6 +148,8 @@ def fit(
     """
     law, fixed = named_law(law), dict(fixed or {})
     inputs, output, used = inputs or law.inputs, output or law.output, runs.usable()
+    if {"params", "tokens"} & {*inputs}:
+        refuse_mixed_units(used)
     columns, observed = observations(law, used, inputs, output, objective, delta, fixed)
     logs = np.log(columns)
     free = np.array([i for i, name in enumerate(law.names()) if name not in fixed], int)

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.frontiers.minima import LOWEST, Array
 from analysis.frontiers.replicates import Noise, Sizes, average_sizes, estimate_noise
 from analysis.tables.budgets import group
+from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
 
 VALLEY_METHODS = tuple(LOWEST)
@@ -112,6 +113,7 @@ def find_optima(
     if not window > 0:
         raise ValueError(f"window={window} must be positive; it is a distance in ln params")
     used, notes = runs.usable(), []
+    refuse_mixed_units(used)
     if not len(used):
         raise ValueError(f"{runs.source}: every run is flagged; {runs.dropped()[0][1]}")
     groups = group(used, budgets, notes)

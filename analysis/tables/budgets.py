@@ -10,13 +10,17 @@ NEAR = 0.1  # rows this close to a budget given, as a share of it, belong to it
 GAP = 0.05  # in ln flops: a step beyond it parts two budgets
 WIDEST = 0.3  # in ln flops: rows spread further are not one budget
 UNEVEN = 0.2  # how far the flops of a budget's rows may lie off their median
+FEW = 3  # sizes in each of two lumps of flops that may be two budgets
 SIZES, MOST = 4, 9  # sizes that make a level worth proposing, and levels proposed
 
 
 def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
     """(budget, rows) in rising order of budget."""
     if budgets is not None:
-        groups = [(float(b), runs.select(np.abs(runs.flops / b - 1) <= NEAR)) for b in sorted(budgets)]
+        given = np.array(sorted(budgets), float)
+        nearest = np.abs(np.log(runs.flops[:, None] / given)).argmin(1)  # a row is of one budget alone
+        near = np.abs(runs.flops / given[nearest] - 1) <= NEAR
+        groups = [(float(b), runs.select(near & (nearest == i))) for i, b in enumerate(given)]
         if empty := [budget for budget, rows in groups if not len(rows)]:
             raise ValueError(f"{runs.source}: no run lies within 10 % of {empty[0]:g} FLOPs")
         near = sum(len(rows) for _, rows in groups)
@@ -47,7 +51,26 @@ def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
             runs, f"{stale and stale + ', and '}{len(runs)} runs have {len(parts)} different flops"
         )
     notes.append(f"{len(parts)} budget{'s' * (len(parts) > 1)} told from gaps in flops")
+    notes += [f"the flops of one budget are {lump}" for p in parts if (lump := lumps(runs, p))]
     return [(float(np.exp(np.log(runs.flops[p]).mean())), runs.select(np.sort(p))) for p in parts]
+
+
+def lumps(runs: Runs, rows: np.ndarray) -> str:
+    """That rows (R,) taken for one budget, in rising order of flops, stand in two narrow lumps of several
+    sizes each, as those of two budgets do; or ""."""
+    x = np.log(runs.flops[rows])
+    if len(x) < 2 * FEW:
+        return ""
+    at = int(np.argmax(np.diff(x))) + 1
+    step, widest = x[at] - x[at - 1], max(np.ptp(x[:at]), np.ptp(x[at:]))
+    sizes = min(len(np.unique(runs.params[part])) for part in (rows[:at], rows[at:]))
+    if sizes < FEW or step < 4 * widest or step < 1e-6:
+        return ""
+    low, high = (np.exp(part.mean()) for part in (x[:at], x[at:]))
+    return (
+        f"in two lumps, {low:.4g} and {high:.4g}, {100 * np.expm1(step):.2g} % apart, and taken together: "
+        f"give --budgets {low:.4g},{high:.4g} to part them"
+    )
 
 
 def uneven(runs: Runs) -> str:

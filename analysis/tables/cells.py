@@ -108,8 +108,24 @@ def read(cells: Sequence[str], comma: bool = False) -> Numbers:
     worth = {cell: number(cell, decimal) for cell in distinct}
     values = np.array([worth[cell][0] for cell in cells])
     bad = np.array([worth[cell][1] == "bad" for cell in cells])
+    refuse_half_units(worth)
     how = dict.fromkeys(way for _, way in worth.values() if way not in ("", "bad"))
     return Numbers(values, bad, ", ".join(how))
+
+
+def refuse_half_units(worth: dict[str, tuple[float, str]]) -> None:
+    """Refuse 150 below 70M: a cell without a unit that is far below all those that state one.
+
+    Raises:
+      ValueError: naming such a cell and one with a unit.
+    """
+    stated = {cell: value for cell, (value, way) in worth.items() if SUFFIXES in way}
+    least = min(stated.values(), default=0.0)
+    bare = [cell for cell, (value, way) in worth.items() if way == "" and 0 < value < least / 100]
+    if bare:
+        raise ValueError(
+            f"{short(bare[0])} states no unit, and {short(next(iter(stated)))} does: write it in all cells"
+        )
 
 
 def decimal_mark(cells: Sequence[str], comma: bool = False) -> str:

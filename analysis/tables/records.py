@@ -116,6 +116,8 @@ def flatten(record: Mapping, prefix: str = "") -> dict[str, str]:
     for name, value in record.items():
         if isinstance(value, Mapping):
             cells |= flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, bool):  # which Python counts among the whole numbers
+            cells[prefix + name] = str(value).lower()
         elif isinstance(value, float):
             cells[prefix + name] = repr(value)
         elif isinstance(value, int):

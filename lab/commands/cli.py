@@ -1,19 +1,31 @@
 """`lab COMMAND`: trains the grid that an experiment names, and tells of what was trained.
 
-Exit status: 0 did its job, 1 refused or something failed (and says what), 2 wrong usage.
+Exit status: 0 did its job, 1 refused or something failed (and says what), 2 wrong usage,
+130 stopped by Ctrl-C before it had begun.
 """
 
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from lab.commands import bench, data, plan, results, run, text, verify_resume
-from lab.commands.experiment import CommandError
-from lab.commands.shared import Parser
-from lab.launch.order import NO_JAX
+if TYPE_CHECKING:
+    from lab.commands.shared import Parser
+
+INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    try:  # what is imported takes time too, in which somebody may press Ctrl-C
+        return run_command(arguments)
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def run_command(arguments: Sequence[str] | None) -> int:
+    from lab.commands.experiment import CommandError
+
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -25,11 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"lab: {in_words(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # which a grid has told of
         return 1
 
 
-def parser() -> Parser:
+def parser() -> "Parser":
+    from lab.commands import bench, data, plan, results, run, text, verify_resume
+    from lab.commands.shared import Parser
+
     top = Parser(prog="lab", description="Trains grids of small language models and keeps every run.")
     commands = top.add_subparsers(dest="command", required=True)
     for group in (plan, run, results, verify_resume, data, bench, text):
@@ -40,6 +55,8 @@ def parser() -> Parser:
 def in_words(error: Exception) -> str:
     """An error of the system without its number, but with its file."""
     if isinstance(error, ModuleNotFoundError) and error.name == "jax":
+        from lab.launch.order import NO_JAX
+
         return NO_JAX
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror[0].lower()}{error.strerror[1:]}"

@@ -133,8 +133,13 @@ def write(table: list[dict[str, Any]], path: Path) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(table)
+    writer.writerows({name: harmless(cell) for name, cell in line.items()} for line in table)
     replace_file(path, text.getvalue())
+
+
+def harmless(cell: Any) -> Any:
+    """A text that a spreadsheet would run as a formula, with the ' before it that says it is none."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None:

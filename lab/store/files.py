@@ -10,9 +10,14 @@ import hashlib
 import json
 import math
 import os
+import stat
+import unicodedata
 import uuid
 from pathlib import Path
 from typing import Any
+
+MOST_DIGITS = 300  # of a whole number: more leave what a float holds
+MARKS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of characters that are no letters
 
 
 class StoreError(RuntimeError):
@@ -52,6 +57,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
       StoreError: the system can't read it now; nothing is known of its content.
     """
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):  # reading it would wait for ever
+            raise damaged(path, "it is no file, but a pipe or a device")
         return parse_json(path, path.read_bytes())
     except FileNotFoundError:
         return None
@@ -64,7 +72,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def parse_json(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(content.decode("utf-8"), parse_constant=refuse_constant)
+        text = content.decode("utf-8")
+        parsed = json.loads(text, parse_constant=refuse_constant, parse_int=whole_number)
     except json.JSONDecodeError as error:
         raise damaged(path, f"line {error.lineno} is not JSON") from error
     except (ValueError, RecursionError) as error:
@@ -78,7 +87,29 @@ def parse_json(path: Path, content: bytes) -> dict[str, Any]:
             whole = False
         if not whole:
             raise damaged(path, "its content does not match its checksum")
-    return parsed
+    return printable(parsed)
+
+
+def whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"it holds a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def printable(value: Any) -> Any:
+    """A JSON value whose texts can be shown: marks that move a terminal's cursor, change its title or turn
+    the direction of writing are escapes. Whatever is read from a store passes here."""
+    if isinstance(value, str):
+        return value if value.isascii() and value.isprintable() else "".join(map(escaped, value))
+    if isinstance(value, list):
+        return [printable(part) for part in value]
+    return {printable(n): printable(v) for n, v in value.items()} if isinstance(value, dict) else value
+
+
+def escaped(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in MARKS:
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def refuse_constant(word: str) -> None:
@@ -87,7 +118,10 @@ def refuse_constant(word: str) -> None:
 
 def is_number(value: Any) -> bool:
     """A finite number, and neither true nor false."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # of a whole number beyond all floats
+        return False
 
 
 def write_json(path: Path, content: dict[str, Any], *, once: bool = False) -> bool:
