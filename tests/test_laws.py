@@ -11,19 +11,26 @@ from analysis.fitting import fit, objective_of
 from analysis.laws import (
     LAWS,
     BatchSteps,
+    BestBatch,
+    BestRate,
     BrokenPower,
     Chinchilla,
     CriticalBatch,
     DataConstrained,
     DownstreamError,
+    Granularity,
     Joint,
     KaplanData,
     KaplanSteps,
     OverTrained,
+    Parallel,
     PowerLaw,
+    Precision,
     PurePower,
     SaturatingPower,
+    Sigmoid,
     TwoSidedPower,
+    Vocabulary,
 )
 from analysis.tables import table
 
@@ -37,6 +44,10 @@ def crossed(*axes) -> tuple[np.ndarray, ...]:
 N, D = crossed(np.geomspace(1e7, 1e10, 7), np.geomspace(1e8, 1e11, 7))
 S = np.tile(np.geomspace(1e3, 1e6, 7), 7)
 REPEATED = crossed(np.geomspace(1e7, 1e10, 6), np.geomspace(1e8, 1e11, 6), np.array([1e8, 1e9, 1e10]))
+BITS = crossed(np.geomspace(1e7, 1e10, 5), np.geomspace(1e8, 1e11, 5), np.array([3.0, 4, 6, 8, 16]))
+PARTS = crossed(np.geomspace(1e7, 1e10, 5), np.geomspace(1e8, 1e11, 5), np.array([1.0, 2, 4, 8, 16]))
+WORDS = crossed(np.geomspace(1e7, 1e10, 5), np.geomspace(1e6, 1e9, 5), np.geomspace(1e8, 1e11, 5))
+STREAMS = crossed(np.geomspace(1e7, 1e10, 9), np.array([1.0, 2, 4, 8]))
 X, LOSS, BATCH = np.geomspace(1e3, 1e9, 30), np.linspace(2, 5, 20), np.geomspace(1e5, 1e8, 12)
 SUBJECTS = [
     (TRUTH, (N, D)),
@@ -53,6 +64,16 @@ SUBJECTS = [
     (BrokenPower(E=0.5, A=3.0, c0=0.1, c1=0.3, d=1e6, f=0.5), (X,)),
     (CriticalBatch(B_star=2.1e8, kappa=1 / 0.21), (LOSS,)),
     (BatchSteps(S_min=3e4, B_crit=2e6), (BATCH,)),
+    (BestRate(c=1.79, a=-0.713, b=0.307), (N, D)),  # the constants of Li et al. 2025
+    (BestBatch(c=300.0, a=0.1, b=0.4), (N, D)),
+    (Precision(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36, gamma=2.67), BITS),
+    (
+        Granularity(E=0.5, A=18.0, g=2.1, B=30.0, alpha=0.115, beta=0.147, gamma=0.58),
+        PARTS,
+    ),  # about Krajewski's
+    (Vocabulary(E=1.0, A=400.0, A_v=60.0, B=1500.0, alpha=0.34, alpha_v=0.5, beta=0.36), WORDS),
+    (Parallel(E=1.3, A=110.0, alpha=0.25, k=0.33), STREAMS),
+    (Sigmoid(low=0.12, height=0.6, x0=1e6, s=0.4), (X,)),
 ]
 subjects = pytest.mark.parametrize(
     ("truth", "columns"), SUBJECTS, ids=[type(law).__name__ for law, _ in SUBJECTS]
@@ -98,6 +119,19 @@ PLAIN = {  # the laws as the papers write them
     ),
     CriticalBatch: lambda law, loss: law.B_star / loss**law.kappa,
     BatchSteps: lambda law, batch: law.S_min * (1 + law.B_crit / batch),
+    BestRate: lambda law, n, d: law.c * n**law.a * d**law.b,
+    BestBatch: lambda law, n, d: law.c * n**law.a * d**law.b,
+    Precision: lambda law, n, d, bits: (
+        law.E + law.A / (n * (1 - np.exp(-bits / law.gamma))) ** law.alpha + law.B / d**law.beta
+    ),
+    Granularity: lambda law, n, d, parts: (
+        law.E + (law.g / parts**law.gamma + law.A) / n**law.alpha + law.B / d**law.beta
+    ),
+    Vocabulary: lambda law, n, v, d: (
+        law.E + law.A / n**law.alpha + law.A_v / v**law.alpha_v + law.B / d**law.beta
+    ),
+    Parallel: lambda law, n, streams: law.E + law.A / (n * (1 + law.k * np.log(streams))) ** law.alpha,
+    Sigmoid: lambda law, x: law.low + law.height / (1 + (x / law.x0) ** law.s),
 }
 
 
@@ -133,6 +167,20 @@ def test_a_planted_law_comes_back(truth, columns, objective):
     found = fit(type(truth), runs_of(truth, columns), objective=objective)
     np.testing.assert_allclose(astuple(found.law), astuple(truth), rtol=1e-6)
     assert found.status == "ok"
+
+
+def test_a_column_that_the_law_takes_into_account_is_no_caution():
+    truth, columns = next(subject for subject in SUBJECTS if type(subject[0]) is Precision)
+    runs = runs_of(truth, columns, noise=0.003)
+    assert any("weight_bits" in line for line in fit(Chinchilla, runs).cautions)
+    assert not any("weight_bits" in line for line in fit(Precision, runs).cautions)
+
+
+def test_a_bounded_measure_that_rises_has_its_ceiling_found():
+    truth = Sigmoid(low=0.12, height=0.6, x0=1e6, s=-0.4)
+    found = fit(Sigmoid, runs_of(truth, (X,), noise=0.003), objective="ls-log")
+    assert found.status == "ok" and found.law.s < 0
+    assert found.law.low + found.law.height == pytest.approx(0.72, abs=0.005)
 
 
 @subjects
@@ -186,6 +234,8 @@ def test_a_unit_moves_only_the_parameters_that_carry_it(truth, columns):
     law = type(truth)
     found = fit(law, runs_of(truth, columns)).law
     for v, name in enumerate(law.inputs):
+        if name == "parallel_size":
+            continue  # one stream is one
         factor = 1e-3
         # tokens and unique tokens are one unit, as the law compares them
         units = {other: factor for other in law.inputs if (name, other) in SAME or other == name}
@@ -221,13 +271,15 @@ def test_centred_parameters_are_the_same_law(truth, columns):
 
 # at positive exponents all laws fall in all of their inputs but these
 OTHERWISE = {(OverTrained, "params"), (OverTrained, "tokens"), (BrokenPower, "x"), (DownstreamError, "loss")}
+OTHERWISE |= {(BestRate, "tokens"), (BestBatch, "params"), (BestBatch, "tokens")}
 
 
 @subjects
 def test_it_falls_in_its_inputs(truth, columns):
     law, middle = type(truth), [np.median(column) for column in columns]
     for v, name in enumerate(law.inputs):
-        span = np.geomspace(columns[v].min() / 1e3, columns[v].max() * 1e3, 300)
+        least = 1.0 if name == "parallel_size" else columns[v].min() / 1e3
+        span = np.geomspace(least, columns[v].max() * 1e3, 300)
         at = list(middle)
         at[v] = span
         steps = np.diff(truth.loss(*at))

@@ -4,6 +4,7 @@ from analysis.laws.base import Law, Sum, Term
 from analysis.laws.beyond import DataConstrained, DownstreamError, OverTrained
 from analysis.laws.jets import Array
 from analysis.laws.joint import Chinchilla, Joint, KaplanData, KaplanSteps
+from analysis.laws.recipe import BestBatch, BestRate, Granularity, Parallel, Precision, Vocabulary
 from analysis.laws.single import (
     BatchSteps,
     BrokenPower,
@@ -11,6 +12,7 @@ from analysis.laws.single import (
     PowerLaw,
     PurePower,
     SaturatingPower,
+    Sigmoid,
     TwoSidedPower,
 )
 
@@ -28,6 +30,13 @@ LAWS: dict[str, type[Law]] = {
     "m3": SaturatingPower,
     "m4": TwoSidedPower,
     "bnsl": BrokenPower,
+    "sigmoid": Sigmoid,
     "critical-batch": CriticalBatch,
     "batch-steps": BatchSteps,
+    "best-rate": BestRate,
+    "best-batch": BestBatch,
+    "precision": Precision,
+    "granularity": Granularity,
+    "vocabulary": Vocabulary,
+    "parallel": Parallel,
 }

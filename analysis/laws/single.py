@@ -1,4 +1,4 @@
-"""Laws of one variable: power laws with and without floor, bent ones, and laws of the batch."""
+"""Laws of one variable: power laws with and without floor, bent and bounded ones, and laws of the batch."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -188,6 +188,42 @@ class BrokenPower(Law):
         bend = c1 * f * np.logaddexp(0, (logs[0] - np.log(d)) / f)
         power = np.exp(np.clip(-c0 * logs[0] - bend, -50, 50))
         return np.stack([np.ones_like(power), power], 1) / output
+
+
+@dataclass(frozen=True)
+class Sigmoid(Law):
+    """y = low + height / (1 + (x/x0)^s): a measure between two bounds, such as a share of errors by
+    compute (Owen 2024, arXiv 2401.04757; Ruan et al. 2024, arXiv 2405.10938). With s < 0 it rises."""
+
+    low: float  # units of y; the bound at large x where s > 0
+    height: float  # units of y, between the bounds
+    x0: float  # units of x; half way
+    s: float
+
+    inputs: ClassVar = ("x",)
+    output: ClassVar = "y"
+    grid: ClassVar = {
+        "x0": (0.1, 0.35, 0.6, 0.85),
+        "s": (-1.0, -0.4, 0.2, 0.4, 0.8, 1.6),
+    }  # x0: quantiles of x
+    linear: ClassVar = ("low", "height")
+    scales: ClassVar = ("x0",)
+    units: ClassVar[dict[str, Unit]] = {"x0": ((0, 1, None),)}
+    rising: ClassVar = True
+
+    @classmethod
+    def formula(cls, p, logs: Array) -> Jet:
+        return jets.log_sum(p.low, p.height - jets.softplus(p.s * (logs[0] - p.x0)))
+
+    @classmethod
+    def choices(cls, logs: Array, output: Array) -> dict[str, tuple[float, ...]]:
+        return {**cls.grid, "x0": tuple(np.exp(np.quantile(logs[0], cls.grid["x0"])))}
+
+    @classmethod
+    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
+        x0, s = values["x0"][:, None], values["s"][:, None]
+        share = sigmoid(-s * (logs[0] - np.log(x0)))
+        return np.stack([np.ones_like(share), share], 1) / output
 
 
 @dataclass(frozen=True)
