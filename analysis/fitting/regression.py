@@ -95,7 +95,7 @@ class Fit:
     @cached_property
     def cautions(self) -> list[str]:
         """What looks wrong in the table, its inputs left out, and what parts the residuals (see `splits`)."""
-        known = set(self.inputs) - set(self.runs.roles)
+        known = {*self.inputs} - {*self.runs.roles, *self.runs.roles.values()}
         runs = replace(self.runs, columns={n: c for n, c in self.runs.columns.items() if n not in known})
         inputs = [runs.column(name) for name in (*self.inputs, "flops") if runs.has(name)]
         if {"params", "tokens"} <= set(self.inputs):
