@@ -9,6 +9,7 @@ from lab.commands.experiment import CommandError
 from lab.data.byte_pairs import Bpe
 from lab.data.corpora import Corpus, data_directory, open_corpus, prepare
 from lab.data.sources import SOURCES, SPLITS
+from lab.data.tokenizer_files import FromFile
 
 WORDS = (
     "List the corpora there are, prepare one (fetch, clean, split, tokenize, once), or show one. They lie in "
@@ -19,7 +20,8 @@ HELP = {
     "`lab data list` shows them all",
     "--text-key": "the key (JSON lines) or column (Parquet, Arrow) that holds the text of a document, by "
     "default text; it becomes a part of the name, text:PATH#KEY",
-    "--tokenizer": "bytes, chars, or bpe-N: N byte-pair ids learned from the corpus's training part",
+    "--tokenizer": "bytes, chars, bpe-N (N byte pairs learned from the corpus's training part), or the "
+    "path of a tokenizer.json or .tiktoken",
 }
 
 
@@ -94,9 +96,9 @@ def name_of(options: argparse.Namespace) -> str:
 
 def summary(corpus: Corpus) -> list[str]:
     learned = ""
-    if isinstance(corpus.tokenizer, Bpe):
-        each = corpus.train_bytes / corpus.n_train
-        learned = f", {each:.3f} bytes a token, sha256 {corpus.tokenizer.sha256[:12]}"
+    if isinstance(corpus.tokenizer, Bpe | FromFile):
+        each = f", {corpus.train_bytes / corpus.n_train:.3f} bytes a token" if corpus.train_bytes else ""
+        learned = f"{each}, sha256 {corpus.tokenizer.sha256[:12]}"
     return [
         f"{'corpus':<10} {corpus.name} in {corpus.path}",
         f"{'tokenizer':<10} {corpus.tokenizer.to_json()['kind']}, {corpus.vocab_size} ids{learned}",

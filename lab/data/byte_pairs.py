@@ -35,15 +35,15 @@ class Bpe(Tokenizer):
         Raises:
           ValueError: the texts have no pairs left before there are as many.
         """
-        library = _tokenizers()
-        coder = _byte_level(library.models.BPE())
+        package = library()
+        coder = _byte_level(package.models.BPE())
         alphabet = coder.pre_tokenizer.alphabet()
-        trainer = library.trainers.BpeTrainer(
+        trainer = package.trainers.BpeTrainer(
             vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False
         )
         coder.train_from_iterator(texts, trainer)
         merges, id_of = [], {bytes([i]): i for i in range(256)}
-        byte_of = {char: byte for byte, char in _letters().items()}
+        byte_of = byte_of_letter()
         for pair in json.loads(coder.to_str())["model"]["merges"]:
             left, right = (bytes(byte_of[char] for char in part) for part in pair)
             merges.append((id_of[left], id_of[right]))
@@ -77,7 +77,7 @@ class Bpe(Tokenizer):
         words = ["".join(letters[byte] for byte in token) for token in self.vocabulary]
         merges = [(words[left], words[right]) for left, right in self.merges]
         ids = {word: i for i, word in enumerate(words)}
-        return _byte_level(_tokenizers().models.BPE(vocab=ids, merges=merges))
+        return _byte_level(library().models.BPE(vocab=ids, merges=merges))
 
     def encode(self, text: str) -> np.ndarray:
         return next(self.encode_all([text]))
@@ -104,7 +104,7 @@ def bpe_size(tokenizer: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _tokenizers() -> Any:
+def library() -> Any:
     try:
         import tokenizers
     except ImportError as error:
@@ -116,9 +116,9 @@ def _tokenizers() -> Any:
 
 
 def _byte_level(model: Any) -> Any:
-    library = _tokenizers()
-    coder = library.Tokenizer(model)
-    coder.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    package = library()
+    coder = package.Tokenizer(model)
+    coder.pre_tokenizer = package.pre_tokenizers.ByteLevel(add_prefix_space=False)
     return coder
 
 
@@ -127,3 +127,7 @@ def _letters() -> dict[int, str]:
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in plain]
     return {byte: chr(byte) for byte in plain} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
+def byte_of_letter() -> dict[str, int]:
+    return {char: byte for byte, char in _letters().items()}

@@ -13,11 +13,12 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from lab.data import tokens
+from lab.data import sources, tokens
 from lab.data.baselines import baselines
 from lab.data.byte_pairs import Bpe
 from lab.data.corpus import Corpus, Document, identity, read_corpus
@@ -25,6 +26,7 @@ from lab.data.pieces import mapped
 from lab.data.shards import Shards
 from lab.data.sources import Tokens, as_corpus_error, source_of
 from lab.data.texts import SPLITS, CorpusError, Say, Unavailable, digest
+from lab.data.tokenizer_files import FromFile, load, sha256_of_tokenizer
 from lab.data.workplace import workplace
 from lab.data.writing import Writer
 
@@ -46,7 +48,7 @@ def folder_of(name: str, tokenizer: str, directory: Directory) -> Path:
     """
     with as_corpus_error():
         tokens.check_name(tokenizer)
-    return data_directory(directory) / source_of(name).folder(name, tokenizer)
+    return data_directory(directory) / sources.folder_of(name, tokenizer)
 
 
 def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, quiet: bool = False) -> Corpus:
@@ -54,7 +56,8 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
 
     Args:
       name: of one of `sources.SOURCES`, with PATH or the numbers of the language filled in.
-      tokenizer: "bytes", "chars", or "bpe-N" for N byte-pair ids learned from the training text.
+      tokenizer: "bytes", "chars", "bpe-N" for N byte-pair ids learned from the training text, or the
+        path of a tokenizer.json or .tiktoken.
         A synthetic language has its own symbols whichever is given.
       directory: where prepared corpora lie; default $LAB_DATA, or data/.
       quiet: say nothing on stderr while working.
@@ -64,6 +67,9 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
     """
     path = folder_of(name, tokenizer, directory)
     recipe = {"format": FORMAT, "name": name} | source_of(name).recipe(name)
+    if tokens.is_file(tokenizer):
+        with as_corpus_error():
+            recipe["tokenizer"] = sha256_of_tokenizer(tokenizer)
     with suppress(CorpusError):  # not there, or not whole
         corpus = read_corpus(path, name)
         if recipe | corpus.meta["recipe"] == recipe:  # an older one may lack an entry
@@ -123,7 +129,8 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say: Say) -> dict:
     """Write the token files into `work`; returns what goes into meta.json."""
     content = source_of(name).read(name, root, say)
     if isinstance(content, Shards):
-        return described(name, content)
+        with as_corpus_error():
+            return described(work, name, content, tokenizer)
     with as_corpus_error(f"tokenizer {tokenizer!r}: "):
         coder = content.tokenizer if isinstance(content, Tokens) else tokens.learn(tokenizer, content)
     if isinstance(coder, Bpe):
@@ -135,7 +142,12 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say: Say) -> dict:
             for name_of, ids, size in content.documents[split]:
                 writer.add(split, name_of, ids, size)
     else:
-        writer.add_text(content)
+        with as_corpus_error(f"tokenizer {tokenizer!r}: "):
+            writer.add_text(content)
+    if isinstance(coder, FromFile):
+        coder.save(work)
+    if not writer.bytes_known:
+        say(f"{name}: tokenizer {tokenizer!r} does not keep the text as it is: bits per byte are left empty")
     held_out_text = writer.close() or content.held_out_bytes
     identified = {"tokenizer": coder.to_json(), "dtype": writer.dtype.str, "files": writer.files()}
     streams = (np.memmap(work / f"{split}.bin", writer.dtype, mode="r") for split in SPLITS)
@@ -145,20 +157,45 @@ def _write(work: Path, name: str, tokenizer: str, root: Path, say: Say) -> dict:
         "vocab_size": coder.vocab_size,
         **identified,
         **content.notes,
-        "baselines": baselines(*streams, held_out_text, coder.bytes_per_token, known),
+        **({} if writer.bytes_known else {"bytes_known": False}),
+        "baselines": baselines(
+            *streams,
+            held_out_text if writer.bytes_known else None,
+            coder.bytes_per_token if writer.bytes_known else np.full(coder.vocab_size, np.nan),
+            known,
+        ),
         "documents": writer.documents(),
     }
 
 
-def described(name: str, content: Shards) -> dict:
-    """What goes into meta.json of shards that stay where they are."""
+def described(work: Path, name: str, content: Shards, tokenizer: str) -> dict:
+    """What goes into meta.json of shards that stay where they are.
+
+    Raises:
+      ValueError: ids beyond the tokenizer's.
+    """
     coder, pieces = tokens.Ids(content.n_ids), content.pieces
+    held_out_text = None
+    if tokens.is_file(tokenizer):
+        coder = load(tokenizer)
+        for piece in chain(*pieces.values()):
+            if piece.largest >= coder.vocab_size:
+                raise CorpusError(
+                    f"{piece.path} has the id {piece.largest:,}, and {tokenizer} has {coder.vocab_size:,} "
+                    "ids, from 0; name the tokenizer that made these shards"
+                )
+        coder.save(work)
+        held_out_text = coder.decode_bytes(np.asarray(mapped(pieces["held_out"])))
+    elif tokenizer != "bytes":
+        raise CorpusError(
+            f"{name} has its ids already; its tokenizer is a file, or left out, and not {tokenizer!r}"
+        )
     sums = {split: [[piece.sha256, piece.dtype] for piece in pieces[split]] for split in SPLITS}
     files = {
         split: {
             "sha256": digest(json.dumps(sums[split])),
             "tokens": sum(piece.tokens for piece in pieces[split]),
-            "bytes": None,
+            "bytes": None if split == "train" or held_out_text is None else len(held_out_text),
         }
         for split in SPLITS
     }
@@ -170,7 +207,7 @@ def described(name: str, content: Shards) -> dict:
         **identified,
         **content.notes,
         "shards": {split: [[*astuple(piece)] for piece in pieces[split]] for split in SPLITS},
-        "baselines": baselines(*map(mapped, pieces.values()), None, coder.bytes_per_token, {}),
+        "baselines": baselines(*map(mapped, pieces.values()), held_out_text, coder.bytes_per_token, {}),
         "documents": {s: [[Path(p.path).name, p.tokens, None] for p in pieces[s]] for s in SPLITS},
     }
 

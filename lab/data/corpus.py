@@ -44,8 +44,9 @@ class Corpus:
 
     @property
     def bytes_per_token(self) -> np.ndarray:
-        """UTF-8 bytes that each id stands for, (vocab_size,)."""
-        return self.tokenizer.bytes_per_token
+        """UTF-8 bytes that each id stands for, (vocab_size,); NaN where that is not known."""
+        known = self.meta.get("bytes_known", True)
+        return self.tokenizer.bytes_per_token if known else np.full(self.vocab_size, np.nan)
 
     @cached_property
     def pieces(self) -> dict[str, list[Piece]]:
@@ -138,7 +139,7 @@ def read_corpus(path: Path, name: str) -> Corpus:
         train, held_out = (meta["files"][split] for split in SPLITS)
         corpus = Corpus(
             name=name,
-            tokenizer=tokens.from_json(meta["tokenizer"]),
+            tokenizer=tokens.from_json(meta["tokenizer"], path),
             sha256=meta["sha256"],
             path=path,
             n_train=train["tokens"],

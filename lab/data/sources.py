@@ -96,6 +96,14 @@ def language_folder(name: str, tokenizer: str) -> str:
     return f"{name.replace(':', '-')}.symbols"
 
 
+def folder_of(name: str, tokenizer: str) -> str:
+    """The folder of what is prepared with a tokenizer; one that has a file is known by where it lies."""
+    if tokens.is_file(tokenizer):
+        path = os.path.abspath(os.path.expanduser(tokenizer))
+        tokenizer = f"{Path(path).stem[:30]}-{texts.digest(path)[:8]}"
+    return source_of(name).folder(name, tokenizer)
+
+
 def text_folder(name: str, tokenizer: str) -> str:
     word, _, path = name.partition(":")
     where = os.path.abspath(os.path.expanduser(path))

@@ -5,12 +5,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
 from lab.data.byte_pairs import Bpe, bpe_size
 from lab.data.texts import Text
 from lab.data.tokenizer import Tokenizer, id_dtype, utf8
+from lab.data.tokenizer_files import FromFile, HuggingFace, Tiktoken, is_file, load
 
 UNKNOWN = "\ufffd"  # what the id of never-seen characters is decoded to
 LEARN_CHARACTERS = 16_000_000  # of training text, spread evenly, that byte pairs are learned from
@@ -137,9 +139,10 @@ class Ids(Tokenizer):
 
 def check_name(name: str) -> None:
     """Raises ValueError: no tokenizer has this name."""
-    if not (name in ("bytes", "chars") or bpe_size(name)):
+    if not (name in ("bytes", "chars") or is_file(name) or bpe_size(name)):
         raise ValueError(
-            f"tokenizer {name!r} is unknown; there are 'bytes', 'chars' and byte pairs such as 'bpe-1024'"
+            f"tokenizer {name!r} is unknown; there are 'bytes', 'chars', byte pairs such as 'bpe-1024', and "
+            "files: tokenizer.json, .tiktoken"
         )
 
 
@@ -151,6 +154,8 @@ def learn(name: str, text: Text) -> Tokenizer:
     """
     if name == "bytes":
         return Bytes()
+    if is_file(name):
+        return load(name)
     if name == "chars":
         return Chars.learn(texts_of(text, "train"), texts_of(text, "held_out"))
     every = -(-sum(map(len, texts_of(text, "train"))) // LEARN_CHARACTERS)
@@ -161,17 +166,19 @@ def texts_of(text: Text, wanted: str) -> Iterator[str]:
     return (document for split, _, document in text.documents if split == wanted)
 
 
-KINDS = {kind.kind: kind for kind in (Bytes, Chars, Symbols, Bpe, Ids)}
+KINDS = {kind.kind: kind for kind in (Bytes, Chars, Symbols, Bpe, Ids, HuggingFace, Tiktoken)}
 
 
-def from_json(data: dict) -> Tokenizer:
-    """The tokenizer that `to_json` wrote."""
+def from_json(data: dict, folder: Path | None = None) -> Tokenizer:
+    """The tokenizer that `to_json` wrote; one that has a file finds it in the corpus's folder."""
     values = dict(data)
     if "merges" in values:
         values["merges"] = tuple((left, right) for left, right in values["merges"])
     kind = values.pop("kind", None)
     if kind not in KINDS:
         raise ValueError(f"tokenizer kind {kind!r} is unknown; there are {', '.join(KINDS)}")
+    if issubclass(KINDS[kind], FromFile):
+        values["path"] = (folder or Path()) / f"tokenizer{KINDS[kind].suffix}"
     return KINDS[kind](**values)
 
 

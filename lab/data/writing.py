@@ -14,6 +14,7 @@ import numpy as np
 
 from lab.data.texts import SPLITS, Text
 from lab.data.tokenizer import Tokenizer, id_dtype
+from lab.data.tokenizer_files import FromFile
 
 LISTED = 100_000  # documents: of more, meta.json tells the files they are from
 SAVE_SECONDS = 20.0
@@ -48,6 +49,7 @@ class Writer:
             before = {}
         self.coder, self.done, self.saved = coder, before.get("done", 0), time.monotonic()
         self.halves = {split: self.open(split, before.get(split, {})) for split in SPLITS}
+        self.bytes_known = before.get("bytes_known", True)  # whether ids stand for the bytes of their text
         self.text = opened(work / HELD_OUT_TEXT, before.get("text", 0))
 
     def open(self, split: str, before: dict[str, Any]) -> Half:
@@ -79,6 +81,8 @@ class Writer:
                 data = document.encode()
                 if split == "held_out":
                     self.text.write(data)
+                if isinstance(self.coder, FromFile) and self.coder.bytes_per_token[ids].sum() != len(data):
+                    self.bytes_known = False
                 self.add(split, name, ids, len(data))
             if time.monotonic() > self.saved + SAVE_SECONDS:
                 self.save()
@@ -89,6 +93,7 @@ class Writer:
             "done": self.done,
             "tokenizer": self.coder.to_json(),
             "text": self.text.tell(),
+            "bytes_known": self.bytes_known,
         }
         for split, half in self.halves.items():
             half.file.flush()
