@@ -129,11 +129,7 @@ class Estimate:
     low: float
     high: float
     status: str
-
-    @property
-    def says(self) -> bool:
-        """Whether the fit claims anything."""
-        return self.status not in ("unidentified", "failed")
+    says: bool  # whether the fit is one optimum, and so claims anything
 
     def holds(self, floor: float) -> bool:
         return self.low <= floor <= self.high
@@ -195,7 +191,7 @@ def analyse(runs: table.Runs, name: str, seq_len: int, estimators=ESTIMATORS) ->
             banded = fitting.intervals(fitted, kind, RESAMPLES)
             first = first or banded
             ends = banded.interval("E")
-            estimates[objective, kind] = Estimate(banded.law.E, *ends, banded.status)
+            estimates[objective, kind] = Estimate(banded.law.E, *ends, banded.status, banded.regular)
     used = runs.usable()
     best = int(np.argmin(used.loss))
     noise = float(used.column("loss_se")[best])

@@ -87,7 +87,7 @@ def audit_runs(
         fitted = fit_with_draws(runs, objective, delta, resamples, seed)
     valleys = iso or find_valleys(runs, window, budgets, seed)
     findings += [parameters.fit_status(fitted), *edge(valleys)]
-    if fitted.status in ("unidentified", "failed"):
+    if not fitted.regular:
         return Audit(tuple(rank(findings)), runs, fitted)
     price, steps = frontiers.fit_cost(runs, cost), ()
     further, profiles = check_fit(runs, fitted, valleys, price)
@@ -102,7 +102,7 @@ def audit_runs(
 
 def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, seed: int) -> Fit:
     fitted = fitting.fit(Chinchilla, runs, objective=objective, delta=delta)
-    if resamples and fitted.status not in ("unidentified", "failed"):
+    if resamples and fitted.regular:
         kind = "cluster" if fitting.rows_share_runs(fitted) else "pairs"
         with suppress(ValueError):  # too few runs to resample whole: standard errors it is
             return fitting.resample(fitted, resamples, seed, kind=kind)

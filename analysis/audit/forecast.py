@@ -65,7 +65,7 @@ def steps(used: Runs, objective: str, delta: float, held_out: str = "rolling") -
         if len(below) < LEAST:
             continue
         trained = fitting.fit(Chinchilla, below, objective=objective, delta=delta)
-        if trained.status in ("ok", "few"):
+        if trained.regular and trained.status != "edge":
             steps.append(make_step(trained, used.select(label == level)))
     return steps
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.fitting import Fit
-from analysis.fitting.profile import as_problem, jacobian, likelihood_scale
+from analysis.fitting.likelihood import jacobian, noise_scale
+from analysis.fitting.profile import as_problem
 from analysis.fitting.solve import ROBUST, Problem, minimise
 from analysis.laws import Array, Chinchilla
 
@@ -55,7 +56,7 @@ def neighbourhood(fitted: Fit) -> Neighbourhood:
     felt = np.sqrt((jacobian(problem, theta) ** 2).sum(1)) > 1e-9
     problem = replace(problem, free=problem.free[felt])
     slope = jacobian(problem, theta)
-    spent, curve, _ = likelihood_scale(problem, theta, 0.95)
+    spent, curve = noise_scale(problem, theta)
     unit = max(spent, FINEST**2) / curve
     covariance = unit * np.linalg.pinv(slope @ slope.T, rcond=1e-14)
     noise = spread(drop_pinned(fitted.residuals, problem.name, len(problem.free)))

@@ -58,11 +58,10 @@ def make_audit(runs, options, fitted=None, iso=None) -> Audit:
 def fit_with_intervals(runs, options) -> fitting.Fit | None:
     """The fit with the intervals asked for; None, so that the audit makes its own, where none are,
     and where there are too few runs, as it then says."""
-    if options.intervals is None and options.bootstrap is None and not options.cluster:
+    if not shared.asks_intervals(options):
         return None
     fitted = shared.fit_if_possible(options, runs)
-    hopeless = fitted is None or fitted.status in ("unidentified", "failed")
-    return fitted if hopeless else shared.with_intervals(options, fitted)
+    return shared.with_intervals(options, fitted) if fitted and fitted.regular else fitted
 
 
 def as_json(audit: Audit) -> dict:

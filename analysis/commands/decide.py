@@ -83,17 +83,18 @@ def run(options) -> int:
 
     def answer(group, runs):
         check_one_text(runs, options)
-        fitted, front = shared.parametric(options, runs)
+        fitted = shared.fit(options, runs)
         if fitted.status != "ok" and not options.anyway:
             raise ValueError(
                 f"the fit is {fitted.status}, not ok: {fitted.message}. A decision on it would be "
                 "a guess; mend the table, or see the guess with --anyway"
             )
-        decision = decide(options, fitted, front.cost)
+        fitted, cost = shared.with_intervals(options, fitted), frontiers.fit_cost(runs, options.cost)
+        decision = decide(options, fitted, cost)
         if options.flops_per_second:
             decision = add_prices(decision, options.flops_per_second, options.price_per_hour)
         show(group, runs, decision)
-        return as_json(decision), lambda: plot_decision(fitted, front.cost, decision)
+        return as_json(decision), lambda: plot_decision(fitted, cost, decision)
 
     return shared.each_group(options, answer)
 

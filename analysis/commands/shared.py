@@ -136,11 +136,18 @@ def fit_if_possible(options, runs) -> fitting.Fit | None:
 
 def parametric(options, runs):
     """Approach 3: the Chinchilla fit, and its frontier."""
-    fitted = with_intervals(options, fit(options, runs))
+    fitted = fit(options, runs)
+    if fitted.regular or asks_intervals(options):  # those of a fit that says nothing take long, and say less
+        fitted = with_intervals(options, fitted)
     budgets = getattr(options, "budgets", None)
     flops = np.array(sorted(budgets)) if budgets else None
     cost = frontiers.fit_cost(runs, getattr(options, "cost", "table"))
     return fitted, frontiers.from_fit(fitted, cost, flops)
+
+
+def asks_intervals(options) -> bool:
+    """Whether a command line names intervals, which are then made whatever the fit's status."""
+    return options.intervals is not None or options.bootstrap is not None or bool(options.cluster)
 
 
 def with_intervals(options, fitted: fitting.Fit) -> fitting.Fit:

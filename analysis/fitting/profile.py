@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.fitting.likelihood import height, jacobian, likelihood_scale
 from analysis.fitting.regression import Fit, Quantity
-from analysis.fitting.solve import ROBUST, Penalty, Problem, minimise, pieces, slopes
+from analysis.fitting.solve import Penalty, Problem, minimise, slopes
 from analysis.laws.base import Array
 
 FAR = np.array([1.0, 2, 3, 4.5, 7, 12, 25, 60])  # standard errors at which a profile is first seen
@@ -135,49 +136,12 @@ def as_problem(fitted: Fit) -> tuple[Problem, Array, Array]:
     return Problem(law, logs, output, fitted.objective.name, delta, free), start, centre
 
 
-def height(problem: Problem, theta: Array) -> Array:
-    """The objective at theta (S, P), (S,), in the units that `likelihood_scale` speaks of."""
-    log_pred = problem.law.log_predict(theta, problem.logs)[0]
-    if problem.name == "l1-log":
-        return problem.delta * np.abs(log_pred - np.log(problem.output)).sum(1)
-    return pieces(problem.name, problem.delta, log_pred, problem.output)[0].sum(1)
-
-
-def likelihood_scale(problem: Problem, start: Array, level: float) -> tuple[float, float, float]:
-    """(tau, curvature of a row's objective, limit): 2 (rise of the objective) / tau is the square
-    of a number that stays within ±limit in `level` of all tables.
-
-    For squares tau is the residual variance. For Huber and absolute values it is E[psi²] / E[psi'],
-    with E[psi'] from the share of rows in the nearer half of the residuals, without the P rows that
-    the fit runs through. The limit is Student's t.
-    """
-    from scipy.special import stdtrit  # slow to import, and no fit needs it
-
-    log_pred = problem.law.log_predict(start[None], problem.logs)[0][0]
-    rows, count = len(problem.output), len(problem.free)
-    limit = float(stdtrit(rows - count, 0.5 + level / 2))
-    if problem.name not in ROBUST:
-        return 2 * height(problem, start[None])[0] / (rows - count), 1.0, limit
-    size = np.sort(np.abs(log_pred - np.log(problem.output)))[count:]
-    reach = max(problem.delta, float(np.quantile(size, 0.5)))
-    curve = float(np.mean(size <= reach)) * problem.delta / reach
-    square = float(np.mean(np.minimum(size, problem.delta) ** 2))
-    return square / curve, curve, limit
-
-
 def standard_errors(problem: Problem, start: Array, numbers, variance: float) -> Array:
     """Of numbers computed from theta, (K,), by their gradients and the Gauss-Newton matrix."""
     rows = jacobian(problem, start)
     gradient = slopes(numbers, start[None], problem.free)[0]  # (F, K)
     spread = np.linalg.pinv(rows @ rows.T)
     return np.sqrt(variance * np.maximum(np.einsum("fk,fg,gk->k", gradient, spread, gradient), 0))
-
-
-def jacobian(problem: Problem, theta: Array) -> Array:
-    """Of the residuals at theta (P,) by the free parameters, (F, R)."""
-    log_pred, slope = problem.law.log_predict(theta[None], problem.logs)
-    slope = slope[0][problem.free]
-    return slope * np.exp(log_pred[0]) if problem.name == "ls" else slope
 
 
 def leverage(slope: Array) -> Array:

@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.fitting.refusals import check_rows, positive
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
-from analysis.fitting.splits import splits
-from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status
+from analysis.fitting.splits import Split, describe_splits, splits
+from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status, several_laws
 from analysis.laws import LAWS, Array, Law
 from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
@@ -51,6 +52,7 @@ class Fit:
     dropped: list[tuple[int, str]]
     draws: Array | None = None
     minima: Minima = ()
+    regular: bool = True  # one optimum that the runs single out, though an end of its intervals be open
     intervals: str = "none"  # what `band` speaks from: none | pairs | cluster | wild | profile
     ends: Callable[[Quantity], tuple[Array, Array]] | None = None
     forms: tuple = ()  # of `select.Form`: the forms that were weighed, where the law was "auto"
@@ -89,19 +91,35 @@ class Fit:
             return None, None
         if name not in self.known:
             low, high = self.band(lambda law: np.atleast_1d(getattr(law, name)))
+            if name in self.law.positive() and np.isinf([low, high]).any():
+                # far up, and down to zero, only steps of the logarithm get
+                ends = np.exp(self.band(lambda law: np.log(np.atleast_1d(getattr(law, name)))))
+                low, high = (np.where(np.isinf(a), b, a) for a, b in zip((low, high), ends, strict=True))
             self.known[name] = float(low[0]), float(high[0])
         return self.known[name]
 
     @cached_property
-    def cautions(self) -> list[str]:
-        """What looks wrong in the table, its inputs left out, and what parts the residuals (see `splits`)."""
+    def table(self) -> Runs:
+        """The rows without the columns that are this law's inputs beyond the usual roles: no setting of
+        theirs is a caution."""
         known = {*self.inputs} - {*self.runs.roles, *self.runs.roles.values()}
-        runs = replace(self.runs, columns={n: c for n, c in self.runs.columns.items() if n not in known})
+        return replace(self.runs, columns={n: c for n, c in self.runs.columns.items() if n not in known})
+
+    @cached_property
+    def parted(self) -> dict[str, Split]:
+        """Columns that part the residuals, whatever their names; see `splits`."""
+        runs = self.runs
         inputs = [runs.column(name) for name in (*self.inputs, "flops") if runs.has(name)]
         if {"params", "tokens"} <= set(self.inputs):
             inputs.append(runs.tokens / runs.params)
-        named = " ".join(runs.cautions)
-        return [*runs.cautions, *splits(runs, self.residuals, inputs, named)]
+        return splits(self.table, self.residuals, inputs)
+
+    @cached_property
+    def cautions(self) -> list[str]:
+        """What looks wrong in the table, and columns that part the residuals and are not named there."""
+        named = " ".join(self.table.cautions)
+        others = {name: split for name, split in self.parted.items() if name not in named}
+        return [*self.table.cautions, *filter(None, [describe_splits(others)])]
 
     @cached_property
     def known(self) -> dict[str, tuple[float, float]]:
@@ -160,8 +178,8 @@ def fit(
     best, done, minima, agreeing, total = search(problem, held(law, fixed, centre), centre, starts)
     log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
-    status, message = fit_status(problem, best[0], done, agreeing, minima)
-    return Fit(
+    status, message, regular = fit_status(problem, best[0], done, agreeing, minima)
+    found = Fit(
         law=law(**plain_values(law, best[0], centre)),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
         runs=used,
@@ -175,7 +193,10 @@ def fit(
         fixed=fixed,
         dropped=runs.dropped(),
         minima=minima,
+        regular=regular,
     )
+    several = several_laws(found.parted) if status == "ok" else ""
+    return replace(found, status="unidentified", message=several) if several else found
 
 
 def named_law(law: type[Law] | str) -> type[Law]:
@@ -262,30 +283,6 @@ def observations(
             known = ", ".join(law.names())
             raise ValueError(f"{law.__name__} has no parameter {name!r} to fix; it has {known}")
     return [positive(runs, name) for name in inputs], positive(runs, output)
-
-
-def check_rows(law: type[Law], runs: Runs, rows: int, parameters: int) -> None:
-    if rows > parameters:
-        return
-    flagged = f"{len(runs) - rows} flagged"
-    flagged += f", the first as {runs.dropped()[0][1]}" if rows < len(runs) else ""
-    raise ValueError(
-        f"{runs.source}: {rows} usable runs ({flagged}) for the "
-        f"{parameters} parameters of {law.__name__}; it needs at least {parameters + 1}"
-    )
-
-
-def positive(runs: Runs, name: str) -> Array:
-    column = runs.column(name)
-    if column.dtype == object:
-        raise ValueError(f"{runs.source}, column {name}: holds text, and a fit needs numbers")
-    bad = np.flatnonzero(~((column > 0) & np.isfinite(column)))
-    if bad.size:
-        raise ValueError(
-            f"{runs.source}, row {runs.rows[bad[0]]}, column {name}: {column[bad[0]]:g}; a fit "
-            f'needs positive finite numbers, keep it out with --where "{name} > 0"'
-        )
-    return column
 
 
 def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, float]:

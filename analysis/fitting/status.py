@@ -4,49 +4,82 @@ from collections.abc import Collection
 
 import numpy as np
 
+from analysis.fitting.ends import exponent, open_ends
 from analysis.fitting.solve import ROBUST, Problem
+from analysis.fitting.splits import Split, describe_splits
 from analysis.laws.base import Array, Law
 
 AGREE = 1e-6  # relative distance of objectives within which two starts have met
 DISTINCT = np.log(1.25)  # how far two minima differ in some parameter that is not linear
 Minima = tuple[tuple[float, dict[str, float]], ...]  # (objective, parameters), best first
 QUIETEST = 1e-3  # noise of log loss below which no run's is taken to be
+ENOUGH = 2  # runs a parameter below which there are few
+SERIAL = 10  # rows below which no bend is looked for
+RARE = 2.58  # standard errors of a bend; chance gives 1 of 200 tables
+MOSTLY = 0.4  # share of the residuals' variance (ranks) that a column may explain
 LIKELY = 1.92  # half of the 95 % point of a chi-square of one degree of freedom
 
 
-def fit_status(problem: Problem, theta: Array, done: bool, agreeing: int, minima: Minima) -> tuple[str, str]:
-    """Status and message of the best minimum found."""
+def fit_status(
+    problem: Problem, theta: Array, done: bool, agreeing: int, minima: Minima
+) -> tuple[str, str, bool]:
+    """Status and message of the best minimum found, and whether it is one optimum that the runs single
+    out, of whose neighbourhood something can be said."""
+    if reason := no_optimum(problem, theta, done, minima):
+        return *reason, False
+    if reason := edge(problem, theta):
+        return "edge", reason, True
+    if reasons := open_ends(problem, theta):
+        return "unidentified", "; ".join(reasons), True
+    if reason := few(problem):
+        return "few", reason, True
+    if reason := bend(problem, theta):
+        return "unidentified", reason, True
+    return "ok", f"{agreeing} starts agree", True
+
+
+def no_optimum(problem: Problem, theta: Array, done: bool, minima: Minima) -> tuple[str, str] | None:
+    """Status and message where no one optimum was found."""
     law = problem.law
-    values = dict(zip(law.names(), law.from_theta(theta), strict=True))
     if not np.isfinite(theta[problem.free]).all() or not np.isfinite(minima[0][0]):
         return "failed", "no start reached a finite optimum"
     if reason := degeneracy(law, problem):
         return "unidentified", reason
-    reasons = [
-        reason for reason in (rival_minimum(problem, minima), vagueness(law, problem, theta)) if reason
-    ]
-    if reasons:
-        return "unidentified", "; ".join(reasons)
-    for i in problem.free:
-        name = law.names()[i]
-        if exponent(law, name) and values[name] <= 1e-4:
-            return "edge", f"{name} fell to {values[name]:.2g}: the runs show no gain on that axis"
-    if "E" in values and law.names().index("E") in problem.free:
-        if values["E"] < 1e-3 * problem.output.min():
-            return "edge", "E fell to zero: the runs show no floor yet"
-    if not done:
+    reasons = filter(None, [rival_minimum(problem, minima), vagueness(law, problem, theta)])
+    if reason := "; ".join(reasons):
+        return "unidentified", reason
+    if not done and not edge(problem, theta):
         return "failed", "the best start had not converged when its steps ran out"
+    return None
+
+
+def edge(problem: Problem, theta: Array) -> str:
+    """Which exponent or floor fell to zero; else ""."""
+    law = problem.law
+    values = dict(zip(law.names(), law.from_theta(theta), strict=True))
+    for name in (law.names()[i] for i in problem.free):
+        if exponent(law, name) and not law.rising and values[name] <= 1e-4:
+            return f"{name} fell to {values[name]:.2g}: the runs show no gain on that axis"
+        if name == "E" and values["E"] < 1e-3 * problem.output.min():
+            return "E fell to zero: the runs show no floor yet"
+    return ""
+
+
+def few(problem: Problem) -> str:
+    """Of what there are too few: levels of an input, or runs for the parameters; else ""."""
+    law = problem.law
     axes = range(len(law.inputs)) if law.axes is None else law.axes
-    few = {v: len(np.unique(np.round(problem.logs[v], 6))) for v in axes}
-    axis = min(few, key=few.get)
-    if few[axis] < 3:
-        return "few", f"only {few[axis]} distinct values of {law.inputs[axis]}; a curve needs 3"
-    return "ok", f"{agreeing} starts agree"
-
-
-def exponent(law: type[Law], name: str) -> bool:
-    """Whether a parameter is an exponent that has to be above zero."""
-    return name in law.grid and name not in law.positive() and not law.rising
+    levels = {v: len(np.unique(np.round(problem.logs[v], 6))) for v in axes}
+    axis = min(levels, key=levels.get)
+    if levels[axis] < 3:
+        return f"only {levels[axis]} distinct values of {law.inputs[axis]}; a curve needs 3"
+    rows, enough = problem.output.size, ENOUGH * len(problem.free)
+    if rows >= enough:
+        return ""
+    return (
+        f"{rows} runs for the {len(problem.free)} parameters of {law.__name__}: nothing is left to show that "
+        f"the law holds; train {enough} or more, at new sizes and lengths"
+    )
 
 
 def rival_minimum(problem: Problem, minima: Minima) -> str:
@@ -56,10 +89,10 @@ def rival_minimum(problem: Problem, minima: Minima) -> str:
     absolute values and half of that for squares, at 95 % of a chi-square of one degree.
     """
     least, best = minima[0]
-    count = problem.output.size * (1.0 if problem.name in ROBUST else 0.5)
     if not least > 0:
         return ""
-    close = [one for one in minima[1:] if AGREE < np.log(one[0] / least) < LIKELY / count]
+    count = problem.output.size * (1.0 if problem.name in ROBUST else 0.5)
+    close = [one for one in minima[1:] if np.log(one[0] / least) < LIKELY / count]
     if not close:
         return ""
     law = problem.law
@@ -73,7 +106,8 @@ def rival_minimum(problem: Problem, minima: Minima) -> str:
     return (
         f"{len(close) + 1} minima fit these runs about equally well, from {here} to {there}, whose "
         f"objective is {100 * (cost / least - 1):.2g} % higher: {' and '.join(moved)} are weakly "
-        "identified"
+        f"identified; runs over a wider range of "
+        f"{' and '.join(law.inputs)} would tell which"
     )
 
 
@@ -118,7 +152,7 @@ def vagueness(law: type[Law], problem: Problem, theta: Array) -> str:
         return "two parameters do the same to every run; the fit is one of many equally good ones"
     errors = spread * np.sqrt(np.diag(np.linalg.inv(unit @ unit.T))) / scale
     for name, size, error in zip(names, theta[problem.free], errors, strict=True):
-        if exponent(law, name) and error > abs(size):
+        if exponent(law, name) and not law.rising and error > abs(size):
             return (
                 f"{name} = {size:.3g} has a standard error of about {error:.2g}: the runs do "
                 "not determine it; add runs that vary that axis more"
@@ -127,6 +161,36 @@ def vagueness(law: type[Law], problem: Problem, theta: Array) -> str:
             factor = f"{np.exp(error):.2g}" if error < 10 else "e^10 and more"
             return f"{name} is known only within a factor of about {factor}"
     return ""
+
+
+def bend(problem: Problem, theta: Array) -> str:
+    """That the output bends where a law of one input does not, by how neighbours' residuals hang together
+    (Bartels 1982, a ratio of von Neumann on ranks); else ""."""
+    if len(problem.logs) > 1:
+        return ""
+    order = np.argsort(problem.logs[0], kind="stable")
+    gap = (problem.law.log_predict(theta[None], problem.logs)[0][0] - np.log(problem.output))[order]
+    rows = len(gap)
+    if rows < SERIAL or np.sqrt(np.mean(gap**2)) < QUIETEST:
+        return ""
+    ranks = np.argsort(np.argsort(gap)).astype(float)
+    ratio = (np.diff(ranks) ** 2).sum() / ((ranks - ranks.mean()) ** 2).sum()
+    error = np.sqrt(4 * (rows - 2) * (5 * rows**2 - 2 * rows - 9) / (5 * rows * (rows + 1) * (rows - 1) ** 2))
+    if ratio > 2 - RARE * error:
+        return ""
+    percent = 100 * np.sqrt(np.mean(gap**2))
+    return (
+        f"{problem.law.__name__} does not bend as the runs do: along {problem.law.inputs[0]} its residuals "
+        f"({percent:.2g} % of the output) keep one side for several runs ({(2 - ratio) / error:.2g} standard "
+        "errors): its numbers are the form's, not the runs'; fit the larger runs alone (--where), or another "
+        "law"
+    )
+
+
+def several_laws(parted: dict[str, Split]) -> str:
+    """That one law is fitted to runs of several, as a column parts most of the residuals; else ""."""
+    strong = {name: split for name, split in parted.items() if split.share > MOSTLY}
+    return describe_splits(strong)
 
 
 def undetermined(law: Law, logs: Array, output: Array, held: Collection[str] = ()) -> list[str]:

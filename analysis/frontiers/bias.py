@@ -72,7 +72,7 @@ def check_bias(iso: Isoflop, cost: Cost, fitted: Fit | None = None) -> BiasCheck
     except ValueError as error:
         return BiasCheck("few", f"no Chinchilla law can be fitted ({error})")
     law = fitted.law
-    if fitted.status in ("unidentified", "failed") or not min(law.A, law.B, law.alpha, law.beta) > 0:
+    if not fitted.regular or not min(law.A, law.B, law.alpha, law.beta) > 0:
         return BiasCheck(fitted.status, f"the Chinchilla fit is {fitted.status}: {fitted.message}")
     used = iso.runs.usable()
     exact = replace(used, columns={**used.columns, used.roles["loss"]: law.loss(used.params, used.tokens)})
