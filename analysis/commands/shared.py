@@ -5,6 +5,7 @@ import math
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,10 @@ def read_table(options) -> Runs:
             needs = {*played, *played.values()}
         roles |= {name: own for name, own in played.items() if name in OTHERS and own not in ROLES}
     runs = table.read(options.table, where=options.where, needs=needs, **roles)
+    if hasattr(options, "law") and needs and "loss" not in needs:  # one that plays no part is not spoken of
+        kept = {role: column for role, column in runs.roles.items() if role != "loss"}
+        notes = tuple(note for note in runs.notes if not note.startswith("loss ="))
+        runs = replace(runs, roles=kept, notes=notes)
     if not hasattr(options, "runs") and not getattr(options, "cluster", None):  # neither curves nor clusters
         runs = final_rows(runs)
     if options.best_of:

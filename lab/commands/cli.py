@@ -6,6 +6,7 @@ Exit status: 0 did its job, 1 refused or something failed (and says what), 2 wro
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,13 @@ def run_command(arguments: Sequence[str] | None) -> int:
         if os.environ.get("LAB_TRACEBACK"):
             raise
         print(f"lab: {in_words(error)}", file=sys.stderr)
+        return 1
+    except AssertionError as error:
+        if "xla_bridge" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+            raise
+        from lab.train.parallel import NO_DEVICE
+
+        print(f"lab: {NO_DEVICE}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # which a grid has told of
         return 1

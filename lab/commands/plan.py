@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lab.commands import own, shared
 from lab.commands.experiment import CommandError
+from lab.commands.notes import notes
 from lab.commands.view import View, duration, human
 from lab.config import RunConfig
 from lab.launch.processes import cores
@@ -31,7 +32,7 @@ def plan(options: argparse.Namespace) -> int:
     """Show what would run and what it costs. Trains nothing."""
     view = open_view(options)
     own.look_over(view.store, view.configs)
-    print("\n".join(table(view.store, view.configs) + price(view)))
+    print("\n".join(table(view.store, view.configs) + price(view) + notes(view.store, view.configs)))
     return 0
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from lab.commands import own, shared
+from lab.commands.notes import notes
 from lab.commands.view import View
 from lab.config import RunConfig
 from lab.launch.launchers import LAUNCHERS
@@ -72,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
     configs = lineage.resolve_trunks(store, configs)
     todo = [config for config in configs if store.trainable(trained_as(store, config).run_id)]
     print(f"{options.experiment}: {len(configs)} runs, {len(todo)} to train, in {store.root}")
+    for line in notes(store, configs):
+        print(line)
     if older := trained_by_other_code(store, configs):
         print(
             f"note: {len(older)} finished runs ({', '.join(older[:3])}{', ...' * (len(older) > 3)}) were "

@@ -8,6 +8,30 @@ from typing import Any
 from lab import userfile
 from lab.config import RunConfig, from_json
 
+SHORT = {  # what people call fields, by their words: of a path that names none
+    "lr": "learning_rate",
+    "rate": "learning_rate",
+    "peak_lr": "learning_rate",
+    "wd": "weight_decay",
+    "decay": "weight_decay",
+    "grad_clip": "clip",
+    "warmup": "warmup_fraction",
+    "bs": "batch_tokens",
+    "batch": "batch_tokens",
+    "batch_size": "batch_tokens",
+    "width": "d_model",
+    "hidden_size": "d_model",
+    "depth": "n_layer",
+    "layers": "n_layer",
+    "n_layers": "n_layer",
+    "heads": "n_head",
+    "ctx": "seq_len",
+    "context": "seq_len",
+    "context_length": "seq_len",
+    "vocab": "vocab_size",
+    "opt": "optimizer",
+}
+
 
 def override(config: RunConfig, *assignments: str) -> RunConfig:
     """The config with fields replaced, each from text such as `optim.learning_rate=0.01`."""
@@ -38,8 +62,11 @@ def no_field(path: str, tree: dict[str, Any]) -> str:
     known = [name for name in tree if name not in parts]
     known += [f"{part}.{name}" for part, names in parts.items() for name in names]
     leaf = path.rpartition(".")[2]
-    same = [name for name in known if name.rpartition(".")[2] == leaf]
-    meant = same or difflib.get_close_matches(path, known, 1)
+    same = [name for name in known if name.rpartition(".")[2] in (leaf, SHORT.get(leaf.lower()))]
+    inside = [name for name in known if name.rpartition(".")[0] == path.rpartition(".")[0]]
+    meant = (
+        same or difflib.get_close_matches(path, inside, 1, 0.75) or difflib.get_close_matches(path, known, 1)
+    )
     return f"a run has no field {path!r}" + (
         f"; was {meant[0]} meant?" if meant else f"; it has {', '.join(known)}"
     )

@@ -244,16 +244,26 @@ def part_on(device: jax.Device, leaf: jax.Array) -> jax.Array:
 # --- several hosts -------------------------------------------------------------------------
 
 
+NO_DEVICE = (  # jax asserts that there is one, and says no more
+    "jax finds no device of the kind that JAX_PLATFORMS asks for: unset it to train on the CPU, or install "
+    "jax for it (pip install 'scaling-law-lab[cuda]') and see that nvidia-smi shows one"
+)
+
+
 def devices(hosts: int, of_each: int) -> list[jax.Device]:
     """The first `of_each` devices of each host.
 
     Raises:
       ValueError: there are fewer.
     """
+    try:
+        known = jax.devices()
+    except AssertionError as error:
+        raise ValueError(NO_DEVICE) from error
     there = [
         device
         for host in range(jax.process_count())
-        for device in [d for d in jax.devices() if d.process_index == host][:of_each]
+        for device in [d for d in known if d.process_index == host][:of_each]
     ]
     if len(there) < hosts * of_each:
         raise ValueError(

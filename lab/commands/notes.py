@@ -1,0 +1,74 @@
+"""What `plan` and `run` say of a grid that is trained as asked but may not be what was meant."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lab.config import RunConfig, from_json
+from lab.fields import essence
+from lab.models import counts
+from lab.store import files
+from lab.store.store import Store
+
+NEAR = 0.1  # share by which a run's FLOPs may miss its budget
+MOST = 200  # stopped runs that are looked at
+
+
+def notes(store: Store, configs: Sequence[RunConfig]) -> list[str]:
+    """A line each on budgets that are not the runs' FLOPs, and on stopped runs that differ in one field."""
+    return [f"note: {line}" for line in (stale_budgets(configs), begun_otherwise(store, configs)) if line]
+
+
+def stale_budgets(configs: Sequence[RunConfig]) -> str:
+    """That budgets are no longer what runs cost, as where --set replaced a vocabulary or a width; or ""."""
+    ratios = [counts.run_flops(config) / config.budget for config in configs if config.budget]
+    off = [ratio for ratio in ratios if abs(ratio - 1) > NEAR]
+    if not off:
+        return ""
+    return (
+        f"{len(off)} of {len(ratios)} runs cost {min(off):.3g} to {max(off):.3g} times their budget, which "
+        "--set does not replace: cells of one budget no longer cost the same; analysis goes by their FLOPs"
+    )
+
+
+def begun_otherwise(store: Store, configs: Sequence[RunConfig]) -> str:
+    """That a grid begins runs anew which stopped under another value of one field; or ""."""
+    wanted = {config.run_id for config in configs}
+    new = [flat(essence(config)) for config in configs if not store.folder(config.run_id).exists()]
+    if not new or not store.root.is_dir():
+        return ""
+    changed: dict[str, list[tuple[Any, Any]]] = {}
+    folders = [path.parent for path in store.root.glob("*/config.json") if path.parent.name not in wanted]
+    for folder in [folder for folder in folders if not (folder / "record.json").exists()][:MOST]:
+        if not store.newest_checkpoint(folder.name):
+            continue
+        try:
+            there = flat(essence(from_json(files.read_json(folder / "config.json") or {})))
+        except (ValueError, files.StoreError):
+            continue
+        for here in new:
+            differ = [name for name in {*there, *here} if there.get(name) != here.get(name)]
+            if len(differ) == 1:
+                changed.setdefault(differ[0], []).append((there.get(differ[0]), here.get(differ[0])))
+                break
+    if not changed:
+        return ""
+    name, pairs = max(changed.items(), key=lambda item: len(item[1]))
+    before, now = pairs[0]
+    several = len(pairs) > 1
+    return (
+        f"{len(pairs)} stopped run{'s' * several} in {store.root} differ{'s' * (not several)} from this grid "
+        f"in {name} alone ({shown(before)} there, {shown(now)} here): another {name} is another run, which "
+        "begins at its first update"
+    )
+
+
+def shown(value: Any) -> str:
+    return "its default" if value is None else str(value)
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by their dotted names."""
+    leaves: dict[str, Any] = {}
+    for name, value in tree.items():
+        leaves |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return leaves

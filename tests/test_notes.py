@@ -1,0 +1,77 @@
+"""What a grid is told that is trained as asked but may not be what was meant."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import main
+from lab.commands.notes import notes
+from lab.commands.settings import override
+from lab.config import to_json
+from lab.models import counts
+from lab.store import files
+from lab.store.store import Store
+from tests.conftest import change
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        ("optim.lr", "optim.learning_rate"),
+        ("lr", "optim.learning_rate"),
+        ("optim.wd", "optim.weight_decay"),
+        ("model.width", "model.d_model"),
+        ("model.n_layers", "model.n_layer"),
+        ("model.vocab", "model.vocab_size"),
+        ("optim.learnin_rate", "optim.learning_rate"),
+        ("clip", "optim.clip"),
+    ],
+)
+def test_a_field_is_known_by_what_people_call_it(config, path, meant):
+    with pytest.raises(ValueError, match=f"no field '{path}'; was {meant} meant"):
+        override(config, f"{path}=1")
+
+
+def test_budgets_that_replaced_fields_left_behind_are_said(config, tmp_path):
+    store = Store(tmp_path)
+    fits = change(config, budget=float(counts.run_flops(config)))
+    assert not notes(store, [fits])
+    (line,) = notes(store, [fits, override(fits, "model.vocab_size=512")])
+    assert "1 of 2 runs cost" in line and "times their budget" in line
+
+
+def test_a_stopped_run_under_another_rate_is_said_to_be_another(config, tmp_path):
+    store, other = Store(tmp_path), change(config, optim__learning_rate=0.02)
+    folder = store.folder(other.run_id)
+    (folder / "checkpoints" / "40").mkdir(parents=True)
+    files.write_json(folder / "config.json", to_json(other))
+    (line,) = notes(store, [change(config, optim__learning_rate=0.01)])
+    assert "1 stopped run in" in line and "optim.learning_rate alone (0.02 there, 0.01 here)" in line
+    assert not notes(store, [other]), "it goes on"
+    assert not notes(store, [change(config, optim__learning_rate=0.01, seed=3)]), "two fields apart"
+    files.write_json(folder / "record.json", {"status": "done"})
+    assert not notes(store, [change(config, optim__learning_rate=0.01)]), "it is finished"
+
+
+def test_a_missing_gpu_is_one_line(tmp_path):
+    command = [sys.executable, "-m", "lab", "bench", "--d-model", "8", "--layers", "1", "--heads", "1"]
+    environment = os.environ | {"JAX_PLATFORMS": "cuda", "LAB_DATA": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
+    if done.returncode == 0:
+        pytest.skip("this machine has one")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("lab: jax finds no device")
+
+
+def test_a_loss_that_plays_no_part_is_not_spoken_of(tmp_path, capsys):
+    rows = "".join(f"{10**n},{2**n},{3 - n / 10}\n" for n in range(5))
+    (tmp_path / "optima.csv").write_text("flops,n_opt,val_loss\n" + rows)
+    law = ["fit", str(tmp_path / "optima.csv"), "--law", "m1", "--x", "flops", "--y"]
+    assert main([*law, "n_opt"]) == 0
+    assert "loss" not in capsys.readouterr().out.split("convention")[1].splitlines()[0]
+    assert main([*law, "val_loss"]) == 0
