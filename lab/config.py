@@ -12,13 +12,15 @@ from functools import cached_property
 from typing import Any, Literal
 
 from lab import fields, userfile
-from lab.fields import FRACTION, NOT_NEGATIVE, POSITIVE, SEED, fed, label, static, traced
+from lab.fields import BELOW_ONE, FRACTION, NOT_NEGATIVE, POSITIVE, SEED, fed, label, static, traced
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 # ... and by how much more for runs of a kind whose results alone have changed since
 NUMERICS_OF = {"mup": 1}  # embeddings and readout start at one scale at every width
-OWN = "own"  # the kind of every model of a user's own file, where a field says which kinds have it
+OWN = "own"  # a kind or optimiser of a user's own file, where a field says which have it
 BLOCKS = ("transformer",)  # kinds with heads, positions, norms and a feed-forward part
+SQUARES = ("adamw", "muon", "schedule-free", OWN)  # optimisers that divide by a mean square
+MOMENTS = (*SQUARES, "lion")  # ... or have two rates of forgetting
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -51,7 +53,7 @@ class ModelConfig:
     settings: str = static("", late=True)  # of its kind alone, those that are not at their default
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "settings", fields.settings_text(self.settings))
+        object.__setattr__(self, "settings", fields.settings_text(self.settings, "ModelConfig"))
         fields.check(self)
         self.check_kind()
         if self.d_model % self.n_head:
@@ -107,15 +109,23 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """The optimiser and its schedule. Rate, decay, warm-up and horizon are arrays in the step."""
+    """The optimiser and its schedule. Rate, decay, warm-up and horizon are arrays in the step.
 
-    optimizer: Literal["adamw", "sgd"] = static("adamw")
+    `optimizer` is of lab/train/optimizers.py, or FILE.py:NAME of the user's own (docs/extend.md), whose
+    `settings` are given as a dict and kept as JSON text.
+    """
+
+    optimizer: Literal["adamw", "sgd", "muon", "lion", "adafactor", "schedule-free"] = static(
+        "adamw", own=True
+    )
     learning_rate: float = traced(rule=POSITIVE)  # the peak
     # decoupled; times the learning rate; on hidden and readout weights
     weight_decay: float = traced(0.1, rule=NOT_NEGATIVE)
-    beta1: float = static(0.9, rule=FRACTION)
-    beta2: float = static(0.99, rule=FRACTION)
-    eps: float = static(1e-8, rule=POSITIVE)
+    beta1: float = static(0.9, rule=FRACTION, only=MOMENTS)
+    beta2: float = static(0.99, rule=FRACTION, only=MOMENTS)
+    eps: float = static(1e-8, rule=POSITIVE, only=SQUARES)
+    momentum: float = static(0.95, rule=BELOW_ONE, only=("muon",), late=True)  # of hidden matrices
+    settings: str = static("", only=(OWN,), late=True, column="optimizer_settings")
     clip: float = static(1.0, zero="no clipping")  # global gradient norm
     schedule: Literal["cosine", "linear", "constant"] = static("cosine")
     warmup_fraction: float = traced(0.05, rule=FRACTION, hyper="warmup")  # of the run's own steps
@@ -127,9 +137,36 @@ class OptimConfig:
     final_fraction: float = traced(0.0, rule=FRACTION, hyper="final")
     warmup_steps: int = traced(0, zero="by warmup_fraction", hyper="warmup")
     horizon_steps: int = traced(0, zero="the run's own last step", hyper="horizon")  # the decay's end
+    # of the weights an average that keeps this much of itself at each update, scored beside them
+    ema: float = static(0.0, zero="none", rule=BELOW_ONE, late=True)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", fields.settings_text(self.settings, "OptimConfig"))
         fields.check(self)
+        for name, value in fields.unset(type(self)).items():
+            if getattr(self, name) != value and not self.has(name):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} means nothing for optimizer={self.optimizer!r}; "
+                    f"leave it at {value!r}"
+                )
+        if self.optimizer == "schedule-free":
+            self.check_schedule_free()
+
+    def check_schedule_free(self) -> None:
+        """Refuse what it is there to do without: a rate that falls, and a second average."""
+        for name, value in {"schedule": "constant", "cooldown_fraction": 0.0, "ema": 0.0}.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"optimizer='schedule-free' averages weights in the place of a falling rate: "
+                    f"{name}={getattr(self, name)!r} must be {value!r}"
+                )
+        if not self.beta1:
+            raise ValueError("beta1=0.0: schedule-free learning divides by it; take 0.9 or more")
+
+    def has(self, name: str) -> bool:
+        """Whether a field means anything for this optimiser."""
+        only = fields.declared(type(self))[name].metadata["only"]
+        return not only or (OWN if userfile.is_named(self.optimizer) else self.optimizer) in only
 
 
 @dataclass(frozen=True, kw_only=True)

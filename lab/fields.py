@@ -12,6 +12,7 @@ the check of a field's value follow from this.
 """
 
 import dataclasses
+import difflib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ class Rule(NamedTuple):
 POSITIVE = Rule(lambda value: value > 0, "must be above 0")
 NOT_NEGATIVE = Rule(lambda value: value >= 0, "is negative")
 SEED = Rule(lambda value: 0 <= value < 2**32, "must be in 0..2**32-1: a key of jax keeps 32 bits")
+BELOW_ONE = Rule(lambda value: 0 <= value < 1, "must be at least 0 and below 1")
 FRACTION = Rule(lambda value: 0 <= value <= 1, "is not in 0..1")
 
 
@@ -56,7 +58,7 @@ def declare(
     Args:
       rule: which numbers it may hold; a `Literal`'s words and whole numbers are checked anyway.
       zero: what 0 means, where that is no number like the others; then none may be below it.
-      only: the kinds of models that have it; () all.
+      only: the kinds of models, or the optimisers, that have it; () all.
       own: beside its words it takes FILE.py:NAME of the user's, see `userfile`.
       late: older stores have none of it: config.json leaves it out at its default.
       hyper: the entry of `hyper` that it goes into; None where that has the field's name.
@@ -164,7 +166,11 @@ def plain(value: Any, hint: Any, where: str) -> Any:
         value = value.item()
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
-            raise ValueError(f"{where} is none of {', '.join(map(repr, get_args(hint)))}")
+            meant = difflib.get_close_matches(str(value), get_args(hint), 1)
+            raise ValueError(
+                f"{where} is none of {', '.join(map(repr, get_args(hint)))}"
+                + (f"; did you mean {meant[0]!r}?" if meant else "")
+            )
         return str(value)
     number = isinstance(value, Real) and not isinstance(value, bool)
     right = {
@@ -182,9 +188,9 @@ def setting(config: Any, name: str) -> str:
     return f"{type(config).__name__}.{name}={getattr(config, name)!r}"
 
 
-def settings_text(settings: Any) -> str:
-    """A kind's own settings in the one way they are written: JSON with sorted names, those of a dataclass
-    without its defaults.
+def settings_text(settings: Any, where: str) -> str:
+    """A kind's or an optimiser's own settings in the one way they are written: JSON with sorted names,
+    those of a dataclass without its defaults.
 
     Raises:
       ValueError: they are no object of numbers, truths and texts.
@@ -198,7 +204,7 @@ def settings_text(settings: Any) -> str:
             return json.dumps(dict(found), sort_keys=True, allow_nan=False) if found else ""
     except ValueError:
         pass
-    raise ValueError(f"ModelConfig.settings={settings!r}: write them as {{'name': number, truth or text}}")
+    raise ValueError(f"{where}.settings={settings!r}: write them as {{'name': number, truth or text}}")
 
 
 def from_tree(tree: dict[str, Any], kind: type, where: str) -> Any:

@@ -86,6 +86,13 @@ IDS = [  # what differs from BASE, and the id: first each field alone, then what
     ({"optim__cooldown_fraction": 0.25}, "435910f75421"),
     ({"optim__cooldown_shape": "1-sqrt"}, "ad89912a143e"),
     ({"optim__final_fraction": 0.1}, "af963277f8a3"),
+    ({"optim__ema": 0.999}, "6060ee541083"),
+    ({"optim__optimizer": "muon"}, "3c36cbd99eb1"),
+    ({"optim__optimizer": "lion"}, "2fa554019ced"),
+    ({"optim__optimizer": "adafactor"}, "5d6931b1cc65"),
+    ({"optim__optimizer": "schedule-free", "optim__schedule": "constant"}, "64cda13c75ea"),
+    ({"optim__optimizer": "muon", "optim__momentum": 0.9}, "e4b3dc47f326"),
+    ({"optim__optimizer": "mine.py:walk@0123456789ab", "optim__settings": {"a": 1}}, "a434636167cc"),
     (
         {
             "model__norm": "layernorm",
@@ -152,7 +159,8 @@ def test_every_field_of_a_run_has_an_id_above_or_is_a_label():
     known = {item.name for item in fields(RunConfig)} - set(parts)
     known |= {f"{part}__{item.name}" for part, kind in parts.items() for item in fields(kind)}
     alone = {name for changes, _ in IDS for name in changes if len(changes) == 1}
-    assert known - alone - set(LABELS) == {"model__kind"}  # not without n_head
+    # not without n_head, or another optimiser
+    assert known - alone - set(LABELS) == {"model__kind", "optim__momentum", "optim__settings"}
     assert len({run_id for _, run_id in IDS}) == len(IDS)
 
 

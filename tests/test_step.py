@@ -15,7 +15,7 @@ from lab.data import batches
 from lab.data.corpora import prepare
 from lab.models import counts
 from lab.models.parameterization import MUP
-from lab.train import step
+from lab.train import optimizers, step
 from tests.conftest import change
 
 
@@ -41,7 +41,7 @@ def test_one_update_is_the_library_optimiser_s(config, optimizer):
     state, tokens = start(config), some_tokens(config, 1)[0]
     found, metrics = jax.jit(lambda s, t: step.train_step(config.shape, s, t))(state, tokens)
     o = config.optim
-    decayed = step.by_role(config.model, state.params, lambda r: r in ("hidden", "readout"))
+    decayed = optimizers.by_role(config.model, state.params, lambda r: r in ("hidden", "readout"))
     base = optax.scale_by_adam(o.beta1, o.beta2, o.eps) if optimizer == "adamw" else optax.identity()
     reference = optax.chain(
         optax.clip_by_global_norm(o.clip),
@@ -116,7 +116,7 @@ def test_under_mup_each_role_moves_at_the_rate_of_its_optimiser(config):
     state, tokens = start(config), some_tokens(config, 1)[0]
     _, grads = step.loss_and_grads(config.shape, state.params, tokens)
     after, _ = step.train_step(config.shape, state, tokens)
-    rates = step.by_role(config.model, grads, lambda role: MUP.rate(role, 128, "sgd"))
+    rates = optimizers.by_role(config.model, grads, lambda role: MUP.rate(role, 128, "sgd"))
     assert len(set(jax.tree.leaves(rates))) > 1
 
     def moved(p, g, rate):

@@ -1,10 +1,11 @@
-"""Files of the user's own before a grid is planned or trained: what changed since, and is a model one?"""
+"""Files of the user's own before a grid is planned or trained: what changed since, and are they usable?"""
 
 from collections.abc import Sequence
 from dataclasses import fields
 
 from lab import userfile
 from lab.config import RunConfig
+from lab.fields import static_part
 from lab.models import counts
 from lab.store import contents
 from lab.store.store import Store
@@ -12,10 +13,10 @@ from lab.store.store import Store
 
 def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
     """Say which files changed since runs of the store were made, and check the smallest model of each
-    kind and setting.
+    kind and setting, and each optimiser.
 
     Raises:
-      ValueError: a model is not what the lab takes it for.
+      ValueError: a model or an optimiser is not what the lab takes it for.
     """
     named = {value for config in configs for value in values(config) if userfile.is_named(value)}
     if not named:
@@ -38,6 +39,11 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
         from lab.models.check import check
 
         print(f"own: {check(model)}")
+    for optim, model in {static_part(c.optim): c.model for c in configs}.items():
+        if userfile.is_named(optim.optimizer):
+            from lab.train import optimizers
+
+            optimizers.check(model, optim)
 
 
 def values(config: RunConfig) -> list:

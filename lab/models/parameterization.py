@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 BASE_WIDTH = 64  # where STANDARD and MUP are the same model
-ADAM, SGD = "adamw", "sgd"  # families of optimisers: scale-free in the gradient, or not
+# families of optimisers: each entry of an update as large whatever its gradient; as the gradient; each
+# direction of a matrix as large, its entries together 0.2 in root mean square
+ADAM, SGD, MUON = "adamw", "sgd", "muon"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Parameterization:
 EVEN = {"embed": 0.0, "hidden": 0.0, "readout": 0.0, "gain": 0.0}
 STANDARD = Parameterization(
     init_exponent={"embed": -0.5, "hidden": -0.5, "readout": -0.5},
-    rate_exponent={ADAM: EVEN, SGD: EVEN},
+    rate_exponent={ADAM: EVEN, SGD: EVEN, MUON: EVEN},
     readout_exponent=0.0,
     attention_exponent=-0.5,
 )
@@ -59,6 +61,8 @@ MUP = Parameterization(
     rate_exponent={
         ADAM: {"embed": 0.0, "hidden": -1.0, "readout": 0.0, "gain": 0.0},
         SGD: {"embed": 1.0, "hidden": 0.0, "readout": 1.0, "gain": 1.0},
+        # a matrix of so spread an update has a norm of 0.2 sqrt(D), one of AdamW's up to D
+        MUON: {"embed": 0.0, "hidden": -0.5, "readout": 0.0, "gain": 0.0},
     },
     readout_exponent=-1.0,
     attention_exponent=-1.0,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from lab.userfile import essential
 
-NUMERIC = ("models/*.py", "train/step.py", "train/schedule.py", "train/parallel.py", "data/batches.py")
+TRAIN = ("step", "optimizers", "schedule", "parallel")
+NUMERIC = ("models/*.py", "data/batches.py", *(f"train/{name}.py" for name in TRAIN))
 APART = ("counts.py", "traced.py")  # count FLOPs and change no number of a run
 LIBRARIES = ("jax", "jaxlib", "flax", "optax")
 

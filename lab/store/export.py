@@ -25,7 +25,8 @@ from lab.store.records import origin
 from lab.store.store import Store
 
 MEASURED = (  # read from the run's record
-    *("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds", "tokens_per_second"),
+    *("loss_se", "loss_ema", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds"),
+    "tokens_per_second",
     *("flops_utilization", "init_from", "device", "way", "devices", "host", "python", "jax", "commit"),
     *("code", "finished", "schema"),
 )
@@ -33,7 +34,7 @@ LISTED = (
     *("run_id", "experiment", "status", "budget"),
     *("params_embed", "params_hidden", "params_readout", "params_idle", "params"),
     *("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss"),
-    *MEASURED[:3],
+    *MEASURED[:4],
     *("batch_tokens", "steps"),
     *(name for part in (ModelConfig, OptimConfig, RunConfig, DataConfig) for name in columns_of(part)),
     *MEASURED,
@@ -76,14 +77,12 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
-    """The columns that show a config's fields; those that its kind of model does not have are empty."""
-    model = config.model
-    cells = {
-        column: getattr(part, name)
-        for part in (model, config.optim, config.data, config)
+    """The columns that show a config's fields; those that its model or optimiser does not have are empty."""
+    return {
+        column: getattr(part, name) if not hasattr(part, "has") or part.has(name) else None
+        for part in (config.model, config.optim, config.data, config)
         for column, name in columns_of(type(part)).items()
     }
-    return cells | dict.fromkeys(name for name in columns_of(ModelConfig) if not model.has(name))
 
 
 def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[str, Any]:
@@ -147,8 +146,10 @@ def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None
     reads. A branch's begins with its trunk's, and trunks have none of their own. A curve that does
     not match its record's checksum is left out, and said on stderr."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = ["run_id,params,step,tokens,flops,loss"]
-    for config in (trained_as(store, config) for config in configs if not config.trunk):
+    configs = [trained_as(store, config) for config in configs if not config.trunk]
+    columns = ["step", "tokens", "flops", "loss"] + ["loss_ema"] * any(c.optim.ema for c in configs)
+    lines = [",".join(("run_id", "params", *columns))]
+    for config in configs:
         try:
             record = store.record(config.run_id)
             curve = store.curve(config.run_id, record) if record else []
@@ -157,7 +158,7 @@ def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None
             continue
         params = counts.count_params(config.model).params
         lines += [
-            f"{config.run_id},{params},{at['step']},{at['tokens']},{at['flops']},{at['loss']}" for at in curve
+            f"{config.run_id},{params},{','.join(at.get(name, '') for name in columns)}" for at in curve
         ]
     replace_file(path, "\n".join(lines) + "\n")
 

@@ -9,10 +9,10 @@ from lab.store.files import StoreError, damaged, is_number
 
 SCHEMA = 2  # 1: without checksums; still read, and said
 CURVE = ("step", "tokens", "flops", "loss", "train_loss", "grad_norm", "learning_rate", "seconds")
-HEADER = ",".join(CURVE) + "\n"
+AVERAGED = (*CURVE, "loss_ema")  # of a run that keeps an average of its weights
 MAYBE_NUMBERS = (
-    *("loss_se", "bits_per_byte", "held_out_tokens", "seconds", "compile_seconds", "io_seconds"),
-    *("tokens_per_second", "flops_utilization", "devices"),
+    *("loss_se", "loss_ema", "bits_per_byte", "held_out_tokens", "seconds", "compile_seconds"),
+    *("io_seconds", "tokens_per_second", "flops_utilization", "devices"),
 )
 
 
@@ -49,17 +49,20 @@ def origin(text: Any) -> tuple[str, int] | None:
 
 def points(text: str) -> list[dict[str, str]]:
     """The whole lines of a curve's text, each as its cells by name."""
+    header, *lines = text.splitlines() or [""]
+    columns = AVERAGED if header == ",".join(AVERAGED) else CURVE
     rows = []
-    for line in text.splitlines()[1:]:
+    for line in lines:
         cells = line.split(",")
-        if len(cells) == len(CURVE) and is_point(cells):
-            rows.append(dict(zip(CURVE, cells, strict=True)))
+        if len(cells) == len(columns) and is_point(cells):
+            rows.append(dict(zip(columns, cells, strict=True)))
     return rows
 
 
-def curve_text(rows: list[dict[str, str]]) -> str:
-    """`points` turned round."""
-    return HEADER + "".join(",".join(row[name] for name in CURVE) + "\n" for row in rows)
+def curve_text(rows: list[dict[str, str]], columns: tuple[str, ...] = CURVE) -> str:
+    """`points` turned round; `columns` where there are none."""
+    columns = tuple(rows[0]) if rows else columns
+    return "".join(",".join(cells) + "\n" for cells in (columns, *(row.values() for row in rows)))
 
 
 def is_point(cells: list[str]) -> bool:

@@ -24,7 +24,7 @@ from lab.config import RunConfig, to_json
 from lab.store import files
 from lab.store.claims import Claim, claim_path, is_let_go, newest_claim, read_claim, take
 from lab.store.files import Damaged, StoreError
-from lab.store.records import CURVE, SCHEMA, check_record, curve_text, origin, points
+from lab.store.records import AVERAGED, CURVE, SCHEMA, check_record, curve_text, origin, points
 
 PATIENCE = 60.0  # seconds a silent claim of another host is respected, on the observer's own clock
 UNFINISHED = ("left", "stopped", "running", "damaged")  # what `run` trains
@@ -239,17 +239,20 @@ class Store:
         else:
             path.unlink(missing_ok=True)
 
-    def start_curve(self, run_id: str, step: int, text: str | None = None) -> str:
+    def start_curve(
+        self, run_id: str, step: int, text: str | None = None, columns: tuple[str, ...] = CURVE
+    ) -> str:
         """Put the curve back to what a checkpoint at `step` had seen and return it: `text` as the
         checkpoint keeps it, or, from one that keeps none, the file cut off after `step`."""
         if text is None:
-            text = curve_text([row for row in self.curve(run_id) if int(row["step"]) <= step])
+            text = curve_text([row for row in self.curve(run_id) if int(row["step"]) <= step], columns)
         files.replace_file(self.folder(run_id) / "curve.csv", text)
         return text
 
     def add_to_curve(self, run_id: str, row: dict[str, Any]) -> str:
         """Append a point; returns the line as written."""
-        line = ",".join(repr(row[name]) for name in CURVE) + "\n"
+        columns = [name for name in AVERAGED if name != "loss_ema" or name in row]
+        line = ",".join(repr(row[name]) for name in columns) + "\n"
         with (self.folder(run_id) / "curve.csv").open("a") as file:
             file.write(line)
         return line

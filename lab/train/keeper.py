@@ -9,6 +9,7 @@ import jax
 
 from lab.config import RunConfig
 from lab.models import ops
+from lab.store.records import AVERAGED, CURVE
 from lab.store.store import Claim, Store
 from lab.train.begin import find_start
 from lab.train.checkpoint import Checkpoints, Start
@@ -43,7 +44,8 @@ class Keeper:
             for warning in start.warnings:
                 print(f"warning: {warning}", flush=True)
             self.log(f"{self.config.run_id} trains from update {start.step}")
-            self.curve = self.store.start_curve(self.config.run_id, start.step, start.curve)
+            columns = AVERAGED if self.config.optim.ema else CURVE
+            self.curve = self.store.start_curve(self.config.run_id, start.step, start.curve, columns)
         self.saved = time.monotonic()
         return start
 

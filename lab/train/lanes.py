@@ -1,13 +1,14 @@
 """The states of the runs that are trained together, each in a lane, and the time these runs share."""
 
 import time
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import numpy as np
 
-from lab.config import RunConfig, Shape
+from lab.config import OptimConfig, RunConfig, Shape
+from lab.train import optimizers
 from lab.train.evaluate import EVAL_BLOCK, Evaluator, window_nats
 from lab.train.parallel import Way, compile_pack, compile_step
 from lab.train.step import TrainState, initial_state, micro_batch
@@ -25,6 +26,19 @@ class Clock:
 
     def go_on(self, runs: int) -> None:
         self.before, self.since, self.runs = self.now(), time.monotonic(), runs
+
+
+def evaluated(optim: OptimConfig, average: bool, stacked: bool, state: TrainState) -> Any:
+    """The weights of a state, or of a stack of them, that are scored: see `optimizers.evaluated`."""
+    if not average and not optimizers.find(optim).averages:
+        return state.params
+    return program_of_weights(optim, average, stacked)(state.params, state.opt_state)
+
+
+@cache
+def program_of_weights(optim: OptimConfig, average: bool, stacked: bool) -> Any:
+    weights = partial(optimizers.evaluated, optim, average=average)
+    return jax.jit(jax.vmap(weights) if stacked else weights)
 
 
 class Lanes:
@@ -97,14 +111,15 @@ class Lanes:
     def fetch(self, lane: int) -> TrainState:
         return self.program.fetch(self.states, lane)
 
-    def window_nats(self, lane: int, windows: Evaluator) -> np.ndarray:
-        """Nats of each window under a lane's weights, (W,)."""
-        key, all_at_once = windows.key, self.program.evaluate
+    def window_nats(self, lane: int, windows: Evaluator, average: bool = False) -> np.ndarray:
+        """Nats of each window under a lane's weights, or the average of them, (W,)."""
+        key, all_at_once = (windows.key, average), self.program.evaluate
+        weights = partial(evaluated, self.shape.optim, average)
         if all_at_once and self.score_all and key not in self.nats:
-            self.nats[key] = windows.nats(all_at_once, self.states.params)
+            self.nats[key] = windows.nats(all_at_once, weights(True, self.states))
         if key in self.nats:
             return self.nats[key][lane]
-        return windows.nats(partial(window_nats, self.shape.model), self.fetch(lane).params)
+        return windows.nats(partial(window_nats, self.shape.model), weights(False, self.fetch(lane)))
 
     def facts(self) -> dict[str, Any]:
         """What a run's record says of where it was trained."""

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lab.config import Shape
 from lab.models import tree
 from lab.train import step
+from lab.train.optimizers import names
 from lab.train.step import TrainState
 
 Way = Literal["jit", "mesh", "fsdp", "pmap"]
@@ -123,26 +123,25 @@ def cut_steps(shape: Shape, sharding: TrainState) -> Callable:
 
 def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
     """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. What the
-    optimiser keeps of a weight lies where the weight does; scalars lie on every device.
+    optimiser keeps of a weight lies where the weight does, if it has its shape; all else, scalars and
+    the sums of rows and columns that Adafactor keeps, lies on every device.
 
     This is ZeRO's third stage (Rajbhandari et al. 2020, section 5): each device keeps 1/n of the
     weights and of the optimiser's state, is sent the others' weights when it multiplies with them,
     and keeps its own part of the summed gradient."""
     whole = NamedSharding(mesh, PartitionSpec())
     like = jax.eval_shape(partial(step.init_state, shape, hyper={}), jax.random.key(0))
-    params = jax.tree.unflatten(
-        jax.tree.structure(like.params),
-        [
-            NamedSharding(mesh, shard_of(weight.role, weight.shape, mesh.size))
-            for weight in tree.describe(shape.model)
-        ],
-    )
-    opt_state = optax.tree_map_params(
-        step.optimiser(shape.model, shape.optim),
-        lambda _, sharding: sharding,
-        like.opt_state,
-        params,
-        transform_non_params=lambda _: whole,
+    weights = {weight.path: weight for weight in tree.describe(shape.model)}
+
+    def shard(path, leaf):
+        keys = names(path)
+        weight = next((weights[keys[i:]] for i in range(len(keys)) if keys[i:] in weights), None)
+        if weight is None or weight.shape != leaf.shape:
+            return whole
+        return NamedSharding(mesh, shard_of(weight.role, weight.shape, mesh.size))
+
+    params, opt_state = (
+        jax.tree_util.tree_map_with_path(shard, part) for part in (like.params, like.opt_state)
     )
     return TrainState(whole, params, opt_state, whole)
 

@@ -126,17 +126,17 @@ class Run:
 
     def evaluate(self) -> bool:
         """Add a point to the curve; False when the held-out loss is no longer a number."""
-        loss, _ = self.windows.loss(self.lanes.window_nats(self.lane, self.windows))
-        if not agreed(math.isfinite(loss)):
+        losses, _ = self.losses(self.windows)
+        if not agreed(all(map(math.isfinite, losses.values()))):
             return False
-        self.loss, self.good_step = loss, self.step
+        self.loss, self.good_step = losses["loss"], self.step
         tokens = self.step * self.config.batch_tokens
         rate = learning_rate(self.config.shape.optim, self.step - 1, self.config.hyper)
         point = {
             "step": self.step,
             "tokens": tokens,
             "flops": counts.flops_exact(self.config.model) * tokens,
-            "loss": loss,
+            **losses,
             "train_loss": self.train_loss,
             "grad_norm": self.grad_norm,
             "learning_rate": float(rate),
@@ -144,6 +144,15 @@ class Run:
         }
         self.keeper.add_to_curve(point)
         return True
+
+    def losses(self, windows: Evaluator) -> tuple[dict[str, float], float]:
+        """The loss of the weights, and that of their average where the run keeps one; the first's
+        standard error."""
+        loss, loss_se = windows.loss(self.lanes.window_nats(self.lane, windows))
+        if not self.config.optim.ema:
+            return {"loss": loss}, loss_se
+        average, _ = windows.loss(self.lanes.window_nats(self.lane, windows, average=True))
+        return {"loss": loss, "loss_ema": average}, loss_se
 
     def save(self) -> None:
         self.corpus.verify_again()  # no checkpoint is of overwritten tokens: a retry goes on from the last
@@ -170,16 +179,17 @@ class Run:
         self.save()
         seconds = self.own_seconds
         windows = Evaluator.from_corpus(self.corpus, self.config.model.seq_len)
-        loss, loss_se = windows.loss(self.lanes.window_nats(self.lane, windows))
-        if not math.isfinite(loss):
+        losses, loss_se = self.losses(windows)
+        if not all(map(math.isfinite, losses.values())):
             return self.diverge()
         self.corpus.verify_again()
         self.keeper.wait()
         rate = self.own_tokens / seconds
         flops_rate = counts.flops_exact(self.config.model) * rate
-        return self.record("done", loss, seconds) | {
+        return self.record("done", losses["loss"], seconds) | {
+            **losses,
             "loss_se": loss_se,
-            "bits_per_byte": windows.bits_per_byte(loss, self.corpus),
+            "bits_per_byte": windows.bits_per_byte(losses["loss"], self.corpus),
             "held_out_tokens": int(windows.targets_W.sum()),
             "tokens_per_second": rate,
             "flops_utilization": self.keeper.utilization(flops_rate, self.lanes.devices),

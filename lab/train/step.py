@@ -16,8 +16,7 @@ import optax
 
 from lab.config import ModelConfig, OptimConfig, RunConfig, Shape
 from lab.models import ops, tree
-from lab.models.parameterization import PARAMETERIZATIONS
-from lab.train import schedule
+from lab.train import optimizers, schedule
 
 CACHED_TOKENS = 256  # of a micro-batch on CPU, at least
 
@@ -38,25 +37,11 @@ def hyper_of(config: RunConfig) -> dict[str, jax.Array]:
     return {name: jnp.float32(value) for name, value in config.hyper.items()}
 
 
-def optimiser(cfg: ModelConfig, optim: OptimConfig) -> optax.GradientTransformation:
-    """Everything of the update that comes before the learning rate and the decay."""
-    clip = optax.clip_by_global_norm(optim.clip) if optim.clip else optax.identity()
-    if optim.optimizer == "sgd":
-        return clip
-    return optax.chain(clip, optax.scale_by_adam(optim.beta1, optim.beta2, optim.eps))
-
-
 def learning_rate(optim: OptimConfig, step: jax.Array, hyper: dict[str, jax.Array]) -> jax.Array:
     """The base rate of update `step`, the first being 0."""
     names = ("warmup", "horizon", "cooldown", "final")
     shape_of_decay = schedule.multiplier(optim.schedule, step, *(hyper[name] for name in names))
     return hyper["learning_rate"] * shape_of_decay
-
-
-def by_role(cfg: ModelConfig, params: tree.Params, value: Callable[[str], float]) -> tree.Params:
-    """A tree like `params` whose leaves are `value(role)`."""
-    values = [value(weight.role) for weight in tree.describe(cfg)]
-    return jax.tree.unflatten(jax.tree.structure(params), values)
 
 
 def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> TrainState:
@@ -65,8 +50,7 @@ def init_state(shape: Shape, key: jax.Array, hyper: dict[str, jax.Array]) -> Tra
 
 @partial(jax.jit, static_argnums=0)
 def state_with(shape: Shape, params: tree.Params, hyper: dict[str, jax.Array]) -> TrainState:
-    opt_state = optimiser(shape.model, shape.optim).init(params)
-    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, hyper)
+    return TrainState(jnp.zeros((), jnp.int32), params, optimizers.init(shape, params), hyper)
 
 
 @partial(jax.jit, static_argnums=1)
@@ -140,20 +124,11 @@ def train_step(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One optimiser update. `mean` averages over devices where the batch was split by hand;
     under jit the compiler does."""
-    cfg, optim, h = shape.model, shape.optim, state.hyper
+    h = state.hyper
     loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL))
-    updates, opt_state = optimiser(cfg, optim).update(grads, state.opt_state, state.params)
-    rate = learning_rate(optim, state.step, h)
-    par = PARAMETERIZATIONS[cfg.parameterization]
-    rates = by_role(cfg, state.params, lambda role: par.rate(role, cfg.d_model, optim.optimizer))
-    decays = by_role(cfg, state.params, lambda role: float(role in ("hidden", "readout")))
-    params = jax.tree.map(
-        # decay is decoupled (Loshchilov & Hutter 2019), times the base rate in every role
-        lambda p, u, r, d: p - rate * (r * u + d * h["weight_decay"] * p),
-        state.params,
-        updates,
-        rates,
-        decays,
+    rate = learning_rate(shape.optim, state.step, h)
+    params, opt_state = optimizers.update(
+        shape, grads, state.opt_state, state.params, rate, h["weight_decay"]
     )
     metrics = {"loss": loss, "grad_norm": optax.tree.norm(grads)}
     return replace(state, step=state.step + 1, params=params, opt_state=opt_state), metrics

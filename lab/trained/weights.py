@@ -14,7 +14,7 @@ from lab.models import tree
 from lab.store.contents import find
 from lab.store.files import StoreError, sha256
 from lab.store.store import Store
-from lab.train import step
+from lab.train import optimizers, step
 from lab.train.checkpoint import Checkpoints, checksums, first_line
 
 
@@ -69,7 +69,8 @@ def read(store: Store, prefix: str) -> Trained:
         ) from error
     finally:
         checkpoints.close()
-    return Trained(config, record, state.params)
+    params = optimizers.evaluated(config.optim, state.params, state.opt_state)
+    return Trained(config, record, params)
 
 
 def abstract_state(config: RunConfig) -> step.TrainState:
