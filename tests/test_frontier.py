@@ -3,7 +3,7 @@ import pytest
 
 from analysis import fitting, frontiers
 from analysis.fitting import Band, fit
-from analysis.laws import Chinchilla, PowerLaw
+from analysis.laws import Chinchilla, Joint, KaplanData, OverTrained, PowerLaw
 from analysis.tables import synthetic, table
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
@@ -72,6 +72,27 @@ def test_agreement_is_said_and_disagreement_too():
     assert "no interval" in frontiers.describe_agreement(valley, frontiers.from_fit(fit(Chinchilla, runs)))
     six = frontiers.from_fit(fit(Chinchilla, runs), frontiers.Cost(9.0, 0.9, "other"))
     assert "different costs" in frontiers.describe_agreement(valley, six)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        Joint(E=1.5, A=2000.0, B=30000.0, alpha=0.6, beta=0.65, gamma=0.5),
+        KaplanData(N_c=6.4e13, D_c=1.8e13, alpha_N=0.076, alpha_D=0.103),
+        OverTrained(E=1.5, a=100.0, b=200.0, eta=0.12),
+    ],
+    ids=lambda law: type(law).__name__,
+)
+def test_any_law_with_an_optimum_has_a_frontier(truth):
+    runs = synthetic.factorial(TRUTH, np.geomspace(1e7, 1e10, 6), np.geomspace(1e8, 1e11, 6), noise=0.0)
+    loss = truth.loss(*(runs.column(name) for name in type(truth).inputs))
+    fitted = fit(type(truth), runs.with_column("loss", loss, "planted"))
+    front = frontiers.from_fit(fitted)
+    params, tokens = truth.optimum(np.array([1e18, 1e22]))
+    found = front.at([1e18, 1e22])
+    np.testing.assert_allclose(found[0].value, params, rtol=1e-4)
+    np.testing.assert_allclose(found[1].value, tokens, rtol=1e-4)
+    assert front.params_exponent.value == pytest.approx(np.log(params[1] / params[0]) / np.log(1e4), rel=1e-4)
 
 
 def test_a_law_without_optimum_and_a_single_budget_are_refused():

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis import fitting
+from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.fitting import regression, select
 from analysis.laws import Chinchilla, Joint
@@ -85,6 +85,23 @@ def test_forms_weigh_by_their_errors_and_predict_is_their_mean():
     assert np.log(near.high[0] / near.low[0]) < 0.05
 
 
+def test_the_frontier_of_auto_is_the_mean_of_the_forms_and_holds_the_truth():
+    fitted = fitting.intervals(fitting.fit("auto", isoflops(JOINT)), "auto", 100)
+    front = frontiers.from_fit(fitted)
+    flops = 8 * BUDGETS[-1:]
+    size, _, loss = front.at(flops)
+    logs = np.array([np.log(form.law.optimum(flops)[0][0]) for form in fitted.forms])
+    weights = np.array([form.weight for form in fitted.forms])
+    assert np.log(size.value[0]) == pytest.approx(weights @ logs)
+    spread = np.sqrt(weights @ (logs - weights @ logs) ** 2)
+    assert np.log(size.high[0] / size.value[0]) > 1.96 * spread > 0
+    params, tokens = JOINT.optimum(flops)
+    assert size.low[0] < params[0] < size.high[0]
+    assert loss.low[0] < JOINT.loss(params, tokens)[0] < loss.high[0]
+    a = front.params_exponent
+    assert a.low < JOINT.exponents()[0] < a.high
+
+
 def test_a_table_on_one_ray_has_a_status_and_numbers_but_no_end_beyond_it():
     size = np.geomspace(1e7, 1e9, 9)
     runs = from_columns(params=size, tokens=20 * size, loss=CHINCHILLA.loss(size, 20 * size))
@@ -119,4 +136,6 @@ def test_the_commands_say_what_was_chosen(tmp_path, capsys):
     at = ["--at", "params=1e9,tokens=2e10", "--json", str(out)]
     assert main(["predict", str(path), "--law", "auto", *at]) == 0
     answer = json.loads(out.read_text())
+    assert main(["frontier", str(path), "--law", "auto", "--method", "fit"]) == 0
+    assert "frontier by fit of auto" in capsys.readouterr().out
     assert answer["rows"][0]["low"] < JOINT.loss(1e9, 2e10) < answer["rows"][0]["high"] and answer["forms"]

@@ -9,7 +9,7 @@ from analysis import fitting, frontiers
 from analysis.commands import shared
 from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command
 from analysis.figures import plot_fit
-from analysis.laws import LAWS, Chinchilla
+from analysis.laws import LAWS
 from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs
 
@@ -22,13 +22,7 @@ def add(commands) -> None:
 
 def add_law(sub, intervals: str) -> None:
     """The options that name a law, what plays its inputs, and how it is fitted."""
-    sub.add_argument(
-        "--law",
-        type=law_name,
-        default="chinchilla",
-        metavar="LAW",
-        help=f"{', '.join(LAWS)}; FILE.py:CLASS; or {AUTO}: the form that forecasts best",
-    )
+    add_law_name(sub)
     for name in OTHERS:
         sub.add_argument(f"--{name}", metavar="COL", help=f"the column that holds a law's {name}")
     sub.add_argument(
@@ -39,6 +33,16 @@ def add_law(sub, intervals: str) -> None:
         help="hold a parameter: E=0 for a power law without floor",
     )
     add_fit_options(sub, intervals)
+
+
+def add_law_name(sub) -> None:
+    sub.add_argument(
+        "--law",
+        type=law_name,
+        default="chinchilla",
+        metavar="LAW",
+        help=f"{', '.join(LAWS)}; FILE.py:CLASS; or {AUTO}: the form that forecasts best",
+    )
 
 
 def law_name(text: str) -> str:
@@ -76,7 +80,7 @@ def fitter(options) -> Callable[[Runs], fitting.Fit]:
 
     def fit_rows(runs: Runs) -> fitting.Fit:
         fitted = fitting.fit(
-            AUTO if options.law == AUTO else law,
+            shared.named_law(options.law),
             runs,
             **shared.pick(options, "objective", "delta"),
             inputs=inputs,
@@ -134,7 +138,7 @@ def show(group, runs, fitted: fitting.Fit) -> None:
     show_forms(fitted)
     print()
     show_parameters(fitted)
-    if isinstance(fitted.law, Chinchilla) and fitted.status in ("ok", "few", "edge"):
+    if hasattr(fitted.law, "exponents") and fitted.status in ("ok", "few", "edge"):
         cost = frontiers.fit_cost(fitted.runs)
         a, b = fitted.law.exponents(cost.p)
         print(f"\n  params ∝ flops^{a:.4f}, tokens ∝ flops^{b:.4f} under {cost}")

@@ -5,6 +5,7 @@ import numpy as np
 from analysis import frontiers
 from analysis.commands import shared
 from analysis.commands.arguments import ENVELOPE, FRONTIER, add_fit_options, add_options, command
+from analysis.commands.fit import add_law_name
 from analysis.figures import plot_frontier
 from analysis.tables import table
 
@@ -17,6 +18,7 @@ def add(commands) -> None:
     sub.add_argument("--method", choices=("fit", "isoflop", "envelope", "all"), default="all")
     sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, for the envelope")
     add_options(sub, *ENVELOPE, "--valley")
+    add_law_name(sub)
     add_fit_options(sub)
     add_options(sub, *FRONTIER, "--figure")
 

@@ -14,8 +14,8 @@ from analysis import fitting, frontiers
 from analysis.commands.arguments import OTHERS, ROLES
 from analysis.commands.terminal import printable
 from analysis.figures.style import name_group
-from analysis.laws import Chinchilla
-from analysis.laws.find import find_law
+from analysis.laws import Chinchilla, Law
+from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs, table
 from analysis.tables.identity import best_of, final_rows
 
@@ -124,6 +124,11 @@ def traced(options, curves, runs=None):
     )
 
 
+def named_law(name: str) -> type[Law] | str:
+    """What `fitting.fit` takes for a --law."""
+    return name if name == AUTO else find_law(name)
+
+
 def fit(options, runs) -> fitting.Fit:
     """Approach 3's law under a command's objective, without intervals."""
     return fitting.fit(Chinchilla, runs, **pick(options, "objective", "delta"))
@@ -140,8 +145,9 @@ def fit_if_possible(options, runs) -> fitting.Fit | None:
 
 
 def parametric(options, runs):
-    """Approach 3: the Chinchilla fit, and its frontier."""
-    fitted = fit(options, runs)
+    """Approach 3: the fit of the law that is asked for, else Chinchilla's, and its frontier."""
+    law = named_law(getattr(options, "law", "chinchilla"))
+    fitted = fitting.fit(law, runs, **pick(options, "objective", "delta"))
     if fitted.regular or asks_intervals(options):  # those of a fit that says nothing take long, and say less
         fitted = with_intervals(options, fitted)
     budgets = getattr(options, "budgets", None)

@@ -1,11 +1,12 @@
 """What a fitted law says of new runs, with intervals."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from analysis.fitting.bootstrap import MANY
-from analysis.fitting.regression import Fit
+from analysis.fitting.regression import Fit, Quantity
 from analysis.laws.base import Array
 
 BLOCK = 200  # places whose intervals are found at once: a profile's memory grows with their square
@@ -45,29 +46,39 @@ def predict(fitted: Fit, **inputs: Array) -> Prediction:
             some = [place[at] for place in places]
             low[at], high[at] = np.exp(fitted.band(lambda law, some=some: np.log(law.loss(*some))))
         if fitted.forms:
-            value, low, high = weighed(fitted, places, value, low, high)
+            ends = weighed(
+                fitted,
+                lambda law: np.log(law.loss(*places)),
+                *np.log([low, high]),
+                drift_beyond(fitted, places),
+            )
+            value, low, high = np.exp(ends)
         down, up = noise(fitted)
         run_low = value * np.exp(-np.hypot(np.log(value / low), down))
         run_high = value * np.exp(np.hypot(np.log(high / value), up))
     return bounded(Prediction(value, low, high, run_low, run_high), fitted)
 
 
-def weighed(fitted: Fit, places: list[Array], value: Array, low: Array, high: Array):
-    """The weighted mean of the forms' log predictions, and its interval: in squares that of the law chosen,
-    1.96 standard deviations of the forms about their mean, and 1.96 times the best rolling error for every
-    factor e of params · tokens beyond the rows. Where no larger rows could be forecast it is open there."""
-    weights = np.array([form.weight for form in fitted.forms])[:, None]
-    logs = np.log([np.asarray(form.law.loss(*places), float) for form in fitted.forms])
-    weights = weights * np.isfinite(logs)
-    logs, weights = np.nan_to_num(logs, posinf=0.0, neginf=0.0), weights / weights.sum(0)
-    mean = (weights * logs).sum(0)
-    spread = (weights * (logs - mean) ** 2).sum(0)
-    size = sum(np.log(place) for place in places)
-    beyond = np.maximum(size - sum(np.log(fitted.runs.column(name)) for name in fitted.inputs).max(), 0)
-    drift = np.where(beyond > 1e-9, beyond * fitted.forms[0].error, 0.0)
-    doubt = 1.96 * np.hypot(np.sqrt(spread), drift)
-    down, up = np.hypot(np.log(value / low), doubt), np.hypot(np.log(high / value), doubt)
-    return np.exp(mean), np.exp(mean - down), np.exp(mean + up)
+def weighed(fitted: Fit, quantity: Quantity, low: Array, high: Array, drift: Array | float = 0.0):
+    """The weighted mean (K,) over the forms of "auto" of numbers computed from a law, with its ends. Added in
+    squares are the interval (low, high) of the law chosen, and 1.96 times the standard deviation of the
+    forms about their mean and `drift`."""
+    numbers = np.array([quantity(form.law) for form in fitted.forms])
+    weights = np.array([form.weight for form in fitted.forms])[:, None] * np.isfinite(numbers)
+    weights = weights / weights.sum(0)
+    numbers = np.where(weights > 0, numbers, 0.0)
+    mean = (weights * numbers).sum(0)
+    doubt = 1.96 * np.hypot(np.sqrt((weights * (numbers - mean) ** 2).sum(0)), drift)
+    chosen = quantity(fitted.law)
+    return mean, mean - np.hypot(chosen - low, doubt), mean + np.hypot(high - chosen, doubt)
+
+
+def drift_beyond(fitted: Fit, places: Sequence[Array]) -> Array:
+    """How far a forecast of "auto" errs at places (K,) beyond the rows, in log loss: the best rolling error
+    for every factor e of the inputs' product; without limit where no larger rows could be forecast."""
+    rows = sum(np.log(fitted.runs.column(name)) for name in fitted.inputs).max()
+    beyond = np.maximum(sum(np.log(place) for place in places) - rows, 0.0)
+    return np.where(beyond > 1e-9, beyond * fitted.forms[0].error, 0.0)
 
 
 def noise(fitted: Fit) -> tuple[float, float]:

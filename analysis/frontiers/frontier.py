@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.fitting.band import Band
+from analysis.fitting.prediction import drift_beyond, weighed
 from analysis.fitting.regression import Fit
 from analysis.frontiers.bias import BiasCheck, check_bias
 from analysis.frontiers.costs import Cost, fit_cost
@@ -71,26 +72,27 @@ def convention(runs: Runs) -> str:
 def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) -> Frontier:
     """Approach 3: the closed optimum of a fitted law along the cost function.
 
+    Of forms that "auto" weighed, params and tokens are the weighted means of all in logarithms, and intervals
+    hold what they differ by.
+
     Args:
-      fitted: of a law that has an `optimum` and its `exponents`; intervals are the fit's own.
+      fitted: of a law that has an `optimum`; intervals are the fit's own.
       cost: the table's when not given.
       flops: budgets (K,); by default the table's own, or seven spread over its compute.
 
     Raises:
-      ValueError: the law has no closed optimum.
+      ValueError: the law has no closed optimum along a budget alone.
     """
     law, runs = fitted.law, fitted.runs
-    if not (hasattr(law, "optimum") and hasattr(law, "exponents")):
+    if not hasattr(law, "optimum") or not {"params", "tokens", "flops"} >= set(type(law).inputs):
         raise ValueError(f"{type(law).__name__} has no optimum along a budget; fit Chinchilla")
     cost = cost or fit_cost(runs)
     flops = np.asarray(budgets_of(runs) if flops is None else flops, float)
     extend = optimum_bands(fitted, cost)
     params, tokens, loss = extend(flops)
-    a, b = law.exponents(cost.p)
-    (low,), (high,) = fitted.band(lambda law: np.atleast_1d(law.exponents(cost.p)[0]))
-    ends = Band.from_ends(a, low, high), Band.from_ends(b, 1 - cost.p * high, 1 - cost.p * low)
+    a = growth(fitted, cost, runs.flops.min())
     return Frontier(
-        method=f"fit of {type(law).__name__} ({fitted.objective.name})",
+        method=f"fit of {'auto' if fitted.forms else type(law).__name__} ({fitted.objective.name})",
         convention=convention(runs),
         cost=cost,
         flops=flops,
@@ -98,7 +100,12 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         tokens=tokens,
         loss=loss,
         point_status=(fitted.status,) * len(flops),
-        exponents=Exponents(*ends, extend, "the fitted law"),
+        exponents=Exponents(
+            a,
+            Band.from_ends(1 - cost.p * a.value, 1 - cost.p * a.high, 1 - cost.p * a.low),
+            extend,
+            "the fitted law",
+        ),
         status=fitted.status,
         message=fitted.message,
         runs=len(runs),
@@ -106,10 +113,25 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
     )
 
 
+def growth(fitted: Fit, cost: Cost, flops: float) -> Band:
+    """a of params ∝ flops^a at the optimum: the law's own, or its slope over a factor e of compute."""
+
+    @np.errstate(all="ignore")
+    def exponent(law: Law) -> Array:
+        if hasattr(law, "exponents"):
+            return np.atleast_1d(law.exponents(cost.p)[0])
+        few, many = (np.log(law.optimum(np.array([c]), cost.k, cost.p)[0]) for c in (flops, np.e * flops))
+        return many - few
+
+    (value,), (low,), (high,) = exponent(fitted.law), *fitted.band(exponent)
+    if fitted.forms:
+        (value,), (low,), (high,) = weighed(fitted, exponent, low, high)
+    return Band.from_ends(value, low, high)
+
+
 def optimum_bands(fitted: Fit, cost: Cost) -> Extend:
     """A function flops (K,) -> Bands of params, tokens and loss at the optimum of a fitted law. It
     keeps what it made: profiles take seconds, and a page asks again."""
-    law = fitted.law
     known: dict[bytes, tuple[Band, Band, Band]] = {}
 
     def extend(flops: Array) -> tuple[Band, Band, Band]:
@@ -121,15 +143,22 @@ def optimum_bands(fitted: Fit, cost: Cost) -> Extend:
     def bands(flops: Array) -> tuple[Band, Band, Band]:
         def optimum(law: Law) -> Array:
             params, tokens = law.optimum(flops, cost.k, cost.p)
-            return np.concatenate([np.log(params), law.loss(params, tokens)], -1)
+            at = {"params": params, "tokens": tokens, "flops": flops}
+            return np.concatenate([np.log(params), law.loss(*(at[name] for name in law.inputs))], -1)
 
-        params, tokens = law.optimum(flops, cost.k, cost.p)
-        low, high = (np.split(end, 2) for end in fitted.band(optimum))
+        value, (low, high) = optimum(fitted.law), fitted.band(optimum)
+        if fitted.forms:
+            params, tokens = fitted.law.optimum(flops, cost.k, cost.p)
+            drift = np.concatenate([0 * flops, drift_beyond(fitted, [params, tokens]) * value[len(flops) :]])
+            value, low, high = weighed(fitted, optimum, low, high, drift)
+        (size, loss), low, high = (np.split(part, 2) for part in (value, low, high))
         small, large = np.exp(low[0]), np.exp(high[0])
         return (
-            Band.from_ends(params, small, large),
-            Band.from_ends(tokens, cost.tokens(large, flops), cost.tokens(small, flops)),
-            Band.from_ends(law.loss(params, tokens), low[1], high[1]),
+            Band.from_ends(np.exp(size), small, large),
+            Band.from_ends(
+                cost.tokens(np.exp(size), flops), cost.tokens(large, flops), cost.tokens(small, flops)
+            ),
+            Band.from_ends(loss, low[1], high[1]),
         )
 
     return extend

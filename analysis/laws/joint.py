@@ -78,7 +78,7 @@ class Joint(Law):
     scales: ClassVar = ("E", "gamma")
     units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "B": ((1, 1, "beta"),)}
     starts: ClassVar = 12
-    optimum = Chinchilla.optimum  # gamma drops out
+    optimum, exponents = Chinchilla.optimum, Chinchilla.exponents  # gamma drops out
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
