@@ -148,7 +148,9 @@ def parametric(options, runs):
     """Approach 3: the fit of the law that is asked for, else Chinchilla's, and its frontier."""
     law = named_law(getattr(options, "law", "chinchilla"))
     fitted = fitting.fit(law, runs, **pick(options, "objective", "delta"))
-    if fitted.regular or asks_intervals(options):  # those of a fit that says nothing take long, and say less
+    if (
+        fitted.regular or fitted.forms or asks_intervals(options)
+    ):  # those of a fit that says nothing take long, and say less
         fitted = with_intervals(options, fitted)
     budgets = getattr(options, "budgets", None)
     flops = np.array(sorted(budgets)) if budgets else None
