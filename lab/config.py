@@ -18,7 +18,8 @@ NUMERICS = 2  # raised when a change of code changes results on purpose: old run
 # ... and by how much more for runs of a kind whose results alone have changed since
 NUMERICS_OF = {"mup": 1}  # embeddings and readout start at one scale at every width
 OWN = "own"  # a kind or optimiser of a user's own file, where a field says which have it
-BLOCKS = ("transformer",)  # kinds with heads, positions, norms and a feed-forward part
+HEADS = ("transformer", "moe")  # kinds with heads and positions
+BLOCKS = (*HEADS, "hgrn")  # kinds with norms and a feed-forward part
 SQUARES = ("adamw", "muon", "schedule-free", OWN)  # optimisers that divide by a mean square
 MOMENTS = (*SQUARES, "lion")  # ... or have two rates of forgetting
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -37,16 +38,16 @@ class ModelConfig:
 
     d_model: int = static(rule=POSITIVE)  # D
     n_layer: int = static(rule=POSITIVE)
-    n_head: int = static(rule=POSITIVE, only=(*BLOCKS, OWN))  # H
+    n_head: int = static(rule=POSITIVE, only=(*HEADS, OWN))  # H
     seq_len: int = static(rule=POSITIVE)  # L
     vocab_size: int = static(rule=POSITIVE)  # V; token ids run 0..V-1
     norm: Literal["rmsnorm", "layernorm"] = static("rmsnorm", only=BLOCKS)
-    position: Literal["rope", "learned"] = static("rope", only=BLOCKS)
+    position: Literal["rope", "learned"] = static("rope", only=HEADS)
     activation: Literal["gelu", "swiglu"] = static("swiglu", only=BLOCKS)
     tied: bool = static(False)  # the readout is the embedding, transposed
     parameterization: Literal["standard", "mup"] = static("standard")
     dtype: Literal["float32", "bfloat16"] = static("float32")  # of matmul inputs; weights stay float32
-    kind: Literal["transformer", "lstm", "gru"] = static("transformer", own=True)
+    kind: Literal["transformer", "lstm", "gru", "moe", "hgrn"] = static("transformer", own=True)
     remat: bool = static(False)  # make each block's activations again for its gradient: memory for time
     # F; unless given 4 D for GELU, 8/3 D rounded up to a multiple of 8 for SwiGLU
     d_ff: int = static(0, zero="the default of the activation", only=BLOCKS)
@@ -75,6 +76,8 @@ class ModelConfig:
                 lacks = "has no heads, positions, norms or feed-forward part"
                 if self.is_own:
                     lacks = "is told its own in settings"
+                elif self.kind in BLOCKS:
+                    lacks = "has no heads or positions"
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} means nothing for kind={self.kind!r}, which "
                     f"{lacks}; leave it at {value!r}"

@@ -13,6 +13,7 @@ import pytest
 from lab import userfile
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.models import check, counts, own, programs, tree
+from lab.models.settings import settings
 from lab.train import parallel, step
 from tests.test_extend import FILES
 
@@ -244,7 +245,7 @@ def test_settings_given_as_a_dict_a_dataclass_or_text_are_one_run(brought):
     ways = [Settings(width=3, slope=0.25), '{"width": 3, "slope": 0.25}', first.settings]
     assert {replace(first, settings=way) for way in ways} == {first}
     assert replace(first, settings=Settings()) == replace(first, settings={}) == replace(first, settings="")
-    read = own.settings(first, Settings)
+    read = settings(first, Settings)
     assert (read.width, read.slope, read.open) == (3, 0.25, False)
 
 

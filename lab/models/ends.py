@@ -1,8 +1,10 @@
 """What every model has around its layers: the table of its tokens and the readout."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from lab.config import ModelConfig
@@ -15,6 +17,19 @@ class LanguageModel(nnx.Module):
     adds its layers, unrolled (a scan is slower on CPU), and `features`."""
 
     time_first = False  # whether `features` takes (L, B) and gives (L, B, D)
+    Settings = None  # the dataclass of what its kind can be told, if it can
+    cap = 0.0  # of logits, softly: c tanh(x / c); 0 is none
+    z_loss = 0.0  # what the square of log(sum of exp(logits)) weighs in training
+
+    @staticmethod
+    def has_extra(cfg: ModelConfig) -> bool:
+        """Whether training adds something to the loss."""
+        return False
+
+    @staticmethod
+    def keys(cfg: ModelConfig) -> float:
+        """How many keys a position's attention meets, on average."""
+        return (cfg.seq_len + 1) / 2
 
     def __init__(self, cfg: ModelConfig, layer: Callable[[ModelConfig], nnx.Module], name: str):
         D, V = cfg.d_model, cfg.vocab_size
@@ -26,8 +41,9 @@ class LanguageModel(nnx.Module):
         for each in self.names:
             setattr(self, each, layer(cfg))
 
-    def features(self, tokens_BL: jax.Array) -> jax.Array:
-        """What the readout multiplies, (B, L, D): position l sees tokens 0..l only."""
+    def features(self, tokens_BL: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
+        """What the readout multiplies, (B, L, D): position l sees tokens 0..l only; and what the layers
+        add to the loss in training, where they do."""
         raise NotImplementedError
 
     def layers(self, x_BLD: jax.Array) -> jax.Array:
@@ -36,10 +52,31 @@ class LanguageModel(nnx.Module):
             x_BLD = (jax.checkpoint(layer) if self.cfg.remat else layer)(x_BLD)
         return x_BLD
 
-    def __call__(self, tokens_BL: jax.Array, targets_BL: jax.Array | None = None) -> jax.Array:
+    def read(self, tokens_BL: jax.Array) -> tuple[jax.Array, jax.Array, Any]:
+        """What is multiplied for logits, as `features` lies, and what the layers add to the loss."""
+        features = self.features(tokens_BL.swapaxes(0, 1) if self.time_first else tokens_BL)
+        x_BLD, extra = features if isinstance(features, tuple) else (features, None)
+        x_BLD = self.readout_scale * x_BLD
+        return x_BLD, self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...], extra
+
+    def logits(self, x_BLD: jax.Array, readout_DV: jax.Array) -> jax.Array:
+        logits_BLV = ops.matmul(x_BLD, readout_DV, self.cfg.dtype)
+        return self.cap * jnp.tanh(logits_BLV / self.cap) if self.cap else logits_BLV
+
+    def __call__(self, tokens_BL: jax.Array) -> jax.Array:
+        x_BLD, readout_DV, _ = self.read(tokens_BL)
+        logits_BLV = self.logits(x_BLD, readout_DV)
+        return logits_BLV.swapaxes(0, 1) if self.time_first else logits_BLV
+
+    def losses(self, tokens_BL: jax.Array, targets_BL: jax.Array) -> tuple[jax.Array, Any]:
+        """The nats of each target, and what training adds to their mean, None where that is nothing."""
         swap = (lambda x: x.swapaxes(0, 1)) if self.time_first else lambda x: x
-        x_BLD = self.readout_scale * self.features(swap(tokens_BL))
-        readout_DV = self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...]
-        if targets_BL is None:
-            return swap(ops.matmul(x_BLD, readout_DV, self.cfg.dtype))
-        return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.cfg.dtype))
+        x_BLD, readout_DV, extra = self.read(tokens_BL)
+        if not (self.cap or self.z_loss):
+            return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.cfg.dtype)), extra
+        logits_BLV = swap(self.logits(x_BLD, readout_DV))
+        logits_TV = logits_BLV.reshape(-1, self.cfg.vocab_size)
+        if self.z_loss:
+            square = self.z_loss * jnp.square(jax.nn.logsumexp(logits_TV, axis=-1)).mean()
+            extra = square if extra is None else extra + square
+        return ops.row_nats(logits_TV, targets_BL.reshape(-1)).reshape(targets_BL.shape), extra

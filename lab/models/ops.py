@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
@@ -113,6 +114,21 @@ def attend(
         return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
     heads = [round_to(t, dtype).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
     return attend_heads(*heads, dtype).swapaxes(1, 2)
+
+
+def attend_near(
+    q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, dtype: str, window: int, cap: float
+) -> jax.Array:
+    """Causal attention to the last `window` positions (0: to all), its logits softly below `cap` (0: as they
+    are): written plainly, on every device."""
+    q, k, v = (round_to(t, dtype) for t in (scale * q_BLHK, k_BLHK, v_BLHK))
+    scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
+    if cap:
+        scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)
+    L = q.shape[1]
+    seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
+    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), dtype)
+    return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v, preferred_element_type=jnp.float32)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -10,7 +10,6 @@ remat it heeds) and `roles` (by a word of a weight's path: embed, hidden, readou
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,9 +23,9 @@ from flax import nnx
 
 from lab import userfile
 from lab.config import ModelConfig
-from lab.fields import plain
 from lab.models import ops, traced
 from lab.models.parameterization import STANDARD
+from lab.models.settings import check_settings
 from lab.models.weight import ROLES, Params, Weight, parameterization
 
 SHARED = {
@@ -183,29 +182,3 @@ def role_of(number: int, shape: tuple[int, ...], uses: Any, cfg: ModelConfig) ->
     if number in uses.multiplied:
         return "readout" if number in uses.last else "hidden"
     return "embed" if cfg.seq_len in shape and len(shape) > 1 else "gain"
-
-
-# --- settings of a kind ----------------------------------------------------------------------------
-
-
-def settings(cfg: ModelConfig, kind: type) -> Any:
-    """The config's settings as the dataclass `kind` that its kind of model brings."""
-    return kind(**(json.loads(cfg.settings) if cfg.settings else {}))
-
-
-def check_settings(cfg: ModelConfig, kind: type | None) -> None:
-    """Refuse settings that the kind of model has not, or that are written in a second way.
-
-    Raises:
-      ValueError: an unknown name, a value of another type, or one at its default.
-    """
-    given = json.loads(cfg.settings) if cfg.settings else {}
-    known = {item.name: item for item in dataclasses.fields(kind)} if kind else {}
-    for name, value in given.items():
-        where = f"settings of {cfg.kind}: {name}={value!r}"
-        if name not in known:
-            raise ValueError(f"{where}, and it has {', '.join(known) or 'no settings'}")
-        if type(plain(value, known[name].type, where)) is not type(value):
-            raise ValueError(f"{where} is written {known[name].type(value)!r}")
-        if value == known[name].default:
-            raise ValueError(f"{where} is what it is anyway: leave it out, so that equal runs have equal ids")

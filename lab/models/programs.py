@@ -45,11 +45,11 @@ def forward(cfg: ModelConfig) -> traced.Work:
 
 @cache
 def flops(cfg: ModelConfig, causal: bool = True) -> float:
-    """FLOPs of the forward pass, per token. Position l meets l + 1 keys, (L + 1)/2 of L on average."""
+    """FLOPs of the forward pass, per token."""
     L, here = cfg.seq_len, forward(cfg).products
     longer = forward(replace(cfg, seq_len=2 * L)).products
     each = max(0.0, (longer - 2 * here) / (2 * L * L))  # attention's, for a key that a position meets
-    return (here - each * L * L) / L + each * ((L + 1) / 2 if causal else L)
+    return (here - each * L * L) / L + each * (tree.keys(cfg) if causal else L)
 
 
 def compiler_gap(cfg: ModelConfig) -> float:

@@ -1,5 +1,7 @@
 """The decoder-only Transformer: LLaMA-like or GPT-2-like, by its config."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,17 +10,50 @@ from flax import nnx
 from lab.config import ModelConfig
 from lab.models import ops
 from lab.models.ends import LanguageModel
+from lab.models.settings import settings
 from lab.models.weight import matrix, parameterization, vector
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a Transformer can be told beyond the fields of every config."""
+
+    kv_heads: int = 0  # heads of keys and values, each shared by as many queries; 0: n_head (Ainslie 2023)
+    qk_norm: bool = False  # queries and keys of unit power before their product (Dehghani et al. 2023)
+    window: int = 0  # of the last positions that one attends to, itself among them; 0: all
+    attention_cap: float = 0.0  # of attention's logits, softly; 0: none (Gemma 2)
+    logit_cap: float = 0.0  # of the readout's logits, softly; 0: none (Gemma 2)
+    z_loss: float = 0.0  # weight of the squared log-normaliser in training (PaLM: 1e-4)
+    token_shift: bool = False  # half the width that a part reads is the token before's (RWKV)
+    norms: str = (
+        "pre"  # "sandwich": after each part, too (Ding 2021); "sub": before its last matrix (Wang 2022)
+    )
+
+
+def told(cfg: ModelConfig) -> Settings:
+    """Its settings, where they make sense.
+
+    Raises:
+      ValueError: they make none.
+    """
+    own = settings(cfg, Settings)
+    if own.kv_heads and cfg.n_head % own.kv_heads:
+        raise ValueError(f"kv_heads={own.kv_heads} do not share n_head={cfg.n_head} queries evenly")
+    if own.norms not in ("pre", "sandwich", "sub"):
+        raise ValueError(f"norms={own.norms!r} is none of 'pre', 'sandwich', 'sub'")
+    if min(own.kv_heads, own.window, own.attention_cap, own.logit_cap, own.z_loss) < 0:
+        raise ValueError(f"{own}: none may be negative")
+    return own
 
 
 class Norm(nnx.Module):
     """RMSNorm, or LayerNorm with gain and bias (Ba et al. 2016; Zhang & Sennrich 2019)."""
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, width: int = 0):
         self.centred = cfg.norm == "layernorm"
-        self.gain_D = vector(cfg.d_model, 1.0)
+        self.gain_D = vector(width or cfg.d_model, 1.0)
         if self.centred:
-            self.bias_D = vector(cfg.d_model, 0.0)
+            self.bias_D = vector(width or cfg.d_model, 0.0)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         if self.centred:
@@ -38,31 +73,57 @@ def rotate(x_BLHK: jax.Array) -> jax.Array:
     return jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
+def unit(x_BLHK: jax.Array) -> jax.Array:
+    """Of unit power in each head."""
+    return x_BLHK * jax.lax.rsqrt(jnp.square(x_BLHK).mean(-1, keepdims=True) + 1e-5)
+
+
+def shifted(x_BLD: jax.Array) -> jax.Array:
+    """The first half of the width as it was at the token before, zero at the first."""
+    half = x_BLD.shape[-1] // 2
+    before = jnp.pad(x_BLD[:, :-1, :half], ((0, 0), (1, 0), (0, 0)))
+    return jnp.concatenate([before, x_BLD[..., half:]], axis=-1)
+
+
 class Attention(nnx.Module):
     """Causal multi-head self-attention, without biases."""
 
     def __init__(self, cfg: ModelConfig):
         D, H, K = cfg.d_model, cfg.n_head, cfg.d_head
-        self.cfg, self.logit_scale = cfg, parameterization(cfg).logit_scale(K)
+        self.cfg, self.own, self.logit_scale = cfg, told(cfg), parameterization(cfg).logit_scale(K)
+        shared = self.own.kv_heads or H
         self.w_q_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D)
-        self.w_k_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D)
-        self.w_v_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D)
+        self.w_k_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D)
+        self.w_v_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D)
+        if self.own.qk_norm:
+            self.gain_q_K, self.gain_k_K = vector(K, 1.0), vector(K, 1.0)
+        if self.own.norms == "sub":
+            self.norm = Norm(cfg)
         shrink = (2 * cfg.n_layer) ** -0.5  # the sum over blocks keeps its size (GPT-2)
         self.w_o_HKD = matrix(cfg, "hidden", (H, K, D), fan_in=D, scale=shrink)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         B, L, _ = x_BLD.shape
-        D, H, K = self.w_q_DHK.shape
+        (D, H, K), own = self.w_q_DHK.shape, self.own
         # three products: one fused with a split makes slow transposed copies on CPU
         q_BLHK, k_BLHK, v_BLHK = (
-            ops.matmul(x_BLD, w_DHK[...].reshape(D, H * K), self.cfg.dtype).reshape(B, L, H, K)
+            ops.matmul(x_BLD, w_DHK[...].reshape(D, -1), self.cfg.dtype).reshape(B, L, -1, K)
             for w_DHK in (self.w_q_DHK, self.w_k_DHK, self.w_v_DHK)
         )
+        if own.qk_norm:
+            q_BLHK = unit(q_BLHK) * self.gain_q_K[...]
+            k_BLHK = unit(k_BLHK) * self.gain_k_K[...]
         if self.cfg.position == "rope":
             q_BLHK, k_BLHK = rotate(q_BLHK), rotate(k_BLHK)
-        mixed_BLHK = ops.attend(q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.cfg.dtype)
-        w_o = self.w_o_HKD[...].reshape(H * K, D)
-        return ops.matmul(mixed_BLHK.reshape(B, L, H * K), w_o, self.cfg.dtype)
+        if own.kv_heads:
+            k_BLHK, v_BLHK = (jnp.repeat(t, H // own.kv_heads, axis=2) for t in (k_BLHK, v_BLHK))
+        given = (q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.cfg.dtype)
+        if own.window or own.attention_cap:
+            mixed_BLHK = ops.attend_near(*given, own.window, own.attention_cap)
+        else:
+            mixed_BLHK = ops.attend(*given)
+        w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, D), mixed_BLHK.reshape(B, L, H * K)
+        return ops.matmul(self.norm(mixed_BLD) if own.norms == "sub" else mixed_BLD, w_o, self.cfg.dtype)
 
 
 class FeedForward(nnx.Module):
@@ -76,6 +137,8 @@ class FeedForward(nnx.Module):
             self.w_gate_DF = matrix(cfg, "hidden", (D, F), fan_in=D)
         shrink = (2 * cfg.n_layer) ** -0.5
         self.w_down_FD = matrix(cfg, "hidden", (F, D), fan_in=F, scale=shrink)
+        if settings(cfg, Settings).norms == "sub":
+            self.norm = Norm(cfg, F)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         dtype = self.cfg.dtype
@@ -84,30 +147,66 @@ class FeedForward(nnx.Module):
             h_BLF = h_BLF * jax.nn.silu(ops.matmul(x_BLD, self.w_gate_DF[...], dtype))
         else:
             h_BLF = jax.nn.gelu(h_BLF)
+        if hasattr(self, "norm"):
+            h_BLF = self.norm(h_BLF)
         return ops.matmul(h_BLF, self.w_down_FD[...], dtype)
 
 
 class Block(nnx.Module):
     """Pre-norm attention and feed-forward, each added to the stream."""
 
+    feed = FeedForward
+
     def __init__(self, cfg: ModelConfig):
+        self.own = told(cfg)
         self.norm1, self.attention = Norm(cfg), Attention(cfg)
-        self.norm2, self.ffn = Norm(cfg), FeedForward(cfg)
+        self.norm2, self.ffn = Norm(cfg), self.feed(cfg)
+        if self.own.norms == "sandwich":
+            self.after1, self.after2 = Norm(cfg), Norm(cfg)
+
+    def given(self, x_BLD: jax.Array, norm: Norm) -> jax.Array:
+        """What a part reads of the stream."""
+        return shifted(norm(x_BLD)) if self.own.token_shift else norm(x_BLD)
+
+    def mixed(self, x_BLD: jax.Array) -> jax.Array:
+        """The stream after attention."""
+        out_BLD = self.attention(self.given(x_BLD, self.norm1))
+        return ops.join_gradients(x_BLD + (self.after1(out_BLD) if hasattr(self, "after1") else out_BLD))
+
+    def fed(self, x_BLD: jax.Array, out_BLD: jax.Array) -> jax.Array:
+        """The stream after the feed-forward part."""
+        return ops.join_gradients(x_BLD + (self.after2(out_BLD) if hasattr(self, "after2") else out_BLD))
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x_BLD = ops.join_gradients(x_BLD + self.attention(self.norm1(x_BLD)))
-        return ops.join_gradients(x_BLD + self.ffn(self.norm2(x_BLD)))
+        x_BLD = self.mixed(x_BLD)
+        return self.fed(x_BLD, self.ffn(self.given(x_BLD, self.norm2)))
 
 
 class Transformer(LanguageModel):
+    Settings, block = Settings, Block
+
     def __init__(self, cfg: ModelConfig):
-        super().__init__(cfg, Block, "block")
+        super().__init__(cfg, self.block, "block")
+        self.cap, self.z_loss = told(cfg).logit_cap, told(cfg).z_loss
         if cfg.position == "learned":
             self.position_LD = matrix(cfg, "embed", (cfg.seq_len, cfg.d_model), fan_in=cfg.d_model)
         self.norm = Norm(cfg)
 
-    def features(self, tokens_BL: jax.Array) -> jax.Array:
+    @staticmethod
+    def has_extra(cfg: ModelConfig) -> bool:
+        return settings(cfg, Settings).z_loss > 0
+
+    @staticmethod
+    def keys(cfg: ModelConfig) -> float:
+        L = cfg.seq_len
+        near = min(L, settings(cfg, Settings).window or L)
+        return (near * (near + 1) / 2 + (L - near) * near) / L
+
+    def embedded(self, tokens_BL: jax.Array) -> jax.Array:
         x_BLD = self.embed_VD[...][tokens_BL]
         if self.cfg.position == "learned":
             x_BLD = x_BLD + self.position_LD[...][: tokens_BL.shape[1]]
-        return self.norm(self.layers(x_BLD))
+        return x_BLD
+
+    def features(self, tokens_BL: jax.Array) -> jax.Array:
+        return self.norm(self.layers(self.embedded(tokens_BL)))

@@ -13,11 +13,20 @@ from flax import nnx
 from lab.config import ModelConfig
 from lab.models import own
 from lab.models.ends import LanguageModel
+from lab.models.hgrn import Hgrn
+from lab.models.moe import Mixture
 from lab.models.recurrent import Recurrent
+from lab.models.settings import check_settings
 from lab.models.transformer import Transformer
 from lab.models.weight import Params, Weight
 
-FAMILIES = {"transformer": Transformer, "lstm": Recurrent, "gru": Recurrent}  # by kind
+FAMILIES = {  # by kind
+    "transformer": Transformer,
+    "lstm": Recurrent,
+    "gru": Recurrent,
+    "moe": Mixture,
+    "hgrn": Hgrn,
+}
 
 
 def init(cfg: ModelConfig, key: jax.Array) -> Params:
@@ -60,14 +69,14 @@ def losses(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> tuple[jax.
     """`nats`, and what training adds to their mean: None where that is nothing."""
     if cfg.is_own:
         return own.losses(cfg, params, tokens_BL)
-    return bind(cfg, params)(tokens_BL[:, :-1], tokens_BL[:, 1:]), None
+    return bind(cfg, params).losses(tokens_BL[:, :-1], tokens_BL[:, 1:])
 
 
 @cache
 def has_extra(cfg: ModelConfig) -> bool:
     """Whether training adds something to the loss."""
     if not cfg.is_own:
-        return False
+        return FAMILIES[cfg.kind].has_extra(cfg)
     params, tokens = jax.eval_shape(lambda: init(cfg, jax.random.key(0))), np.zeros((1, cfg.seq_len + 1), int)
     return jax.eval_shape(lambda p: losses(cfg, p, tokens), params)[1] is not None
 
@@ -81,7 +90,14 @@ def bind(cfg: ModelConfig, params: Params) -> LanguageModel:
 
 @cache
 def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
-    return nnx.split(nnx.eval_shape(lambda: FAMILIES[cfg.kind](cfg)), nnx.Param)
+    family = FAMILIES[cfg.kind]
+    check_settings(cfg, family.Settings)
+    return nnx.split(nnx.eval_shape(lambda: family(cfg)), nnx.Param)
+
+
+def keys(cfg: ModelConfig) -> float:
+    """How many keys a position's attention meets, on average; causal: l + 1 at position l."""
+    return (cfg.seq_len + 1) / 2 if cfg.is_own else FAMILIES[cfg.kind].keys(cfg)
 
 
 @cache
@@ -94,7 +110,7 @@ def describe(cfg: ModelConfig) -> tuple[Weight, ...]:
         Weight(
             path=tuple(map(str, path)),
             shape=tuple(leaf.shape),
-            **{name: leaf.get_metadata(name) for name in ("role", "mean", "std")},
+            **{name: leaf.get_metadata(name) for name in ("role", "mean", "std", "share")},
             tied=cfg.tied and path == ("embed_VD",),
         )
         for path, leaf in sorted(flat, key=lambda item: item[0])

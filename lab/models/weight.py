@@ -33,12 +33,15 @@ def parameterization(cfg: ModelConfig) -> Parameterization:
     return PARAMETERIZATIONS[cfg.parameterization]
 
 
-def matrix(cfg: ModelConfig, role: str, shape: tuple[int, ...], fan_in: int, scale: float = 1.0) -> nnx.Param:
-    """A normal weight; the parameterization alone says what a role and a width imply."""
+def matrix(
+    cfg: ModelConfig, role: str, shape: tuple[int, ...], fan_in: int, scale: float = 1.0, share: float = 1.0
+) -> nnx.Param:
+    """A normal weight; the parameterization alone says what a role and a width imply. A token is multiplied
+    with a `share` of it."""
     std = scale * parameterization(cfg).init_std(role, fan_in)
-    return nnx.Param(jnp.zeros(shape), role=role, mean=0.0, std=std)
+    return nnx.Param(jnp.zeros(shape), role=role, mean=0.0, std=std, share=share)
 
 
 def vector(width: int, start: float) -> nnx.Param:
     """A gain or a bias, the same everywhere at the start."""
-    return nnx.Param(jnp.zeros(width), role="gain", mean=start, std=0.0)
+    return nnx.Param(jnp.zeros(width), role="gain", mean=start, std=0.0, share=1.0)

@@ -1,0 +1,217 @@
+"""Kinds of models and their settings: each number as it is by hand, on every way of training."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lab.config import ModelConfig
+from lab.models import check, counts, hgrn, moe, ops, programs, tree
+from lab.models.settings import settings
+from lab.train import parallel, step
+from tests.test_model import noisy
+from tests.test_own_models import PLAIN, SHAPE, run_of
+from tests.test_parallel import said, start
+
+FULL = {"kv_heads": 1, "qk_norm": True, "attention_cap": 5.0, "logit_cap": 9.0, "window": 5, "z_loss": 1e-3}
+MODELS = {
+    "settings": {"settings": FULL | {"token_shift": True, "norms": "sandwich"}},
+    "sub": {"settings": {"norms": "sub", "kv_heads": 1}, "activation": "gelu", "norm": "layernorm"},
+    "moe": {"kind": "moe", "settings": {"experts": 4}},
+    "hgrn": {"kind": "hgrn", "n_head": 1},
+}
+D, V, L = SHAPE["d_model"], SHAPE["vocab_size"], SHAPE["seq_len"]
+
+
+def build(name, **more):
+    return ModelConfig(**(SHAPE | {"n_head": 2} | MODELS[name] | more))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_causal_has_gradients_and_costs_what_the_compiler_says(name):
+    assert "FLOPs within" in check.check(build(name))
+    assert abs(programs.compiler_gap(build(name, d_model=256))) < 0.02 or name == "hgrn"
+
+
+def by_hand(name):
+    """Weights in products for each token, and what attention multiplies for each key."""
+    F, K = 8 * -(-D // 3), D // 2
+    attention = 2 * D * D + 2 * D * K
+    of = {"settings": (attention + 3 * D * F, D), "sub": (attention + 8 * D * D, D)}
+    of |= {"moe": (4 * D * D + 4 * D + 2 * 3 * D * F, D), "hgrn": (4 * D * D + 3 * D * F, 0)}
+    return of[name]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_its_flops_are_those_of_its_formula(name):
+    matrices, attended = by_hand(name)
+    keys = (5 * 6 / 2 + (L - 5) * 5) / L if name == "settings" else (L + 1) / 2
+    assert counts.flops_exact(build(name)) == 3 * (2 * matrices + 4 * attended * keys + 2 * D * V)
+
+
+def test_a_mixture_counts_the_experts_that_a_token_is_sent_to_and_stores_the_others_beside():
+    dense, one, mixed = (
+        build("moe", kind=k, settings=s)
+        for k, s in (("transformer", ""), ("moe", {"experts": 1, "top_k": 1}), ("moe", ""))
+    )
+    sizes = [counts.count_params(cfg) for cfg in (dense, one, mixed)]
+    ffn = 3 * D * dense.ffn_width
+    assert (sizes[1].hidden - D, sizes[1].idle) == (sizes[0].hidden, 0)
+    assert (sizes[2].hidden, sizes[2].idle) == (sizes[0].hidden + 8 * D + ffn, 6 * ffn)
+    assert sizes[2].total == sum(weight.size for weight in tree.describe(mixed))
+
+
+def test_a_mixture_of_one_expert_is_the_dense_model():
+    dense, one = (
+        build("moe", kind="transformer", settings=""),
+        build("moe", settings={"experts": 1, "top_k": 1}),
+    )
+    params = noisy(one)
+    plain = json.loads(json.dumps(jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), params)))
+    ffn = plain["block_00"]["ffn"]
+    new = {
+        f"w_{part}_{axes}": ffn[f"w_{part}_E{axes}"][0]
+        for part, axes in (("up", "DF"), ("gate", "DF"), ("down", "FD"))
+    }
+    plain["block_00"]["ffn"] = new
+    plain = jax.tree.map(jnp.float32, plain, is_leaf=lambda leaf: isinstance(leaf, list))
+    x = np.arange(2 * L).reshape(2, L) % V
+    np.testing.assert_allclose(tree.apply(one, params, x), tree.apply(dense, plain, x), rtol=1e-4, atol=1e-5)
+
+
+def test_each_token_is_sent_to_its_likeliest_experts_with_gates_that_add_up_to_one():
+    cfg = build("moe")
+    layer = moe.Experts(cfg)
+    rng = np.random.default_rng(0)
+    names = ("router_DE", "w_up_EDF", "w_gate_EDF", "w_down_EFD")
+    weights = {name: rng.normal(size=getattr(layer, name).shape).astype(np.float32) for name in names}
+    for name, value in weights.items():
+        getattr(layer, name)[...] = jnp.asarray(value)
+    x = rng.normal(size=(2, 3, D)).astype(np.float32)
+    found, balance = layer(jnp.asarray(x))
+    router, up, gate, down = weights.values()
+    shares = []
+    for b in range(2):
+        sent, mean = np.zeros(4), np.zeros(4)
+        for t in range(3):
+            z = x[b, t] @ router
+            p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+            best = np.argsort(-p)[:2]
+            sent[best] += 1 / 6
+            mean += p / 3
+            silu = lambda z: z / (1 + np.exp(-z))  # noqa: E731
+            parts = [(x[b, t] @ up[e] * silu(x[b, t] @ gate[e])) @ down[e] * p[e] for e in best]
+            np.testing.assert_allclose(found[b, t], sum(parts) / p[best].sum(), rtol=2e-4, atol=1e-3)
+        shares.append(4 * (sent * mean).sum())
+    assert float(balance) == pytest.approx(np.mean(shares), rel=1e-5)
+
+
+def test_the_parallel_scan_is_the_recurrence():
+    rng = np.random.default_rng(0)
+    keep, new = rng.uniform(size=(2, 7, 3)), rng.normal(size=(2, 7, 3))
+    h, states = np.zeros((2, 3)), []
+    for l in range(7):  # noqa: E741
+        h = keep[:, l] * h + new[:, l]
+        states.append(h)
+    np.testing.assert_allclose(hgrn.scan(jnp.asarray(keep), jnp.asarray(new)), np.stack(states, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("window", "cap"), [(0, 0.0), (3, 0.0), (0, 0.5), (2, 0.5)])
+def test_attention_near_by_is_its_sum(window, cap):
+    rng = np.random.default_rng(0)
+    q, k, v = rng.normal(size=(3, 1, 6, 2, 4)).astype(np.float32)
+    found = ops.attend_near(q, k, v, 0.5, "float32", window, cap)
+    for at in range(6):
+        first = max(0, at - window + 1) if window else 0
+        for head in range(2):
+            z = 0.5 * k[0, first : at + 1, head] @ q[0, at, head]
+            z = cap * np.tanh(z / cap) if cap else z
+            p = np.exp(z) / np.exp(z).sum()
+            np.testing.assert_allclose(found[0, at, head], p @ v[0, first : at + 1, head], rtol=1e-5)
+    if not (window or cap):
+        np.testing.assert_allclose(found, ops.attend(*map(jnp.asarray, (q, k, v)), 0.5), rtol=1e-5)
+
+
+def test_caps_and_the_z_loss_are_what_they_say():
+    cfg = build("settings", settings={"logit_cap": 2.0, "z_loss": 0.5})
+    plain = build("settings", settings="")
+    params, tokens = noisy(cfg), jnp.arange(2 * (L + 1)).reshape(2, L + 1) % V
+    raw = tree.apply(plain, params, tokens[:, :-1])
+    logits = tree.apply(cfg, params, tokens[:, :-1])
+    np.testing.assert_allclose(logits, 2 * np.tanh(np.asarray(raw) / 2), rtol=1e-4, atol=1e-6)
+    nats, extra = tree.losses(cfg, params, tokens)
+    normal = jax.nn.logsumexp(logits, axis=-1)
+    assert float(extra) == pytest.approx(0.5 * float((normal**2).mean()), rel=1e-5)
+    own = jnp.take_along_axis(logits, tokens[:, 1:, None], -1)[..., 0]
+    np.testing.assert_allclose(nats, normal - own, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "words"),
+    [
+        ("moe", {"settings": {"top_k": 9}}, "top_k=9 of experts=8"),
+        ("moe", {"activation": "gelu"}, "experts are SwiGLU"),
+        ("settings", {"settings": {"kv_heads": 3}}, "kv_heads=3 do not share n_head=2"),
+        ("settings", {"settings": {"norms": "post"}}, "norms='post' is none of"),
+        ("settings", {"settings": {"z_loss": -1.0}}, "none may be negative"),
+        ("settings", {"settings": {"experts": 4}}, "experts=4, and it has kv_heads"),
+        ("hgrn", {"settings": {"window": 4}}, "window=4, and it has no settings"),
+        ("hgrn", {"n_head": 2}, "n_head=2 means nothing for kind='hgrn', which has no heads or positions"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(name, more, words):
+    with pytest.raises(ValueError, match=words):
+        counts.count_params(build(name, **more))
+
+
+def test_settings_of_a_kind_are_read_with_its_defaults():
+    own = settings(build("moe"), moe.Settings)
+    assert (own.experts, own.top_k, own.kv_heads, own.norms) == (4, 2, 0, "pre")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_stopped_and_gone_on_with_it_is_the_same_to_the_bit(name):
+    config = run_of(build(name))
+    tokens = np.random.default_rng(0).integers(0, V, (1, *config.shape.dispatch), np.int32)
+    program = parallel.compile_step(config.shape)
+    whole, _ = program.step(program.place(step.initial_state(config)), tokens, np.int32(4))
+    half, _ = program.step(program.place(step.initial_state(config)), tokens, np.int32(2))
+    kept = jax.tree.map(np.asarray, program.fetch(half))
+    again, _ = program.step(program.place(jax.device_put(kept)), np.roll(tokens, -2, axis=1), np.int32(2))
+    for one, other in zip(*(jax.tree.leaves(program.fetch(state)) for state in (whole, again)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+WAYS = """
+models = json.loads(sys.argv[1])
+found = {}
+for name, fields in models.items():
+    base = config_of(optimizer="sgd", clip=0.0)
+    config = RunConfig(model=ModelConfig(**fields), optim=base.optim, data=base.data, tokens=16 * 12 * 6,
+                       batch_tokens=16 * 12, micro_batch=0)
+    tokens = np.random.default_rng(0).integers(0, 16, (6, 16, 13), np.int32) // 2
+    losses = {}
+    for way, n in (("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8)):
+        compiled = parallel.compile_step(config.shape, way, tuple(jax.devices()[:n]))
+        _, metrics = compiled.step(compiled.place(step.initial_state(config)), tokens[None], np.int32(6))
+        losses[way] = np.asarray(metrics["loss"])[:6].tolist()
+    pack = parallel.compile_pack(config.shape, tuple(jax.devices()[:1]), 2)
+    _, metrics = pack.step(pack.place(step.initial_state(config)), np.stack([tokens, tokens]), np.int32(6))
+    losses["pack"] = np.asarray(metrics["loss"])[1, :6].tolist()
+    found[name] = losses
+print(json.dumps(found))
+"""
+
+
+def test_every_way_and_a_pack_give_the_same_losses(tmp_path):
+    (tmp_path / "net.py").write_text(PLAIN.replace("TIED", "False"))
+    models = {name: SHAPE | {"n_head": 2} | fields for name, fields in MODELS.items() if name != "sub"}
+    models["own"] = SHAPE | {"kind": f"{tmp_path / 'net.py'}:Net"}
+    for name, losses in said(start(WAYS, 8, json.dumps(models))).items():
+        one = losses.pop("jit")
+        assert one[-1] < one[0] - 0.02 and math.isfinite(one[-1]), name
+        for way, others in losses.items():
+            assert others == pytest.approx(one, rel=1e-6), (name, way)
