@@ -33,7 +33,7 @@ OTHERS = {
     "warmup_steps": 7,
     "unique_tokens": 5_000,
     "init_from": "0123456789ab@5",
-    "settings": '{"a": 1}',
+    "settings": '{"window": 4}',
     "ema": 0.5,
 }
 
