@@ -12,12 +12,13 @@ from analysis import fitting
 from analysis.fitting import fit
 from analysis.fitting.bootstrap import grouped
 from analysis.fitting.profile import crossings, leverage
-from analysis.fitting.solve import Problem, solve_damped
+from analysis.fitting.solve import Problem, project, solve_damped
 from analysis.fitting.splits import follows, splits
 from analysis.fitting.status import degeneracy, fit_status, rival_minimum, undetermined, vagueness
 from analysis.laws import Chinchilla, DataConstrained, PurePower
 from analysis.laws.beyond import worth
 from analysis.tables import synthetic, table
+from tests.test_laws import subjects
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 PARAMS, TOKENS = np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)
@@ -157,6 +158,17 @@ def test_a_member_without_a_step_leaves_the_others_theirs():
     assert (np.einsum("sf,sf->s", steps, gradient) < 0).all()
     hessian[1], gradient[1] = np.nan, np.nan
     np.testing.assert_allclose(solve_damped(hessian, hessian, gradient, damping)[[0, 2]], steps[[0, 2]])
+
+
+@subjects
+def test_at_the_right_exponents_the_projection_gives_the_right_coefficients(truth, columns):
+    law = type(truth)
+    if law is DataConstrained:  # of sizes that the data warrants: alpha is beta, and A / B is 0.35
+        warranted = columns[0] < 0.05 * np.minimum(columns[1], columns[2])
+        columns = tuple(column[warranted] for column in columns)
+    values = {name: np.array([getattr(truth, name)]) for name in law.grid}
+    theta = project(law, np.log(columns), truth.loss(*columns), values, {})
+    np.testing.assert_allclose(law.from_theta(theta)[0], [getattr(truth, n) for n in law.names()], rtol=1e-3)
 
 
 # --- what parts residuals ------------------------------------------------------------------------

@@ -70,6 +70,20 @@ def test_powers_beyond_three_hundred_are_none_or_endless(cell, value):
     assert number(cell) == (pytest.approx(value, rel=1e-12), "powers worked out")
 
 
+@pytest.mark.parametrize(
+    ("cell", "value", "how"),
+    [
+        ("1.234", 1234.0, "thousands separated"),
+        ("1.234,5", 1234.5, "thousands separated, decimal comma"),
+        ("3,14", 3.14, "decimal comma"),
+        ("1e3", 1000.0, ""),
+        ("3.14", np.nan, "bad"),
+    ],
+)
+def test_where_a_comma_is_the_decimal_sign_a_dot_parts_thousands(cell, value, how):
+    assert number(cell, ",") == (pytest.approx(value, nan_ok=True), how)
+
+
 # --- which runs share a budget -------------------------------------------------------------------
 
 
