@@ -7,6 +7,7 @@ Exit status: 0 did its job, 1 refused and says what, 2 wrong usage, 130 stopped 
 import argparse
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 
 COMMANDS = "fit isoflop envelope frontier ledger speedup predict audit decide report reproduce".split()
@@ -35,8 +36,19 @@ def run(arguments: Sequence[str] | None) -> int:
         return 1
 
 
+class Parser(argparse.ArgumentParser):
+    """Asks of an unknown option which was meant."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        options, unknown = super().parse_known_args(args, namespace)
+        known, first = self._option_string_actions, "".join(unknown[:1]).partition("=")[0]
+        if near := get_close_matches(first, known, 1):
+            self.error(f"unrecognized arguments: {' '.join(unknown)}; did you mean {near[0]}?")
+        return options, unknown
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m analysis", description=__doc__.split(".")[0])
+    top = Parser(prog="python -m analysis", description=__doc__.split(".")[0])
     subparsers = top.add_subparsers(dest="command", required=True)
     for name in COMMANDS:
         import_module(f"analysis.commands.{name}").add(subparsers)

@@ -36,7 +36,7 @@ def frontier(result: Fit | Isoflop | Envelope, cost: Cost | None = None) -> Fron
       cost: flops of params and tokens; by default the table's own.
 
     Raises:
-      ValueError: the fitted law has no optimum along a budget.
+      ValueError: the fitted law lacks its optimum along a budget, or its exponents.
     """
     makers = {Fit: from_fit, Isoflop: from_isoflop, Envelope: from_envelope}
     return makers[type(result)](result, cost)

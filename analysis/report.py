@@ -169,7 +169,7 @@ def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
                 lines.append(f"{front.method} is {front.status}: {front.message}.")
         if not np.isfinite(front.params_exponent.low):
             lines.append(f"{front.method} has no interval.")
-    lines += [f"{caution[0].upper()}{caution[1:]}." for caution in runs.cautions]
+    lines += [f"{caution[0].upper()}{caution[1:]}." for caution in (fit.cautions if fit else runs.cautions)]
     reasons = Counter(reason for _, reason in runs.dropped())
     lines += [f"{count} runs are kept out: {reason}." for reason, count in reasons.items()]
     if not lines:

@@ -1,11 +1,14 @@
 """`ok` means usable: what runs leave open is named, and a table that tells is not called in doubt."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from analysis import fitting
+from analysis import fitting, frontiers
+from analysis.__main__ import main
+from analysis.audit import audit_runs
 from analysis.laws import Chinchilla, PowerLaw
 from analysis.tables import synthetic, table
 
@@ -111,3 +114,66 @@ def test_two_minima_of_one_objective_are_rivals():
     runs = grid(WIDE[0], [1e9, 1e11], 0.002)
     found = fitting.fit(Chinchilla, runs)
     assert found.status == "unidentified", found.message
+
+
+def written(path, runs):
+    rows = zip(runs.params, runs.tokens, runs.loss, strict=True)
+    path.write_text("params,tokens,loss\n" + "".join(f"{n},{d},{y}\n" for n, d, y in rows))
+    return str(path)
+
+
+def test_all_commands_say_the_same_of_one_table(tmp_path, capsys):
+    runs = grid(WIDE[0][::2], WIDE[1][::2])
+    path, out = written(tmp_path / "nine.csv", runs), tmp_path / "out.json"
+    said = []
+    for command in (
+        ["fit"],
+        ["frontier", "--method", "fit"],
+        ["ledger", "--method", "fit", "--bootstrap", "9"],
+    ):
+        assert main([command[0], path, *command[1:], "--json", str(out)]) == 0
+        found = json.loads(out.read_text())
+        said.append(found["rows"][0] if "rows" in found else found)
+    assert {each["status"] for each in said} == {"few"} and len({each["message"] for each in said}) == 1
+    message = said[0]["message"]
+    page = tmp_path / "page.html"
+    assert main(["report", path, "-o", str(page), "--bootstrap", "9"]) == 0 and message in page.read_text()
+    capsys.readouterr()
+    assert main(["decide", path, "--budget", "1e18"]) == 1 and message in capsys.readouterr().err
+    assert main(["decide", path, "--budget", "1e18", "--anyway", "--bootstrap", "40"]) == 0
+    audit = {finding.code: finding for finding in audit_runs(runs).findings}
+    assert message in audit["fit"].message and "too few to tell one" in audit["outliers"].message
+
+
+def test_a_number_of_the_answer_without_an_end_is_no_ok(tmp_path, capsys):
+    """A target near the floor: some draws never reach it, so what it takes has no end."""
+    path = written(tmp_path / "t.csv", grid(*WIDE, 0.01))
+    found = tmp_path / "d.json"
+    asked = ["--target-loss", "1.83", "--bootstrap", "60", "--json", str(found)]
+    assert main(["decide", path, *asked]) == 1
+    answer = json.loads(found.read_text())
+    assert answer["status"] == "unidentified" and "params, tokens" in answer["message"]
+    assert main(["decide", path, *asked, "--anyway"]) == 0
+    assert main(["decide", path, "--target-loss", "2.5", "--bootstrap", "60"]) == 0
+
+
+def test_what_speaks_against_a_fit_reaches_the_decision(tmp_path):
+    """A fit that is ok, of flat profiles: what the audit says is among the cautions."""
+    runs = grid(np.geomspace(1e8, 1e9, 6), np.geomspace(1e10, 1e11, 6), 0.005, 2)
+    found = tmp_path / "d.json"
+    asked = ["--budget", "1e19", "--bootstrap", "40", "--json", str(found), "--anyway"]
+    assert main(["decide", written(tmp_path / "t.csv", runs), *asked]) == 0
+    flat = next(f for f in audit_runs(runs).findings if f.code == "flat-profile")
+    assert flat.severity == "warn"
+    assert any("By profile" in caution for caution in json.loads(found.read_text())["cautions"])
+
+
+def test_a_law_is_told_what_it_lacks_and_an_option_what_was_meant(capsys):
+    curve = fitting.fit(PowerLaw, power(12, lambda x: 1 + 30 * x**-0.5))
+    with pytest.raises(
+        ValueError, match=r"PowerLaw has no optimum\(\) and takes in x: .* optimum\(flops, k, p\)"
+    ):
+        frontiers.from_fit(curve)
+    with pytest.raises(SystemExit) as caught:
+        main(["fit", "t.csv", "--objetive", "ls"])
+    assert caught.value.code == 2 and "did you mean --objective?" in capsys.readouterr().err

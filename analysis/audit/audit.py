@@ -8,15 +8,17 @@ import numpy as np
 
 from analysis import fitting, frontiers
 from analysis.audit import design, forecast, parameters, rows
-from analysis.audit.findings import Finding, headline_of, rank, verdict_of
+from analysis.audit.findings import Finding, headline_of, rank, sentence, verdict_of
 from analysis.audit.forecast import Step
 from analysis.audit.neighbourhood import neighbourhood
 from analysis.fitting import Fit
 from analysis.fitting.profile import Profile
+from analysis.fitting.splits import describe_splits
 from analysis.frontiers import Cost, Isoflop
 from analysis.laws import Chinchilla
 from analysis.tables.runs import Runs
 
+MOST = 20_000  # runs beyond which profiles take long and are narrow
 LITTLE = 0.01  # difference of exponents that no use of them would notice
 WIDE = 0.2  # half of an exponent's interval, from which agreement proves little
 
@@ -86,7 +88,7 @@ def audit_runs(
     if fitted is None:
         fitted = fit_with_draws(runs, objective, delta, resamples, seed)
     valleys = iso or find_valleys(runs, window, budgets, seed)
-    findings += [parameters.fit_status(fitted), *edge(valleys)]
+    findings += [parameters.fit_status(fitted), *kinds(fitted), *edge(valleys)]
     if not fitted.regular:
         return Audit(tuple(rank(findings)), runs, fitted)
     price, steps = frontiers.fit_cost(runs, cost), ()
@@ -98,6 +100,26 @@ def audit_runs(
         findings.append(forecast.hold_out(steps))
     findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]
     return Audit(tuple(rank(findings)), runs, fitted, steps, profiles)
+
+
+def kinds(fitted: Fit) -> list[Finding]:
+    """mixed: columns, whatever their names, by which the residuals of the fit fall apart."""
+    if not fitted.parted:
+        return []
+    numbers = {f"apart_{name}": split.gap for name, split in fitted.parted.items()}
+    return [Finding("mixed", "warn", f"{sentence(describe_splits(fitted.parted))}.", numbers)]
+
+
+def cautions(fitted: Fit) -> list[str]:
+    """What of all this speaks against using a fitted law where runs say little themselves, for decisions:
+    rows of one curve, an ill-conditioned fit, flat profiles and held-out scales that were missed."""
+    findings = [design.mid_curve(fitted.runs)]
+    if len(fitted.runs) <= MOST:
+        near = neighbourhood(fitted)
+        profiles = parameters.parameter_profiles(near)
+        findings += [parameters.condition(near), *parameters.flat_profile(profiles)]
+    said = [each.message.rstrip(".") for each in findings if each.severity == "warn"]
+    return [*filter(None, [forecast.caution(fitted)]), *said]
 
 
 def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, seed: int) -> Fit:

@@ -13,12 +13,18 @@ from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 
+ENOUGH = 3  # runs a parameter below which no run is called an outlier
 OUTLYING = 5.0  # robust standard deviations
 
 
 def outliers(near: Neighbourhood, p: float) -> Finding:
     """outliers: rows beyond five robust standard deviations, and what the exponents owe them."""
     gap = near.fitted.residuals
+    if len(gap) < ENOUGH * len(near.problem.free):  # a robust fit runs through as many as it has parameters
+        text = (
+            f"{len(gap)} runs for {len(near.problem.free)} parameters are too few to tell one that lies off"
+        )
+        return Finding("outliers", "ok", text, {"rows": [], "largest_z": float("nan")})
     score = (gap - np.median(gap)) / near.noise
     # a clean table's residuals may be all rounding
     out = (np.abs(score) > OUTLYING) & (np.abs(gap) > 1e-4)

@@ -80,6 +80,7 @@ def add(commands) -> None:
 
 def run(options) -> int:
     check(options)
+    statuses = []
 
     def answer(group, runs):
         check_one_text(runs, options)
@@ -93,10 +94,12 @@ def run(options) -> int:
         decision = decide(options, fitted, cost)
         if options.flops_per_second:
             decision = add_prices(decision, options.flops_per_second, options.price_per_hour)
+        statuses.append(decision.status)
         show(group, runs, decision)
         return as_json(decision), lambda: plot_decision(fitted, cost, decision)
 
-    return shared.each_group(options, answer)
+    refused = shared.each_group(options, answer)
+    return refused or int(not options.anyway and set(statuses) - {"ok"} != set())
 
 
 def check_one_text(runs, options) -> None:

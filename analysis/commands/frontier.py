@@ -134,7 +134,7 @@ def show(group, runs, front: frontiers.Frontier, iso=None, at=None) -> None:
 
 
 def print_summary(group, runs, front: frontiers.Frontier, iso=None) -> None:
-    shared.print_head(group, runs, f"frontier by {front.method}")
+    shared.print_head(group, runs, f"frontier by {front.method}", front.cautions)
     print(f"  cost        {front.cost}")
     if iso is not None:
         known = f"{iso.noise.sigma:.2g} in log loss, from " if np.isfinite(iso.noise.sigma) else ""

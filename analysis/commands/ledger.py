@@ -90,7 +90,8 @@ def as_json(entries: list[Entry]) -> dict:
 
 
 def show(group, runs, entries: list[Entry]) -> None:
-    shared.print_head(group, runs, "convention ledger")
+    found = [caution for each in entries if each.frontier for caution in each.frontier.cautions]
+    shared.print_head(group, runs, "convention ledger", dict.fromkeys([*runs.cautions, *found]))
     wide = max(len(str(each.convention)) for each in entries)
     print(
         f"\n  {'approach':<9}{'convention':<{wide + 2}}{'a (params)':<23}{'b (tokens)':<24}"

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from analysis.audit import forecast
+from analysis import audit
 from analysis.decisions.plans import Plan, wasted_share
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost, convention
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array, Chinchilla, lacking
 
 LARGEST = 1e30  # params or tokens beyond which a question is a slip of the hand
 FAR = 10.0  # times the largest run, beyond which an extrapolation is called far
@@ -32,7 +32,7 @@ class Answer:
     alternatives: list[tuple[str, Bands]]
     assumptions: list[str]
     notes: list[str]
-    status: str  # of the fit
+    status: str  # of the fit; unidentified, too, where a number of the plan has no end
     fit_message: str
     times_largest_run: float  # training compute over that of the table's largest run
     ratios: tuple[float, float]  # least and greatest tokens per param of the table's runs
@@ -78,15 +78,21 @@ def make_answer(
         *compute_notes(fitted, flops),
         *design_notes(fitted, tokens / params, ratios),
         *fitted.cautions,
-        *filter(None, [forecast.caution(fitted)]),
+        *audit.cautions(fitted),
         *draw_notes(fitted, law),
     ]
+    opened = [name for name, band in bands.items() if np.isinf([band.low, band.high]).any()]
+    status, message = fitted.status, fitted.message
+    if opened and status == "ok":
+        status = "unidentified"
+        message = f"the fit is ok, but {', '.join(opened)} of the answer have no end; more runs near it would"
+        message += " settle it"
     return Answer(
         question=question,
         given=given,
         plan=bands,
-        status=fitted.status,
-        fit_message=fitted.message,
+        status=status,
+        fit_message=message,
         times_largest_run=flops / float(fitted.runs.flops.max()),
         ratios=ratios,
         draws=int(np.isfinite(law.E[1:]).sum()),
@@ -101,15 +107,19 @@ def law_with_draws(fitted: Fit) -> Chinchilla:
     not above zero, and so no optimum. Without draws, one draw that is NaN.
 
     Raises:
-      ValueError: a law other than Chinchilla.
+      ValueError: a law without what plans are worked out by.
     """
-    if not isinstance(fitted.law, Chinchilla):
-        raise ValueError(f"{type(fitted.law).__name__} has no optimum to decide by; fit Chinchilla")
+    kind = type(fitted.law)
+    if kind.names() != Chinchilla.names() or lacking(kind, "optimum", "exponents"):
+        raise ValueError(
+            f"{kind.__name__} is not E + A·params^-alpha + B·tokens^-beta, by which plans are worked out; "
+            "fit Chinchilla"
+        )
     draws = np.full((1, 5), np.nan) if fitted.draws is None else fitted.draws
     exponents = draws[:, [fitted.law.names().index(name) for name in ("alpha", "beta")]]
     draws = np.where(exponents.min(1, keepdims=True) > 0, draws, np.nan)
     best = [getattr(fitted.law, name) for name in fitted.law.names()]
-    return Chinchilla(*np.vstack([best, draws]).T[:, :, None])
+    return kind(*np.vstack([best, draws]).T[:, :, None])
 
 
 def plan_bands(

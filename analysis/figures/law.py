@@ -9,15 +9,20 @@ from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
 from analysis.figures.style import INK, METHOD_COLOURS, badge, colour_bar, ramp, sheet, size_colours, styled
 from analysis.figures.words import caution_words, loss_label, plain, warning
 from analysis.fitting import Fit
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array
 
 COUNTS = ("params", "tokens", "unique_tokens", "batch_tokens", "steps")
 DOTS = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 4}
 
 
+def sized(fitted: Fit) -> bool:
+    """Whether a law is of params and tokens alone, and so is a curve over tokens at every size."""
+    return type(fitted.law).inputs == ("params", "tokens") and hasattr(fitted.law, "exponents")
+
+
 def plot_fit(fitted: Fit):
     """The law's curve over its runs where it has one to draw, else predicted against observed."""
-    curve = isinstance(fitted.law, Chinchilla) or len(fitted.inputs) == 1
+    curve = sized(fitted) or len(fitted.inputs) == 1
     return (plot_law if curve else plot_predicted)(fitted)
 
 
@@ -28,7 +33,7 @@ def plot_law(fitted: Fit, title: str = "", verdict: str = ""):
     fig, axes = sheet(9.6, 4.4, caption(fitted), columns=2, widths=(1.25, 1))
     runs, name = fitted.runs, fitted.inputs[-1]
     x, colour = runs.column(name), METHOD_COLOURS[0]
-    if isinstance(fitted.law, Chinchilla):
+    if sized(fitted):
         sizes = runs.column(fitted.inputs[0])
         norm = size_colours(sizes)
         draw_sizes(axes[0], fitted, norm)
@@ -112,7 +117,7 @@ def output_label(fitted: Fit) -> str:
 def formula(fitted: Fit) -> str:
     """A law with its fitted numbers, where that is short."""
     p = fitted.parameters
-    if isinstance(fitted.law, Chinchilla):
+    if set(p) == {"E", "A", "B", "alpha", "beta"} and sized(fitted):
         size = f"{p['A']:.4g}/N^{{{p['alpha']:.3f}}}"
         return f"$L = {p['E']:.3f} + {size} + {p['B']:.4g}/D^{{{p['beta']:.3f}}}$"
     if not set(p) <= {"E", "A", "alpha"}:

@@ -12,7 +12,7 @@ from analysis.frontiers.costs import Cost, fit_cost
 from analysis.frontiers.envelope import Envelope, envelope_line, envelope_status
 from analysis.frontiers.isoflop import Isoflop
 from analysis.frontiers.lines import Exponents, Extend, extrapolate, fit_line, no_line
-from analysis.laws import Array, Law
+from analysis.laws import Array, Law, lacking
 from analysis.tables.runs import Runs
 
 
@@ -81,11 +81,18 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
       flops: budgets (K,); by default the table's own, or seven spread over its compute.
 
     Raises:
-      ValueError: the law has no closed optimum along a budget alone.
+      ValueError: the law lacks its optimum, or takes in more than params, tokens and flops.
     """
     law, runs = fitted.law, fitted.runs
-    if not hasattr(law, "optimum") or not {"params", "tokens", "flops"} >= set(type(law).inputs):
-        raise ValueError(f"{type(law).__name__} has no optimum along a budget; fit Chinchilla")
+    lacks = lacking(type(law), "optimum")
+    further = [name for name in type(law).inputs if name not in ("params", "tokens", "flops")]
+    if lacks or further:
+        why = [f"has no {lacks}"] * bool(lacks) + [f"takes in {' and '.join(further)}"] * bool(further)
+        raise ValueError(
+            f"{type(law).__name__} {' and '.join(why)}: a frontier takes a law of params and tokens with "
+            "optimum(flops, k, p), the (params, tokens) of least loss at a budget; give it that, or fit "
+            "Chinchilla"
+        )
     cost = cost or fit_cost(runs)
     flops = np.asarray(budgets_of(runs) if flops is None else flops, float)
     extend = optimum_bands(fitted, cost)

@@ -1,6 +1,6 @@
 """All laws by the name a command line calls them by. Each is a small class in a file of this package."""
 
-from analysis.laws.base import Law, Sum, Term
+from analysis.laws.base import Law, Sum, Term, lacking
 from analysis.laws.beyond import DataConstrained, DownstreamError, OverTrained
 from analysis.laws.jets import Array
 from analysis.laws.joint import Chinchilla, Joint, KaplanData, KaplanSteps

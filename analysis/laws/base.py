@@ -144,6 +144,12 @@ class Law:
         return np.array([name in positive for name in cls.names()])
 
 
+def lacking(law: type[Law], *methods: str) -> str:
+    """Which of these methods a law does not have, by name; "" where it has all."""
+    names = [name for name in methods if not hasattr(law, name)]
+    return " and ".join(f"{name}()" for name in names)
+
+
 @dataclass(frozen=True)
 class Term:
     """coefficient · Π input^-exponent; no `powers` makes it a constant."""
