@@ -89,7 +89,8 @@ def test_the_tutorial_s_commands_work_in_their_order(tmp_path):
         done = subprocess.run(
             [sys.executable, *command[1:]], cwd=tmp_path, env=env, text=True, capture_output=True, timeout=500
         )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr}"
+        refusal = command[1:4] == ["-m", "analysis", "audit"]  # of so small a table is an answer: status 1
+        assert done.returncode in (0, refusal), f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr}"
     for name in ("runs.csv", "valleys.png", "decide.png", "report.html"):
         assert (tmp_path / name).stat().st_size > 1000, name
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 13
