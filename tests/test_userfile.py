@@ -122,6 +122,15 @@ def test_a_file_that_is_no_python_is_refused(net):
         userfile.name(f"{net}:net")
 
 
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_mistake_in_its_code_is_told_with_its_place_before_anything_is_trained(net, command, capsys):
+    net.write_text("class net:\n    def init(cfg, key):\n        return cfg.depth\n\n    def apply(): ...\n")
+    kind = ["--set", f"model.kind={net}:net", "--set", "model.position=rope"]
+    assert cli.main([command, str(TINY), "--store", str(net.parent / "runs"), *kind]) == 1
+    said = capsys.readouterr().err
+    assert "net.py, line 3: AttributeError: 'ModelConfig' object has no attribute 'depth'" in said
+
+
 # --- a store from somebody else ------------------------------------------------------------------
 
 

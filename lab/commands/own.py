@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from lab import userfile
+from lab.commands.experiment import errors_with_place
 from lab.config import RunConfig
 from lab.fields import static_part
 from lab.models import counts
@@ -17,6 +18,7 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
 
     Raises:
       ValueError: a model or an optimiser is not what the lab takes it for.
+      CommandError: its code fails.
     """
     named = {value for config in configs for value in values(config) if userfile.is_named(value)}
     if not named:
@@ -30,15 +32,20 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
                 f"note: {title} has changed since {others} runs of this store were made: they are kept under "
                 "their ids, and those below are new runs"
             )
+    with errors_with_place():
+        check(configs)
+
+
+def check(configs: Sequence[RunConfig]) -> None:
+    """Each kind and setting of a model of the user's own, at its smallest; each optimiser of their own."""
+    own = {config.model for config in configs if config.model.is_own}
     smallest = {}
-    for model in sorted(
-        {c.model for c in configs if c.model.is_own}, key=lambda m: counts.count_params(m).total
-    ):
+    for model in sorted(own, key=lambda model: counts.count_params(model).total):
         smallest.setdefault((model.kind, model.settings), model)
     for model in smallest.values():
-        from lab.models.check import check
+        from lab.models import check
 
-        print(f"own: {check(model)}")
+        print(f"own: {check.check(model)}")
     for optim, model in {static_part(c.optim): c.model for c in configs}.items():
         if userfile.is_named(optim.optimizer):
             from lab.train import optimizers
