@@ -151,7 +151,7 @@ def answer(fronts: Sequence[Frontier]) -> str:
             n, d, loss = front.params.value[i], front.tokens.value[i], front.loss.value[i]
             lines.append(
                 f"At {front.flops[i]:.3g} FLOPs the best model has {human(n)} parameters and sees "
-                f"{human(d)} tokens ({d / n:.3g} a parameter), for a loss of {loss:.3f} nats/token."
+                f"{human(d)} tokens ({d / n:.3g} a parameter), for a loss of {loss:.3f}{front.unit}."
             )
     lines += [describe_agreement(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
     lines = lines or ["No frontier could be made from this table; the warnings say why."]

@@ -19,14 +19,11 @@ from analysis.figures.style import (
     sheet,
     styled,
 )
+from analysis.figures.words import loss_label
 from analysis.fitting.profile import Profile, crossings
 
 TALL = 3.0  # times the 95 % point at which profiles are cut off
-LABELS = {
-    "alpha": "α, exponent of params",
-    "beta": "β, exponent of tokens",
-    "E": "E, the floor (nats per token)",
-}
+LABELS = {"alpha": "α, exponent of params", "beta": "β, exponent of tokens", "E": "E, the floor"}
 
 
 @styled
@@ -43,7 +40,7 @@ def plot_audit(audit: Audit, title: str = ""):
     axes = np.atleast_1d(axes)
     if audit.steps:
         colours = sequence(len(audit.steps))
-        draw_forecasts(axes[0], audit.steps, colours)
+        draw_forecasts(axes[0], audit.steps, colours, loss_label(audit.runs))
         draw_errors(axes[1], audit.steps, colours)
     for ax, (name, profile) in zip(axes[first:], audit.profiles.items(), strict=True):
         draw_profile(ax, name, profile)
@@ -53,7 +50,7 @@ def plot_audit(audit: Audit, title: str = ""):
     return fig
 
 
-def draw_forecasts(ax, steps: Sequence[Step], colours) -> None:
+def draw_forecasts(ax, steps: Sequence[Step], colours, label: str) -> None:
     style = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 4}
     for step, colour in zip(steps, colours, strict=True):
         ax.scatter(step.observed, step.predicted, color=colour, **style)
@@ -61,7 +58,7 @@ def draw_forecasts(ax, steps: Sequence[Step], colours) -> None:
     room = (losses.max() / losses.min()) ** 0.06 + 1e-9
     ends = (losses.min() / room, losses.max() * room)
     ax.plot(ends, ends, color=INK, lw=0.9, zorder=2)
-    labels = {"xlabel": "observed loss (nats per token)", "ylabel": "predicted from smaller runs"}
+    labels = {"xlabel": f"observed {label}", "ylabel": "predicted from smaller runs"}
     log_axes(ax, plain_axis, plain_axis, xlim=ends, ylim=ends, title="Held-out levels of compute", **labels)
 
 

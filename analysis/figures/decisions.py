@@ -7,7 +7,7 @@ from analysis.decisions.plans import capped_loss, plan_at_size, plan_to_loss, wa
 from analysis.decisions.questions import WASTE, WASTED
 from analysis.figures.axes import count_axis, log_axes, percent_axis, plain_axis, power_axis
 from analysis.figures.style import DASHED, FAINT, INK, METHOD_COLOURS, WARNING, sheet, styled
-from analysis.figures.words import human, power
+from analysis.figures.words import human, loss_label, power
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla
@@ -56,7 +56,9 @@ def plot_budget(fitted: Fit, cost: Cost, answer: Answer):
         axes[0].plot([best.low, best.high], [0.025] * 2, "|-", label="optimum's size, 95 %", **bar)
     least = np.nanmin(line.loss)
     title = f"Loss at {power(flops)} FLOPs" + " with serving" * bool(serve)
-    loss_axes(axes[0], spread.loss, least + 1.6 * (line.loss[0] - least), least, title)
+    loss_axes(
+        axes[0], spread.loss, least + 1.6 * (line.loss[0] - least), least, title, loss_label(fitted.runs)
+    )
     axes[1].set(ylim=(-0.02, 1.0), title="Compute wasted")
     percent_axis(axes[1].yaxis)
     mark_plans(axes, answer, best)
@@ -124,7 +126,7 @@ def plot_target(fitted: Fit, cost: Cost, answer: Answer):
     ax.axvline(smallest, label=f"no smaller model can: {human(smallest)}", **DASHED | {"lw": 1.1})
     limits = {"xlim": (many[0], many[-1]), "ylim": (least / 8, least * 60)}
     labels = {"xlabel": "parameters", "ylabel": "compute (FLOPs)"}
-    title = f"Compute that reaches {loss:g} nats per token"
+    title = f"Compute that reaches a loss of {loss:g}"
     log_axes(ax, count_axis, power_axis, title=title, **labels, **limits)
     ax.legend(**LEGEND | {"loc": "upper right"})
     return fig
@@ -157,7 +159,7 @@ def plot_capped(fitted: Fit, cost: Cost, answer: Answer):
     low = free["loss"].value
     worst = max(capped(law, many)[[0, -1]].min(), plan["loss"].value)
     title = f"Loss at {power(flops)} FLOPs when data is limited"
-    loss_axes(ax, unlimited(draws, few), low + 1.6 * (worst - low), low, title)
+    loss_axes(ax, unlimited(draws, few), low + 1.6 * (worst - low), low, title, loss_label(fitted.runs))
     log_axes(ax, count_axis, xlabel="parameters", xlim=(many[0], many[-1]))
     ax.legend(**LEGEND)
     return fig
@@ -189,14 +191,14 @@ def draw_spread(ax, sizes: Array, values: Array, colour, label: str | None = Non
     ax.fill_between(sizes[known], low[known], high[known], **style)
 
 
-def loss_axes(ax, values: Array, top: float, low: float, title: str) -> None:
+def loss_axes(ax, values: Array, top: float, low: float, title: str, label: str) -> None:
     """From the lowest of the draws in values (1 + S, K) to `top`, which keeps the valley in sight;
     plain numbers where losses lie close together, as they nearly always do."""
     draws = without_nan(values)
     floor = min(np.percentile(draws.min(1), 2.5), low) if len(draws) else low
     bottom = max(floor - 0.06 * (top - floor), 0.9 * floor)
     kind = plain_axis if top < 4 * bottom else count_axis
-    log_axes(ax, y=kind, ylim=(bottom, top), ylabel="loss (nats per token)", title=title)
+    log_axes(ax, y=kind, ylim=(bottom, top), ylabel=label, title=title)
 
 
 def caption(fitted: Fit, answer: Answer) -> str:

@@ -17,7 +17,7 @@ from analysis.figures.style import (
     size_colours,
     styled,
 )
-from analysis.figures.words import caution_words
+from analysis.figures.words import caution_words, loss_label
 from analysis.frontiers import Envelope, Frontier
 
 COMPUTE = "training compute (FLOPs)"
@@ -46,7 +46,9 @@ def draw_curves(ax, envelope: Envelope, norm) -> None:
     room = (high / low) ** 0.05
     limit = {"ylim": (low / room, high * room), "xlim": (first / 1.3, envelope.flops[-1] * 1.3)}
     title = f"{'Final points' if final else 'Training curves'} and their lower envelope"
-    log_axes(ax, power_axis, plain_axis, title=title, xlabel=COMPUTE, ylabel="loss (nats per token)", **limit)
+    log_axes(
+        ax, power_axis, plain_axis, title=title, xlabel=COMPUTE, ylabel=loss_label(envelope.source), **limit
+    )
 
 
 def draw_sizes(ax, envelope: Envelope, front: Frontier) -> None:

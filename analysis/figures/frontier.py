@@ -14,7 +14,7 @@ from analysis.laws import Array
 PANELS = (
     ("Optimal parameters  ∝ FLOPs$^a$", count_axis, "upper left"),
     ("Optimal tokens  ∝ FLOPs$^b$", count_axis, "upper left"),
-    ("Loss at the optimum (nats/token)", plain_axis, "lower left"),
+    ("Loss at the optimum", plain_axis, "lower left"),
 )
 
 
@@ -35,8 +35,16 @@ def plot_frontier(
     span = np.geomspace(low / room, high * room, 32)
     for i, front in enumerate(fronts):
         draw_method(axes, front, span, at, METHOD_COLOURS[i % 4], MARKERS[i % 4])
+    units = {front.unit.strip() for front in fronts}
+    unit = f" ({units.pop()})" if len(units) == 1 and "" not in units else ""
     for ax, (name, kind, corner) in zip(axes, PANELS, strict=True):
-        log_axes(ax, power_axis, kind, xlabel="training compute (FLOPs)", title=name)
+        log_axes(
+            ax,
+            power_axis,
+            kind,
+            xlabel="training compute (FLOPs)",
+            title=name + unit * name.startswith("Loss"),
+        )
         ax.legend(loc=corner, handlelength=1.5)
     badge(fig, verdict or warning(*fronts))
     return fig

@@ -26,6 +26,7 @@ class Frontier:
 
     method: str
     convention: str
+    unit: str  # of the loss, " nats/token"; "" where the table states none
     cost: Cost
     flops: Array
     params: Band
@@ -101,6 +102,7 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
     return Frontier(
         method=f"fit of {'auto' if fitted.forms else type(law).__name__} ({fitted.objective.name})",
         convention=convention(runs),
+        unit=runs.unit,
         cost=cost,
         flops=flops,
         params=params,
@@ -213,6 +215,7 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
     return Frontier(
         method=f"isoflop, {iso.method}",
         convention=convention(iso.runs),
+        unit=iso.runs.unit,
         cost=cost,
         flops=flops,
         params=Band(params, *ends[:2]),
@@ -268,6 +271,7 @@ def from_envelope(envelope: Envelope, cost: Cost | None = None) -> Frontier:
     return Frontier(
         method=f"envelope of {'curves' if envelope.points == 'all' else 'final points'}",
         convention=convention(envelope.source),
+        unit=envelope.source.unit,
         cost=cost,
         flops=flops,
         params=params,
