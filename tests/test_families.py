@@ -206,6 +206,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_every_way_and_a_pack_give_the_same_losses(tmp_path):
     (tmp_path / "net.py").write_text(PLAIN.replace("TIED", "False"))
     models = {name: SHAPE | {"n_head": 2} | fields for name, fields in MODELS.items() if name != "sub"}
