@@ -22,6 +22,7 @@ HEADS = ("transformer", "moe")  # kinds with heads and positions
 BLOCKS = (*HEADS, "hgrn")  # kinds with norms and a feed-forward part
 SQUARES = ("adamw", "muon", "schedule-free", OWN)  # optimisers that divide by a mean square
 MOMENTS = (*SQUARES, "lion")  # ... or have two rates of forgetting
+NEXT_TOKEN = "next_token"  # the objective of old
 DIVISORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -207,6 +208,7 @@ class Shape:
     batch_size: int  # B
     micro_batch: int
     steps_per_dispatch: int  # S
+    objective: str = NEXT_TOKEN
 
     @property
     def dispatch(self) -> tuple[int, int, int]:
@@ -223,6 +225,10 @@ class RunConfig:
     data: DataConfig
     tokens: int = fed(rule=POSITIVE)  # to train on; rounded to whole steps
     batch_tokens: int = static(rule=POSITIVE)  # per optimiser update: a multiple of seq_len
+    # of lab/train/objectives.py, or FILE.py:NAME of the user's own (docs/extend.md)
+    objective: Literal["next_token", "masked", "prefix", "span_corruption"] = static(
+        NEXT_TOKEN, own=True, late=True
+    )
     # sequences per gradient accumulation
     micro_batch: int = static(0, zero="what step.micro_batch finds best")
     seed: int = fed(0, rule=SEED)  # of the initial weights
@@ -294,7 +300,7 @@ class RunConfig:
         model, optim = fields.static_part(self.model), fields.static_part(self.optim)
         flops = 72 * model.n_layer * model.d_model**2 * self.batch_tokens
         steps = max(1, min(64, round(1e11 / flops)))
-        return Shape(model, optim, self.batch_size, self.micro_batch, steps)
+        return Shape(model, optim, self.batch_size, self.micro_batch, steps, self.objective)
 
     @property
     def hyper(self) -> dict[str, float]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lab.config import ModelConfig
+from lab.data.batches import shift
 from lab.models import check, counts, hgrn, moe, ops, programs, tree
 from lab.models.settings import settings
 from lab.train import parallel, step
@@ -142,7 +143,7 @@ def test_caps_and_the_z_loss_are_what_they_say():
     raw = tree.apply(plain, params, tokens[:, :-1])
     logits = tree.apply(cfg, params, tokens[:, :-1])
     np.testing.assert_allclose(logits, 2 * np.tanh(np.asarray(raw) / 2), rtol=1e-4, atol=1e-6)
-    nats, extra = tree.losses(cfg, params, tokens)
+    nats, extra = tree.losses(cfg, params, *shift(tokens))
     normal = jax.nn.logsumexp(logits, axis=-1)
     assert float(extra) == pytest.approx(0.5 * float((normal**2).mean()), rel=1e-5)
     own = jnp.take_along_axis(logits, tokens[:, 1:, None], -1)[..., 0]

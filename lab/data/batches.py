@@ -10,6 +10,8 @@ until it falls inside 0..n-1 (Black & Rogaway 2002): a bijection for every n, wi
 round keys come from (seed, epoch) by SplitMix64 (Steele, Lea & Flood 2014).
 """
 
+from typing import Any
+
 import numpy as np
 
 ROUNDS = 6
@@ -98,6 +100,12 @@ def eval_windows(
         start = np.append(start, n_targets - seq_len)
         mask = np.concatenate([mask, np.arange(seq_len)[None] >= seq_len - left])
     return _cut(stream, start, seq_len), mask
+
+
+def shift(tokens: Any) -> tuple[Any, Any]:
+    """Inputs and targets of windows (..., L + 1), each (..., L): every token but the first is told from those
+    before it."""
+    return tokens[..., :-1], tokens[..., 1:]
 
 
 def permute(place: np.ndarray, n: int, seed: int, epoch: int) -> np.ndarray:

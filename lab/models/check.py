@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.config import ModelConfig
+from lab.data.batches import shift
 from lab.models import programs, tree
 
 WIDE = 2048  # where products outweigh all else
@@ -74,7 +75,7 @@ def check_gradients(cfg: ModelConfig, params: tree.Params) -> None:
     tokens = np.random.default_rng(1).integers(0, cfg.vocab_size, (2, cfg.seq_len + 1)).astype(np.int32)
 
     def loss(params):
-        nats, extra = tree.losses(cfg, params, tokens)
+        nats, extra = tree.losses(cfg, params, *shift(tokens))
         return nats.mean() + (0.0 if extra is None else extra)
 
     grads = jax.tree.leaves(jax.jit(jax.grad(loss))(params))

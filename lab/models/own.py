@@ -146,10 +146,11 @@ def logits(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> tuple[jax.
     return logits_BLV if scale == 1 else scale * logits_BLV, extra
 
 
-def losses(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> tuple[jax.Array, Any]:
-    """Nats of each token but the first, (B, L), and what training adds."""
-    logits_BLV, extra = logits(cfg, params, tokens_BL[:, :-1])
-    targets_BL = tokens_BL[:, 1:]
+def losses(
+    cfg: ModelConfig, params: Params, inputs_BL: jax.Array, targets_BL: jax.Array
+) -> tuple[jax.Array, Any]:
+    """Nats of each target, (B, L), and what training adds."""
+    logits_BLV, extra = logits(cfg, params, inputs_BL)
     nats_T = ops.row_nats(logits_BLV.reshape(-1, cfg.vocab_size), targets_BL.reshape(-1))
     return nats_T.reshape(targets_BL.shape), extra
 

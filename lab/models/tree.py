@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from lab.config import ModelConfig
+from lab.data.batches import shift
 from lab.models import own
 from lab.models.ends import LanguageModel
 from lab.models.hgrn import Hgrn
@@ -62,14 +63,16 @@ def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
 
 def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
     """Cross-entropy of each token but the first given those before it, (B, L - 1), float32."""
-    return losses(cfg, params, tokens_BL)[0]
+    return losses(cfg, params, *shift(tokens_BL))[0]
 
 
-def losses(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> tuple[jax.Array, Any]:
-    """`nats`, and what training adds to their mean: None where that is nothing."""
+def losses(
+    cfg: ModelConfig, params: Params, inputs_BL: jax.Array, targets_BL: jax.Array
+) -> tuple[jax.Array, Any]:
+    """The nats of each target, and what training adds to their mean: None where that is nothing."""
     if cfg.is_own:
-        return own.losses(cfg, params, tokens_BL)
-    return bind(cfg, params).losses(tokens_BL[:, :-1], tokens_BL[:, 1:])
+        return own.losses(cfg, params, inputs_BL, targets_BL)
+    return bind(cfg, params).losses(inputs_BL, targets_BL)
 
 
 @cache
@@ -77,8 +80,8 @@ def has_extra(cfg: ModelConfig) -> bool:
     """Whether training adds something to the loss."""
     if not cfg.is_own:
         return FAMILIES[cfg.kind].has_extra(cfg)
-    params, tokens = jax.eval_shape(lambda: init(cfg, jax.random.key(0))), np.zeros((1, cfg.seq_len + 1), int)
-    return jax.eval_shape(lambda p: losses(cfg, p, tokens), params)[1] is not None
+    params, tokens = jax.eval_shape(lambda: init(cfg, jax.random.key(0))), np.zeros((1, cfg.seq_len), int)
+    return jax.eval_shape(lambda p: losses(cfg, p, tokens, tokens), params)[1] is not None
 
 
 def bind(cfg: ModelConfig, params: Params) -> LanguageModel:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lab.userfile import essential
 
-TRAIN = ("step", "optimizers", "schedule", "parallel")
+TRAIN = ("step", "objectives", "optimizers", "schedule", "parallel")
 NUMERIC = ("models/*.py", "data/batches.py", *(f"train/{name}.py" for name in TRAIN))
 APART = ("counts.py", "traced.py")  # count FLOPs and change no number of a run
 LIBRARIES = ("jax", "jaxlib", "flax", "optax")

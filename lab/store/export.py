@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.config import NEXT_TOKEN, DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.fields import columns_of
 from lab.models import counts
 from lab.store.code import digest
@@ -25,7 +25,7 @@ from lab.store.records import origin
 from lab.store.store import Store
 
 MEASURED = (  # read from the run's record
-    *("loss_se", "loss_ema", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds"),
+    *("loss_unit", "loss_se", "loss_ema", "bits_per_byte", "held_out_tokens", "seconds", "io_seconds"),
     "tokens_per_second",
     *("flops_utilization", "init_from", "device", "way", "devices", "host", "python", "jax", "commit"),
     *("code", "finished", "schema"),
@@ -34,7 +34,7 @@ LISTED = (
     *("run_id", "experiment", "status", "budget"),
     *("params_embed", "params_hidden", "params_readout", "params_idle", "params"),
     *("tokens", "unique_tokens", "epochs", "flops", "flops_spent", "loss"),
-    *MEASURED[:4],
+    *MEASURED[:5],
     *("batch_tokens", "steps"),
     *(name for part in (ModelConfig, OptimConfig, RunConfig, DataConfig) for name in columns_of(part)),
     *MEASURED,
@@ -73,6 +73,8 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         "micro_batch": record.get("micro_batch", config.micro_batch or config.batch_size),
         **{name: record.get(name) for name in MEASURED},
     }
+    if config.objective == NEXT_TOKEN:
+        computed["loss_unit"] = "nats/token"  # records of before do not say it
     return dict.fromkeys(COLUMNS) | settings(config) | computed
 
 

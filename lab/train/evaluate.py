@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
+from lab.config import NEXT_TOKEN, ModelConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
+from lab.train import objectives
 from lab.train.step import eval_step
 
 EVAL_TOKENS = 16_384  # held-out tokens behind each point of the curve; the end takes them all
 EVAL_POINTS = 12  # per curve, log-spaced over its last two decades
 EVAL_BLOCK = 16  # windows per evaluation call
 
-window_nats = jax.jit(eval_step, static_argnums=0)
+window_nats = jax.jit(eval_step, static_argnums=0, static_argnames="objective")
 
 
 def eval_steps(total: int) -> list[int]:
@@ -32,15 +34,24 @@ class Evaluator:
     tokens_WL: np.ndarray
     mask_WL: np.ndarray
     key: Any = None  # equal for equal windows
+    weights_W: np.ndarray | None = None  # of all targets of a window, where these have weights
 
     @classmethod
     def from_corpus(cls, corpus: Corpus, seq_len: int, n_tokens: int | None = None) -> "Evaluator":
         windows = batches.eval_windows(corpus.held_out, seq_len, n_tokens)
         return cls(*windows, key=(corpus.sha256, seq_len, n_tokens))
 
+    def of(self, objective: str, model: ModelConfig) -> "Evaluator":
+        """These windows with the targets of an objective."""
+        if objective == NEXT_TOKEN:
+            return self
+        made = jax.jit(lambda t: objectives.examples(objective, model, t, objectives.HELD_OUT).weights_BL)
+        whole_W = self.mask_WL.all(1)
+        return replace(self, weights_W=np.asarray(made(self.tokens_WL), np.float64).sum(1) * whole_W)
+
     @property
     def targets_W(self) -> np.ndarray:
-        return self.mask_WL.sum(1)
+        return self.mask_WL.sum(1) if self.weights_W is None else self.weights_W
 
     def nats(self, evaluate: Callable, params: Any) -> np.ndarray:
         """Nats of each window, (W,), or (R, W) where `evaluate` scores the weights of R runs."""
@@ -60,7 +71,10 @@ class Evaluator:
         return float(mean), float(spread)
 
     def bits_per_byte(self, loss: float, corpus: Corpus) -> float | None:
-        """A loss on these windows of a corpus, whatever its tokens are; None without known bytes."""
-        targets = self.tokens_WL[:, 1:][self.mask_WL]
+        """A loss on these windows of a corpus, whatever its tokens are; None without known bytes, and where
+        it is not that of each token after those before it."""
+        if self.weights_W is not None:
+            return None
+        targets = batches.shift(self.tokens_WL)[1][self.mask_WL]
         size = float(corpus.bytes_per_token[targets].sum())
         return loss * len(targets) / size / math.log(2) if size > 0 else None

@@ -1,6 +1,7 @@
 """The states of the runs that are trained together, each in a lane, and the time these runs share."""
 
 import time
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -76,7 +77,7 @@ class Lanes:
         jax.block_until_ready(self.step(self.no_tokens(), 0))
         windows = np.zeros((EVAL_BLOCK, shape.model.seq_len + 1), np.int32)
         mask = np.zeros((EVAL_BLOCK, shape.model.seq_len), np.float32)
-        jax.block_until_ready(window_nats(shape.model, self.fetch(0).params, windows, mask))
+        jax.block_until_ready(self.evaluate(self.fetch(0).params, windows, mask))
         if self.program.evaluate:
             jax.block_until_ready(self.program.evaluate(self.states.params, windows, mask))
         self.compile_seconds += time.monotonic() - began
@@ -119,7 +120,12 @@ class Lanes:
             self.nats[key] = windows.nats(all_at_once, weights(True, self.states))
         if key in self.nats:
             return self.nats[key][lane]
-        return windows.nats(partial(window_nats, self.shape.model), weights(False, self.fetch(lane)))
+        return windows.nats(self.evaluate, weights(False, self.fetch(lane)))
+
+    @property
+    def evaluate(self) -> Callable[..., jax.Array]:
+        """Nats of each window under one run's weights."""
+        return partial(window_nats, self.shape.model, objective=self.shape.objective)
 
     def facts(self) -> dict[str, Any]:
         """What a run's record says of where it was trained."""

@@ -203,7 +203,8 @@ def compile_pack(shape: Shape, devices: tuple[jax.Device, ...], each: int) -> Pr
     run, every = PartitionSpec("run"), PartitionSpec()
     by_run, whole = NamedSharding(mesh, run), NamedSharding(mesh, every)
     steps = jax.vmap(partial(step.train_steps, shape), in_axes=(0, 0, None))
-    score = jax.vmap(partial(step.eval_step, shape.model), in_axes=(0, None, None))
+    score = partial(step.eval_step, shape.model, objective=shape.objective)
+    score = jax.vmap(score, in_axes=(0, None, None))
     over = partial(jax.shard_map, mesh=mesh, out_specs=run, check_vma=False)
     jitted = jax.jit(over(steps, in_specs=(run, run, every)), donate_argnums=0)
 

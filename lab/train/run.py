@@ -18,7 +18,7 @@ from lab.data.corpora import Corpus
 from lab.models import counts
 from lab.store.files import sha256
 from lab.store.records import points
-from lab.train import step
+from lab.train import objectives, step
 from lab.train.evaluate import EVAL_TOKENS, Evaluator, eval_steps
 from lab.train.keeper import Follower, Keeper
 from lab.train.lanes import Lanes
@@ -42,6 +42,7 @@ def check_corpus(config: RunConfig, corpus: Corpus) -> None:
             f"{config.run_id} a vocab_size of {config.model.vocab_size}; make it at least "
             f"{corpus.vocab_size}"
         )
+    objectives.check(config.objective, config.model, corpus.vocab_size)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Run:
         self.job, self.config, self.corpus, self.keeper = job, job.config, corpus, keeper
         self.lanes, self.lane = lanes, lane
         self.points = eval_steps(self.config.steps)
-        self.windows = Evaluator.from_corpus(corpus, self.config.model.seq_len, EVAL_TOKENS)
+        self.windows = self.held_out(EVAL_TOKENS)
         self.train_loss = self.grad_norm = math.nan
         start = keeper.start(lanes.initial(self.config))
         shared = start.step, start.state, int(start.diverged), start.trunk_steps
@@ -145,6 +146,11 @@ class Run:
         self.keeper.add_to_curve(point)
         return True
 
+    def held_out(self, n_tokens: int | None = None) -> Evaluator:
+        """So many tokens of held-out text, or all, with what the run's objective asks of them."""
+        model = self.config.model
+        return Evaluator.from_corpus(self.corpus, model.seq_len, n_tokens).of(self.config.objective, model)
+
     def losses(self, windows: Evaluator) -> tuple[dict[str, float], float]:
         """The loss of the weights, and that of their average where the run keeps one; the first's
         standard error."""
@@ -178,7 +184,7 @@ class Run:
         """Save the final state, then score it on the whole held-out set."""
         self.save()
         seconds = self.own_seconds
-        windows = Evaluator.from_corpus(self.corpus, self.config.model.seq_len)
+        windows = self.held_out()
         losses, loss_se = self.losses(windows)
         if not all(map(math.isfinite, losses.values())):
             return self.diverge()
@@ -190,6 +196,7 @@ class Run:
             **losses,
             "loss_se": loss_se,
             "bits_per_byte": windows.bits_per_byte(losses["loss"], self.corpus),
+            "loss_unit": objectives.find(self.config.objective).unit,
             "held_out_tokens": int(windows.targets_W.sum()),
             "tokens_per_second": rate,
             "flops_utilization": self.keeper.utilization(flops_rate, self.lanes.devices),

@@ -8,15 +8,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lab.config import ModelConfig, OptimConfig, RunConfig, Shape
+from lab.config import NEXT_TOKEN, ModelConfig, OptimConfig, RunConfig, Shape
+from lab.data.batches import shift
 from lab.models import ops, tree
-from lab.train import optimizers, schedule
+from lab.train import objectives, optimizers, schedule
 
 CACHED_TOKENS = 256  # of a micro-batch on CPU, at least
 
@@ -81,7 +83,7 @@ def nats_and_grads(cfg: ModelConfig) -> Callable[[tree.Params, jax.Array], tuple
         return jax.value_and_grad(lambda p, t: mean_nats(cfg, p, t))
 
     def trained(params, tokens_BL):
-        nats_BL, extra = tree.losses(cfg, params, tokens_BL)
+        nats_BL, extra = tree.losses(cfg, params, *shift(tokens_BL))
         return nats_BL.mean() + extra, nats_BL.mean()
 
     def grad(params, tokens_BL):
@@ -103,16 +105,38 @@ def micro_batch(shape: Shape, n_device: int = 1) -> int:
     return n_device * min(divisors, key=lambda n: abs(math.log(n / wanted)))
 
 
-def loss_and_grads(shape: Shape, params: tree.Params, tokens_BL: jax.Array) -> tuple[jax.Array, tree.Params]:
-    """Over the batch at once, or summed over micro-batches one after another."""
-    grad = nats_and_grads(shape.model)
+def sums_and_grads(shape: Shape, step: jax.Array) -> Callable:
+    """As `nats_and_grads`, of an objective whose targets have weights: (nats, weights), each summed, and the
+    gradients of the first. What divides them is known when all parts of a batch are added up."""
+
+    def trained(params, tokens_BL):
+        inputs_BL, targets_BL, weights_BL = objectives.examples(shape.objective, shape.model, tokens_BL, step)
+        nats_BL, extra = tree.losses(shape.model, params, inputs_BL, targets_BL)
+        nats, weight = (nats_BL * weights_BL).sum(), weights_BL.sum()
+        return nats + (0.0 if extra is None else weight * extra), (nats, weight)
+
+    def grad(params, tokens_BL):
+        (_, sums), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
+        return sums, grads
+
+    return grad
+
+
+def loss_and_grads(
+    shape: Shape, params: tree.Params, tokens_BL: jax.Array, step: jax.Array | int = 0
+) -> tuple[Any, tree.Params]:
+    """Over the batch at once, or over micro-batches one after another: the mean of a loss and its gradients,
+    or `sums_and_grads` over the number of parts."""
+    weighted = shape.objective != NEXT_TOKEN
+    grad = sums_and_grads(shape, step) if weighted else nats_and_grads(shape.model)
     B, L = tokens_BL.shape
     if not shape.micro_batch or shape.micro_batch >= B:
         return grad(params, tokens_BL)
     # each part has a sequence of every n, so that a batch split over devices stays split
     n = B // shape.micro_batch
     parts = tokens_BL.reshape(shape.micro_batch, n, L).swapaxes(0, 1)
-    zero = jax.tree.map(jnp.zeros_like, (jnp.zeros(()), params))
+    none = (jnp.zeros(()), jnp.zeros(())) if weighted else jnp.zeros(())
+    zero = jax.tree.map(jnp.zeros_like, (none, params))
     total, _ = jax.lax.scan(
         lambda total, part: (jax.tree.map(jnp.add, total, grad(params, part)), None), zero, parts
     )
@@ -125,7 +149,10 @@ def train_step(
     """One optimiser update. `mean` averages over devices where the batch was split by hand;
     under jit the compiler does."""
     h = state.hyper
-    loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL))
+    loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL, state.step))
+    if shape.objective != NEXT_TOKEN:
+        nats, weight = loss
+        loss, grads = nats / weight, jax.tree.map(lambda leaf: leaf / weight, grads)
     rate = learning_rate(shape.optim, state.step, h)
     params, opt_state = optimizers.update(
         shape, grads, state.opt_state, state.params, rate, h["weight_decay"]
@@ -151,6 +178,17 @@ def train_steps(
     return jax.lax.fori_loop(0, n, body, (state, zeros))
 
 
-def eval_step(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array, mask_BL: jax.Array) -> jax.Array:
-    """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,)."""
-    return (tree.nats(cfg, params, tokens_BL) * mask_BL).sum(axis=1)
+def eval_step(
+    cfg: ModelConfig,
+    params: tree.Params,
+    tokens_BL: jax.Array,
+    mask_BL: jax.Array,
+    objective: str = NEXT_TOKEN,
+) -> jax.Array:
+    """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,). An objective with weights
+    of its own counts a window wholly or not at all."""
+    inputs_BL, targets_BL, weights_BL = objectives.examples(objective, cfg, tokens_BL, objectives.HELD_OUT)
+    nats_BL, _ = tree.losses(cfg, params, inputs_BL, targets_BL)
+    if weights_BL is not None:
+        mask_BL = weights_BL * mask_BL.min(axis=1, keepdims=True)
+    return (nats_BL * mask_BL).sum(axis=1)

@@ -49,6 +49,10 @@ def read(store: Store, prefix: str) -> Trained:
     if not record or record["status"] != "done":
         status = store.status(run_id)
         raise StoreError(f"run {run_id} is {status}, and only a run that is done has final weights")
+    if config.objective in ("masked", "span_corruption"):
+        raise StoreError(
+            f"run {run_id} learned {config.objective!r}, and what follows a text is not what it tells"
+        )
     folder, last = store.folder(run_id) / "checkpoints", record["steps"]
     again = f"delete {store.folder(run_id)} and run its experiment again to have them made anew"
     if not (folder / str(last)).is_dir():
