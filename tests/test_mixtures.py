@@ -1,184 +1,183 @@
-"""Rows that are no points of one law are told by the table's own columns, and change no number."""
+"""Mixtures: the weights hold, no part repeats before its time, and a run's data depend on its step alone."""
 
-import json
-from pathlib import Path
+import csv
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.__main__ import main
-from analysis.laws import Chinchilla
-from analysis.tables import cautions, synthetic, table
+from lab.data import corpora, mixtures
+from lab.data.batches import batches
+from lab.data.corpora import CorpusError, open_corpus
+from lab.data.mixtures import DEAL, Mix, Part, dealt_counts
+from lab.store import export
+from lab.store.store import Store
+from tests.conftest import change
+from tests.trained import Trainer, train
 
-TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
-CONTROLS = 4
-
-
-def grid() -> dict[str, np.ndarray]:
-    """Columns of an isoFLOP grid of 35 runs, with names."""
-    runs = synthetic.isoflop(TRUTH, np.geomspace(1e18, 1e20, 5), sizes=7, noise=0.003)
-    return {name: column for name, column in runs.columns.items() if name != "epochs"}
-
-
-def with_controls() -> dict[str, np.ndarray]:
-    """The same, with the first cells again, 20 % worse and without a budget."""
-    plain = grid()
-    beside = {name: column[:CONTROLS] for name, column in plain.items()}
-    beside["loss"], beside["budget"] = 1.2 * beside["loss"], np.zeros(CONTROLS)
-    beside["run_id"] = np.array([f"c0n7r01{i}dead" for i in range(CONTROLS)], object)
-    return {name: np.concatenate([plain[name], beside[name]]) for name in plain}
+SEEDS = st.integers(0, 2**63)
+SEQ_LEN = 4
 
 
-def write(path: Path, columns: dict) -> Path:
-    lines = [",".join(columns)]
-    lines += [",".join(str(v) for v in row) for row in zip(*columns.values(), strict=True)]
-    path.write_text("\n".join(lines) + "\n")
-    return path
+class Numbered:
+    """A corpus whose ids tell which part and which place they are."""
+
+    def __init__(self, part, windows):
+        self.train = 1_000_000 * part + np.arange(windows * SEQ_LEN + 1)
 
 
-def run(*arguments) -> int:
-    return main([str(argument) for argument in arguments])
+def mix_of(counts, windows, unique=None):
+    parts = zip(counts, windows, unique or [w * SEQ_LEN + 1 for w in windows], strict=True)
+    return Mix(tuple(Part(Numbered(i, w), c, u) for i, (c, w, u) in enumerate(parts)))
 
 
-COMMANDS = {
-    "fit": (),
-    "isoflop": (),
-    "frontier": ("--method", "fit", "--intervals", "none"),
-    "decide": ("--budget", "1e20", "--bootstrap", "10"),
-}
+@given(st.dictionaries(st.text(max_size=3), st.floats(0.01, 100), min_size=2, max_size=6))
+def test_a_deal_is_dealt_out_whole_and_by_weight(weights):
+    try:
+        counts = dealt_counts(weights)
+    except CorpusError:
+        assert min(weights.values()) / sum(weights.values()) < 1 / DEAL
+        return
+    assert sum(counts.values()) == DEAL
+    for part, weight in weights.items():
+        assert abs(counts[part] - DEAL * weight / sum(weights.values())) < 1
+    assert dealt_counts({part: 8 * weight for part, weight in weights.items()}) == counts
 
 
-def result(tmp_path, command: str, *arguments) -> dict:
-    out = tmp_path / "found.json"
-    assert run(command, *arguments, *COMMANDS[command], "--json", out) == 0
-    return json.loads(out.read_text())
+@settings(deadline=None, max_examples=40)
+@given(SEEDS, st.integers(1, 999), st.integers(20, 700), st.integers(20, 700))
+def test_weights_hold_and_no_part_repeats_within_its_own_epoch(seed, count, first, second):
+    mix = mix_of((count, DEAL - count), (first, second))
+    rows = batches(mix, seed, 0, 3, DEAL, SEQ_LEN)
+    assert rows.shape == (3, DEAL, SEQ_LEN + 1) and (np.diff(rows, axis=2) == 1).all()
+    part, place = np.divmod(rows[..., 0], 1_000_000)
+    np.testing.assert_array_equal((part == 0).sum(1), [count] * 3)
+    for number, n in ((0, first), (1, second)):
+        windows = place[part == number] // SEQ_LEN
+        for start in range(0, len(windows), n):
+            epoch = windows[start : start + n]  # in the order in which they come
+            whole = len(epoch) == n
+            order = sorted(mixed(mix, seed, number, start, start + len(epoch)))
+            assert len(set(order)) == len(order) and (not whole or order == list(range(n)))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_controls_beside_a_grid_are_counted_named_and_left_out_only_on_request(tmp_path, capsys, command):
-    path = write(tmp_path / "runs.csv", with_controls())
-    said = [line for line in result(tmp_path, command, path)["cautions"] if "budget" in line]
-    (line,) = [line for line in said if line.startswith(f"{CONTROLS} of 39 runs")]
-    assert "(c0n7r010, c0n7r011, c0n7r012, ...)" in line
-    assert '--where "budget > 0"' in line
-    printed = " ".join(capsys.readouterr().out.split())
-    assert printed.count(f"{CONTROLS} of 39 runs") == 1
-    found = result(tmp_path, command, path, "--where", "budget > 0")
-    assert not any("budget > 0" in line for line in found["cautions"])
+def mixed(mix, seed, number, first, end):
+    """Windows of a part's own examples first..end-1."""
+    example = np.arange(3 * DEAL)
+    which, own = mix.dealt(example, seed)
+    here = (which == number) & (own >= first) & (own < end)
+    return (mix.cut(example[here], seed, SEQ_LEN, None)[:, 0] % 1_000_000 // SEQ_LEN).tolist()
 
 
-def test_a_caution_changes_no_number(tmp_path):
-    mixed = with_controls()
-    bare = {name: column for name, column in mixed.items() if name != "budget"}
-    with_it = result(tmp_path, "fit", write(tmp_path / "a.csv", mixed))
-    without = result(tmp_path, "fit", write(tmp_path / "b.csv", bare))
-    assert with_it["cautions"] and not without["cautions"]
-    assert with_it["parameters"] == without["parameters"]
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.integers(0, 400), st.integers(1, 5), st.integers(1, 9), st.integers(1, 4))
+def test_a_batch_depends_on_its_step_alone(seed, first, n_steps, batch_size, hosts):
+    mix = mix_of((300, 500, 200), (50, 400, 90))
+    together = batches(mix, seed, first, n_steps, batch_size, SEQ_LEN)
+    for step in range(n_steps):
+        one = batches(mix, seed, first + step, 1, batch_size, SEQ_LEN)[0]
+        np.testing.assert_array_equal(one, together[step])
+        for host in range(hosts):
+            rows = slice(host, None, hosts)
+            own = batches(mix, seed, first + step, 1, batch_size, SEQ_LEN, rows=rows)[0]
+            np.testing.assert_array_equal(own, one[rows])
 
 
-def test_the_committed_grid_warns_of_its_eight_controls():
-    runs = table.read(Path(__file__).parents[1] / "experiments/results/chinchilla2022.csv")
-    (line,) = runs.cautions
-    assert line.startswith("8 of 42 runs (4620902f, 9fc4ef9a, 97e7f09c, ...)")
-    assert runs.where("budget > 0").cautions == []
+def test_the_parts_are_shuffled_and_seeds_differ():
+    mix = mix_of((500, 500), (5000, 5000))
+    kinds = [batches(mix, seed, 0, 1, DEAL, SEQ_LEN)[0, :, 0] // 1_000_000 for seed in (0, 1)]
+    assert not np.array_equal(*kinds)
+    for kind in kinds:
+        assert 400 < np.abs(np.diff(kind)).sum() < 600, "neither in runs nor in turns"
 
 
-@pytest.mark.parametrize("empty", [0.0, -1.0, np.nan])
-def test_no_budget_is_zero_or_empty_and_all_or_none_is_no_mixture(empty):
-    columns = grid()
-    for rows, expected in ((slice(0, 3), 3), (slice(0, 0), 0), (slice(None), 0)):
-        budget = columns["budget"].copy()
-        budget[rows] = empty
-        found, line = cautions.without_budget({**columns, "budget": budget}, {"budget": "budget"})
-        assert found.sum() == expected and bool(line) == bool(expected)
+def test_a_capped_part_repeats_its_own_windows_for_every_seed():
+    mix = mix_of((500, 500), (2000, 2000), (40 * SEQ_LEN, 8001))
+    kept = []
+    for seed in (0, 1):
+        rows = batches(mix, seed, 0, 2, DEAL, SEQ_LEN)[..., 0].ravel()
+        kept.append(sorted({int(row) for row in rows[rows < 1_000_000]}))
+        assert len({*rows[rows >= 1_000_000].tolist()}) == 1000, "the other part does not repeat"
+    assert kept[0] == kept[1] and len(kept[0]) == 40
+    assert len(mix) == 40 * SEQ_LEN * 2, "tokens before the first part repeats"
+    with pytest.raises(ValueError, match="parts have limits of their own"):
+        batches(mix, 0, 0, 1, 8, SEQ_LEN, 100)
 
 
-def test_a_flagged_row_is_no_part_of_a_mixture():
-    columns = with_controls()
-    status = np.where(columns["budget"] > 0, "done", "diverged").astype(object)
-    assert table.from_columns(**columns, status=status).cautions == []
+# --- corpora -------------------------------------------------------------------------------------
 
 
-MIXED = ("corpus", "data_sha256", "tokenizer", "loss_kind")
-RECIPE = ("schedule", "experiment", "kind", "parameterization", "dtype")
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    for name, words in (("wiki", "the cat sat"), ("code", "if x: y()")):
+        (tmp_path / name).mkdir()
+        for i in range(30):
+            (tmp_path / name / f"{i:02d}.txt").write_text(f"{name} {i} {words}\n" * 60)
+    return tmp_path
 
 
-@pytest.mark.parametrize("name", [*MIXED, *RECIPE, "vocab_size", "seq_len"])
-def test_several_values_of_a_column_are_one_line_that_names_it_and_by_ends_it(name):
-    columns = grid()
-    number = name in ("vocab_size", "seq_len")
-    values = np.array([256.0, 512.0] if number else ["first", "second"], None if number else object)
-    kinds = values[np.arange(35) % 2]
-    runs = table.from_columns(**columns, **{name: kinds})
-    (line,) = runs.cautions
-    assert f"2 values of {name} ({values[0]:g}, {values[1]:g})" in line if number else name in line
-    assert f"--by {name}" in line and ("no points of one law" in line) == (name not in RECIPE)
-    for group in runs.by(name).values():
-        assert group.cautions == []
-
-
-def test_a_corpus_and_its_checksum_are_told_once():
-    columns = grid()
-    kind = np.arange(35) % 2
-    names = {
-        "corpus": np.array(["a", "b"], object)[kind],
-        "data_sha256": np.array(["12ab", "34cd"], object)[kind],
-    }
-    (line,) = table.from_columns(**columns, **names).cautions
-    assert "corpus (a, b)" in line and "sha256" not in line
+def test_a_mixture_is_prepared_opened_and_known_by_its_content(folder):
+    weights = {f"text:{folder}/wiki": 0.7, f"text:{folder}/code": 0.3}
+    corpus = corpora.mix(weights, quiet=True)
+    assert open_corpus(corpus.name, sha256=corpus.sha256).sha256 == corpus.sha256
+    same = corpora.mix({name: 10 * weight for name, weight in reversed(weights.items())}, quiet=True)
+    assert same.sha256 == corpus.sha256
+    others = [corpora.mix(weights | {f"text:{folder}/code": 0.4}, quiet=True)]
+    others.append(corpora.mix(weights, unique={f"text:{folder}/code": 9000}, quiet=True))
+    assert len({corpus.sha256, *(other.sha256 for other in others)}) == 3
+    code, wiki = (part.corpus for part in corpus.parts)
+    share = (np.asarray(corpus.held_out) == ord("x")).sum() / 60  # of lines of code
+    assert corpus.n_held_out == len(corpus.held_out) and share > 0
+    assert len(corpus.held_out.parts[1]) / corpus.n_held_out == pytest.approx(0.7, abs=0.001)
+    assert corpus.n_train == min(int(wiki.n_train / 0.7), int(code.n_train / 0.3))
+    corpus.verify()
+    (code.path / "train.bin").write_bytes(b"x" * code.n_train)
+    with pytest.raises(CorpusError, match=r"train\.bin is damaged"):
+        open_corpus(corpus.name).verify()
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
-    [("corpus", ["'a'", "'b'"]), ("tokenizer", ["'a'", "'b'"]), ("vocab_size", ["256", "512"])],
+    ("name", "message"),
+    [
+        ("mix:", "a mixture is named"),
+        ('mix:{"markov:8-1-3-0-50000": 1}', "two parts or more"),
+        ('mix:{"markov:8-1-3-0-50000": 1, "markov:8-1-3-1-50000": -1}', "a weight above 0"),
+        ('mix:{"markov:8-1-3-0-50000": 1, "markov:8-1-3-1-50000": 0.0001}', "a weight under 1/1000"),
+        ('mix:{"markov:8-1-3-0-50000": 1, "markov:9-1-3-1-50000": 1}', "different vocabularies"),
+        (
+            'mix:{"markov:8-1-3-0-50000": 1, "markov:8-1-3-1-50000": [1, 90000]}',
+            r"holds 51,200 .* not 90,000",
+        ),
+    ],
 )
-def test_decide_refuses_losses_of_several_texts(tmp_path, capsys, name, values):
-    columns = grid()
-    columns[name] = np.array([value.strip("'") for value in values], object)[np.arange(35) % 2]
-    path = write(tmp_path / "runs.csv", columns)
-    assert run("decide", path, *COMMANDS["decide"]) == 1
-    error = capsys.readouterr().err
-    assert "no points of one law" in error and f"--by {name}" in error and error.count("\n") == 1
-    assert run("decide", path, *COMMANDS["decide"], "--anyway") == 0
-    assert run("decide", path, *COMMANDS["decide"], "--where", f"{name} == {values[0]}") == 0
+def test_what_is_no_mixture_is_refused(name, message, folder):
+    with pytest.raises(CorpusError, match=message):
+        corpora.prepare(name, quiet=True)
 
 
-def test_a_column_that_the_law_takes_in_is_no_mixture(tmp_path, capsys):
-    sizes = np.array([256.0, 512, 1024, 2048, 4096])
-    columns = {
-        "params": np.full(5, 1e6),
-        "tokens": np.full(5, 1e8),
-        "vocab_size": sizes,
-        "loss": 1 + sizes**-0.3,
-    }
-    path = write(tmp_path / "runs.csv", columns)
-    assert table.read(path).cautions
-    assert run("fit", path, "--law", "power", "--x", "vocab_size", "--y", "loss") == 0
-    assert "CAUTION" not in capsys.readouterr().out
-
-
-def test_rivals_in_a_cell_are_counted_and_missing_values_are_no_rivals():
-    columns = {
-        "params": np.array([1.0, 1, 2, 2, 3]),
-        "tokens": np.ones(5),
-        "lr": np.array([0.1, 0.2, 0.1, 0.1, 0.3]),
-        "batch_size": np.array([8.0, np.nan, 8, 16, 8]),
-    }
-    roles = {"params": "params", "tokens": "tokens"}
-    assert cautions.rivals(columns, roles) == {"lr": 1, "batch_size": 1}
-    assert cautions.rivals(columns, {**roles, "batch_tokens": "lr"}) == {"batch_size": 1}
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(-1, 3)), min_size=1))
-def test_rivals_are_what_a_loop_counts(rows):
-    params, tokens, rate = (np.array(column, float) for column in zip(*rows, strict=True))
-    columns = {"params": params, "tokens": tokens, "lr": np.where(rate < 0, np.nan, rate)}
-    cells = {}
-    for n, d, r in rows:
-        cells.setdefault((n, d), set()).update({r} - {-1})
-    expected = sum(len(values) > 1 for values in cells.values())
-    roles = {"params": "params", "tokens": "tokens"}
-    assert cautions.rivals(columns, roles).get("lr", 0) == expected
+def test_a_run_on_a_mixture_tells_each_part_s_loss_and_epochs(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    easy, hard = "markov:8-1-2-0-50000", "markov:8-1-8-3-50000"
+    corpus = corpora.mix({easy: 0.25, hard: 0.75}, unique={easy: 320}, quiet=True)
+    data = {"data__sha256": corpus.sha256, "data__corpus": corpus.name, "data__train_tokens": corpus.n_train}
+    run = change(config, tokens=40 * 128, **data)
+    assert run.epochs == pytest.approx(4, rel=0.01), "of the part that is repeated most"
+    record = train(
+        Trainer(Store(tmp_path / "runs"), jax.local_devices()[:1]),
+        run,
+        corpus,
+        Store(tmp_path / "runs").claim(run),
+    )
+    row = export.row(run, record | export.provenance(""))
+    assert row[f"epochs_{easy}"] == pytest.approx(4) and row[f"epochs_{hard}"] == pytest.approx(3840 / 51_200)
+    assert record["parts"][easy]["loss"] < record["loss"] < record["parts"][hard]["loss"]
+    expected = 0.25 * row[f"loss_{easy}"] + 0.75 * row[f"loss_{hard}"]
+    assert record["loss"] == pytest.approx(expected, abs=0.02)
+    plain = export.row(config, {"status": "done", "steps": 40, "loss": 2.0})
+    export.write([plain, row], tmp_path / "runs.csv")
+    lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
+    assert float(lines[1][f"loss_{easy}"]) == row[f"loss_{easy}"] and lines[0][f"loss_{easy}"] == ""
+    assert mixtures.short_name("text:data/wiki.jsonl#body") == "wiki"

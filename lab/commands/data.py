@@ -16,7 +16,8 @@ WORDS = (
     "the folder that LAB_DATA names, by default data/."
 )
 HELP = {
-    "name": "of a corpus, such as shakespeare, linux-6.1 or text:PATH for your own file, folder or glob; "
+    "name": "of a corpus, such as shakespeare, linux-6.1, text:PATH for your own file, folder or glob, "
+    'ids:PATH for shards of ids, or \'mix:{"text:wiki": 0.7, "text:code": 0.3}\' for a mixture; '
     "`lab data list` shows them all",
     "--text-key": "the key (JSON lines) or column (Parquet, Arrow) that holds the text of a document, by "
     "default text; it becomes a part of the name, text:PATH#KEY",

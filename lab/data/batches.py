@@ -39,8 +39,10 @@ def batches(
         raise ValueError(f"step={first_step} is before the first step, 0")
     steps = np.arange(first_step, first_step + n_steps, dtype=np.int64)
     example = steps[:, None] * batch_size + np.arange(batch_size)[rows]
+    if hasattr(tokens, "dealt"):  # a mixture, whose parts have windows each of its own
+        return tokens.cut(example, seed, seq_len, unique_tokens)
     window = windows_of(example, seed, len(tokens), seq_len, unique_tokens)
-    return _cut(tokens, window * seq_len, seq_len)
+    return cut(tokens, window * seq_len, seq_len)
 
 
 def windows_of(
@@ -92,14 +94,14 @@ def eval_windows(
     if n_tokens is not None and n_tokens < n_targets:
         wanted = min(n_whole, max(1, round(n_tokens / seq_len)))
         chosen = (2 * np.arange(wanted) + 1) * n_whole // (2 * wanted)
-        return _cut(stream, chosen * seq_len, seq_len), np.ones((wanted, seq_len), bool)
+        return cut(stream, chosen * seq_len, seq_len), np.ones((wanted, seq_len), bool)
     start = np.arange(n_whole) * seq_len
     mask = np.ones((n_whole, seq_len), bool)
     left = n_targets - n_whole * seq_len
     if left:
         start = np.append(start, n_targets - seq_len)
         mask = np.concatenate([mask, np.arange(seq_len)[None] >= seq_len - left])
-    return _cut(stream, start, seq_len), mask
+    return cut(stream, start, seq_len), mask
 
 
 def shift(tokens: Any) -> tuple[Any, Any]:
@@ -139,6 +141,7 @@ def _mix_int(value: int) -> int:
     return int(_mix(np.array([value & WORD], np.uint64))[0])
 
 
-def _cut(stream: np.ndarray, start: np.ndarray, seq_len: int) -> np.ndarray:
-    cut = stream[start[..., None] + np.arange(seq_len + 1)]
-    return cut.astype(np.int32) if np.issubdtype(cut.dtype, np.integer) else np.asarray(cut)
+def cut(stream: np.ndarray, start: np.ndarray, seq_len: int) -> np.ndarray:
+    """The windows (..., seq_len + 1) of a stream that begin at these places."""
+    windows = stream[start[..., None] + np.arange(seq_len + 1)]
+    return windows.astype(np.int32) if np.issubdtype(windows.dtype, np.integer) else np.asarray(windows)

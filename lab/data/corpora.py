@@ -10,7 +10,7 @@ Documents follow each other without a separator token; each text ends with one b
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from itertools import chain
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import sources, tokens
+from lab.data import mixtures, sources, tokens
 from lab.data.baselines import baselines
 from lab.data.byte_pairs import Bpe
 from lab.data.corpus import Corpus, Document, identity, read_corpus
@@ -30,7 +30,16 @@ from lab.data.tokenizer_files import FromFile, load, sha256_of_tokenizer
 from lab.data.workplace import workplace
 from lab.data.writing import Writer
 
-__all__ = ["Corpus", "CorpusError", "Document", "Unavailable", "open_corpus", "prepare", "prepare_first"]
+__all__ = [
+    "Corpus",
+    "CorpusError",
+    "Document",
+    "Unavailable",
+    "mix",
+    "open_corpus",
+    "prepare",
+    "prepare_first",
+]
 
 FORMAT = 1  # raised when the same source would become other files
 Directory = str | os.PathLike | None
@@ -65,6 +74,8 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
     Raises:
       Unavailable: it can't be had now (no network, no sources); CorpusError: anything else.
     """
+    if name.startswith(mixtures.PREFIX):
+        return mixtures.open_mixture(name, lambda part: prepare(part, tokenizer, directory, quiet))
     path = folder_of(name, tokenizer, directory)
     recipe = {"format": FORMAT, "name": name} | source_of(name).recipe(name)
     if tokens.is_file(tokenizer):
@@ -93,6 +104,27 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
     return read_corpus(path, name)
 
 
+def mix(
+    weights: Mapping[str, float],
+    tokenizer: str = "bytes",
+    unique: Mapping[str, int] | None = None,
+    directory: Directory = None,
+    quiet: bool = False,
+) -> Corpus:
+    """Several corpora as one, trained on by their weights, which need not sum to 1.
+
+    Args:
+      unique: of parts, how many of their training tokens may be used: what a part that is repeated
+        teaches is told from what it would if there were more of it.
+
+    Raises:
+      CorpusError: a part's weight is too small, or its vocabulary another.
+
+    >>> mix({"text:wiki": 0.7, "text:code": 0.3}, unique={"text:code": 10_000_000})  # doctest: +SKIP
+    """
+    return prepare(mixtures.name_of(weights, unique), tokenizer, directory, quiet)
+
+
 def prepare_first(
     names: Sequence[str], tokenizer: str = "bytes", directory: Directory = None, quiet: bool = False
 ) -> Corpus:
@@ -115,7 +147,10 @@ def open_corpus(
     name: str, tokenizer: str = "bytes", sha256: str | None = None, directory: Directory = None
 ) -> Corpus:
     """A corpus prepared before, without network; with `sha256`, exactly the one it names."""
-    corpus = read_corpus(folder_of(name, tokenizer, directory), name)
+    if name.startswith(mixtures.PREFIX):
+        corpus = mixtures.open_mixture(name, lambda part: open_corpus(part, tokenizer, None, directory))
+    else:
+        corpus = read_corpus(folder_of(name, tokenizer, directory), name)
     if sha256 is not None and corpus.sha256 != sha256:
         raise CorpusError(
             f"{corpus.path} holds {name!r} with sha256 {corpus.sha256[:12]}, and {sha256[:12]} was "

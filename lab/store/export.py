@@ -75,7 +75,13 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
     }
     if config.objective == NEXT_TOKEN:
         computed["loss_unit"] = "nats/token"  # records of before do not say it
-    return dict.fromkeys(COLUMNS) | settings(config) | computed
+    return dict.fromkeys(COLUMNS) | settings(config) | computed | by_part(record)
+
+
+def by_part(record: dict[str, Any]) -> dict[str, float]:
+    """Columns that only a run on a mixture has: loss_NAME, loss_se_NAME and epochs_NAME of each part."""
+    parts = record.get("parts") or {}
+    return {f"{word}_{part}": value for part, row in parts.items() for word, value in row.items()}
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
@@ -132,7 +138,8 @@ def write(table: list[dict[str, Any]], path: Path) -> None:
         replace_file(path, "".join(json.dumps(line) + "\n" for line in table))
         return
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    columns = dict.fromkeys((*COLUMNS, *(name for line in table for name in line)))
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: harmless(cell) for name, cell in line.items()} for line in table)
     replace_file(path, text.getvalue())

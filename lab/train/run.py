@@ -15,6 +15,7 @@ import numpy as np
 from lab.config import RunConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
+from lab.data.mixtures import Mixture
 from lab.models import counts
 from lab.store.files import sha256
 from lab.store.records import points
@@ -198,9 +199,20 @@ class Run:
             "bits_per_byte": windows.bits_per_byte(losses["loss"], self.corpus),
             "loss_unit": objectives.find(self.config.objective).unit,
             "held_out_tokens": int(windows.targets_W.sum()),
+            **({"parts": self.score_parts()} if isinstance(self.corpus, Mixture) else {}),
             "tokens_per_second": rate,
             "flops_utilization": self.keeper.utilization(flops_rate, self.lanes.devices),
         }
+
+    def score_parts(self) -> dict[str, dict[str, float]]:
+        """Of each part of a mixture the loss on its own held-out text, and its epochs."""
+        config, scores = self.config, {}
+        for name, part in self.corpus.by_part().items():
+            windows = Evaluator.from_corpus(part.corpus, config.model.seq_len)
+            loss, loss_se = windows.loss(self.lanes.window_nats(self.lane, windows))
+            epochs = config.steps * config.batch_tokens * part.share / part.unique
+            scores[name] = {"loss": loss, "loss_se": loss_se, "epochs": epochs}
+        return scores
 
     def diverge(self) -> Record:
         """The run ends here: no final loss, and the last point that was still a number."""
