@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lab.commands import own, shared
 from lab.commands.notes import notes
+from lab.commands.trackers import SINKS, Tracker, trackers
 from lab.commands.view import View
 from lab.config import RunConfig
 from lab.launch.launchers import LAUNCHERS
@@ -38,6 +39,9 @@ HELP = {
     "--retry": '"failed" tries again what failed before',
     "--fail-fast": "stop the grid at the first failure",
     "--save-seconds": "time between checkpoints",
+    "--log": "write each run's curve as it goes for another program too, under --out: curves.csv, "
+    "TensorBoard's event files (package tensorboardX), a project of Weights & Biases (package wandb); "
+    "repeatable. The store stays the truth",
 }
 
 
@@ -56,6 +60,7 @@ def add(commands) -> None:
     option("--retry", choices=("", "failed"), default="", metavar="failed")
     option("--fail-fast", **shared.FLAG)
     option("--save-seconds", type=float, default=15.0, metavar="SECONDS")
+    option("--log", action="append", choices=tuple(SINKS), default=[], metavar="|".join(SINKS))
     shared.add_out(parser)
     parser.set_defaults(wait=False, fail_fast=False)
 
@@ -80,16 +85,20 @@ def run(options: argparse.Namespace) -> int:
             f"note: {len(older)} finished runs ({', '.join(older[:3])}{', ...' * (len(older) > 3)}) were "
             "trained by other code or libraries: the same run may end otherwise here (column code)"
         )
+    out = options.out or Path("out") / experiment.name
+    followers = trackers(options.log, store, configs, out, experiment.name)
     if todo:
         n = order.workers or len(shares(order.devices))
         with View(store, configs, n) as view:
-            end = LAUNCHERS[options.launcher](store, todo, order, view.refresh)
+            end = LAUNCHERS[options.launcher](store, todo, order, lambda: refresh(view, followers))
         if end == "submitted":
             print("lab status shows how far the runs are; the report comes with the same command")
             return 0
         if end == "stopped":
             print("stopped; nothing is lost: the same command goes on from here")
             return 1
+    for follower in followers:
+        follower.look(at_once=True)
     status = report_failures(store, configs)
     if any(store.status(config.run_id) == "done" for config in configs):
         if experiment.no_report:
@@ -97,6 +106,12 @@ def run(options: argparse.Namespace) -> int:
         else:
             experiment.report(store, options.out)
     return status
+
+
+def refresh(view: View, followers: Sequence[Tracker]) -> None:
+    view.refresh()
+    for follower in followers:
+        follower.look()
 
 
 def trained_by_other_code(store: Store, configs: Sequence[RunConfig]) -> list[str]:
