@@ -75,6 +75,16 @@ def test_every_weight_starts_at_one_over_the_root_of_its_fan_in(fields, paramete
         assert abs(float(leaf.mean())) < 5 * std / sqrt(leaf.size), path
 
 
+def test_numbers_above_zero_start_weights_above_their_means():
+    """A seed's weights are what they have always been, to the sign."""
+    cfg = ModelConfig(d_model=16, n_layer=1, n_head=2, vocab_size=7, seq_len=8)
+    for weight, leaf in zip(
+        tree.describe(cfg), jax.tree.leaves(tree.from_normal(cfg, np.ones(tree.n_weights(cfg)))), strict=True
+    ):
+        np.testing.assert_allclose(leaf, weight.mean + weight.std)
+        assert (weight.std > 0) == (weight.role != "gain")
+
+
 # --- where bfloat16 rounds -----------------------------------------------------------------------
 
 
