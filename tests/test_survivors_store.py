@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -21,21 +22,18 @@ from lab.store.store import Store
 def test_a_process_has_a_start_while_it_lives_and_none_after(monkeypatch):
     own = claims.process_start(os.getpid())
     assert own.isdecimal() and claims.process_start(os.getpid()) == own
-    child = os.fork()
-    if not child:
-        os._exit(0)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
-    assert claims.process_start(child) is None  # a zombie
-    os.waitpid(child, 0)
-    assert claims.process_start(child) is None
+    child = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert claims.process_start(child.pid) is None  # a zombie
+    child.wait()
+    assert claims.process_start(child.pid) is None
     assert claims.process_start(-1) is claims.process_start(2**70) is None
 
 
 def test_a_process_whose_status_is_empty_is_going_and_without_proc_signals_tell(monkeypatch, tmp_path):
-    gone = os.fork()
-    if not gone:
-        os._exit(0)
-    os.waitpid(gone, 0)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    gone = ended.pid
 
     class Proc:  # a /proc that is there and gives an empty line, or is not there
         there = True
