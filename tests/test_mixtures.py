@@ -33,6 +33,7 @@ def mix_of(counts, windows, unique=None):
     return Mix(tuple(Part(Numbered(i, w), c, u) for i, (c, w, u) in enumerate(parts)))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=3), st.floats(0.01, 100), min_size=2, max_size=6))
 def test_a_deal_is_dealt_out_whole_and_by_weight(weights):
     try:

@@ -190,6 +190,7 @@ def test_a_shard_that_changes_is_found_and_its_checksum_read_once(name, tmp_path
         open_corpus(corpus.name, directory=tmp_path / "data")
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(sum), st.data())
 def test_a_stream_reads_as_one_array(sizes, data):
     whole = np.arange(sum(sizes), dtype=np.uint32)

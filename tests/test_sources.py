@@ -172,6 +172,7 @@ def test_blocks_do_not_depend_on_the_pieces_a_text_comes_in(parts, least, data):
     assert [*cut(pieces, least)] == [*cut([text], least)] == old_blocks(text, least)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=2, max_size=60))
 def test_the_split_takes_about_its_share_of_the_smaller_documents(sizes):
     sizes = np.array(sizes)
