@@ -23,6 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 from lab import userfile
 
+OWN = "own"  # a kind or an optimiser of a user's own file, where a field says which have it
 KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 hints_of = cache(get_type_hints)  # a grid has thousands of configs
 
@@ -158,6 +159,21 @@ def check(config: Any) -> None:
         if about["rule"] and not about["rule"].holds(value):
             zero = f"; 0 means {about['zero']}" if about["zero"] else ""
             raise ValueError(f"{setting(config, name)} {about['rule'].otherwise}{zero}")
+
+
+def heeds(config: Any, chosen: str, name: str) -> bool:
+    """Whether a field means anything for the kind of model or the optimiser that was chosen."""
+    only = declared(type(config))[name].metadata["only"]
+    return not only or (OWN if userfile.is_named(chosen) else chosen) in only
+
+
+def refuse_unheeded(config: Any, what: str) -> None:
+    """ValueError for a field that is set and means nothing: a table must not show it as a setting."""
+    for name, value in unset(type(config)).items():
+        if getattr(config, name) != value and not config.has(name):
+            raise ValueError(
+                f"{name}={getattr(config, name)!r} means nothing for {what}; leave it at {value!r}"
+            )
 
 
 def plain(value: Any, hint: Any, where: str) -> Any:

@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from analysis.tables import table
 from analysis.tables.identity import final_rows
-from bench import defects
+from bench import defects, drawn
 
 NAMED = ("mixed", "repeated")  # what can only be named: the numbers are those of the table
-MENDED = sorted(set(defects.DEFECTS) - set(NAMED))
+MENDED = sorted(set(drawn.DEFECTS) - set(NAMED))
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.sets(st.sampled_from(MENDED)), st.integers(0, 2**32 - 1))
 def test_what_is_read_are_the_results_of_the_table(chosen, seed):
     rng = np.random.default_rng(seed)
-    drawn = defects.draw(rng, list(chosen))
+    made = drawn.draw(rng, list(chosen))
     with tempfile.TemporaryDirectory() as folder:
-        runs = final_rows(table.read(defects.write(drawn, Path(folder) / "table", rng))).usable()
-    right = np.array(drawn.first)[:, drawn.results[: len(drawn.first[0])]]
+        runs = final_rows(table.read(drawn.write(made, Path(folder) / "table", rng))).usable()
+    right = np.array(made.first)[:, made.results[: len(made.first[0])]]
     read = np.array([runs.params, runs.tokens, runs.loss])
     order, other = np.lexsort(right), np.lexsort(read)
     np.testing.assert_allclose(read[:, other], right[:, order], rtol=1e-5)

@@ -13,6 +13,7 @@ ORDER = {
     "lab": [
         "userfile",
         "fields",
+        "model_config",
         "config",
         "data",
         "models",
