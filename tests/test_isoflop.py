@@ -113,6 +113,15 @@ def test_a_column_that_differs_makes_runs_no_replicates():
     assert "residuals" in iso.noise.source
 
 
+def test_losses_of_a_mixture_s_parts_are_no_settings():
+    runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.004, replicates=3)
+    columns = {n: runs.column(n) for n in ("budget", "params", "tokens", "flops", "loss", "seed")}
+    parts = {"loss_wiki": columns["loss"] * 1.1, "loss_se_wiki": columns["loss"] / 100}
+    assert "seed" in frontiers.find_optima(table.from_columns(**columns, **parts)).noise.source
+    other = {"loss_weight": columns["loss"] * 1.1}  # no part: no error stands beside it
+    assert "residuals" in frontiers.find_optima(table.from_columns(**columns, **other)).noise.source
+
+
 def test_intervals_hold_the_truth_and_both_methods():
     held = 0
     for seed in range(20):

@@ -11,8 +11,8 @@ from analysis.tables.runs import Runs
 
 # columns that may differ between replicates: seeds, what came out, and where it ran
 OUTCOMES = (
-    "run_id seed data_seed init_seed row status loss loss_se bits_per_byte perplexity train_loss "
-    "held_out_tokens seconds wall_seconds io_seconds compile_seconds tokens_per_second "
+    "run_id seed data_seed init_seed row status loss loss_se loss_ema loss_unit bits_per_byte perplexity "
+    "train_loss held_out_tokens seconds wall_seconds io_seconds compile_seconds tokens_per_second "
     "flops_utilization devices device way host hostname python jax commit code version versions schema "
     "created started finished asked_for reason init_from flops_spent"
 ).split()
@@ -42,7 +42,7 @@ def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
     """(count, mean, sum of squares about it, first row), each (kinds,), of the log losses of rows
     that are equal but for their seed: in every column that is no outcome. Without a seed column every row
     is its own kind."""
-    code, skip = np.arange(len(rows)), {*OUTCOMES, rows.roles.get("loss", "loss")}
+    code, skip = np.arange(len(rows)), {*OUTCOMES, rows.roles.get("loss", "loss"), *losses_of_parts(rows)}
     if rows.has("seed") or rows.has("data_seed"):
         code = combined((column for name, column in rows.columns.items() if name not in skip), len(rows))
     _, first, kind = np.unique(earliest(code), return_index=True, return_inverse=True)
@@ -51,6 +51,12 @@ def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
     mean = np.bincount(kind, log_loss) / count
     squares = np.bincount(kind, (log_loss - mean[kind]) ** 2)
     return count, mean, squares, first
+
+
+def losses_of_parts(rows: Runs) -> set[str]:
+    """The columns of a mixture's parts, as `lab export` writes them: loss_NAME beside loss_se_NAME."""
+    errors = {name for name in rows.columns if name.startswith("loss_se_")}
+    return errors | {name.replace("loss_se_", "loss_", 1) for name in errors}
 
 
 def average_sizes(rows: Runs, notes: list[str]) -> Sizes:
