@@ -1,7 +1,7 @@
 """A file of the user's own that a run depends on: FILE.py:NAME, its identity, and when it is imported.
 
-A config holds FILE.py:NAME@DIGEST. The digest is of the file's code and of what it imports from beside
-it, comments and layout aside; it enters the run_id, and where the file lies does not. It is made by
+A config holds FILE.py:NAME@DIGEST. The digest is of the file's code and of what it imports from beside it,
+comments, docstrings and layout aside; it enters the run_id, and where the file lies does not. It is made by
 reading. A file is imported only where the user's own experiment or command has named it, in this process or
 in the launcher that started it: a config that comes from a store or a table names none.
 """
@@ -15,6 +15,7 @@ import sys
 import tokenize
 from collections.abc import Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,26 @@ NAMED: dict[str, Path] = {}  # by their digests the files that may be imported
 FOLDERS: list[Path] = []  # of the user's experiments: where a path is looked for, then the working directory
 OURS = ("lab", "analysis")  # whose code is told in another way, see store/code.py
 FORM = re.compile(r"(?P<file>[^:]+\.py):(?P<name>[^\W\d]\w*)(?:@(?P<digest>[0-9a-f]{12}))?")
-# comments go; where a statement and a block end is told whatever the white space
-WRITTEN = {tokenize.COMMENT: "", tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
+# where a statement and a block end is told whatever the white space
+WRITTEN = {tokenize.NEWLINE: ";", tokenize.INDENT: "{", tokenize.DEDENT: "}"}
 
 
 def essential(source: str) -> str:
-    """The code without comments and white space: equal for versions of Python that cut it differently."""
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    text = "".join(WRITTEN.get(token.type, token.string) for token in tokens)
-    return "".join(text.split())
+    """The code without comments, docstrings and white space: equal for versions of Python that cut it
+    differently."""
+    kept = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type not in (tokenize.COMMENT, tokenize.NL)
+    ]
+    parts, begins, end = [], True, None  # of a statement; of a docstring
+    for token, following in pairwise([*kept, None]):
+        if begins and token.type == tokenize.STRING and following.type == tokenize.NEWLINE:
+            end = following
+        elif token is not end:
+            parts.append(WRITTEN.get(token.type, token.string))
+        begins = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    return "".join("".join(parts).split())
 
 
 def is_named(text: Any) -> bool:

@@ -341,6 +341,15 @@ def test_a_vocabulary_is_learned_from_the_training_part_alone(folder, tmp_path):
     assert prepared(folder, tmp_path, "bpe-300").tokenizer != first.tokenizer
 
 
+@pytest.mark.parametrize("tokenizer", ["bytes", "chars", "bpe-300"])
+def test_a_run_finds_the_corpus_that_its_config_was_made_of(folder, tmp_path, tokenizer):
+    corpus = prepare(f"text:{folder}", tokenizer, tmp_path, quiet=True)
+    data = corpus.data(max_epochs=2)
+    assert open_corpus(data.corpus, data.tokenizer, data.sha256, tmp_path).vocab_size == corpus.vocab_size
+    with pytest.raises(CorpusError, match=r"another than 'bytes'|is not prepared"):
+        open_corpus(data.corpus, "bytes", "0" * 64, tmp_path)
+
+
 def test_bits_per_byte_are_over_the_true_bytes_whatever_the_tokenizer(folder, tmp_path):
     pytest.importorskip("tokenizers")
     corpora_ = [prepared(folder, tmp_path, tokenizer) for tokenizer in ("bytes", "bpe-300")]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lab.data import pieces, shards
 from lab.data.batches import batches, n_windows, permute, windows_of
-from lab.data.corpora import CorpusError, open_corpus, prepare
+from lab.data.corpora import CorpusError, mix, open_corpus, prepare
 from lab.data.pieces import Piece, Stream
 from lab.data.texts import SPLITS
 from lab.store import export
@@ -101,6 +101,15 @@ def test_without_a_shard_called_val_the_end_of_the_last_is_held_out(tmp_path):
     megatron(tmp_path / "text.bin", IDS, documents=7)
     corpus = made(tmp_path / "text.bin", tmp_path)
     assert len(corpus.train) % (len(IDS) // 7) == 0 and "cut between documents" in corpus.meta["split"]
+
+
+def test_ids_of_two_programs_mix_under_the_larger_vocabulary(tmp_path):
+    names = {}
+    for name, most in {"a": 60, "b": 88}.items():
+        nanogpt(tmp_path / f"{name}.bin", IDS % most)
+        names[f"ids:{tmp_path / name}.bin"] = 0.5
+    corpus = mix(names, directory=tmp_path / "data", quiet=True)
+    assert corpus.vocab_size == 88 and corpus.data(max_epochs=2).max_epochs == 2
 
 
 def test_ids_above_65535_arrive(tmp_path):

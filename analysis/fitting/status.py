@@ -26,7 +26,8 @@ def fit_status(
     """Status and message of the best minimum found, and whether it is one optimum that the runs single
     out, of whose neighbourhood something can be said."""
     if reason := no_optimum(problem, theta, done, minima):
-        return *reason, False
+        status, message = reason
+        return status, "; ".join(filter(None, [few(problem), message])), False
     if reason := edge(problem, theta):
         return "edge", reason, True
     if reasons := open_ends(problem, theta):

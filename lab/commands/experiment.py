@@ -43,7 +43,8 @@ def errors_with_place() -> Iterator[None]:
         frames = traceback.extract_tb(error.__traceback__)
         here = str(Path(__file__).parents[1])
         own = [f for f in frames if not f.filename.startswith((here, "<frozen"))]
-        place = f"{own[-1].filename}, line {own[-1].lineno}: " if own else ""
+        mine = [f for f in own if "site-packages" not in f.filename] or own
+        place = f"{mine[-1].filename}, line {mine[-1].lineno}: " if own else ""
         raise CommandError(
             f"{place}{type(error).__name__}: {error} (LAB_TRACEBACK=1 shows the whole trace)"
         ) from error

@@ -27,7 +27,7 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
     for value in sorted(named):
         title = value.partition("@")[0]
         others = sum(n for other, n in before.items() if other.partition("@")[0] == title and other != value)
-        if others:
+        if others and value not in before:
             print(
                 f"note: {title} has changed since {others} runs of this store were made: they are kept under "
                 "their ids, and those below are new runs"

@@ -4,11 +4,12 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
+from lab import userfile
 from lab.commands import own, shared
 from lab.commands.experiment import CommandError
 from lab.commands.notes import notes
 from lab.commands.view import View, duration, human
-from lab.config import RunConfig
+from lab.config import NEXT_TOKEN, RunConfig
 from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import grid, trunk
@@ -99,8 +100,14 @@ def price(view: View) -> list[str]:
 
 
 def kinship(config: RunConfig) -> str:
-    """Whether a run is a trunk, and from where it goes on."""
-    return ", trunk" * config.trunk + f", from {config.init_from}" * bool(config.init_from)
+    """What no column says: whose optimiser and objective, if not the usual; whether a run is a trunk, and
+    from where it goes on."""
+    usual = {"adamw", NEXT_TOKEN}
+    words = [
+        userfile.content(word) for word in (config.optim.optimizer, config.objective) if word not in usual
+    ]
+    words += ["trunk"] * config.trunk + [f"from {config.init_from}"] * bool(config.init_from)
+    return "".join(f", {word}" for word in words)
 
 
 def saving(configs: Sequence[RunConfig]) -> list[str]:

@@ -82,7 +82,7 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
         with as_corpus_error():
             recipe["tokenizer"] = sha256_of_tokenizer(tokenizer)
     with suppress(CorpusError):  # not there, or not whole
-        corpus = read_corpus(path, name)
+        corpus = read_corpus(path, name, tokenizer)
         if recipe | corpus.meta["recipe"] == recipe:  # an older one may lack an entry
             return corpus
     root, say = path.parent, Say(quiet)
@@ -91,7 +91,7 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
         root.mkdir(parents=True, exist_ok=True)
         with workplace(root, f"{path.name}-{digest(json.dumps(recipe))[:8]}") as work:
             with suppress(CorpusError):  # another process has made it meanwhile
-                if (corpus := read_corpus(path, name)).meta["recipe"] == recipe:
+                if (corpus := read_corpus(path, name, tokenizer)).meta["recipe"] == recipe:
                     return corpus
             meta = _write(work, name, tokenizer, root, say) | {"recipe": recipe}
             (work / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -101,7 +101,7 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
             f"corpus {name!r} could not be prepared in {root}: {error}. Free some space, make its "
             "source readable, or set LAB_DATA to a folder that can be written"
         ) from error
-    return read_corpus(path, name)
+    return read_corpus(path, name, tokenizer)
 
 
 def mix(
@@ -150,12 +150,13 @@ def open_corpus(
     if name.startswith(mixtures.PREFIX):
         corpus = mixtures.open_mixture(name, lambda part: open_corpus(part, tokenizer, None, directory))
     else:
-        corpus = read_corpus(folder_of(name, tokenizer, directory), name)
+        corpus = read_corpus(folder_of(name, tokenizer, directory), name, tokenizer)
     if sha256 is not None and corpus.sha256 != sha256:
         raise CorpusError(
             f"{corpus.path} holds {name!r} with sha256 {corpus.sha256[:12]}, and {sha256[:12]} was "
-            "asked for: the data changed since. Prepare it from the source it had then, or start "
-            "runs anew on what is there now"
+            f"asked for: the data changed since, or the run's tokenizer is another than {tokenizer!r} "
+            "(corpus.data() says it by itself). Prepare it from the source it had then, or start runs anew "
+            "on what is there now"
         )
     return corpus
 

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from lab.config import DataConfig
 from lab.data import tokens
 from lab.data.pieces import TRUSTED, Piece, Stream, mapped
 from lab.data.texts import SPLITS, CorpusError, digest
@@ -37,6 +39,13 @@ class Corpus:
     documents: dict[str, tuple[Document, ...]]
     baselines: dict[str, dict[str, float]]  # on held_out[1:]: nats_per_token, nats_per_byte
     meta: dict
+    asked: str = field(default="bytes", compare=False)  # the tokenizer, as it was called
+
+    def data(self, **others: Any) -> DataConfig:
+        """The part of a run's config that says to learn from this corpus, with other fields of it."""
+        return DataConfig(
+            corpus=self.name, tokenizer=self.asked, sha256=self.sha256, train_tokens=self.n_train, **others
+        )
 
     @property
     def vocab_size(self) -> int:
@@ -132,8 +141,9 @@ def identity(meta: dict) -> str:
     return digest(json.dumps([*sums, meta["tokenizer"], meta["dtype"]], sort_keys=True))
 
 
-def read_corpus(path: Path, name: str) -> Corpus:
-    command = f"python -m lab data prepare '{name}'"
+def read_corpus(path: Path, name: str, tokenizer: str = "bytes") -> Corpus:
+    how = "" if tokenizer == "bytes" else f" --tokenizer {tokenizer}"
+    command = f"python -m lab data prepare '{name}'{how}"
     try:
         meta = json.loads((path / "meta.json").read_text("utf-8"))
         train, held_out = (meta["files"][split] for split in SPLITS)
@@ -149,6 +159,7 @@ def read_corpus(path: Path, name: str) -> Corpus:
             documents={s: tuple(Document(*row) for row in meta["documents"][s]) for s in SPLITS},
             baselines=meta["baselines"],
             meta=meta,
+            asked=tokenizer,
         )
         for piece in chain(*corpus.pieces.values()):
             size, expected = Path(piece.path).stat().st_size, piece.offset + piece.nbytes

@@ -18,6 +18,7 @@ from lab.data import batches
 from lab.data.corpus import Corpus
 from lab.data.pieces import Stream
 from lab.data.texts import CorpusError, digest
+from lab.data.tokens import Ids
 
 PREFIX = "mix:"
 DEAL = 1000  # examples in which the weights hold exactly
@@ -145,11 +146,13 @@ def open_mixture(name: str, opened: Callable[[str], Corpus]) -> Mixture:
             raise CorpusError(f"{name}: {part!r} holds {corpus.n_train:,} training tokens, not {tokens:,}")
         parts.append(Part(corpus, counts[part], tokens or corpus.n_train))
     first = parts[0].corpus
+    bare = all(isinstance(part.corpus.tokenizer, Ids) for part in parts)  # ids of nobody knows what
     for part in parts:
-        if part.corpus.tokenizer != first.tokenizer:
+        if part.corpus.tokenizer != first.tokenizer and not bare:
             raise CorpusError(
-                f"{name}: {first.name!r} and {part.corpus.name!r} have different vocabularies; prepare "
-                "the parts with bytes, or with one tokenizer.json"
+                f"{name}: {first.name!r} and {part.corpus.name!r} have different vocabularies, of "
+                f"{first.vocab_size:,} and {part.corpus.vocab_size:,} ids; give "
+                "mix(..., tokenizer=FILE) the tokenizer.json that all were made with, or take texts alone"
             )
     return mixture(name, tuple(parts))
 
@@ -161,7 +164,8 @@ def mixture(name: str, parts: tuple[Part, ...]) -> Mixture:
     known: Any = [None if None in column else sum(column) for column in zip(*sizes, strict=True)]
     corpus = Mixture(
         name=name,
-        tokenizer=first.tokenizer,
+        tokenizer=max((part.corpus.tokenizer for part in parts), key=lambda each: each.vocab_size),
+        asked=first.asked,
         sha256=digest(json.dumps(["mix", *sorted(identified)])),
         path=first.path.parent,
         n_train=len(Mix(parts)),

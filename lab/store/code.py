@@ -19,7 +19,7 @@ LIBRARIES = ("jax", "jaxlib", "flax", "optax")
 
 @cache
 def digest(root: Path = Path(__file__).parents[1]) -> str:
-    """First 12 hex digits of the SHA-256 of the numeric code, comments and layout aside, and of the
+    """First 12 hex digits of the SHA-256 of the numeric code, comments, docstrings and layout aside, and of
     versions of the libraries it calls."""
     paths = sorted(path for pattern in NUMERIC for path in root.glob(pattern) if path.name not in APART)
     parts = [f"{path.relative_to(root)}\n{essential(path.read_text())}" for path in paths]
