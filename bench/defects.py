@@ -22,6 +22,7 @@ from analysis.__main__ import main as analysis
 from bench.drawn import DEFECTS, Table, draw, write
 
 NAMES = ("E", "A", "B", "alpha", "beta")
+KEPT = ("table", "defects", "status", "missed")  # of an answer, in the file
 
 
 def fit(table: Table, rng: np.random.Generator, folder: Path) -> dict:
@@ -97,7 +98,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "defects.json")
     options = parser.parse_args()
     answers = run(options.tables, options.seed)
-    options.out.write_text(json.dumps({"summary": summary(answers), "answers": answers}, indent=1) + "\n")
+    rows = [json.dumps({name: answer[name] for name in KEPT}) for answer in answers]
+    whole = json.dumps(summary(answers), indent=1)
+    options.out.write_text(f'{{"summary": {whole},\n"answers": [\n' + ",\n".join(rows) + "\n]}\n")
     print(json.dumps(summary(answers), indent=1))
 
 

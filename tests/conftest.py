@@ -1,12 +1,16 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+with suppress(ValueError):  # of another thread than the main one
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it, for all below it too
 
 
 @pytest.fixture(scope="session")

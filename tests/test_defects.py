@@ -1,5 +1,6 @@
 """Tables as people have them: the rows, columns and units that are read are the right ones."""
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -35,3 +36,15 @@ def test_a_drawn_table_is_fitted_or_named():
     assert "traceback" not in counts["statuses"] and counts["clean with a caution"] == 0
     assert counts["ok without a caution: truth outside"] < 0.2
     assert all(a["cautions"] or a["status"] != "ok" for a in answers if "mixed" in a["defects"])
+
+
+def test_the_page_says_what_was_counted():
+    root = Path(__file__).parents[1]
+    told = " ".join((root / "docs" / "coverage.md").read_text().split())
+    counts = json.loads((root / "bench" / "results" / "defects.json").read_text())["summary"]
+    share = 100 * counts["ok: truth outside"]
+    assert f"| `ok` | {counts['statuses']['ok']}; {share:.1f} % of their parameters are outside |" in told
+    quiet, share = counts["ok without a caution"], 100 * counts["ok without a caution: truth outside"]
+    assert f"| `ok` without a caution | {quiet}; {share:.1f} % |" in told
+    assert share < 5 and f"0 of {counts['clean']} |" in told
+    assert counts["clean with a caution"] + counts["clean and not ok"] == 0
