@@ -144,7 +144,7 @@ def fit(
     fixed: dict[str, float] | None = None,
     starts: Sequence[Law] | None = None,
 ) -> Fit:
-    """Fit `law` to the usable rows of `runs`.
+    """Fit `law` to the usable rows of `runs`. A poor fit is returned too, and its `status` says so.
 
     Minimises the sum over runs of the objective from the best few points of a grid of exponents, or from
     `starts`, on centred logarithms with exact derivatives (Hoffmann et al. 2022, eq. 3: huber-log at 1e-3).
@@ -158,12 +158,8 @@ def fit(
       fixed: parameters held at a value, such as {"E": 0.0}.
       starts: laws whose exponents to start from, not the grid; coefficients follow by projection.
 
-    Returns:
-      The best law with its residuals and `status`. A poor fit is returned and says so.
-
     Raises:
-      ValueError: an unknown objective or parameter, fewer rows than fitted parameters + 1, or a
-        column that is missing or not positive.
+      ValueError: an unknown objective or parameter, too few rows, a column that is missing or not positive.
     """
     law, fixed = named_law(law), dict(fixed or {})
     inputs, output, used = inputs or law.inputs, output or law.output, runs.usable()
@@ -195,8 +191,13 @@ def fit(
         minima=minima,
         regular=regular,
     )
-    several = several_laws(found.parted) if status == "ok" else ""
-    return replace(found, status="unidentified", message=several) if several else found
+    return one_law(found) if status == "ok" else found
+
+
+def one_law(fitted: Fit) -> Fit:
+    """The fit, unidentified where a column tells its rows to be of several laws."""
+    several = several_laws(fitted.parted)
+    return replace(fitted, status="unidentified", message=several) if several else fitted
 
 
 def named_law(law: type[Law] | str) -> type[Law]:

@@ -25,8 +25,9 @@ def stale_budgets(configs: Sequence[RunConfig]) -> str:
     if not off:
         return ""
     return (
-        f"{len(off)} of {len(ratios)} runs cost {min(off):.3g} to {max(off):.3g} times their budget, which "
-        "--set does not replace: cells of one budget no longer cost the same; analysis goes by their FLOPs"
+        f"{len(off)} of {len(ratios)} runs cost {min(off):.3g} to {max(off):.3g} times their budget (--set "
+        "replaces no budget, and a run has a whole number of batches): cells of one budget no longer cost "
+        "the same; analysis goes by their FLOPs"
     )
 
 
