@@ -80,7 +80,9 @@ def plot_predicted(fitted: Fit, title: str = ""):
     kind = plain_axis if high / low < 100 and 0.1 < low < 1e3 else power_axis
     what = output_label(fitted)
     labels = {"xlabel": f"predicted {what}", "ylabel": f"observed {what}"}
-    log_axes(axes[0], kind, kind, xlim=ends, ylim=ends, title=plain(title) or written(fitted), **labels)
+    log_axes(axes[0], kind, kind, xlim=ends, ylim=ends, **labels)
+    name = plain(title) or written(fitted)
+    axes[0].set_title(name, fontsize=min(10.5, 540 / len(name)))  # of one panel's width
     draw_residuals(axes[1], fitted, first, dots)
     kind = count_axis if fitted.inputs[0] in COUNTS else power_axis
     log_axes(axes[1], kind, xlabel=plain(fitted.inputs[0]))
