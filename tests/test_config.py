@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab import config
 from lab.commands.settings import override
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, from_json, to_json
+from lab.config import run as config
 
 SHA = "ab" * 32
 MODEL = {"d_model": 32, "n_layer": 2, "n_head": 2, "vocab_size": 256, "seq_len": 64}

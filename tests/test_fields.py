@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab import fields as declarations
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, from_json, to_json
+from lab.config import fields as declarations
 from lab.plan import grid
 from lab.store import export
 

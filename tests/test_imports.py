@@ -11,9 +11,6 @@ ROOT = Path(__file__).parents[1]
 # Packages from the ground up; a package imports only from the ones before it.
 ORDER = {
     "lab": [
-        "userfile",
-        "fields",
-        "model_config",
         "config",
         "data",
         "models",

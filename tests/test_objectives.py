@@ -7,8 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from lab import fields, userfile
-from lab.config import RunConfig
+from lab.config import RunConfig, fields, userfile
 from lab.data.corpora import open_corpus
 from lab.models import tree
 from lab.store import export

@@ -12,8 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from lab import fields, userfile
-from lab.config import OptimConfig
+from lab.config import OptimConfig, fields, userfile
 from lab.data.corpora import open_corpus
 from lab.models import tree
 from lab.store import export

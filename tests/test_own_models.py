@@ -10,8 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from lab import userfile
-from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, userfile
 from lab.models import check, counts, own, programs, tree
 from lab.models.settings import settings
 from lab.train import parallel, step

@@ -221,7 +221,7 @@ def test_a_torn_file_is_refused(place):
 
 def test_a_changed_numerics_is_said_and_not_trained(place, monkeypatch):
     seal(place)
-    monkeypatch.setattr("lab.config.NUMERICS", 99)
+    monkeypatch.setattr("lab.config.run.NUMERICS", 99)
     with pytest.raises(ValueError, match="NUMERICS changed since; train it at commit c0ffee"):
         prediction.runs(place / "p.csv")
 

@@ -29,8 +29,8 @@ from experiments import (
     repeats,
     transfer,
 )
-from lab import config
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.config import run as config
 from lab.data import corpora
 from lab.data.languages import parse_language
 from lab.plan import grid

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from lab import userfile
 from lab.commands import cli
 from lab.commands.settings import override
-from lab.config import from_json, to_json
+from lab.config import from_json, to_json, userfile
 from lab.launch.task import Task
 from lab.store.store import Store
 from tests import tiny

@@ -20,9 +20,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from lab import userfile
 from lab.commands.settings import override
-from lab.config import RunConfig
+from lab.config import RunConfig, userfile
 from lab.plan import grid
 from lab.store.files import StoreError
 from lab.store.store import Store

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lab.config import RunConfig, from_json
-from lab.fields import essence
+from lab.config.fields import essence
 from lab.models import counts
 from lab.store import files
 from lab.store.store import Store

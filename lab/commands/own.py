@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import fields
 
-from lab import userfile
 from lab.commands.experiment import errors_with_place
-from lab.config import RunConfig
-from lab.fields import static_part
+from lab.config import RunConfig, userfile
+from lab.config.fields import static_part
 from lab.models import counts
 from lab.store import contents
 from lab.store.store import Store

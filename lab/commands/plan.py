@@ -4,12 +4,11 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from lab import userfile
 from lab.commands import own, shared
 from lab.commands.experiment import CommandError
 from lab.commands.notes import notes
 from lab.commands.view import View, duration, human
-from lab.config import NEXT_TOKEN, RunConfig
+from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import grid, trunk

@@ -5,8 +5,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from lab import userfile
-from lab.config import RunConfig, from_json
+from lab.config import RunConfig, from_json, userfile
 
 SHORT = {  # what people call fields, by their words: of a path that names none
     "lr": "learning_rate",

@@ -5,8 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from lab import userfile
 from lab.commands import shared
+from lab.config import userfile
 from lab.plan.grid import describe_model
 from lab.store import contents
 from lab.store.files import replace_file

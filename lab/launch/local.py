@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 
-from lab import userfile
-from lab.config import RunConfig, to_json
+from lab.config import RunConfig, to_json, userfile
 from lab.launch.order import NO_JAX, End, LaunchError, Order, Refresh
 from lab.launch.processes import Worker, on_cpu, shares, start, stop, tail, wait
 from lab.launch.task import AGAIN, DISK_FULL, FAILED_FAST, Task

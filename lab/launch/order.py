@@ -7,8 +7,7 @@ from itertools import chain
 from types import ModuleType
 from typing import Literal
 
-from lab import userfile
-from lab.config import RunConfig
+from lab.config import RunConfig, userfile
 from lab.models import counts
 from lab.plan.grid import group_by_shape
 from lab.plan.trunk import families

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lab import userfile
+from lab.config import userfile
 
 FAILED_FAST, DISK_FULL = 4, 5  # exit codes
 AGAIN = 6  # and that of hosts which must be started anew, all of them

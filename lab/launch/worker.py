@@ -14,8 +14,7 @@ import traceback
 from dataclasses import replace
 from pathlib import Path
 
-from lab import userfile
-from lab.config import from_json
+from lab.config import from_json, userfile
 from lab.launch.attempt import OVER, WAIT, Anew, Attempts, choose, log
 from lab.launch.task import AGAIN, DISK_FULL, FAILED_FAST, Task
 from lab.plan.trunk import rejoin_trunk, urgency

@@ -21,8 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lab import userfile
-from lab.config import ModelConfig
+from lab.config import ModelConfig, userfile
 from lab.models import ops, traced
 from lab.models.parameterization import STANDARD
 from lab.models.settings import check_settings

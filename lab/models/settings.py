@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from lab.config import ModelConfig
-from lab.fields import plain
+from lab.config.fields import plain
 
 
 def settings(cfg: ModelConfig, kind: type) -> Any:

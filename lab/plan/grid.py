@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from lab.config import DataConfig, ModelConfig, RunConfig, Shape
-from lab.fields import declared
+from lab.config.fields import declared
 from lab.models import counts
 from lab.plan import trunk
 

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from lab.userfile import essential
+from lab.config.userfile import essential
 
 TRAIN = ("step", "objectives", "optimizers", "schedule", "parallel")
 NUMERIC = ("models/*.py", "data/batches.py", *(f"train/{name}.py" for name in TRAIN))

@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from lab import userfile
-from lab.config import RunConfig, from_json
+from lab.config import RunConfig, from_json, userfile
 from lab.store.files import StoreError, read_json
 from lab.store.store import Store
 

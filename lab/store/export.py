@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import NEXT_TOKEN, DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.fields import columns_of
+from lab.config.fields import columns_of
 from lab.models import counts
 from lab.store.code import digest
 from lab.store.failures import trained_as

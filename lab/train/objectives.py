@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lab import userfile
-from lab.config import NEXT_TOKEN, ModelConfig
+from lab.config import NEXT_TOKEN, ModelConfig, userfile
 from lab.data.batches import shift
 
 HELD_OUT = 2**32 - 1  # in the place of an update's number

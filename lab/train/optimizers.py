@@ -16,8 +16,7 @@ import jax.numpy as jnp
 import optax
 from optax import contrib
 
-from lab import userfile
-from lab.config import ModelConfig, OptimConfig, Shape
+from lab.config import ModelConfig, OptimConfig, Shape, userfile
 from lab.models import tree
 from lab.models.parameterization import ADAM, MUON, PARAMETERIZATIONS, SGD
 

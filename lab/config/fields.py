@@ -21,7 +21,7 @@ from functools import cache, partial
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from lab import userfile
+from lab.config import userfile
 
 OWN = "own"  # a kind or an optimiser of a user's own file, where a field says which have it
 KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}

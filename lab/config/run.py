@@ -1,6 +1,6 @@
 """What a run is: four frozen configs, checked once, and the run_id made from their content.
 
-Everything that changes a number is a field here, and says how it does (`lab.fields`); everything
+Everything that changes a number is a field here, and says how it does (`lab.config.fields`); everything
 derived is a property. Where a run is executed (devices, launcher, workers) is not part of it.
 """
 
@@ -11,9 +11,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from lab import fields
-from lab.fields import BELOW_ONE, FRACTION, NOT_NEGATIVE, OWN, POSITIVE, SEED, fed, label, static, traced
-from lab.model_config import ModelConfig as ModelConfig
+from lab.config import fields
+from lab.config.fields import (
+    BELOW_ONE,
+    FRACTION,
+    NOT_NEGATIVE,
+    OWN,
+    POSITIVE,
+    SEED,
+    fed,
+    label,
+    static,
+    traced,
+)
+from lab.config.model import ModelConfig as ModelConfig
 
 NUMERICS = 2  # raised when a change of code changes results on purpose: old runs keep their ids
 # ... and by how much more for runs of a kind whose results alone have changed since

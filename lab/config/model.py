@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lab import fields, userfile
-from lab.fields import OWN, POSITIVE, static
+from lab.config import fields, userfile
+from lab.config.fields import OWN, POSITIVE, static
 
 HEADS = ("transformer", "moe")  # kinds with heads and positions
 BLOCKS = (*HEADS, "hgrn")  # kinds with norms and a feed-forward part
