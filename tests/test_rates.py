@@ -1,0 +1,113 @@
+"""Best learning rates: planted rules come back, with the coverage that intervals claim."""
+
+import json
+
+import numpy as np
+import pytest
+
+from analysis.__main__ import main
+from analysis.frontiers import rates
+from analysis.tables import table
+
+RULE = {"params": -0.4, "tokens": -0.1, "batch_tokens": 0.3}
+SIZES, LENGTHS, BATCHES = (3e4, 1e5, 4e5), (5e5, 2e6), (512, 2048)
+TRIED = 0.001 * 2.0 ** np.arange(-1, 7)
+
+
+def planted(place: dict[str, float]) -> float:
+    return float(0.9 * np.prod([place[name] ** power for name, power in RULE.items()]))
+
+
+def sweeps(
+    noise: float, seed: int = 0, steep: float = 0.0, tried=TRIED, batches=BATCHES
+) -> dict[str, np.ndarray]:
+    """A table of losses at rates around each cell's best; `steep`: how much faster it rises above."""
+    rng, rows = np.random.default_rng(seed), []
+    for params in SIZES:
+        for tokens in LENGTHS:
+            for batch in batches:
+                best = planted({"params": params, "tokens": tokens, "batch_tokens": batch})
+                for rate in tried:
+                    z = np.log(rate / best)
+                    height = 0.03 * z**2 + steep * max(z, 0) ** 3
+                    loss = (1.5 + 30 * params**-0.3) * np.exp(height + noise * rng.normal())
+                    rows.append((params, tokens, batch, rate, loss))
+    names = ("params", "tokens", "batch_tokens", "learning_rate", "loss")
+    return dict(zip(names, np.array(rows).T, strict=True))
+
+
+def test_a_planted_rule_comes_back_to_the_last_digits_without_noise():
+    found = rates.best_rates(table.from_columns("planted", **sweeps(0.0)))
+    assert found.status == "ok" and len(found.sweeps) == 12
+    for name, band in found.rule.exponents().items():
+        assert band.value == pytest.approx(RULE[name], abs=1e-5)
+    far = {"params": 1e9, "tokens": 2e10, "batch_tokens": 1e6}
+    assert found.rule.at(far).value == pytest.approx(planted(far), rel=1e-3)
+    assert found.price(2) == pytest.approx(np.expm1(0.03 * np.log(2) ** 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("noise, steep", [(0.003, 0.0), (0.01, 0.0), (0.005, 0.01)])
+def test_intervals_hold_the_planted_exponents_and_the_rate_four_times_up(noise, steep):
+    inside, far = [], {"params": 1.6e6, "tokens": 8e6, "batch_tokens": 2048}
+    for seed in range(150):
+        found = rates.best_rates(table.from_columns("planted", **sweeps(noise, seed, steep)))
+        bands = [(band, RULE[name]) for name, band in found.rule.exponents().items()]
+        if not steep:  # a lopsided valley moves all vertices alike
+            bands.append((found.rule.at(far), planted(far)))
+        inside += [band.low <= truth <= band.high for band, truth in bands]
+    assert 0.92 <= np.mean(inside) <= 0.985, np.mean(inside)
+
+
+def test_a_best_outside_the_rates_tried_is_named_and_is_no_part_of_the_rule():
+    found = rates.best_rates(table.from_columns("planted", **sweeps(0.001, tried=TRIED[:6])))
+    for each in found.sweeps:
+        over = planted(each.place) / TRIED[5]
+        if not 0.95 < over < 1.05:
+            assert (each.status == "edge") == (over > 1), each.place
+    assert found.status == "ok" and "outside the rates tried" in found.message
+    assert found.rule.exponents()["params"].value == pytest.approx(-0.4, abs=0.05)
+
+
+def test_an_input_that_moves_with_another_has_no_exponent_of_its_own():
+    columns = sweeps(0.001, batches=(512,))
+    ray = np.isclose(columns["tokens"], 5e5)
+    columns = {name: values[ray] for name, values in columns.items()}
+    columns["tokens"] = 20 * columns["params"]
+    found = rates.best_rates(table.from_columns("ray", **columns))
+    assert found.rule.inputs == ("params",) and found.rule.along == ("tokens",)
+    assert "tokens moved with params" in found.message
+
+
+def test_losses_without_a_valley_give_no_rule():
+    columns, statuses = sweeps(0.0), []
+    for seed in range(30):
+        loss = 2 + 0.01 * np.random.default_rng(seed).normal(size=len(columns["loss"]))
+        found = rates.best_rates(table.from_columns("flat", **columns | {"loss": loss}))
+        assert (found.rule is None) == (found.status != "ok")
+        statuses.append(found.status)
+    assert statuses.count("flat") >= 28
+
+
+def test_one_size_and_length_give_their_best_rate_and_say_that_no_rule_follows(tmp_path, capsys):
+    columns = sweeps(0.001)
+    one = (columns["params"] == 1e5) & (columns["tokens"] == 5e5) & (columns["batch_tokens"] == 512)
+    path = tmp_path / "one.csv"
+    lines = np.stack([values[one] for values in columns.values()], 1).tolist()
+    path.write_text("\n".join([",".join(columns), *(",".join(map(str, row)) for row in lines)]))
+    assert main(["rates", str(path), "--json", str(tmp_path / "one.json")]) == 0
+    out = json.loads((tmp_path / "one.json").read_text())
+    (cell,) = out["cells"]
+    truth = planted({"params": 1e5, "tokens": 5e5, "batch_tokens": 512})
+    assert out["rule"] is None and out["status"] == "few"
+    assert cell["best"]["low"] <= truth <= cell["best"]["high"]
+    assert main(["rates", str(path), "--at", "params=1e9"]) == 1
+    assert "no rule to carry on" in capsys.readouterr().err
+
+
+def test_the_rates_trained_here_drift_as_parameterizations_say(tmp_path):
+    path, out = "experiments/results/transfer.csv", tmp_path / "out.json"
+    options = ["--where", "clip==0", "--by", "parameterization", "--figure", str(tmp_path / "x.png")]
+    assert main(["rates", path, "--json", str(out), *options]) == 0
+    standard, mup = (each["rule"]["exponents"]["params"]["value"] for each in json.loads(out.read_text()))
+    assert standard < -0.4 and abs(mup) < 0.1, "params grow as width squared: width^-1, and not at all"
+    assert (tmp_path / "x-mup.png").stat().st_size > 10_000
