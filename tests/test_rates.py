@@ -89,7 +89,7 @@ def test_losses_without_a_valley_give_no_rule():
 
 
 def test_one_size_and_length_give_their_best_rate_and_say_that_no_rule_follows(tmp_path, capsys):
-    columns = sweeps(0.001)
+    columns = sweeps(0.001, seed=1)
     one = (columns["params"] == 1e5) & (columns["tokens"] == 5e5) & (columns["batch_tokens"] == 512)
     path = tmp_path / "one.csv"
     lines = np.stack([values[one] for values in columns.values()], 1).tolist()
@@ -111,3 +111,40 @@ def test_the_rates_trained_here_drift_as_parameterizations_say(tmp_path):
     standard, mup = (each["rule"]["exponents"]["params"]["value"] for each in json.loads(out.read_text()))
     assert standard < -0.4 and abs(mup) < 0.1, "params grow as width squared: width^-1, and not at all"
     assert (tmp_path / "x-mup.png").stat().st_size > 10_000
+
+
+# --- lab rates -----------------------------------------------------------------------------------
+
+
+def test_the_design_is_the_grid_s_smallest_at_rates_about_its_own(config):
+    from lab.plan import grid, tuning
+
+    shapes = [(1, 8, 1), (1, 12, 1), (1, 16, 1), (1, 64, 1)]
+    cells = [
+        grid.with_fields(
+            config, {"model__d_model": width, "model__n_head": 1, "tokens": tokens, "budget": 1e9}
+        )
+        for _, width, _ in shapes
+        for tokens in (2560, 5120)
+    ]
+    design = tuning.rate_design(cells, sizes=3, lengths=2, rates=5)
+    assert sorted({run.model.d_model for run in design}) == [8, 12, 16]
+    assert sorted({run.tokens for run in design}) == [2560, 4 * 2560]
+    assert sorted({run.optim.learning_rate for run in design}) == [0.0025, 0.005, 0.01, 0.02, 0.04]
+    assert len(design) == 3 * 2 * 5 and not any(run.budget for run in design)
+    (more,) = tuning.wider(design, [{"params": tuning.params(cells[0].model), "tokens": 2560, "best": 0.1}])
+    assert more.optim.learning_rate == 0.08 and more.tokens == 2560
+    with pytest.raises(ValueError, match="three rates"):
+        tuning.rate_design(cells, rates=2)
+
+
+@pytest.mark.slow
+def test_the_command_tunes_a_grid_and_carries_the_rule_to_its_largest_run(lab_command, tmp_path):
+    from tests.grids import TINY
+
+    said = lab_command("rates", TINY, "--sizes", 1, "--rates", 3).stdout
+    out = json.loads((tmp_path / "out" / "tiny-rates" / "rates.json").read_text())
+    assert len(out["cells"]) == 2 and (tmp_path / "out" / "tiny-rates" / "rates.png").exists()
+    tried = {len(cell["rates"]) for cell in out["cells"]}
+    assert "6/6 runs done" in said and max(tried) > 3, "one best lies outside: rates were added"
+    assert (f"the rule's is {out['at'][0]['value']:.3g}" if out["at"] else "no rule for the grid's") in said

@@ -64,8 +64,8 @@ def show(group, runs, found: Rates, said: list[tuple[dict, Band]]) -> None:
         print(formula(found))
     print(f"{found.status}: {found.message}")
     print(
-        f"A {found.setting} 2 × off the best costs {100 * found.price(2):.2g} % of the loss, 1.4 × "
-        f"{100 * found.price(2**0.5):.2g} %; losses scatter by {100 * found.noise:.2g} % about parabolas.\n"
+        f"Half the best {found.setting} costs {100 * found.price(0.5):.2g} % of the loss, twice "
+        f"{100 * found.price(2):.2g} %; losses scatter by {100 * found.valleys.noise:.2g} % about valleys.\n"
     )
     own = {found.setting, *found.sweeps[0].place}  # what is asked about is no caution
     rest = replace(
@@ -108,7 +108,8 @@ def as_json(found: Rates, said: list[tuple[dict, Band]]) -> dict:
         "exponents": {name: shared.band_json(band) for name, band in found.rule.exponents().items()},
     }
     return {
-        **shared.pick(found, "setting", "status", "message", "curvature", "noise"),
+        **shared.pick(found, "setting", "status", "message"),
+        **shared.pick(found.valleys, "curvature", "skew", "noise"),
         "rule": rule,
         "at": [{**place, **shared.band_json(band)} for place, band in said],
         "cells": [

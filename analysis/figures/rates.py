@@ -11,10 +11,10 @@ MOST = 12  # cells named in the legend
 
 @styled
 def plot_rates(found: Rates):
-    """Left: loss by rate, a line a cell, the vertex marked. Right: best rates by the rule's, with bars."""
+    """Left: loss by rate, a line a cell, the best marked. Right: best rates by the rule's, with bars."""
     text = (
-        f"Left: loss by {found.setting} above each cell's lowest; rings: the vertex of a parabola; crosses: "
-        "one outside the rates tried. Right: vertices by the rule; bars: 95 %. The rule is "
+        f"Left: loss by {found.setting} above each cell's lowest; rings: the best by its valley; crosses: "
+        "one outside the rates tried. Right: bests by the rule; bars: 95 %. The rule is "
         f"{found.status}: {found.message}."
     )
     fig, (left, right) = sheet(11.0, 4.0, text, columns=2)
@@ -41,7 +41,7 @@ def plot_rates(found: Rates):
         xscale="log",
         yscale="log",
         xlabel="the rule's",
-        ylabel="best, by parabola",
+        ylabel="best, by its valley",
         title="Best against the rule",
     )
     if found.rule:

@@ -1,9 +1,9 @@
 """The best learning rate of every cell, from losses at several rates, and the rule that carries it on.
 
-Near the best rate the logarithm of the loss is a parabola in the logarithm of the rate. All cells share its
-curvature, each has its own vertex; a rule ln rate = ln c + a ln params + b ln tokens + g ln batch goes
-through the vertices by their precision (the form of Li et al. 2025, arXiv 2503.04715, and Bjorck et al.
-2024, arXiv 2409.19913).
+Near the best rate ln loss is a valley in z = ln(rate / best): k (e^(s z) - 1 - s z) / s², which for s = 0 is
+the parabola k z²/2, and with s rises faster on one side. All cells share k and s, each has its own best; a
+rule ln rate = ln c + a ln params + b ln tokens + g ln batch goes through these by their precision (the form
+of Li et al. 2025, arXiv 2503.04715, and Bjorck et al. 2024, arXiv 2409.19913).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,8 @@ from analysis.tables.runs import Runs
 
 BATCHES = ("batch_tokens", "global_batch_size", "train_batch_size", "batch_size", "bsz", "batch")
 SAME = 1.03  # counts closer than this are of one cell: whole updates end a little elsewhere
-HEIGHTS = (0.05, 0.1, 0.2)  # ln loss above a cell's lowest beyond which no parabola is looked for
+HEIGHT = 0.2  # ln loss above a cell's lowest beyond which no valley is looked for
+SKEW = 1.0  # the most that |s| may be: beyond it flanks alone would place the best
 FEW = 3  # rates a cell needs
 ALIKE = 0.99  # R² by the inputs before it from which an input moves with them
 
@@ -63,21 +64,47 @@ class Rule:
 
 
 @dataclass(frozen=True, eq=False)
+class Valleys:
+    """The bests (C,) in ln rate, the `curvature` k and `skew` s that they share, the bests' `covariance`
+    (C, C) at the `noise` of ln loss, with `freedom` degrees; `bic` judges the shape."""
+
+    bests: Array
+    curvature: float
+    skew: float
+    covariance: Array
+    noise: float
+    freedom: int
+    bic: float
+
+    @property
+    def spread(self) -> Array:
+        return np.sqrt(np.clip(np.diag(self.covariance), 0, None))  # rounding leaves some below 0
+
+    def height(self, z: Array | float) -> Array:
+        """ln loss over the lowest at z = ln(rate / best)."""
+        return self.curvature * unit_valley(np.asarray(z, float), self.skew)
+
+
+def unit_valley(z: Array, skew: float) -> Array:
+    if abs(skew) < 1e-4:
+        return z**2 / 2
+    return (np.expm1(np.clip(skew * z, -50, 50)) - skew * z) / skew**2
+
+
+@dataclass(frozen=True, eq=False)
 class Rates:
-    """What a table of rates says. `curvature` is that of ln loss in ln rate, `noise` the standard deviation
-    of ln loss about the parabolas. `status` is ok, few or flat, and `message` says why."""
+    """What a table of rates says. `status` is ok, few or flat, and `message` says why."""
 
     setting: str
     sweeps: list[Sweep]
-    curvature: float
-    noise: float
+    valleys: Valleys
     rule: Rule | None
     status: str
     message: str
 
     def price(self, factor: float) -> float:
-        """The share by which loss rises where the rate is a factor off the best."""
-        return float(np.expm1(self.curvature / 2 * np.log(factor) ** 2))
+        """The share by which loss rises where the rate is so many times the best."""
+        return float(np.expm1(self.valleys.height(np.log(factor))))
 
 
 def best_rates(runs: Runs, setting: str = "learning_rate") -> Rates:
@@ -106,18 +133,18 @@ def best_rates(runs: Runs, setting: str = "learning_rate") -> Rates:
             f"{runs.source}: no cell of equal params, tokens and batch has {FEW} values of {name}; "
             f"it has {len(cells)} cells"
         )
-    fitted = parabolas(tried)
-    sweeps = [sweep(*cell, fitted, i) for i, cell in enumerate(tried)]
+    valleys = fit_valleys(tried)
+    sweeps = [sweep(*cell, valleys, i) for i, cell in enumerate(tried)]
     if not curved(tried):
         message = f"no valley in {name}: loss does not rise on both sides of a best one beyond its noise"
-        return Rates(name, sweeps, fitted.curvature, fitted.noise, None, "flat", message)
-    if not fitted.freedom > 0:
+        return Rates(name, sweeps, valleys, None, "flat", message)
+    if not valleys.freedom > 0:
         message = "as many numbers to find as losses: add rates, or seeds"
-        return Rates(name, sweeps, fitted.curvature, fitted.noise, None, "few", message)
-    rule, status, message = fit_rule(sweeps, fitted)
+        return Rates(name, sweeps, valleys, None, "few", message)
+    rule, status, message = fit_rule(sweeps, valleys)
     left = len(cells) - len(tried)
     message += f"; {left} cells of fewer than {FEW} rates are left out" * bool(left)
-    return Rates(name, sweeps, fitted.curvature, fitted.noise, rule, status, message)
+    return Rates(name, sweeps, valleys, rule, status, message)
 
 
 def cells_of(runs: Runs, setting: str) -> list[tuple[dict[str, float], Array]]:
@@ -141,51 +168,43 @@ def groups(values: Array) -> Array:
     return codes
 
 
-@dataclass(frozen=True, eq=False)
-class Parabolas:
-    """The vertices (C,) in ln rate, one curvature, and their `covariance` (C + 1, C + 1) at the `noise` with
-    `freedom` degrees."""
-
-    vertices: Array
-    curvature: float
-    covariance: Array
-    noise: float
-    freedom: int
-
-    @property
-    def spread(self) -> Array:
-        return np.sqrt(np.diag(self.covariance))
-
-
-def parabolas(cells: Sequence[tuple[dict, Array, Array]]) -> Parabolas:
-    """Least squares on ln loss, each cell's height by projection, of the points near the lowest ones: higher
-    ones too where those leave fewer than two degrees of freedom a cell to tell the noise by."""
-    for height in HEIGHTS:
-        near = [near_lowest(x, y, height) for _, x, y in cells]
-        freedom = sum(keep.sum() for keep in near) - 2 * len(cells) - 1
-        if freedom >= 2 * len(cells):
-            break
-    xs = [x[keep] for (_, x, _), keep in zip(cells, near, strict=True)]
-    ys = [y[keep] for (*_, y), keep in zip(cells, near, strict=True)]
+def fit_valleys(cells: Sequence[tuple[dict, Array, Array]]) -> Valleys:
+    """Least squares on ln loss, each cell's height by projection: of parabolas, or of skewed valleys where
+    these are worth their parameter by BIC."""
+    near = [near_lowest(x, y) for _, x, y in cells]
+    x = np.concatenate([x[keep] for (_, x, _), keep in zip(cells, near, strict=True)])
+    y = np.concatenate([y[keep] for (*_, y), keep in zip(cells, near, strict=True)])
+    size = np.array([keep.sum() for keep in near])
+    which, count = np.repeat(np.arange(len(cells)), size), len(cells)
     starts = [x[np.argmin(y)] for _, x, y in cells]
-    which = np.repeat(np.arange(len(cells)), [len(x) for x in xs])
-    x, y, size = np.concatenate(xs), np.concatenate(ys), np.bincount(which)
 
     def residuals(theta: Array) -> Array:
-        rest = y - theta[-1] / 2 * (x - theta[:-1][which]) ** 2
+        skew = theta[count + 1] if len(theta) > count + 1 else 0.0
+        rest = y - theta[count] * unit_valley(x - theta[:count][which], skew)
         return rest - (np.bincount(which, rest) / size)[which]
 
-    done = least_squares(residuals, np.array([*starts, 0.05]), x_scale="jac")
-    noise = np.sqrt((done.fun**2).sum() / freedom) if freedom > 0 else np.nan
-    covariance = np.linalg.pinv(done.jac.T @ done.jac) * noise**2
-    return Parabolas(done.x[:-1], float(done.x[-1]), covariance, float(noise), int(freedom))
+    def fitted(*shape: float) -> Valleys:
+        bounds = np.full(count + len(shape), np.inf)
+        bounds[count + 1 :] = SKEW
+        done = least_squares(residuals, [*starts, *shape], bounds=(-bounds, bounds), x_scale="jac")
+        freedom, total = len(x) - 2 * count - len(shape), float((done.fun**2).sum())
+        noise = np.sqrt(total / freedom) if freedom > 0 else np.nan
+        covariance = (np.linalg.pinv(done.jac.T @ done.jac) * noise**2)[:count, :count]
+        bic = len(x) * np.log(max(total, 1e-300) / len(x)) + np.log(len(x)) * (len(x) - freedom)
+        skew = float(done.x[count + 1]) if len(shape) > 1 else 0.0
+        return Valleys(done.x[:count], float(done.x[count]), skew, covariance, float(noise), freedom, bic)
+
+    tries = [fitted(0.05)]
+    if tries[0].freedom > 1:
+        tries += [fitted(0.05, skew) for skew in (-SKEW / 2, SKEW / 2)]
+    return min(tries, key=lambda each: each.bic)
 
 
-def near_lowest(x: Array, y: Array, height: float) -> Array:
-    """Which points (K,) lie within a height of the lowest, or are among the `FEW` rates next to it."""
+def near_lowest(x: Array, y: Array) -> Array:
+    """Which points (K,) lie within `HEIGHT` of the lowest, or are among the `FEW` rates next to it."""
     rates = np.unique(x)
     beside = rates[np.argsort(abs(rates - x[np.argmin(y)]))[:FEW]]
-    return (y - y.min() < height) | np.isin(x, beside)
+    return (y - y.min() < HEIGHT) | np.isin(x, beside)
 
 
 def curved(cells: Sequence[tuple[dict, Array, Array]]) -> bool:
@@ -205,10 +224,10 @@ def curved(cells: Sequence[tuple[dict, Array, Array]]) -> bool:
     return bool(best[-1] > student.ppf(0.99, freedom) * spread)
 
 
-def sweep(place: dict[str, float], x: Array, y: Array, fitted: Parabolas, i: int) -> Sweep:
+def sweep(place: dict[str, float], x: Array, y: Array, valleys: Valleys, i: int) -> Sweep:
     """One cell with its vertex judged."""
-    order, vertex = np.argsort(x), fitted.vertices[i]
-    reach = student.ppf(0.975, fitted.freedom) * fitted.spread[i]
+    order, vertex = np.argsort(x), valleys.bests[i]
+    reach = student.ppf(0.975, valleys.freedom) * valleys.spread[i]
     status, message = "ok", "bracketed on both sides"
     if not x.min() <= vertex <= x.max():
         side = "above" if vertex > x.max() else "below"
@@ -221,7 +240,7 @@ def sweep(place: dict[str, float], x: Array, y: Array, fitted: Parabolas, i: int
     return Sweep(place, np.exp(x[order]), np.exp(y[order]), best, status, message)
 
 
-def fit_rule(sweeps: list[Sweep], fitted: Parabolas) -> tuple[Rule | None, str, str]:
+def fit_rule(sweeps: list[Sweep], valleys: Valleys) -> tuple[Rule | None, str, str]:
     """The rule through the vertices inside the rates tried, weighted by their precision, its interval
     widened by how far they lie about it (Birge's ratio)."""
     own = np.array([each.status == "ok" for each in sweeps])
@@ -242,12 +261,12 @@ def fit_rule(sweeps: list[Sweep], fitted: Parabolas) -> tuple[Rule | None, str, 
         )
         return None, "few", f"{lacks}: add cells of other sizes or lengths{outside}"
     # the vertices' errors are correlated by the shared curvature alone
-    weight = np.linalg.pinv(fitted.covariance[:-1, :-1][np.ix_(own, own)])
+    weight = np.linalg.pinv(valleys.covariance[np.ix_(own, own)])
     covariance = np.linalg.pinv(design.T @ weight @ design)
-    coefficients = covariance @ design.T @ weight @ fitted.vertices[own]
-    rest = fitted.vertices[own] - design @ coefficients
+    coefficients = covariance @ design.T @ weight @ valleys.bests[own]
+    rest = valleys.bests[own] - design @ coefficients
     birge = max(1.0, float(rest @ weight @ rest) / spare) if spare else 1.0
-    freedom = spare if birge > 1 else fitted.freedom
+    freedom = spare if birge > 1 else valleys.freedom
     rule = Rule(inputs, coefficients, covariance * birge, float(student.ppf(0.975, freedom)), along)
     message = f"through {len(places)} cells"
     if along:

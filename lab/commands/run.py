@@ -48,6 +48,12 @@ HELP = {
 def add(commands) -> None:
     parser = shared.command(commands, "run", run)
     shared.add_grid(parser)
+    add_order(parser)
+    shared.add_out(parser)
+
+
+def add_order(parser: shared.Parser) -> None:
+    """The options of how and where runs are trained."""
     option = shared.option_adder(parser, HELP)
     option("--workers", **shared.COUNT, default=0)
     option("--hosts", **shared.COUNT, default=1)
@@ -61,17 +67,31 @@ def add(commands) -> None:
     option("--fail-fast", **shared.FLAG)
     option("--save-seconds", type=float, default=15.0, metavar="SECONDS")
     option("--log", action="append", choices=tuple(SINKS), default=[], metavar="|".join(SINKS))
-    shared.add_out(parser)
     parser.set_defaults(wait=False, fail_fast=False)
 
 
 def run(options: argparse.Namespace) -> int:
     """Train what has no record yet, then write the experiment's report."""
     experiment, store = shared.open_grid(options)
+    configs = experiment.configs()
+    out = options.out or Path("out") / experiment.name
+    status, over = train(options, store, configs, out, experiment.name)
+    if over and any(store.status(config.run_id) == "done" for config in configs):
+        if experiment.no_report:
+            print(experiment.no_report)
+        else:
+            experiment.report(store, options.out)
+    return status
+
+
+def train(
+    options: argparse.Namespace, store: Store, configs: Sequence[RunConfig], out: Path, name: str
+) -> tuple[int, bool]:
+    """Train what has no record yet, as the options of `add_order` say. Returns the exit status, and whether
+    it is over: jobs that were handed to a cluster, and a grid that somebody stopped, go on later."""
     named = {field.name: vars(options)[field.name] for field in fields(Order) if field.name in options}
     order = Order(**named, commit=commit(), options=read_options(options.launcher_option))
     store.prepare()
-    configs = experiment.configs()
     own.look_over(store, configs)
     if options.retry:
         forget_failures(store, configs)
@@ -85,27 +105,20 @@ def run(options: argparse.Namespace) -> int:
             f"note: {len(older)} finished runs ({', '.join(older[:3])}{', ...' * (len(older) > 3)}) were "
             "trained by other code or libraries: the same run may end otherwise here (column code)"
         )
-    out = options.out or Path("out") / experiment.name
-    followers = trackers(options.log, store, configs, out, experiment.name)
+    followers = trackers(options.log, store, configs, out, name)
     if todo:
         n = order.workers or len(shares(order.devices))
         with View(store, configs, n) as view:
             end = LAUNCHERS[options.launcher](store, todo, order, lambda: refresh(view, followers))
         if end == "submitted":
             print("lab status shows how far the runs are; the report comes with the same command")
-            return 0
+            return 0, False
         if end == "stopped":
             print("stopped; nothing is lost: the same command goes on from here")
-            return 1
+            return 1, False
     for follower in followers:
         follower.look(at_once=True)
-    status = report_failures(store, configs)
-    if any(store.status(config.run_id) == "done" for config in configs):
-        if experiment.no_report:
-            print(experiment.no_report)
-        else:
-            experiment.report(store, options.out)
-    return status
+    return report_failures(store, configs), True
 
 
 def refresh(view: View, followers: Sequence[Tracker]) -> None:
