@@ -142,9 +142,9 @@ def test_the_design_is_the_grid_s_smallest_at_rates_about_its_own(config):
 def test_the_command_tunes_a_grid_and_carries_the_rule_to_its_largest_run(lab_command, tmp_path):
     from tests.grids import TINY
 
-    said = lab_command("rates", TINY, "--sizes", 1, "--rates", 3).stdout
+    said = lab_command("rates", TINY, "--lengths", 1, "--rates", 4).stdout
     out = json.loads((tmp_path / "out" / "tiny-rates" / "rates.json").read_text())
     assert len(out["cells"]) == 2 and (tmp_path / "out" / "tiny-rates" / "rates.png").exists()
     tried = {len(cell["rates"]) for cell in out["cells"]}
-    assert "6/6 runs done" in said and max(tried) > 3, "one best lies outside: rates were added"
+    assert "8/8 runs done" in said and max(tried) > 4, "one best lies outside: rates were added"
     assert (f"the rule's is {out['at'][0]['value']:.3g}" if out["at"] else "no rule for the grid's") in said
