@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
-COMMANDS = "fit isoflop envelope frontier ledger speedup rates predict audit decide report reproduce".split()
+COMMANDS = (
+    "fit isoflop envelope frontier ledger speedup rates predict audit decide compare report reproduce"
+).split()
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 
 

@@ -1,0 +1,250 @@
+"""`python -m analysis compare A.csv B.csv | TABLE --arm COL`: the compute that a change is worth."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from analysis.commands import shared
+from analysis.commands.arguments import ROLES, OneOrMore, add_options
+from analysis.decisions import fairness, ladders
+from analysis.decisions.compare import Comparison, Multiplier, compare
+from analysis.figures.compare import plot_comparison
+from analysis.fitting import Band
+from analysis.tables import Runs
+from analysis.tables.identity import final_rows
+
+FEW_RUNS = 3  # an arm of fewer runs, with curves, is compared by curve
+
+
+def add(commands) -> None:
+    help = "how many times the compute of a baseline an arm is worth, and how that changes with scale"
+    sub = commands.add_parser("compare", help=help, description=help)
+    what = "a run table an arm, the baseline first; or one table with --arm"
+    sub.add_argument("table", metavar="TABLE", nargs="+", action=OneOrMore, help=what)
+    sub.add_argument("--arm", metavar="COL", help="the column that says which arm a run is of")
+    sub.add_argument("--baseline", metavar="NAME", help="the arm to compare with (the first)")
+    for role in ROLES:
+        sub.add_argument(f"--{role}", metavar="COL", help=f"the column that holds {role}")
+    add_options(sub, "--where", "--best-of", "--at")
+    sub.add_argument(
+        "--fix", action="append", default=[], metavar="NAME=VALUE", help="hold E, alpha or beta of both arms"
+    )
+    sub.add_argument("--anyway", action="store_true", help="compare losses of different text too")
+    sub.add_argument("--draws", type=int, default=2000, metavar="N", help="behind each interval (2000)")
+    add_options(sub, "--seed", "--json", "--figure")
+    sub.set_defaults(run=run, needs={"loss"}, runs=None, run_id=None)
+
+
+def run(options) -> int:
+    shared.check_outputs(options)
+    arms = read_arms(options)
+    names = list(arms)
+    baseline = named_baseline(options.baseline, arms)
+    others = [name for name in names if name != baseline]
+    fixed, found, refused = held(options.fix), [], []
+    if all(by_curve(runs) for runs in arms.values()):
+        from analysis.commands.compare_curves import answer_curves
+
+        return answer_curves(options, arms, baseline)
+    final = {name: final_rows(runs) for name, runs in arms.items()}
+    for name in others:
+        try:
+            runs, notes = fairness.comparable(
+                (final[baseline], final[name]), (baseline, name), [options.arm or ""], options.anyway
+            )
+            joined = ladders.join(*runs, (baseline, name))
+            joined.notes.extend(notes)
+            settings = {"at": options.at or (), "fixed": fixed, "draws": max(options.draws, 40 * len(others))}
+            found.append(compare(joined, **settings, seed=options.seed, level=1 - 0.05 / len(others)))
+        except ValueError as error:
+            if len(others) == 1:
+                raise
+            refused.append(f"analysis compare: {name}: {error}")
+    for each in found:
+        print(headline(each))
+    for each in found:
+        show(each, len(others))
+    if options.json and found:
+        shared.dump(options.json, [*map(as_json, found)] if len(others) > 1 else as_json(found[0]))
+    for each in found if options.figure else ():
+        path = shared.named(options.figure, each.arm if len(others) > 1 else None, others)
+        plot_comparison(each).savefig(path)
+        print(f"figure: {path}")
+    print("\n".join(refused), file=sys.stderr, end="\n" * bool(refused))
+    return int(bool(refused))
+
+
+def read_arms(options) -> dict[str, Runs]:
+    """The runs of each arm by name: a file each, or the values of a column."""
+    tables = options.table if isinstance(options.table, list) else [options.table]
+    if options.arm:
+        whole = shared.read_table(options)
+        arms = whole.by(options.arm)
+        if len(arms) < 2:
+            raise ValueError(
+                f"{whole.source}: --arm {options.arm} holds {', '.join(arms)} alone; a comparison takes 2"
+            )
+        return arms
+    if len(tables) < 2:
+        raise ValueError(
+            f"{tables[0]} alone: name the column that says which arm a run is of (--arm COL), or a second "
+            "table"
+        )
+    short = [Path(path).stem for path in tables]
+    names = short if len({*short}) == len(short) else [str(path) for path in tables]
+    if len({*names}) < len(names):
+        raise ValueError("a table is named twice: an arm compares with another")
+    arms = {}
+    for name, path in zip(names, tables, strict=True):
+        options.table = path
+        arms[name] = shared.read_table(options)
+    return arms
+
+
+def named_baseline(asked: str | None, arms: dict[str, Runs]) -> str:
+    by_name = {name: name for name in arms} | {Path(runs.source).name: name for name, runs in arms.items()}
+    by_name |= {runs.source: name for name, runs in arms.items()} if len(by_name) > len(arms) else {}
+    if asked is None:
+        return next(iter(arms))
+    if asked not in by_name:
+        raise ValueError(f"--baseline {asked}: the arms are {', '.join(map(str, arms))}")
+    return by_name[asked]
+
+
+def held(texts: list[str]) -> dict[str, float]:
+    fixed = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            fixed[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as E=1.6") from None
+    return fixed
+
+
+def by_curve(runs: Runs) -> bool:
+    """Whether an arm is a curve or two, and no ladder of runs."""
+    if not runs.has("flops") and any(name in runs.columns for name in ("step", "steps", "global_step")):
+        return True
+    return len(runs.usable()) > 3 * FEW_RUNS and 0 < len(final_rows(runs).usable()) < FEW_RUNS
+
+
+def headline(each: Comparison) -> str:
+    """The answer in a line."""
+    best = each.answer
+    kappa, at = best.compute, f"at {best.flops:.3g} FLOPs"
+    value, ends = f"{kappa.value:.3g}", interval(kappa)
+    if kappa.low <= 1 <= kappa.high:
+        word = f"{each.arm} against {each.baseline}: no difference seen; worth {value} times the compute"
+        return f"{word} {ends} {at}. This design sees {each.smallest:.3g} times or more"
+    return f"{each.arm} is worth {value} times the compute of {each.baseline} {ends} {at}, {trend_word(each)}"
+
+
+def trend_word(each: Comparison) -> str:
+    if each.trend_p is None:
+        return "taken as one number at all scales: too few runs to see a change"
+    if each.trend_p >= 0.05:
+        return f"and no change with scale is seen (p {tiny(each.trend_p)})"
+    away = (each.trend.value > 1) == (each.answer.compute.value > 1)
+    return f"{'growing' if away else 'shrinking'} with size (p {tiny(each.trend_p)})"
+
+
+def interval(band: Band) -> str:
+    return f"({number(band.low)} to {number(band.high)})"
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else "no end"
+
+
+def tiny(p: float) -> str:
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
+
+
+def show(each: Comparison, arms: int) -> None:
+    rows = each.fit.rows
+    arm, base = rows.arm.sum(), (1 - rows.arm).sum()
+    law = "E + A·params^-alpha + B·tokens^-beta" if len(rows.law.inputs) == 3 else "E + A·flops^-alpha"
+    print(f"\n{each.arm} against {each.baseline}: {arm:.0f} and {base:.0f} runs, {law}")
+    print(f"  status      {each.status}: {each.message}")
+    print(f"  shared      {shared_words(each)}")
+    pairs = f"; {each.pairs} pairs of runs, drawn as pairs" if each.pairs else ""
+    print(f"  noise       {100 * each.noise:.2g} % of the loss, lack of fit included{pairs}")
+    corrected = f", corrected for {arms} arms" if arms > 1 else ""
+    own = "with exponents of each arm's own, whatever is shared"
+    print(
+        f"  intervals   95 %{corrected}, {own if each.trend_p is not None else 'with all but scales shared'}"
+    )
+    if each.trend_p is not None:
+        ends = interval(each.trend)
+        print(f"  trend       × {each.trend.value:.3g} {ends} per decade, p {tiny(each.trend_p)}")
+    if each.crossing:
+        print(f"  crossing    the arms meet at {each.crossing.value:.2g} FLOPs {interval(each.crossing)}")
+    best = each.answer.compute
+    if best.low <= 1 <= best.high and each.seeds < 1000:
+        print(f"  to see it   {each.seeds:.0f} times these runs would show {best.value:.3g} times")
+    for note in each.notes:
+        shared.paragraph("CAUTION", note)
+    print(
+        f"\n  {'FLOPs':>10}  {'loss':>8}  {'baseline':>8}  {'compute':<26}"
+        + "".join(f"{n:<26}" for n in further(each))
+    )
+    for row in each.budgets:
+        cells = "".join(f"{cell(getattr(row, name)):<26}" for name in ("compute", *further(each)))
+        far = f"  {row.beyond:.3g} × beyond the runs" if row.extrapolated else ""
+        print(f"  {row.flops:>10.3g}  {row.loss:>8.4f}  {row.baseline_loss:>8.4f}  {cells}{far}".rstrip())
+
+
+def further(each: Comparison) -> list[str]:
+    return [name for name in ("tokens", "params", "time") if getattr(each.budgets[0], name) is not None]
+
+
+def cell(band: Band) -> str:
+    return f"{number(band.value)} {interval(band)}"
+
+
+def shared_words(each: Comparison) -> str:
+    parts = []
+    for name, p in each.tests.items():
+        if p is None:
+            parts.append(f"{name} (not tested)")
+        else:
+            parts.append(f"{name} {'shared' if each.shared[name] else 'of their own'} (p {tiny(p)})")
+    values = [f"{name} {cell(band)}" for name, band in each.models.items()]
+    return "; ".join(parts) + f". By model, at the largest: {'; '.join(values)}"
+
+
+def as_json(each: Comparison) -> dict:
+    return {
+        "arm": each.arm,
+        "baseline": each.baseline,
+        "answer": headline(each),
+        "budgets": [budget_json(row) for row in each.budgets],
+        "trend": {
+            "per_decade": each.trend.value,
+            **shared.pick(each.trend, "low", "high"),
+            "p": each.trend_p,
+            "word": trend_word(each),
+        },
+        "shared": {
+            **each.shared,
+            "p": each.tests,
+            "models": {n: shared.band_json(b) for n, b in each.models.items()},
+        },
+        "crossing": each.crossing and shared.band_json(each.crossing),
+        **shared.pick(each, "status", "message", "smallest", "seeds", "noise", "pairs", "level"),
+        "cautions": each.notes,
+    }
+
+
+def budget_json(row: Multiplier) -> dict:
+    parts = {name: getattr(row, name) for name in ("tokens", "params", "time")}
+    return {
+        "flops": row.flops,
+        "multiplier": row.compute.value,
+        "low": row.compute.low,
+        "high": row.compute.high,
+        **shared.pick(row, "loss", "baseline_loss", "extrapolated"),
+        **{name: shared.band_json(band) for name, band in parts.items() if band is not None},
+    }

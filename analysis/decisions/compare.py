@@ -1,0 +1,293 @@
+"""How many times the compute a baseline needs for an arm's loss, and how that changes with scale.
+
+κ(C) is where L_base(κ·C) = L_arm(C), each L the least loss at a compute. Both arms are fitted together
+(`arms`): with all but their scales shared, with exponents of their own, and with floors of their own, and
+each step is taken where the data show it. Intervals are those of exponents of their own even where none
+are shown, so that a drift too small to be seen lies within.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.decisions.arms import SPARE, ArmsFit, ByCounts, Rows, beyond, draw
+from analysis.decisions.forms import check, choose_rows, fit_models
+from analysis.decisions.ladders import Ladders, interpolated
+from analysis.fitting import Band
+from analysis.laws import Array
+
+SEEN = 0.05  # p below which arms differ in what they might share
+POWER = (
+    1 + 0.84 / 1.96
+)  # half widths of a 95 % interval that a difference needs, to be seen four times of five
+FAR = 100.0  # times beyond the runs up to which a crossing is told
+
+
+@dataclass(frozen=True, eq=False)
+class Multiplier:
+    """At `flops` of the arm: κ of compute, of tokens at equal params, of params at equal tokens, of time;
+    None where the tables do not tell. `beyond` is flops over the smaller arm's largest run."""
+
+    flops: float
+    compute: Band
+    loss: float
+    baseline_loss: float
+    beyond: float
+    tokens: Band | None = None
+    params: Band | None = None
+    time: Band | None = None
+
+    @property
+    def extrapolated(self) -> bool:
+        return self.beyond > 1.01
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """An arm against a baseline. `trend` is of κ per decade of compute, a factor; `trend_p` the chance of one
+    as strong where there is none, None where runs are too few to tell. `models` holds κ at the largest common
+    budget under each: shared, exponents, floors. `shared` says whether the arms share exponents and floor,
+    `tests` the p of each."""
+
+    arm: str
+    baseline: str
+    budgets: list[Multiplier]
+    trend: Band
+    trend_p: float | None
+    shared: dict[str, bool]
+    tests: dict[str, float | None]
+    models: dict[str, Band]
+    status: str
+    message: str
+    notes: list[str]
+    crossing: Band | None
+    smallest: float  # κ that this design would have seen four times of five
+    seeds: float  # times this many runs would show the κ found
+    noise: float  # of log loss, lack of fit included
+    pairs: int
+    level: float
+    ladders: Ladders
+    fit: ArmsFit = field(repr=False)
+    draws: Array = field(repr=False)
+
+    @property
+    def answer(self) -> Multiplier:
+        """At the largest budget that both arms have."""
+        within = [each for each in self.budgets if not each.extrapolated]
+        return (within or self.budgets)[-1]
+
+
+def compare(
+    ladders: Ladders,
+    *,
+    at: Sequence[float] = (),
+    fixed: Mapping[str, float] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Comparison:
+    """κ at every common budget and at those of `at`.
+
+    Args:
+      ladders: both arms' runs (`ladders.join`).
+      at: FLOPs, beyond the runs too.
+      fixed: parameters held in both arms: E, alpha, beta.
+      draws: of the parameters, behind each interval.
+      level: of the intervals, 1 - .05/m for m arms against one baseline.
+
+    Raises:
+      ValueError: too few runs, named with what is missing; or an unknown parameter.
+    """
+    fixed = dict(fixed or {})
+    rows, notes, misses = choose_rows(ladders, fixed)
+    check(rows, ladders, fixed)
+    models = fit_models(rows, fixed)
+    drawn = {name: draw(model, draws, seed) for name, model in models.items()}
+    tests: dict[str, float | None] = {"exponents": None, "floor": None}
+    shared = {"exponents": True, "floor": True}
+    for name, model, letters in (
+        ("exponents", "exponents", rows.law.exponents),
+        ("floor", "floors", ("dE",)),
+    ):
+        free = [letter for letter in letters if model in models and letter in models[model].names()]
+        if free:
+            tests[name] = beyond(models[model].theta, drawn[model], free, rows.law)
+            shared[name] = tests[name] > SEEN
+    wide = "floors" if not shared["floor"] else "exponents" if "exponents" in models else "shared"
+    chosen = wide if not all(shared.values()) else "shared"
+    budgets = np.array(sorted({*ladders.budgets, *map(float, at)}))
+    found = multipliers(ladders, models[chosen], models[wide], drawn[wide], budgets, level, misses)
+    slope, p, crossing = trend(ladders, models[wide], drawn[wide], level)
+    top = ladders.budgets[-1:]
+    kappas = {
+        name: band(
+            log_multiple(model, ladders, top), log_multiple_draws(model, drawn[name], ladders, top), level
+        )
+        for name, model in models.items()
+    }
+    answer = next((each for each in found[::-1] if not each.extrapolated), found[-1]).compute
+    half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
+    status, message = judge(models[wide], wide, rows, answer)
+    return Comparison(
+        arm=ladders.names[1],
+        baseline=ladders.names[0],
+        budgets=found,
+        trend=slope,
+        trend_p=p,
+        shared=shared,
+        tests=tests,
+        models=kappas,
+        status=status,
+        message=message,
+        notes=[*ladders.notes, *notes],
+        crossing=crossing if p is not None and p < SEEN else None,
+        smallest=float(np.exp(POWER * half)),
+        seeds=float(np.ceil((POWER * half / max(abs(np.log(answer.value)), 1e-9)) ** 2)),
+        noise=models[wide].sigma,
+        pairs=rows.pairs.shape[1] if rows.paired else 0,
+        level=level,
+        ladders=ladders,
+        fit=models[chosen],
+        draws=drawn[wide],
+    )
+
+
+def excess(model: ArmsFit, theta: Array, arm: int, ladders: Ladders, log_flops: Array):
+    """(log of the least loss above the floor (S, K), its exponent (S, 1), log params and log tokens there,
+    centred, (S, K)) of an arm under its own cost, at theta (S, P); and its parameters (S, 1) each."""
+    p = {name: column[:, None] for name, column in zip(model.rows.law.names(), theta.T, strict=True)}
+    own = {name: p[name] + arm * p[f"d{name}"] for name in model.rows.law.alone.names()}
+    if model.rows.law is not ByCounts:
+        c = log_flops - model.rows.centre[0]
+        return own["A"] - own["alpha"] * c, own["alpha"], None, None, own
+    cost, (n0, d0) = ladders.costs[arm], model.rows.centre
+    c = log_flops - np.log(cost.k) - cost.p * n0 - d0
+    alpha, beta = own["alpha"], own["beta"]
+    with np.errstate(all="ignore"):
+        total = alpha + cost.p * beta
+        level = np.log(alpha / (cost.p * beta)) + own["A"] - own["B"]
+        n = (level + beta * c) / total
+        d = c - cost.p * n
+        value = np.logaddexp(own["A"] - alpha * n, own["B"] - beta * d)
+    return value, alpha * beta / total, n, d, own
+
+
+def log_multiple_draws(model: ArmsFit, theta: Array, ladders: Ladders, flops: Array) -> Array:
+    """log κ (S, K) at theta (S, P): infinite where the baseline never reaches the arm's loss."""
+    log_flops = np.log(flops)[None]
+    with np.errstate(all="ignore"):
+        base, gamma, _, _, own = excess(model, theta, 0, ladders, log_flops)
+        arm, _, _, _, other = excess(model, theta, 1, ladders, log_flops)
+        room = np.exp(arm) + np.exp(other["E"]) - np.exp(own["E"])
+        log_room = np.where(own["E"] == other["E"], arm, np.log(np.maximum(room, 0)))
+        return np.where(gamma > 0, (base - log_room) / gamma, np.nan)
+
+
+def log_multiple(model: ArmsFit, ladders: Ladders, flops: Array) -> Array:
+    return log_multiple_draws(model, model.theta[None], ladders, flops)[0]
+
+
+def band(value: Array, draws: Array, level: float) -> Band:
+    """exp of log values (K,) with percentiles of draws (S, K), widened to hold them. Draws without a number
+    count as open at both ends."""
+    tail = (1 - level) / 2
+    low, high = (
+        np.quantile(np.nan_to_num(draws, nan=end, posinf=np.inf, neginf=-np.inf), q, axis=0, method=method)
+        for end, q, method in ((-np.inf, tail, "lower"), (np.inf, 1 - tail, "higher"))
+    )
+    with np.errstate(over="ignore"):
+        ends = np.exp(np.minimum(low, value)), np.exp(np.maximum(high, value)), np.exp(value)
+    low, high, value = (end[0] if end.shape == (1,) else end for end in ends)
+    return Band(value, low, high)
+
+
+def multipliers(
+    ladders: Ladders, chosen: ArmsFit, wide: ArmsFit, draws: Array, flops: Array, level: float, misses: bool
+) -> list[Multiplier]:
+    """One at each of `flops` (K,). Where the form `misses` the best runs, intervals are widened to hold what
+    curves through these give."""
+    compute = band(
+        log_multiple(chosen, ladders, flops), log_multiple_draws(wide, draws, ladders, flops), level
+    )
+    if misses:
+        also = interpolated(ladders, flops)
+        compute = Band(compute.value, np.fmin(compute.low, also), np.fmax(compute.high, also))
+    here, spread = (sides(wide, theta, ladders, flops) for theta in (chosen.theta[None], draws))
+    parts = {name: band(here[name][0], spread[name], level) for name in here}
+    losses = [frontier_loss(chosen, ladders, arm, flops) for arm in (0, 1)]
+    pick = lambda each, k: Band(each.value[k], each.low[k], each.high[k])  # noqa: E731
+    compute, *rest = [Band(*map(np.atleast_1d, (b.value, b.low, b.high))) for b in (compute, *parts.values())]
+    out = []
+    for k, c in enumerate(flops):
+        some = {name: pick(each, k) for name, each in zip(parts, rest, strict=True)}
+        kappa, time = pick(compute, k), ladders.speed
+        if time is not None:
+            some["time"] = Band(kappa.value * time, kappa.low * time, kappa.high * time)
+        out.append(Multiplier(float(c), kappa, losses[1][k], losses[0][k], float(c / ladders.top), **some))
+    return out
+
+
+def frontier_loss(model: ArmsFit, ladders: Ladders, arm: int, flops: Array) -> Array:
+    """The least loss (K,) of an arm at a compute."""
+    value, *_, own = excess(model, model.theta[None], arm, ladders, np.log(flops)[None])
+    return (np.exp(value) + np.exp(own["E"]))[0]
+
+
+def sides(model: ArmsFit, theta: Array, ladders: Ladders, flops: Array) -> dict[str, Array]:
+    """log multipliers (S, K) of tokens at the arm's best params, and of params at its best tokens: what the
+    baseline needs of each alone for the arm's loss."""
+    if model.rows.law is not ByCounts:
+        return {}
+    log_flops = np.log(flops)[None]
+    with np.errstate(all="ignore"):
+        *_, base = excess(model, theta, 0, ladders, log_flops)
+        value, _, n, d, arm = excess(model, theta, 1, ladders, log_flops)
+        loss = np.exp(value) + np.exp(arm["E"]) - np.exp(base["E"])
+        left = {
+            "tokens": (loss - np.exp(base["A"] - base["alpha"] * n), base["B"], base["beta"], d),
+            "params": (loss - np.exp(base["B"] - base["beta"] * d), base["A"], base["alpha"], n),
+        }
+        return {
+            name: np.where(exponent > 0, (scale - np.log(np.maximum(room, 0))) / exponent - at, np.nan)
+            for name, (room, scale, exponent, at) in left.items()
+        }
+
+
+def trend(
+    ladders: Ladders, model: ArmsFit, draws: Array, level: float
+) -> tuple[Band, float | None, Band | None]:
+    """(factor of κ per decade, its p, where the arms cross) under exponents of their own."""
+    low, high = ladders.budgets[0], ladders.budgets[-1]
+    ends = np.array([low, high]) if high > 1.5 * low else np.array([high / 10, high])
+    decades = np.log10(ends[1] / ends[0])
+    here, spread = (log_multiple_draws(model, t, ladders, ends) for t in (model.theta[None], draws))
+    with np.errstate(all="ignore"):
+        slope, slopes = ((e[:, 1] - e[:, 0]) / decades for e in (here, spread))
+        where, others = (
+            np.log(ends[1]) - e[:, 1] / s * np.log(10) for e, s in ((here, slope), (spread, slopes))
+        )
+    known = slopes[np.isfinite(slopes)]
+    flat = not known.size or np.ptp(known) < 1e-12
+    p = None if flat else float(min(1.0, 2 * min((known > 0).mean(), (known < 0).mean()) + 1 / len(known)))
+    inside = np.log(low / FAR) < where[0] < np.log(high * FAR)
+    crossing = band(where, others[:, None], level) if inside and not flat else None
+    return band(slope, slopes[:, None], level), p, crossing
+
+
+def judge(model: ArmsFit, name: str, rows: Rows, answer: Band) -> tuple[str, str]:
+    """Status and message of what is printed."""
+    if not np.isfinite(model.theta).all() or not np.isfinite(answer.value):
+        return "failed", "the baseline never reaches the arm's loss, or no fit was found"
+    if not (answer.low > 0 and np.isfinite(answer.high)):
+        return (
+            "unidentified",
+            "the interval of the multiplier has an open end: more runs, or a floor (--fix E=)",
+        )
+    if name == "shared" and "dalpha" not in model.names():
+        few = "too few runs to see whether the multiplier changes with scale: it is taken as one number"
+        if model.spare < 2 * SPARE:
+            return "few", few
+    if model.spare < 2 * SPARE:
+        return "few", f"{len(rows.loss)} runs for {len(model.names())} parameters: the form is hardly tested"
+    return "ok", f"{len(rows.loss)} runs, {model.spare} more than parameters"

@@ -1,0 +1,200 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.__main__ import main
+from analysis.decisions.compare import compare
+from analysis.decisions.ladders import join
+from analysis.laws import Chinchilla
+from analysis.tables import table
+from bench.compare import BASE, cells, multiple
+
+BETTER = replace(BASE, A=0.94 * BASE.A, B=0.92 * BASE.B)
+
+
+def ladder(law: Chinchilla, noise: float = 0.0, number: int = 0, luck=None, **columns):
+    n, d = cells(4, 5)
+    luck = np.random.default_rng(number).standard_normal(len(n)) if luck is None else luck
+    loss = law.loss(n, d) * np.exp(noise * luck)
+    return table.from_columns("drawn", params=n, tokens=d, flops=6 * n * d, loss=loss, **columns)
+
+
+def compared(base, arm, **options):
+    return compare(join(base, arm, ("base", "arm")), draws=200, **options)
+
+
+def write(path: Path, runs, **more) -> Path:
+    columns = {name: runs.column(name) for name in ("params", "tokens", "flops", "loss") if runs.has(name)}
+    columns |= {name: np.full(len(runs), value, object) for name, value in more.items()}
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def run(*arguments) -> int:
+    return main(["compare", *map(str, arguments), "--draws", "200"])
+
+
+def test_a_planted_multiplier_comes_back_at_every_budget_and_beyond():
+    found = compared(ladder(BASE, 1e-5), ladder(BETTER, 1e-5, 1), at=[1e15])
+    for row in found.budgets:
+        assert row.compute.value == pytest.approx(multiple(BETTER, row.flops), rel=1e-3)
+    assert found.budgets[-1].extrapolated and not found.answer.extrapolated
+    assert found.status == "ok" and found.shared == {"exponents": True, "floor": True}
+
+
+def test_multipliers_of_tokens_and_params_reach_the_loss_of_the_arm():
+    found = compared(ladder(BASE, 1e-5), ladder(BETTER, 1e-5, 1)).answer
+    n, d = BETTER.optimum(found.flops)
+    for tokens, params in ((found.tokens.value, 1), (1, found.params.value)):
+        assert BASE.loss(n * params, d * tokens) == pytest.approx(BETTER.loss(n, d), rel=1e-4)
+
+
+def test_a_drift_is_told_with_its_sign_and_where_the_arms_cross():
+    n, d = 3e5, 5e6  # better below, worse above
+    drifting = replace(BASE, beta=0.30, alpha=0.36)
+    drifting = replace(drifting, A=BASE.A * n ** (0.36 - 0.4), B=BASE.B * d ** (0.30 - 0.36))
+    found = compared(ladder(BASE, 0.001), ladder(drifting, 0.001, 1))
+    assert found.trend.value < 0.95 and found.trend_p < 0.05 and not found.shared["exponents"]
+    assert multiple(drifting, found.crossing.value) == pytest.approx(1, abs=0.1)
+    assert found.crossing.low < found.crossing.value < found.crossing.high
+
+
+def test_equal_arms_are_worth_one_and_turned_round_the_multiplier_inverts():
+    same = compared(ladder(BASE, 0.004), ladder(BASE, 0.004)).answer.compute
+    assert same.value == pytest.approx(1, rel=1e-6) and same.low <= 1 <= same.high
+    there = compared(ladder(BASE, 0.003), ladder(BETTER, 0.003, 1)).answer.compute
+    back = compared(ladder(BETTER, 0.003, 1), ladder(BASE, 0.003)).answer.compute
+    assert there.value * back.value == pytest.approx(1, rel=0.02)
+
+
+def test_runs_that_share_their_luck_are_drawn_as_pairs_and_tell_more():
+    luck = np.random.default_rng(5).standard_normal(20)
+    own = np.random.default_rng(6).standard_normal(20)
+    widths = []
+    for seed in (0.0, 1.0):  # of the arm; another seed is no pair
+        arm = ladder(BETTER, 0.005, luck=luck + 0.1 * own, seed=np.full(20, seed))
+        found = compared(ladder(BASE, 0.005, luck=luck, seed=np.zeros(20)), arm)
+        widths.append(np.log(found.answer.compute.high / found.answer.compute.low))
+        assert found.pairs == (20 if not seed else 0)
+    assert widths[0] < 0.4 * widths[1]
+
+
+def test_a_form_that_misses_the_best_runs_is_not_believed():
+    n, d = np.meshgrid(np.geomspace(1e4, 3e6, 9), 1e12 * 3.0 ** np.arange(8), indexing="ij")
+    n, flops = n.ravel(), d.ravel()
+    d = flops / 6 / n
+    arms = []
+    for scale in (1.0, 1.05):  # far from the best no law holds: losses rise with the square of the distance
+        best, _ = BASE.optimum(flops)
+        frontier = BASE.loss(*BASE.optimum(flops * scale))
+        loss = frontier * np.exp(0.02 * np.log(n / best) ** 2)
+        keep = np.abs(np.log(n / best)) < 4
+        columns = {"params": n, "tokens": d, "flops": flops, "loss": loss}
+        arms.append(table.from_columns("bent", **{name: c[keep] for name, c in columns.items()}))
+    found = compared(*arms)
+    assert found.answer.compute.low < 1.05 < found.answer.compute.high
+    assert found.answer.compute.value == pytest.approx(1.05, abs=0.04)
+    assert any("best" in note for note in found.notes)
+
+
+def recipe(path: Path, scale: float, budgets=(1e18, 1e19, 1e20)) -> Path:
+    lines = [f"{c:g},{1.6 + 60 * (scale * c) ** -0.1:.5f}" for c in budgets]
+    path.write_text("\n".join(["flops,loss", *lines]) + "\n")
+    return path
+
+
+def test_three_budgets_of_compute_alone_are_answered_with_a_floor_or_refused_with_what_is_missing(
+    tmp_path, capsys
+):
+    old, new = recipe(tmp_path / "old.csv", 1), recipe(tmp_path / "new.csv", 2)
+    assert run(old, new, "--fix", "E=1.6", "--at", "1e22", "--json", tmp_path / "o.json") == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.startswith("new is worth 2 times the compute of old (")
+    found = json.loads((tmp_path / "o.json").read_text())
+    assert found["status"] == "few" and {"budgets", "trend", "shared", "status"} <= set(found)
+    for row in found["budgets"]:
+        assert row["multiplier"] == pytest.approx(2, rel=0.01) and row["low"] <= 2 <= row["high"]
+    two = [recipe(tmp_path / f"{name}.csv", scale, (1e18, 1e19)) for name, scale in (("a", 1), ("b", 2))]
+    assert run(*two) == 1
+    said = capsys.readouterr().err
+    assert "4 runs for 4 parameters" in said and "--fix E=" in said
+    assert run(*two, "--fix", "E=9") == 1 and "not below the least loss" in capsys.readouterr().err
+
+
+def test_arms_of_one_table_each_against_the_baseline_with_wider_intervals(tmp_path, capsys):
+    paths = [
+        write(tmp_path / f"{i}.csv", ladder(law, 0.004, i), way=name)
+        for i, (name, law) in enumerate({"plain": BASE, "good": BETTER, "same": BASE}.items())
+    ]
+    head, *rest = (path.read_text().splitlines() for path in paths)
+    whole = tmp_path / "all.csv"
+    whole.write_text("\n".join([*head, *(line for lines in rest for line in lines[1:])]) + "\n")
+    assert run(whole, "--arm", "way", "--baseline", "plain", "--json", tmp_path / "o.json") == 0
+    found = json.loads((tmp_path / "o.json").read_text())
+    assert [each["arm"] for each in found] == ["good", "same"] and found[0]["level"] == 0.975
+    assert run(whole, "--arm", "way", "--where", "way!='same'", "--json", tmp_path / "one.json") == 0
+    one = json.loads((tmp_path / "one.json").read_text())
+    wide, narrow = (each["budgets"][-1]["high"] / each["budgets"][-1]["low"] for each in (found[0], one))
+    assert wide > narrow
+    capsys.readouterr()
+    assert run(whole) == 1 and "--arm COL" in capsys.readouterr().err
+    assert run(whole, "--arm", "way", "--baseline", "nobody") == 1
+
+
+def test_losses_that_do_not_compare_are_refused_or_corrected(tmp_path, capsys):
+    base, arm = ladder(BASE, 0.003), ladder(BETTER, 0.003, 1)
+    a = write(tmp_path / "a.csv", base, eval_set="wiki")
+    b = write(tmp_path / "b.csv", arm, eval_set="code")
+    assert run(a, b) == 1 and "eval_set (wiki and code)" in capsys.readouterr().err
+    assert run(a, b, "--anyway") == 0 and "CAUTION" in capsys.readouterr().out
+    a = write(tmp_path / "a.csv", base, tokenizer="bytes")
+    b = write(tmp_path / "b.csv", arm, tokenizer="bpe")
+    assert run(a, b) == 1 and "bits_per_byte" in capsys.readouterr().err
+    for path, runs, name, factor in ((a, base, "bytes", 1.0), (b, arm, "bpe", 3.0)):  # longer tokens
+        runs = runs.with_column("loss", runs.loss * factor, "of its tokens")
+        lines = write(path, runs, tokenizer=name).read_text().splitlines()
+        bits = [f"{line},{loss / factor:.6f}" for line, loss in zip(lines[1:], runs.loss, strict=True)]
+        path.write_text("\n".join([lines[0] + ",bits_per_byte", *bits]) + "\n")
+    assert run(a, b, "--json", tmp_path / "o.json") == 0
+    found = json.loads((tmp_path / "o.json").read_text())["budgets"][-1]
+    assert found["low"] < multiple(BETTER, found["flops"]) < found["high"]
+
+
+def test_unequal_budgets_and_unequal_tuning_are_said(tmp_path, capsys):
+    n, d = cells(4, 5)
+    arm = table.from_columns(
+        "more", params=n, tokens=1.1 * d, flops=6.6 * n * d, loss=BETTER.loss(n, 1.1 * d)
+    )
+    base = ladder(BASE, 0.003)
+    found = compared(base, arm)
+    assert any("+10.0 %" in note for note in found.notes)
+    assert found.answer.compute.value == pytest.approx(multiple(BETTER, found.answer.flops), rel=0.03)
+    a, b = (
+        write(tmp_path / "a.csv", base, lr=0.1),
+        write(tmp_path / "b.csv", ladder(BETTER, 0.003, 1), lr=0.1),
+    )
+    lines = b.read_text().splitlines()
+    b.write_text("\n".join([*lines, *(line.rpartition(",")[0] + ",0.2" for line in lines[1:])]) + "\n")
+    assert run(a, b, "--best-of", "cell") == 0
+    assert run(a, b) == 0 and "b had 2 values of lr tried a cell" in " ".join(capsys.readouterr().out.split())
+
+
+def test_single_curves_are_compared_by_steps_to_equal_loss(tmp_path, capsys):
+    for name, speed in (("slow", 1.0), ("fast", 2.0)):
+        lines = [f"{step},{2 + 30 * (speed * step) ** -0.5:.6f}" for step in range(10, 2000, 10)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["step,loss", *lines]) + "\n")
+    assert run(tmp_path / "slow.csv", tmp_path / "fast.csv", "--json", tmp_path / "o.json") == 0
+    assert capsys.readouterr().out.startswith("fast reaches slow's losses 2 times as fast in step")
+    found = json.loads((tmp_path / "o.json").read_text())
+    assert found["status"] == "few" and found["budgets"][-1]["multiplier"] == pytest.approx(2, rel=0.03)
+
+
+def test_the_figure_is_drawn(tmp_path):
+    a = write(tmp_path / "a.csv", ladder(BASE, 0.003))
+    b = write(tmp_path / "b.csv", ladder(BETTER, 0.003, 1))
+    assert run(a, b, "--figure", tmp_path / "f.svg", "--at", "1e15") == 0
+    assert "Compute multiplier of b" in (tmp_path / "f.svg").read_text()
