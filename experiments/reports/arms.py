@@ -1,0 +1,94 @@
+"""Two arms trained over one ladder, each rung at several rates: the grid, and what the table answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from analysis.commands.compare import headline
+from analysis.decisions import ladders
+from analysis.decisions.compare import Comparison, compare
+from analysis.figures.compare import plot_comparison
+from analysis.tables import table
+from analysis.tables.identity import best_of
+from experiments import quickstart
+from experiments.reports import tables
+from lab.config import ModelConfig, OptimConfig, RunConfig
+from lab.models import counts
+from lab.plan import grid
+from lab.store.store import Store
+
+# a rung: (layers, width, heads), and the training FLOPs that either arm spends on it
+LADDER = [((1, 16, 1), 1e10), ((1, 24, 1), 4.5e10), ((2, 32, 1), 2e11), ((2, 48, 2), 9e11)]
+Arm = tuple[dict, dict]  # the fields of its model and of its optimiser that make it
+
+
+def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[RunConfig]:
+    """Every arm on every rung at every rate, given as times the quickstart's rule for the dense model;
+    all but the last rung with a second seed."""
+    data, found = quickstart.text(), []
+    for (n_layer, width, heads), budget in ladder:
+        dense = ModelConfig(n_layer=n_layer, d_model=width, n_head=heads, vocab_size=256, seq_len=64)
+        rule = quickstart.rule(counts.count_params(dense).params)
+        for model, optim in arms:
+            # the feed-forward part as the dense model's, shared out where the arm says into how many
+            own = dict(model)
+            share = own.pop("share", 1)
+            shape = replace(dense, **own, d_ff=dense.ffn_width // share if share > 1 else 0)
+            for times in rates:
+                rate = lambda model, tokens, o=optim, r=times * rule: OptimConfig(learning_rate=r, **o)  # noqa: E731
+                found += grid.isoflop(
+                    {budget: [shape]}, data=data, optim=rate, batch_tokens=quickstart.BATCH_TOKENS
+                )
+    last = ladder[-1][1]
+    return found + [replace(run, seed=1, data_seed=1) for run in found if run.budget < last]
+
+
+def comparison(path: Path, column: str, baseline: str) -> Comparison:
+    """The arms of a table by a column, each at the best of the rates tried on a rung."""
+    best = best_of(table.read(path), f"{column},budget,seed")
+    arms = best.by(column)
+    (name,) = set(arms) - {baseline}
+    return compare(ladders.join(arms[baseline], arms[name], (baseline, name)), draws=2000)
+
+
+def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> list[str]:
+    """What the change is worth, and on each rung the loss of either and the rate it took."""
+    found, rows = comparison(path, column, baseline), table.read(path)
+    lines, ends = [], 0
+    for budget in np.unique(rows.column("budget")):
+        words = []
+        for name, arm in rows.select(rows.column("budget") == budget).by(column).items():
+            of_rate: dict[float, list[float]] = {}
+            for rate, loss in zip(arm.column("learning_rate"), arm.loss, strict=True):
+                of_rate.setdefault(float(rate), []).append(float(loss))
+            mean = {rate: np.mean(losses) for rate, losses in of_rate.items()}
+            best = min(mean, key=mean.get)
+            ends += best in (min(mean), max(mean))
+            words.append(
+                f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * (best in (min(mean), max(mean)))}"
+            )
+        lines.append(f"{budget:.2g} FLOPs: {', '.join(words)}")
+    return [
+        headline(found),
+        f"status {found.status}: {found.message}",
+        *lines,
+        f"of {2 * len(lines)} best rates {ends} are an end of the {len(rates)} tried: there the loss is only a bound",
+    ]
+
+
+def report(
+    name: str,
+    store: Store,
+    out: Path,
+    configs: Callable | list[RunConfig],
+    answer: Callable[[Path], list[str]],
+    arms: tuple[str, str],
+    changed: bool = False,
+) -> None:
+    """runs.csv, compare.png, and the answer on the screen."""
+    path = tables.table_of(name, store, configs, out, quickstart.CORPORA, changed=changed)
+    print("\n".join(answer(path)))
+    plot_comparison(comparison(path, *arms)).savefig(out / "compare.png")
+    print(f"figure in {out}")
