@@ -65,7 +65,6 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
                 of_rate.setdefault(float(rate), []).append(float(loss))
             mean = {rate: np.mean(losses) for rate, losses in of_rate.items()}
             best = min(mean, key=mean.get)
-            ends += best in (min(mean), max(mean))
             words.append(
                 f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * (best in (min(mean), max(mean)))}"
             )
@@ -74,7 +73,7 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
         headline(found),
         f"status {found.status}: {found.message}",
         *lines,
-        f"of {2 * len(lines)} best rates {ends} are an end of the {len(rates)} tried: there the loss is only a bound",
+        f"of {2 * len(lines)} best rates {ends} are an end of the {len(rates)} tried: only bounds",
     ]
 
 
