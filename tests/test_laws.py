@@ -18,6 +18,7 @@ from analysis.laws import (
     CriticalBatch,
     DataConstrained,
     DownstreamError,
+    Experts,
     Granularity,
     Joint,
     KaplanData,
@@ -27,8 +28,10 @@ from analysis.laws import (
     PowerLaw,
     Precision,
     PurePower,
+    Rectified,
     SaturatingPower,
     Sigmoid,
+    Tuned,
     TwoSidedPower,
     Vocabulary,
 )
@@ -48,6 +51,13 @@ BITS = crossed(np.geomspace(1e7, 1e10, 5), np.geomspace(1e8, 1e11, 5), np.array(
 PARTS = crossed(np.geomspace(1e7, 1e10, 5), np.geomspace(1e8, 1e11, 5), np.array([1.0, 2, 4, 8, 16]))
 WORDS = crossed(np.geomspace(1e7, 1e10, 5), np.geomspace(1e6, 1e9, 5), np.geomspace(1e8, 1e11, 5))
 STREAMS = crossed(np.geomspace(1e7, 1e10, 9), np.array([1.0, 2, 4, 8]))
+ROUTED = crossed(np.geomspace(1e7, 1e10, 7), np.array([1.0, 2, 4, 8, 32, 128, 512]))
+SET_UP = crossed(
+    np.geomspace(1e8, 1e9, 4),
+    np.geomspace(2e9, 1e11, 4),
+    np.geomspace(3e-4, 2e-2, 4),
+    np.geomspace(16, 2048, 4),
+)
 X, LOSS, BATCH = np.geomspace(1e3, 1e9, 30), np.linspace(2, 5, 20), np.geomspace(1e5, 1e8, 12)
 SUBJECTS = [
     (TRUTH, (N, D)),
@@ -74,6 +84,16 @@ SUBJECTS = [
     (Vocabulary(E=1.0, A=400.0, A_v=60.0, B=1500.0, alpha=0.34, alpha_v=0.5, beta=0.36), WORDS),
     (Parallel(E=1.3, A=110.0, alpha=0.25, k=0.33), STREAMS),
     (Sigmoid(low=0.12, height=0.6, x0=1e6, s=0.4), (X,)),
+    (Rectified(low=0.8, height=2.5, x0=1e5, s=0.5), (X,)),
+    (Experts(E=1.2, A=12.0, alpha=0.13, delta=0.3, zeta=0.01, few=2.0, many=300.0), ROUTED),
+    (
+        Tuned(
+            *(1.1, 4e4, 1e6, 0.38, 0.48, 0.25),
+            **{"r": 0.02, "r_N": -0.5, "r_D": 0.3, "r_b": 0.3, "h_r": 0.008, "s_r": 0.7},
+            **{"b": 2e-4, "b_D": 0.58, "h_b": 0.007, "s_b": 0.3},
+        ),
+        SET_UP,
+    ),  # about Li's runs
 ]
 subjects = pytest.mark.parametrize(
     ("truth", "columns"), SUBJECTS, ids=[type(law).__name__ for law, _ in SUBJECTS]
@@ -98,6 +118,22 @@ def constrained(law, n, d, unique):
     base = np.minimum(n, warranted)
     size = base + base * law.R_N * (1 - np.exp(-(n / base - 1) / law.R_N))
     return law.E + law.A / size**law.alpha + law.B / data**law.beta
+
+
+def routed(law, n, experts):
+    number = 1 / (1 / (experts - 1 + law.few) + 1 / law.many)
+    return law.E + law.A * n**-law.alpha * number ** -(law.delta - law.zeta * np.log(n))
+
+
+def set_up(law, n, d, rate, batch):
+    best = law.b * d**law.b_D
+    u = np.log(rate / (law.r * n**law.r_N * d**law.r_D * (batch / best) ** law.r_b))
+    v = np.log(batch / best)
+    costs = [
+        h * 2 * (np.exp(s * x) - 1 - s * x) / s**2
+        for h, s, x in ((law.h_r, law.s_r, u), (law.h_b, law.s_b, v))
+    ]
+    return (law.E + (law.A / n**law.alpha + law.B / d**law.beta) ** law.gamma) * np.exp(sum(costs))
 
 
 PLAIN = {  # the laws as the papers write them
@@ -132,6 +168,9 @@ PLAIN = {  # the laws as the papers write them
     ),
     Parallel: lambda law, n, streams: law.E + law.A / (n * (1 + law.k * np.log(streams))) ** law.alpha,
     Sigmoid: lambda law, x: law.low + law.height / (1 + (x / law.x0) ** law.s),
+    Rectified: lambda law, x: law.low + law.height * law.x0**law.s / (law.x0**law.s + x**law.s),
+    Experts: routed,
+    Tuned: set_up,
 }
 
 
@@ -234,8 +273,8 @@ def test_a_unit_moves_only_the_parameters_that_carry_it(truth, columns):
     law = type(truth)
     found = fit(law, runs_of(truth, columns)).law
     for v, name in enumerate(law.inputs):
-        if name == "parallel_size":
-            continue  # one stream is one
+        if name in ("parallel_size", "n_experts"):
+            continue  # one stream, or expert, is one
         factor = 1e-3
         # tokens and unique tokens are one unit, as the law compares them
         units = {other: factor for other in law.inputs if (name, other) in SAME or other == name}
@@ -246,7 +285,10 @@ def test_a_unit_moves_only_the_parameters_that_carry_it(truth, columns):
                 if law.inputs[w] in units:
                     power *= 1.0 if exponent is None else getattr(found, exponent)
                     changes[parameter] = changes.get(parameter, 1.0) * factor**power
-        expected = {p: getattr(found, p) * change for p, change in changes.items()}
+        expected = {  # an exponent that carries a unit moves by its logarithm
+            p: getattr(found, p) * change if p in law.positive() else getattr(found, p) + np.log(change)
+            for p, change in changes.items()
+        }
         np.testing.assert_allclose(
             astuple(moved), astuple(replace(found, **expected)), rtol=1e-5, err_msg=str(v)
         )
@@ -271,14 +313,15 @@ def test_centred_parameters_are_the_same_law(truth, columns):
 
 # at positive exponents all laws fall in all of their inputs but these
 OTHERWISE = {(OverTrained, "params"), (OverTrained, "tokens"), (BrokenPower, "x"), (DownstreamError, "loss")}
-OTHERWISE |= {(BestRate, "tokens"), (BestBatch, "params"), (BestBatch, "tokens")}
+OTHERWISE |= {(Tuned, "learning_rate"), (Tuned, "batch_tokens"), (Tuned, "tokens"), (Tuned, "params")}
+OTHERWISE |= {(Experts, "n_experts"), (BestRate, "tokens"), (BestBatch, "params"), (BestBatch, "tokens")}
 
 
 @subjects
 def test_it_falls_in_its_inputs(truth, columns):
     law, middle = type(truth), [np.median(column) for column in columns]
     for v, name in enumerate(law.inputs):
-        least = 1.0 if name == "parallel_size" else columns[v].min() / 1e3
+        least = 1.0 if name in ("parallel_size", "n_experts") else columns[v].min() / 1e3
         span = np.geomspace(least, columns[v].max() * 1e3, 300)
         at = list(middle)
         at[v] = span

@@ -67,6 +67,7 @@ def run(options) -> int:
 def fitter(options) -> Callable[[Runs], fitting.Fit]:
     """The fit, with its intervals, that the options ask for, of any rows."""
     law, fixed = find_law(options.law), {}
+    shared.find_inputs(options, law)
     for text in options.fix:
         name, _, value = text.partition("=")
         try:

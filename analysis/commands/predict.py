@@ -1,5 +1,6 @@
 """`python -m analysis predict TABLE --at "params=7e9,tokens=2e12"`: what a fitted law says of new runs."""
 
+from dataclasses import fields
 from itertools import islice
 
 import numpy as np
@@ -41,12 +42,13 @@ def add(commands) -> None:
 
 def run(options) -> int:
     law = find_law(options.law)
-    played = {name: shared.played_by(options, name) for name in law.inputs}
     if bool(options.at) == bool(options.at_table):
         raise ValueError("name the places by --at, or by --at-table: one of the two")
     fit_rows = fitter(options)
+    played = {name: shared.played_by(options, name) for name in law.inputs}
     points = from_table(options, law, played) if options.at_table else from_text(law, options.at, played)
     errors = downstream(options, law) if options.downstream else None
+    all_said, all_measured = [], []
 
     def answer(group, runs):
         fitted, places = fit_rows(runs), of_group(options, points, group)
@@ -54,10 +56,23 @@ def run(options) -> int:
         said = fitting.predict(fitted, **places.inputs)
         then = fitting.chain(said, errors) if errors else None
         show(group, runs, fitted, places, said, errors, then)
+        all_said.append(said)
+        all_measured.append(places.measured)
         return as_json(fitted, places, said, errors, then), None
 
     options.figure = None
-    return shared.each_group(options, answer)
+    refused = shared.each_group(options, answer)
+    if len(all_said) > 1 and (score := fitting.score(joined(all_said), np.concatenate(all_measured))):
+        print(f"all of --by {options.by}: {describe_score(score)}")
+    return refused
+
+
+def joined(said: list[Prediction]) -> Prediction:
+    return Prediction(*(np.concatenate([getattr(one, f.name) for one in said]) for f in fields(Prediction)))
+
+
+def describe_score(score: dict) -> str:
+    return f"{score['compared']}: MAPE {score['mape']:.3g} %, R² {score['r2']:.4g}"
 
 
 def downstream(options, law: type[Law]) -> fitting.Fit:
@@ -157,7 +172,7 @@ def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, err
     print("\n  law: confidence interval of the law; new run: prediction interval of one run, with its noise")
     if score := fitting.score(said, points.measured):
         inside = f"; {score['inside']} inside the prediction interval" if fitted.ends else ""
-        print(f"  measured    {score['compared']}: MAPE {score['mape']:.3g} %, R² {score['r2']:.4g}{inside}")
+        print(f"  measured    {describe_score(score)}{inside}")
     if errors:
         shared.paragraph(
             "error", f"by DownstreamError of {errors.runs.source}: {errors.status}: {errors.message}"

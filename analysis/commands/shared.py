@@ -16,8 +16,12 @@ from analysis.commands.terminal import printable
 from analysis.figures.style import name_group
 from analysis.laws import Chinchilla, Law
 from analysis.laws.find import AUTO, find_law
-from analysis.tables import Runs, table
+from analysis.tables import Runs, headers, table
 from analysis.tables.identity import best_of, final_rows
+
+HEAVY = (
+    20_000  # rows times parameters from which a fifth of the resamples are made where nobody asks for more
+)
 
 
 def each_group(options, answer: Callable, several: bool = False) -> int:
@@ -80,12 +84,27 @@ def read_table(options) -> Runs:
         kept = {role: column for role, column in runs.roles.items() if role != "loss"}
         notes = tuple(note for note in runs.notes if not note.startswith("loss ="))
         runs = replace(runs, roles=kept, notes=notes)
+    if options.command not in ("fit", "predict") and runs.has("loss") and (runs.usable().loss <= 0).any():
+        raise ValueError(
+            f"{runs.source}: {runs.roles['loss']} has losses of zero and below; `fit` and `predict` lift them by a "
+            f"constant, {options.command} cannot"
+        )
     if not hasattr(options, "runs") and not getattr(options, "cluster", None):  # neither curves nor clusters
         runs = final_rows(runs)
     if options.best_of:
         runs = best_of(runs, options.best_of)
     recounted = getattr(options, "cost", "table") == "6nd" and not getattr(options, "runs", None)
     return recount_flops(runs) if recounted else runs
+
+
+def find_inputs(options, law: type[Law]) -> None:
+    """Fill in, of the columns that play a law's inputs and output, those that it knows by headers of its own
+    and nobody named."""
+    if law.headers:
+        columns = table.read(options.table, needs=()).columns
+        for name, known in law.headers.items():
+            if not getattr(options, name, None) and name not in columns:
+                setattr(options, name, headers.find(columns, known))
 
 
 def recount_flops(runs: Runs) -> Runs:
@@ -172,7 +191,8 @@ def with_intervals(options, fitted: fitting.Fit) -> fitting.Fit:
     if kind is None:
         kinds = {None: options.intervals_default, 0: "none"}
         kind = kinds.get(options.bootstrap, "cluster" if fitting.rows_share_runs(fitted) else "pairs")
-    return fitting.intervals(fitted, kind, options.bootstrap or 1000, options.seed, clusters)
+    few = len(fitted.runs) * len(fitted.parameters) > HEAVY and not options.bootstrap
+    return fitting.intervals(fitted, kind, 200 if few else options.bootstrap or 1000, options.seed, clusters)
 
 
 def named(path: str, group: str | None, groups: Iterable[str] = ()) -> Path:

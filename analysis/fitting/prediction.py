@@ -56,7 +56,8 @@ def predict(fitted: Fit, **inputs: Array) -> Prediction:
         down, up = noise(fitted)
         run_low = value * np.exp(-np.hypot(np.log(value / low), down))
         run_high = value * np.exp(np.hypot(np.log(high / value), up))
-    return bounded(Prediction(value, low, high, run_low, run_high), fitted)
+        ends = (end - fitted.offset for end in (value, low, high, run_low, run_high))
+    return bounded(Prediction(*ends), fitted)
 
 
 def weighed(fitted: Fit, quantity: Quantity, low: Array, high: Array, drift: Array | float = 0.0):

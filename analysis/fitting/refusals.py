@@ -1,5 +1,7 @@
 """Why a table cannot be fitted at all: too few runs, or a column that holds no positive numbers."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.laws import Array, Law
@@ -15,6 +17,20 @@ def check_rows(law: type[Law], runs: Runs, rows: int, parameters: int) -> None:
         f"{runs.source}: {rows} usable runs ({flagged}) for the "
         f"{parameters} parameters of {law.__name__}; it needs at least {parameters + 1}"
     )
+
+
+def lift(law: type[Law], runs: Runs, output: str) -> tuple[Runs, float]:
+    """The runs with an output that is not above zero everywhere, such as a loss less that of word counts,
+    raised so that its least lies as high as all is wide; and by how much. The law's floor E takes it in."""
+    column = runs.column(output)
+    if "E" not in law.linear or column.dtype == object or not np.isfinite(column).all() or column.min() > 0:
+        return runs, 0.0
+    offset = float(np.ceil(np.ptp(column) - column.min()))
+    columns = {**runs.columns, runs.roles.get(output, output): column + offset}
+    note = (
+        f"{output} + {offset:g} is fitted, as it is not above zero everywhere; predictions take it off again"
+    )
+    return replace(runs, columns=columns, notes=(*runs.notes, note)), offset
 
 
 def positive(runs: Runs, name: str) -> Array:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.fitting.refusals import check_rows, positive
+from analysis.fitting.refusals import check_rows, lift, positive
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
 from analysis.fitting.splits import Split, describe_splits, splits
 from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status, several_laws
@@ -56,6 +56,7 @@ class Fit:
     intervals: str = "none"  # what `band` speaks from: none | pairs | cluster | wild | profile
     ends: Callable[[Quantity], tuple[Array, Array]] | None = None
     forms: tuple = ()  # of `select.Form`: the forms that were weighed, where the law was "auto"
+    offset: float = 0.0  # added to an output that is not above zero everywhere, in `runs` too
 
     def __repr__(self) -> str:
         head = f"{type(self.law).__name__} fitted to {len(self.runs)} rows of {self.runs.source}"
@@ -165,6 +166,7 @@ def fit(
     inputs, output, used = inputs or law.inputs, output or law.output, runs.usable()
     if {"params", "tokens"} & {*inputs}:
         refuse_mixed_units(used)
+    used, offset = lift(law, used, output) if used.has(output) and not fixed else (used, 0.0)
     columns, observed = observations(law, used, inputs, output, objective, delta, fixed)
     logs = np.log(columns)
     free = np.array([i for i, name in enumerate(law.names()) if name not in fixed], int)
@@ -190,6 +192,7 @@ def fit(
         dropped=runs.dropped(),
         minima=minima,
         regular=regular,
+        offset=offset,
     )
     return one_law(found) if status == "ok" else found
 

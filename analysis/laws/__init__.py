@@ -4,17 +4,19 @@ from analysis.laws.base import Law, Sum, Term, lacking
 from analysis.laws.beyond import DataConstrained, DownstreamError, OverTrained
 from analysis.laws.jets import Array
 from analysis.laws.joint import Chinchilla, Joint, KaplanData, KaplanSteps
-from analysis.laws.recipe import BestBatch, BestRate, Granularity, Parallel, Precision, Vocabulary
+from analysis.laws.recipe import BestBatch, BestRate, Experts, Granularity, Parallel, Precision, Vocabulary
 from analysis.laws.single import (
     BatchSteps,
     BrokenPower,
     CriticalBatch,
     PowerLaw,
     PurePower,
+    Rectified,
     SaturatingPower,
     Sigmoid,
     TwoSidedPower,
 )
+from analysis.laws.tuned import Tuned
 
 LAWS: dict[str, type[Law]] = {
     "chinchilla": Chinchilla,
@@ -31,6 +33,7 @@ LAWS: dict[str, type[Law]] = {
     "m4": TwoSidedPower,
     "bnsl": BrokenPower,
     "sigmoid": Sigmoid,
+    "rectified": Rectified,
     "critical-batch": CriticalBatch,
     "batch-steps": BatchSteps,
     "best-rate": BestRate,
@@ -39,4 +42,6 @@ LAWS: dict[str, type[Law]] = {
     "granularity": Granularity,
     "vocabulary": Vocabulary,
     "parallel": Parallel,
+    "experts": Experts,
+    "tuned": Tuned,
 }

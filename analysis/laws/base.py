@@ -38,6 +38,7 @@ class Law:
     starts: ClassVar[int] = 8  # points of the grid that go on to the full fit
     search: ClassVar[int] = 2_000  # rows, drawn from longer tables, on which starts are tried
     rough: ClassVar[bool] = False  # whether robust objectives have many narrow minima
+    headers: ClassVar[dict[str, tuple[str, ...]]] = {}  # by input or output, further headers it is known by
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:

@@ -29,6 +29,7 @@ class DataConstrained(Law):
     R_N: float  # the same of params beyond those the unique data warrants (R_N* there)
 
     inputs: ClassVar = ("params", "tokens", "unique_tokens")
+    headers: ClassVar = {"unique_tokens": ("n_unique_tokens", "num_unique_tokens", "unique", "unique_data")}
     grid: ClassVar = {
         "alpha": (0.15, 0.3, 0.5, 0.8),
         "beta": (0.15, 0.3, 0.5, 0.8),

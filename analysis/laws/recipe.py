@@ -117,6 +117,11 @@ class Vocabulary(Sum):
     beta: float
 
     inputs: ClassVar = ("params", "vocab_params", "tokens")
+    headers: ClassVar = {
+        "params": ("non_vocab_params", "non_vocab_parameters"),
+        "vocab_params": ("vocab_parameters", "vocab_size"),
+        "tokens": ("num_characters", "n_characters", "characters", "chars"),
+    }
     terms: ClassVar = (
         Term("E"),
         Term("A", ((0, "alpha"),)),
@@ -137,6 +142,7 @@ class Parallel(Law):
     k: float  # params that a factor e of streams is worth, over those there are
 
     inputs: ClassVar = ("params", "parallel_size")
+    headers: ClassVar = {"parallel_size": ("n_parallel", "num_streams", "n_streams", "streams")}
     grid: ClassVar = {"alpha": EXPONENTS, "k": (0.05, 0.2, 0.8)}
     linear: ClassVar = ("E", "A")
     scales: ClassVar = ("k",)
@@ -156,3 +162,54 @@ class Parallel(Law):
         alpha, k = values["alpha"][:, None], values["k"][:, None]
         size = -alpha * (logs[0] + np.log1p(k * logs[1]))
         return np.exp(np.clip(np.stack([0 * size, size], 1), -50, 50)) / output
+
+
+@dataclass(frozen=True)
+class Experts(Law):
+    """L(N, X) = E + A N^-alpha X'^-(delta - zeta log N), of N params that are active and X experts to choose
+    among, at one length of training; what experts gain wears off in size and in number:
+
+    1/X' = 1/(X - 1 + few) + 1/many  (Clark et al. 2022, arXiv 2202.01169, from memory; theirs has no E).
+    """
+
+    E: float  # nats/token left when params are unlimited
+    A: float  # nats/token * params^alpha
+    alpha: float
+    delta: float  # exponent of the experts' number at one param
+    zeta: float  # by which it falls with every factor e of params
+    few: float  # experts that one counts as
+    many: float  # experts that all count as
+
+    inputs: ClassVar = ("params", "n_experts")
+    headers: ClassVar = {
+        "params": ("dense_parameter_count", "active_params", "active_parameters", "n_active_params"),
+        "n_experts": ("num_experts", "experts", "expert_count"),
+    }
+    grid: ClassVar = {
+        "alpha": (0.05, 0.12, 0.25, 0.5),
+        "delta": (0.02, 0.06, 0.12),
+        "zeta": (0.0, 0.02),
+        "few": (1.0, 4.0),
+        "many": (100.0, 1000.0),
+    }
+    linear: ClassVar = ("E", "A")
+    scales: ClassVar = ("few", "many")
+    units: ClassVar[dict[str, Unit]] = {"A": ((0, 1, "alpha"),), "delta": ((0, 1, "zeta"),)}
+    rising: ClassVar = True
+
+    @classmethod
+    def centre(cls, logs: Array) -> Array:
+        """Experts are counted from one, in no unit."""
+        return np.array([logs[0].mean(), 0.0])
+
+    @classmethod
+    def formula(cls, p, logs: Array) -> Jet:
+        number = -jets.log_sum(-jets.log(jets.exp(p.few) + np.expm1(logs[1])), -p.many)
+        return jets.log_sum(p.E, p.A - p.alpha * logs[0] - (p.delta - p.zeta * logs[0]) * number)
+
+    @classmethod
+    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
+        alpha, delta, zeta, few, many = (values[name][:, None] for name in cls.grid)
+        number = -np.log(1 / (few + np.expm1(logs[1])) + 1 / many)
+        part = -alpha * logs[0] - (delta - zeta * logs[0]) * number
+        return np.exp(np.clip(np.stack([0 * part, part], 1), -50, 50)) / output

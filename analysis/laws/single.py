@@ -227,6 +227,17 @@ class Sigmoid(Law):
 
 
 @dataclass(frozen=True)
+class Rectified(Sigmoid):
+    """y = E + B/(D + x^beta), of fine-tuning on x samples after a pre-training that is worth some (Lin et al.
+    2024, arXiv 2402.02314): `Sigmoid` with low = E, s = beta, D = x0^beta and height = B/D."""
+
+    headers: ClassVar = {
+        "x": ("sft_data_size", "finetuning_tokens", "finetune_size", "data_size", "dataset_size", "samples"),
+        "y": ("sft_loss", "finetuning_loss", "test_loss", "loss"),
+    }
+
+
+@dataclass(frozen=True)
 class CriticalBatch(Sum):
     """critical_batch = B_star loss^-kappa, where kappa = 1/alpha_B  (Kaplan et al. 2020,
     arXiv 2001.08361, eq. 1.4)."""

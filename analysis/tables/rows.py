@@ -1,5 +1,6 @@
 """Which rows carry no result, and why; values that no run can have are refused."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from analysis.tables.sheets import short
 from analysis.tables.where import quoted
 
 COUNTS = {"params", "tokens", "flops"}
+NORMALIZED = re.compile(r"normali[sz]ed|relative")  # of a loss that is one less another, of either sign
 LEAST = 1e-100  # below it, or above its inverse, products of two values leave float64
 
 
@@ -61,7 +63,8 @@ def flag(
             missing |= np.isposinf(numbers)
         if not (three and role in COUNTS):  # one of the three follows from the others
             keep_out(missing, f"{name} is empty or not a number")
-        wrong = np.flatnonzero((reasons == "") & ~missing & ~in_range(numbers))
+        below = role == "loss" and bool(NORMALIZED.search(column.header.words))
+        wrong = np.flatnonzero((reasons == "") & ~missing & ~(below | in_range(numbers)))
         if wrong.size:
             raise ValueError(
                 f"{source}, row {rows[wrong[0]] + 1}, column {name}: {numbers[wrong[0]]:g} "
