@@ -86,8 +86,8 @@ def read_table(options) -> Runs:
         runs = replace(runs, roles=kept, notes=notes)
     if options.command not in ("fit", "predict") and runs.has("loss") and (runs.usable().loss <= 0).any():
         raise ValueError(
-            f"{runs.source}: {runs.roles['loss']} has losses of zero and below; `fit` and `predict` lift them by a "
-            f"constant, {options.command} cannot"
+            f"{runs.source}: {runs.roles['loss']} has losses of zero and below, which `fit` and `predict` "
+            f"lift by a constant and {options.command} cannot use"
         )
     if not hasattr(options, "runs") and not getattr(options, "cluster", None):  # neither curves nor clusters
         runs = final_rows(runs)

@@ -23,7 +23,8 @@ def lift(law: type[Law], runs: Runs, output: str) -> tuple[Runs, float]:
     """The runs with an output that is not above zero everywhere, such as a loss less that of word counts,
     raised so that its least lies as high as all is wide; and by how much. The law's floor E takes it in."""
     column = runs.column(output)
-    if "E" not in law.linear or column.dtype == object or not np.isfinite(column).all() or column.min() > 0:
+    usable = column.size and column.dtype != object and np.isfinite(column).all()
+    if "E" not in law.linear or not usable or column.min() > 0:
         return runs, 0.0
     offset = float(np.ceil(np.ptp(column) - column.min()))
     columns = {**runs.columns, runs.roles.get(output, output): column + offset}
