@@ -10,7 +10,9 @@ import optax
 import pytest
 
 from lab.config import ModelConfig
+from lab.data.batches import shift
 from lab.models import ops, transformer, tree
+from lab.models.target import Target
 
 SETTINGS = [
     {"norm": norm, "position": position, "activation": activation, "tied": tied}
@@ -176,17 +178,15 @@ def test_blocks_made_again_for_the_gradient_give_the_same_gradient():
 
 
 @pytest.mark.parametrize("settings", [SETTINGS[0], SETTINGS[-1]])
-def test_a_cpu_s_form_of_the_model_and_an_accelerator_s_are_one_model(settings, monkeypatch):
+def test_a_cpu_s_form_of_the_model_and_an_accelerator_s_are_one_model(settings):
     cfg = build(**settings)
     params, tokens = noisy(cfg), jnp.arange(18).reshape(2, 9) % 11
 
-    def found():
-        jax.clear_caches()
-        return jax.value_and_grad(lambda p: tree.nats(cfg, p, tokens).mean())(params)
+    def found(platform):
+        on = Target(platform)
+        return jax.value_and_grad(lambda p: tree.losses(cfg, p, *shift(tokens), on)[0].mean())(params)
 
-    loss, grads = found()
-    monkeypatch.setattr(ops, "on_cpu", lambda: False)
-    other, others = found()
+    (loss, grads), (other, others) = found("cpu"), found("gpu")
     assert float(loss) == pytest.approx(float(other), rel=1e-6)
     for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

@@ -151,9 +151,9 @@ def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
     ],
 )
 def test_the_largest_axis_that_divides_is_cut(role, shape, expected):
-    from lab.train import parallel
+    from lab.train import layout
 
-    assert tuple(parallel.shard_of(role, shape, 8)) == expected
+    assert tuple(layout.shard_of(role, shape, 8)) == expected
 
 
 def test_a_batch_that_does_not_split_is_refused(config):

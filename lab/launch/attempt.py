@@ -182,7 +182,7 @@ class Attempts:
         if task.hosts > 1 and kind == "lost host":  # which is no fault of the run
             raise Anew(f"run {config.run_id} lost a host") from error
         spread = task.hosts * task.devices if task.pack is None else 1
-        now = step.micro_batch(config.shape, spread)
+        now = step.micro_batch(config.shape, spread, self.devices[0].platform)
         first_try = any(run.run_id == config.run_id for run in self.configs)
         again = halve(config, now, spread) if first_try and kind == "out of memory" else None
         retried = write_failure(self.store, failure_of(config, error, again)) and again

@@ -9,6 +9,7 @@ from flax import nnx
 
 from lab.config import ModelConfig
 from lab.models import ops
+from lab.models.target import Target
 from lab.models.weight import matrix, parameterization
 
 
@@ -31,15 +32,17 @@ class LanguageModel(nnx.Module):
         """How many keys a position's attention meets, on average."""
         return (cfg.seq_len + 1) / 2
 
-    def __init__(self, cfg: ModelConfig, layer: Callable[[ModelConfig], nnx.Module], name: str):
+    def __init__(
+        self, cfg: ModelConfig, on: Target, layer: Callable[[ModelConfig, Target], nnx.Module], name: str
+    ):
         D, V = cfg.d_model, cfg.vocab_size
-        self.cfg, self.readout_scale = cfg, parameterization(cfg).readout_scale(D)
+        self.cfg, self.on, self.readout_scale = cfg, on, parameterization(cfg).readout_scale(D)
         self.embed_VD = matrix(cfg, "embed", (V, D), fan_in=D)
         if not cfg.tied:
             self.readout_DV = matrix(cfg, "readout", (D, V), fan_in=D)
         self.names = tuple(f"{name}_{index:02d}" for index in range(cfg.n_layer))
         for each in self.names:
-            setattr(self, each, layer(cfg))
+            setattr(self, each, layer(cfg, on))
 
     def features(self, tokens_BL: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         """What the readout multiplies, (B, L, D): position l sees tokens 0..l only; and what the layers
@@ -60,7 +63,7 @@ class LanguageModel(nnx.Module):
         return x_BLD, self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...], extra
 
     def logits(self, x_BLD: jax.Array, readout_DV: jax.Array) -> jax.Array:
-        logits_BLV = ops.matmul(x_BLD, readout_DV, self.cfg.dtype)
+        logits_BLV = ops.matmul(x_BLD, readout_DV, self.on)
         return self.cap * jnp.tanh(logits_BLV / self.cap) if self.cap else logits_BLV
 
     def __call__(self, tokens_BL: jax.Array) -> jax.Array:
@@ -73,7 +76,7 @@ class LanguageModel(nnx.Module):
         swap = (lambda x: x.swapaxes(0, 1)) if self.time_first else lambda x: x
         x_BLD, readout_DV, extra = self.read(tokens_BL)
         if not (self.cap or self.z_loss):
-            return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.cfg.dtype)), extra
+            return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.on)), extra
         logits_BLV = swap(self.logits(x_BLD, readout_DV))
         logits_TV = logits_BLV.reshape(-1, self.cfg.vocab_size)
         if self.z_loss:

@@ -9,6 +9,7 @@ from jax import lax
 from lab.config import ModelConfig
 from lab.models import ops
 from lab.models.ends import LanguageModel
+from lab.models.target import Target
 from lab.models.transformer import FeedForward, Norm
 from lab.models.weight import matrix, vector
 
@@ -25,8 +26,8 @@ def scan(keep_BLD: jax.Array, new_BLD: jax.Array) -> jax.Array:
 class Recurrence(nnx.Module):
     """h_l = f h_(l-1) + (1 - f) v, f = sigmoid(x W + b); what leaves is h silu(gate)."""
 
-    def __init__(self, cfg: ModelConfig):
-        D, self.cfg = cfg.d_model, cfg
+    def __init__(self, cfg: ModelConfig, on: Target):
+        D, self.on = cfg.d_model, on
         self.w_f_DD = matrix(cfg, "hidden", (D, D), fan_in=D)
         self.w_v_DD = matrix(cfg, "hidden", (D, D), fan_in=D)
         self.w_gate_DD = matrix(cfg, "hidden", (D, D), fan_in=D)
@@ -35,25 +36,26 @@ class Recurrence(nnx.Module):
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         weights = (self.w_f_DD, self.w_v_DD, self.w_gate_DD)
-        z_BLD, v_BLD, gate_BLD = (ops.matmul(x_BLD, w_DD[...], self.cfg.dtype) for w_DD in weights)
+        z_BLD, v_BLD, gate_BLD = (ops.matmul(x_BLD, w_DD[...], self.on) for w_DD in weights)
         f_BLD = jax.nn.sigmoid(z_BLD + self.bias_f_D[...])
         h_BLD = scan(f_BLD, (1 - f_BLD) * v_BLD)
-        return ops.matmul(h_BLD * jax.nn.silu(gate_BLD), self.w_o_DD[...], self.cfg.dtype)
+        return ops.matmul(h_BLD * jax.nn.silu(gate_BLD), self.w_o_DD[...], self.on)
 
 
 class Block(nnx.Module):
-    def __init__(self, cfg: ModelConfig):
-        self.norm1, self.recurrence = Norm(cfg), Recurrence(cfg)
-        self.norm2, self.ffn = Norm(cfg), FeedForward(cfg)
+    def __init__(self, cfg: ModelConfig, on: Target):
+        self.on = on
+        self.norm1, self.recurrence = Norm(cfg), Recurrence(cfg, on)
+        self.norm2, self.ffn = Norm(cfg), FeedForward(cfg, on)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x_BLD = ops.join_gradients(x_BLD + self.recurrence(self.norm1(x_BLD)))
-        return ops.join_gradients(x_BLD + self.ffn(self.norm2(x_BLD)))
+        x_BLD = ops.join_gradients(x_BLD + self.recurrence(self.norm1(x_BLD)), self.on)
+        return ops.join_gradients(x_BLD + self.ffn(self.norm2(x_BLD)), self.on)
 
 
 class Hgrn(LanguageModel):
-    def __init__(self, cfg: ModelConfig):
-        super().__init__(cfg, Block, "block")
+    def __init__(self, cfg: ModelConfig, on: Target):
+        super().__init__(cfg, on, Block, "block")
         self.norm = Norm(cfg)
 
     def features(self, tokens_BL: jax.Array) -> jax.Array:

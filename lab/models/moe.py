@@ -4,7 +4,7 @@ No token is dropped and none waits for another: a text's logits depend on itself
 expert, so that only the experts chosen are multiplied with (a ragged product; CPUs make the others, too).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from jax import lax
 from lab.config import ModelConfig
 from lab.models import ops, transformer
 from lab.models.settings import settings
+from lab.models.target import Target
 from lab.models.weight import matrix
 
 
@@ -29,7 +30,7 @@ class Settings(transformer.Settings):
 class Experts(nnx.Module):
     """SwiGLU experts behind a softmax router; the gates of those chosen add up to 1 (Jiang et al. 2024)."""
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, on: Target):
         own = settings(cfg, Settings)
         E, k, D, F = own.experts, own.top_k, cfg.d_model, cfg.ffn_width
         if not 0 < k <= E:
@@ -38,7 +39,7 @@ class Experts(nnx.Module):
             raise ValueError(
                 f"activation={cfg.activation!r}, norms={own.norms!r}: experts are SwiGLU, with no norm inside"
             )
-        self.cfg, self.k = cfg, k
+        self.cfg, self.on, self.k = cfg, on, k
         self.router_DE = matrix(cfg, "hidden", (D, E), fan_in=D)
         self.w_up_EDF = matrix(cfg, "hidden", (E, D, F), fan_in=D, share=k / E)
         self.w_gate_EDF = matrix(cfg, "hidden", (E, D, F), fan_in=D, share=k / E)
@@ -49,7 +50,7 @@ class Experts(nnx.Module):
         """The part's output, and E times the sum over experts of the share of tokens sent to one times its
         mean probability: 1 where all are used alike. A mean over sequences, however they are batched."""
         (B, L, D), (E, _, _), k = x_BLD.shape, self.w_up_EDF.shape, self.k
-        p_BLE = jax.nn.softmax(ops.matmul(x_BLD, self.router_DE[...], "float32"))
+        p_BLE = jax.nn.softmax(ops.matmul(x_BLD, self.router_DE[...], replace(self.on, dtype="float32")))
         top_BLk, chosen_BLk = lax.top_k(p_BLE, k)
         sent_BE = jax.nn.one_hot(chosen_BLk, E).mean((1, 2))
         balance = E * (sent_BE * p_BLE.mean(1)).sum(-1).mean()
@@ -64,7 +65,7 @@ class Experts(nnx.Module):
 
     def each(self, rows: jax.Array, w: nnx.Param, sizes_E: jax.Array) -> jax.Array:
         """Rows times the matrix of their own expert."""
-        rows, w_EDF = (ops.round_to(t, self.cfg.dtype) for t in (rows, w[...]))
+        rows, w_EDF = (ops.round_to(t, self.on) for t in (rows, w[...]))
         return lax.ragged_dot(rows, w_EDF, sizes_E, preferred_element_type=jnp.float32)
 
 

@@ -13,11 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from lab.models.target import Target, here
+
 WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
 
 
-def on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
+def told(on: Target | str) -> Target:
+    """What to compile for; a dtype alone is one of the devices that are here."""
+    return on if isinstance(on, Target) else here(on)
 
 
 @cache
@@ -27,17 +30,19 @@ def bfloat16_unit() -> bool:
     return info.exists() and "amx_bf16" in info.read_text()
 
 
-def product_dtype(dtype: str) -> str:
-    """The type in which numbers of `dtype` are multiplied: float32 where that is faster, which
+def product_dtype(on: Target | str) -> str:
+    """The type in which a target's numbers are multiplied: float32 where that is faster, which
     changes no product, since two bfloat16 multiply exactly in float32."""
-    return dtype if not on_cpu() or bfloat16_unit() else "float32"
+    on = told(on)
+    return on.dtype if not on.on_cpu or bfloat16_unit() else "float32"
 
 
-def round_to(x: jax.Array, dtype: str) -> jax.Array:
-    """To the numbers of `dtype`, in the type in which they are multiplied."""
-    if product_dtype(dtype) != dtype:
+def round_to(x: jax.Array, on: Target | str) -> jax.Array:
+    """To the numbers of the target's type, in the type in which they are multiplied."""
+    on = told(on)
+    if product_dtype(on) != on.dtype:
         return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
-    return x.astype(dtype)
+    return x.astype(on.dtype)
 
 
 def dot(a: jax.Array, b: jax.Array, over: tuple[int, int], batch: int = 0) -> jax.Array:
@@ -60,10 +65,10 @@ def materialize(x: jax.Array) -> jax.Array:
     return lax.cond(first == first, lambda x: x, lambda x: jnp.full_like(x, jnp.nan), x)
 
 
-def join_gradients(x: jax.Array) -> jax.Array:
-    """`x`, whose gradient is added up here once. Else XLA adds up the gradients of all later blocks
-    again wherever the sum is used."""
-    return join(x) if on_cpu() else x
+def join_gradients(x: jax.Array, on: Target) -> jax.Array:
+    """`x`, whose gradient is added up here once. Else XLA's CPU compiler adds up the gradients of all
+    later blocks again wherever the sum is used."""
+    return join(x) if on.on_cpu else x
 
 
 @jax.custom_vjp
@@ -74,27 +79,28 @@ def join(x):
 join.defvjp(lambda x: (x, None), lambda _, grad: (materialize(grad),))
 
 
-def matmul(x: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
-    """(..., D) x (D, F) -> (..., F): inputs in `dtype`, sums in float32."""
-    if not on_cpu():
-        return jnp.matmul(x.astype(dtype), w_DF.astype(dtype), preferred_element_type=jnp.float32)
+def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str) -> jax.Array:
+    """(..., D) x (D, F) -> (..., F): inputs in the target's type, sums in float32."""
+    on = told(on)
+    if not on.on_cpu:
+        return jnp.matmul(x.astype(on.dtype), w_DF.astype(on.dtype), preferred_element_type=jnp.float32)
     rows = x.reshape(-1, x.shape[-1])
-    return rows_by_columns(rows, w_DF, dtype).reshape(*x.shape[:-1], -1)
+    return rows_by_columns(rows, w_DF, on).reshape(*x.shape[:-1], -1)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def rows_by_columns(x_TD: jax.Array, w_DF: jax.Array, dtype: str) -> jax.Array:
-    return dot(round_to(x_TD, dtype), round_to(w_DF, dtype), (1, 0))
+def rows_by_columns(x_TD: jax.Array, w_DF: jax.Array, on: Target) -> jax.Array:
+    return dot(round_to(x_TD, on), round_to(w_DF, on), (1, 0))
 
 
-def rows_by_columns_fwd(x_TD, w_DF, dtype):
-    x_TD, w_DF = round_to(x_TD, dtype), round_to(w_DF, dtype)
+def rows_by_columns_fwd(x_TD, w_DF, on):
+    x_TD, w_DF = round_to(x_TD, on), round_to(w_DF, on)
     return dot(x_TD, w_DF, (1, 0)), (x_TD, w_DF)
 
 
-def rows_by_columns_bwd(dtype, saved, grad_TF):
+def rows_by_columns_bwd(on, saved, grad_TF):
     x_TD, w_DF = saved
-    grad_TF = lax.optimization_barrier(round_to(grad_TF, dtype))
+    grad_TF = lax.optimization_barrier(round_to(grad_TF, on))
     to_x = dot(grad_TF, w_DF, (1, 1))
     if x_TD.shape[1] <= grad_TF.shape[1]:  # turn the smaller
         return to_x, dot(transpose(x_TD), grad_TF, (1, 0))
@@ -105,53 +111,60 @@ rows_by_columns.defvjp(rows_by_columns_fwd, rows_by_columns_bwd)
 
 
 def attend(
-    q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, dtype: str = "float32"
+    q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, on: Target | str = "float32"
 ) -> jax.Array:
-    """Causal attention, (B, L, H, K) in float32: products of numbers in `dtype`, softmax in
-    float32."""
-    if not on_cpu():
-        q, k, v = (t.astype(dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
+    """Causal attention, (B, L, H, K) in float32: products of numbers in the target's type,
+    softmax in float32."""
+    on = told(on)
+    if not on.on_cpu:
+        q, k, v = (t.astype(on.dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
         return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
-    heads = [round_to(t, dtype).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
-    return attend_heads(*heads, dtype).swapaxes(1, 2)
+    heads = [round_to(t, on).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
+    return attend_heads(*heads, on).swapaxes(1, 2)
 
 
 def attend_near(
-    q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, dtype: str, window: int, cap: float
+    q_BLHK: jax.Array,
+    k_BLHK: jax.Array,
+    v_BLHK: jax.Array,
+    scale: float,
+    on: Target | str,
+    window: int,
+    cap: float,
 ) -> jax.Array:
     """Causal attention to the last `window` positions (0: to all), its logits softly below `cap` (0: as they
     are): written plainly, on every device."""
-    q, k, v = (round_to(t, dtype) for t in (scale * q_BLHK, k_BLHK, v_BLHK))
+    q, k, v = (round_to(t, on) for t in (scale * q_BLHK, k_BLHK, v_BLHK))
     scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
     if cap:
         scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)
     L = q.shape[1]
-    seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
-    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), dtype)
+    seen_LM = np.tri(L, on=bool) & ~np.tri(L, k=-window if window else -L, on=bool)
+    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), on)
     return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v, preferred_element_type=jnp.float32)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
-def attend_heads(q_BHLK, k_BHLK, v_BHLK, dtype):
-    return attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, dtype)[0]
+def attend_heads(q_BHLK, k_BHLK, v_BHLK, on):
+    return attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, on)[0]
 
 
-def attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, dtype):
+def attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, on):
     L = q_BHLK.shape[2]
     scores_BHLM = dot(q_BHLK, transpose(k_BHLK), (3, 2), batch=2)
     seen_LM = jnp.tril(jnp.ones((L, L), bool))
-    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), dtype)
+    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), on)
     out_BHLK = dot(p_BHLM, v_BHLK, (3, 2), batch=2)
     return out_BHLK, (q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK)
 
 
-def attend_heads_bwd(dtype, saved, grad_BHLK):
+def attend_heads_bwd(on, saved, grad_BHLK):
     q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK = saved
     mean_BHL1 = (grad_BHLK * out_BHLK).sum(-1, keepdims=True)  # of p's gradient under p
-    grad_BHLK = round_to(grad_BHLK, dtype)
+    grad_BHLK = round_to(grad_BHLK, on)
     to_v_BHKM = dot(transpose(grad_BHLK), p_BHLM, (3, 2), batch=2)
     to_p_BHLM = dot(grad_BHLK, transpose(v_BHLK), (3, 2), batch=2)
-    to_s_BHLM = lax.optimization_barrier(round_to(p_BHLM * (to_p_BHLM - mean_BHL1), dtype))
+    to_s_BHLM = lax.optimization_barrier(round_to(p_BHLM * (to_p_BHLM - mean_BHL1), on))
     to_q_BHLK = dot(to_s_BHLM, k_BHLK, (3, 2), batch=2)
     to_k_BHKM = dot(transpose(q_BHLK), to_s_BHLM, (3, 2), batch=2)
     return to_q_BHLK, to_k_BHKM.swapaxes(2, 3), to_v_BHKM.swapaxes(2, 3)
@@ -160,12 +173,14 @@ def attend_heads_bwd(dtype, saved, grad_BHLK):
 attend_heads.defvjp(attend_heads_fwd, attend_heads_bwd)
 
 
-def cross_entropy(x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array, dtype: str) -> jax.Array:
+def cross_entropy(
+    x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array, on: Target | str
+) -> jax.Array:
     """Nats of each target, (B, L), under softmax(x @ readout). Of a large vocabulary at most WIDE
     logits exist at once."""
 
     def part(x_TD: jax.Array, targets_T: jax.Array) -> jax.Array:
-        return row_nats(matmul(x_TD, readout_DV, dtype), targets_T)
+        return row_nats(matmul(x_TD, readout_DV, on), targets_T)
 
     x_TD, targets_T = x_BLD.reshape(-1, x_BLD.shape[-1]), targets_BL.reshape(-1)
     rows = max(1, WIDE // readout_DV.shape[1])

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from lab.config import ModelConfig
 from lab.models import traced, tree
+from lab.models.target import Target
 
 
 def on_host() -> None:
@@ -32,7 +33,7 @@ def inputs(cfg: ModelConfig) -> tuple[tree.Params, jax.ShapeDtypeStruct]:
 
 def program(cfg: ModelConfig) -> Any:
     """The traced forward pass of one sequence."""
-    return jax.make_jaxpr(lambda p, t: tree.apply(cfg, p, t))(*inputs(cfg)).jaxpr
+    return jax.make_jaxpr(lambda p, t: tree.apply(cfg, p, t, Target("cpu")))(*inputs(cfg)).jaxpr
 
 
 @cache
@@ -55,6 +56,6 @@ def flops(cfg: ModelConfig, causal: bool = True) -> float:
 def compiler_gap(cfg: ModelConfig) -> float:
     """How far this count of the program is from XLA's, as a part of XLA's: products and what is counted
     once a number, loops as XLA counts them."""
-    lowered = jax.jit(lambda p, t: tree.apply(cfg, p, t)).lower(*inputs(cfg))
+    lowered = jax.jit(lambda p, t: tree.apply(cfg, p, t, Target("cpu"))).lower(*inputs(cfg))
     ours = traced.work(program(cfg), as_compiled=True)
     return (ours.products + ours.single) / lowered.cost_analysis()["flops"] - 1

@@ -11,6 +11,7 @@ from lab.config import ModelConfig
 from lab.models import ops
 from lab.models.ends import LanguageModel
 from lab.models.settings import settings
+from lab.models.target import Target
 from lab.models.weight import matrix, parameterization, vector
 
 
@@ -88,9 +89,10 @@ def shifted(x_BLD: jax.Array) -> jax.Array:
 class Attention(nnx.Module):
     """Causal multi-head self-attention, without biases."""
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, on: Target):
         D, H, K = cfg.d_model, cfg.n_head, cfg.d_head
-        self.cfg, self.own, self.logit_scale = cfg, told(cfg), parameterization(cfg).logit_scale(K)
+        self.cfg, self.on, self.own = cfg, on, told(cfg)
+        self.logit_scale = parameterization(cfg).logit_scale(K)
         shared = self.own.kv_heads or H
         self.w_q_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D)
         self.w_k_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D)
@@ -107,7 +109,7 @@ class Attention(nnx.Module):
         (D, H, K), own = self.w_q_DHK.shape, self.own
         # three products: one fused with a split makes slow transposed copies on CPU
         q_BLHK, k_BLHK, v_BLHK = (
-            ops.matmul(x_BLD, w_DHK[...].reshape(D, -1), self.cfg.dtype).reshape(B, L, -1, K)
+            ops.matmul(x_BLD, w_DHK[...].reshape(D, -1), self.on).reshape(B, L, -1, K)
             for w_DHK in (self.w_q_DHK, self.w_k_DHK, self.w_v_DHK)
         )
         if own.qk_norm:
@@ -117,21 +119,21 @@ class Attention(nnx.Module):
             q_BLHK, k_BLHK = rotate(q_BLHK), rotate(k_BLHK)
         if own.kv_heads:
             k_BLHK, v_BLHK = (jnp.repeat(t, H // own.kv_heads, axis=2) for t in (k_BLHK, v_BLHK))
-        given = (q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.cfg.dtype)
+        given = (q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.on)
         if own.window or own.attention_cap:
             mixed_BLHK = ops.attend_near(*given, own.window, own.attention_cap)
         else:
             mixed_BLHK = ops.attend(*given)
         w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, D), mixed_BLHK.reshape(B, L, H * K)
-        return ops.matmul(self.norm(mixed_BLD) if own.norms == "sub" else mixed_BLD, w_o, self.cfg.dtype)
+        return ops.matmul(self.norm(mixed_BLD) if own.norms == "sub" else mixed_BLD, w_o, self.on)
 
 
 class FeedForward(nnx.Module):
     """GELU, or SwiGLU (Shazeer 2020), without biases."""
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, on: Target):
         D, F = cfg.d_model, cfg.ffn_width
-        self.cfg = cfg
+        self.cfg, self.on = cfg, on
         self.w_up_DF = matrix(cfg, "hidden", (D, F), fan_in=D)
         if cfg.activation == "swiglu":
             self.w_gate_DF = matrix(cfg, "hidden", (D, F), fan_in=D)
@@ -141,15 +143,14 @@ class FeedForward(nnx.Module):
             self.norm = Norm(cfg, F)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        dtype = self.cfg.dtype
-        h_BLF = ops.matmul(x_BLD, self.w_up_DF[...], dtype)
+        h_BLF = ops.matmul(x_BLD, self.w_up_DF[...], self.on)
         if self.cfg.activation == "swiglu":
-            h_BLF = h_BLF * jax.nn.silu(ops.matmul(x_BLD, self.w_gate_DF[...], dtype))
+            h_BLF = h_BLF * jax.nn.silu(ops.matmul(x_BLD, self.w_gate_DF[...], self.on))
         else:
             h_BLF = jax.nn.gelu(h_BLF)
         if hasattr(self, "norm"):
             h_BLF = self.norm(h_BLF)
-        return ops.matmul(h_BLF, self.w_down_FD[...], dtype)
+        return ops.matmul(h_BLF, self.w_down_FD[...], self.on)
 
 
 class Block(nnx.Module):
@@ -157,10 +158,10 @@ class Block(nnx.Module):
 
     feed = FeedForward
 
-    def __init__(self, cfg: ModelConfig):
-        self.own = told(cfg)
-        self.norm1, self.attention = Norm(cfg), Attention(cfg)
-        self.norm2, self.ffn = Norm(cfg), self.feed(cfg)
+    def __init__(self, cfg: ModelConfig, on: Target):
+        self.on, self.own = on, told(cfg)
+        self.norm1, self.attention = Norm(cfg), Attention(cfg, on)
+        self.norm2, self.ffn = Norm(cfg), self.feed(cfg, on)
         if self.own.norms == "sandwich":
             self.after1, self.after2 = Norm(cfg), Norm(cfg)
 
@@ -171,11 +172,15 @@ class Block(nnx.Module):
     def mixed(self, x_BLD: jax.Array) -> jax.Array:
         """The stream after attention."""
         out_BLD = self.attention(self.given(x_BLD, self.norm1))
-        return ops.join_gradients(x_BLD + (self.after1(out_BLD) if hasattr(self, "after1") else out_BLD))
+        return ops.join_gradients(
+            x_BLD + (self.after1(out_BLD) if hasattr(self, "after1") else out_BLD), self.on
+        )
 
     def fed(self, x_BLD: jax.Array, out_BLD: jax.Array) -> jax.Array:
         """The stream after the feed-forward part."""
-        return ops.join_gradients(x_BLD + (self.after2(out_BLD) if hasattr(self, "after2") else out_BLD))
+        return ops.join_gradients(
+            x_BLD + (self.after2(out_BLD) if hasattr(self, "after2") else out_BLD), self.on
+        )
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         x_BLD = self.mixed(x_BLD)
@@ -185,8 +190,8 @@ class Block(nnx.Module):
 class Transformer(LanguageModel):
     Settings, block = Settings, Block
 
-    def __init__(self, cfg: ModelConfig):
-        super().__init__(cfg, self.block, "block")
+    def __init__(self, cfg: ModelConfig, on: Target):
+        super().__init__(cfg, on, self.block, "block")
         self.cap, self.z_loss = told(cfg).logit_cap, told(cfg).z_loss
         if cfg.position == "learned":
             self.position_LD = matrix(cfg, "embed", (cfg.seq_len, cfg.d_model), fan_in=cfg.d_model)

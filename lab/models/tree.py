@@ -18,6 +18,7 @@ from lab.models.hgrn import Hgrn
 from lab.models.moe import Mixture
 from lab.models.recurrent import Recurrent
 from lab.models.settings import check_settings
+from lab.models.target import Target, here
 from lab.models.transformer import Transformer
 from lab.models.weight import Params, Weight
 
@@ -54,11 +55,11 @@ def from_normal(cfg: ModelConfig, normal: jax.Array | np.ndarray) -> Params:
     return params
 
 
-def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
+def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array, on: Target | None = None) -> jax.Array:
     """Logits (B, L, V), float32; position l sees tokens 0..l only."""
     if cfg.is_own:
         return own.logits(cfg, params, tokens_BL)[0]
-    return bind(cfg, params)(tokens_BL)
+    return bind(cfg, params, on)(tokens_BL)
 
 
 def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
@@ -67,12 +68,12 @@ def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
 
 
 def losses(
-    cfg: ModelConfig, params: Params, inputs_BL: jax.Array, targets_BL: jax.Array
+    cfg: ModelConfig, params: Params, inputs_BL: jax.Array, targets_BL: jax.Array, on: Target | None = None
 ) -> tuple[jax.Array, Any]:
     """The nats of each target, and what training adds to their mean: None where that is nothing."""
     if cfg.is_own:
         return own.losses(cfg, params, inputs_BL, targets_BL)
-    return bind(cfg, params).losses(inputs_BL, targets_BL)
+    return bind(cfg, params, on).losses(inputs_BL, targets_BL)
 
 
 @cache
@@ -84,18 +85,20 @@ def has_extra(cfg: ModelConfig) -> bool:
     return jax.eval_shape(lambda p: losses(cfg, p, tokens, tokens), params)[1] is not None
 
 
-def bind(cfg: ModelConfig, params: Params) -> LanguageModel:
-    graph, state = abstract(cfg)
+def bind(cfg: ModelConfig, params: Params, on: Target | None = None) -> LanguageModel:
+    """The model with its weights, in the form it takes on a target: the devices that are here where
+    none is said."""
+    graph, state = abstract(cfg, (on or here()).of_model(cfg))
     state = jax.tree.map(lambda leaf: leaf, state)  # a copy: the cached one stays as it is
     nnx.replace_by_pure_dict(state, params)
     return nnx.merge(graph, state)
 
 
 @cache
-def abstract(cfg: ModelConfig) -> tuple[nnx.GraphDef, nnx.State]:
+def abstract(cfg: ModelConfig, on: Target) -> tuple[nnx.GraphDef, nnx.State]:
     family = FAMILIES[cfg.kind]
     check_settings(cfg, family.Settings)
-    return nnx.split(nnx.eval_shape(lambda: family(cfg)), nnx.Param)
+    return nnx.split(nnx.eval_shape(lambda: family(cfg, on)), nnx.Param)
 
 
 def keys(cfg: ModelConfig) -> float:
@@ -108,7 +111,7 @@ def describe(cfg: ModelConfig) -> tuple[Weight, ...]:
     """Every weight's path, shape and role, in the order of the tree's leaves. Allocates nothing."""
     if cfg.is_own:
         return own.describe(cfg)
-    flat = nnx.to_flat_state(abstract(cfg)[1])
+    flat = nnx.to_flat_state(abstract(cfg, Target("cpu"))[1])
     return tuple(
         Weight(
             path=tuple(map(str, path)),

@@ -9,6 +9,7 @@ import jax
 
 from lab.config import RunConfig
 from lab.models import ops
+from lab.models.target import target_of
 from lab.store.records import AVERAGED, CURVE
 from lab.store.store import Claim, Store
 from lab.train.begin import find_start
@@ -82,7 +83,7 @@ class Keeper:
     def utilization(self, flops_per_second: float, devices: tuple[jax.Device, ...]) -> float | None:
         """A share of the devices' measured peak; None where there is no memory left to measure it."""
         try:
-            dtype = ops.product_dtype(self.config.model.dtype)
+            dtype = ops.product_dtype(target_of(devices[0]).of_model(self.config.model))
             peak = peak_flops(self.store.root / ".peaks", devices[0], dtype)
         except (RuntimeError, MemoryError):
             return None

@@ -134,6 +134,6 @@ class Lanes:
             "device": self.devices[0].device_kind,
             "devices": spread,
             "way": "pack" if self.each else self.way,
-            "micro_batch": micro_batch(self.shape, spread),
+            "micro_batch": micro_batch(self.shape, spread, self.devices[0].platform),
             **({"pack": self.each} if self.each else {}),
         }

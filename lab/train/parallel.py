@@ -1,4 +1,4 @@
-"""Where a step is computed: the only file that says mesh, pmap or shard_map."""
+"""Where a step is computed: with `layout` the only file of training that says mesh, pmap or shard_map."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from lab.config import Shape
-from lab.models import tree
+from lab.models.target import Target, target_of
 from lab.train import step
-from lab.train.optimizers import names
+from lab.train.layout import abstract, like, own_part, state_shards
 from lab.train.step import TrainState
 
 Way = Literal["jit", "mesh", "fsdp", "pmap"]
@@ -28,24 +28,54 @@ class Program:
     place: Callable[[TrainState], Any]  # a copy of a state, for each of the R runs
     step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # (states, tokens_RSBL, n)
     fetch: Callable[..., TrainState]  # (states, r=0): a run's plain state, good until the next step
-    jitted: Any = None  # the step itself, where the compiler can be asked about it
+    jitted: Any  # the step itself, which can be lowered and compiled without being run ...
+    args: Callable[[], tuple]  # ... for what it takes: shapes, types and places, of which none is here
     put: Callable[[Any, int, TrainState], Any] | None = None  # of a pack: run r's state replaced
     evaluate: Callable[[Any, np.ndarray, np.ndarray], jax.Array] | None = None  # of a pack: all, (R, B)
 
 
+def ahead(
+    shape: Shape, way: Way = "jit", devices: tuple[jax.Device, ...] = (), *, each: int = 0, **said: Any
+) -> tuple[Any, tuple]:
+    """The jitted updates of a shape and the arguments they take, to be compiled without being run:
+
+        jitted, args = ahead(shape, "fsdp", tuple(topology.devices))
+        jitted.lower(*args).compile().memory_analysis()
+        jitted.trace(*args).lower(lowering_platforms=("cuda",))  # with ahead(..., platform="gpu")
+
+    Args:
+      devices: these need not be here (`jax.experimental.topologies`); the first one here unless given.
+      each: runs a device of a pack; 0 is one run, by `way`.
+      said: what `Target` holds: `platform` where it is not the devices', `remat`, and `flat`, with which
+        there is one update of the whole batch and no loop, whose cost the compiler can estimate.
+
+    Returns:
+      what `jax.jit` made, and (state, tokens (S, B, L + 1) or (R, S, B, L + 1), number of updates).
+    """
+    devices = devices or tuple(jax.local_devices()[:1])
+    on = target_of(devices[0], **said)
+    program = compile_pack(shape, devices, each, on) if each else compile_step(shape, way, devices, on)
+    return program.jitted, program.args()
+
+
 @cache
-def compile_step(shape: Shape, way: Way = "jit", devices: tuple[jax.Device, ...] = ()) -> Program:
+def compile_step(
+    shape: Shape, way: Way = "jit", devices: tuple[jax.Device, ...] = (), on: Target | None = None
+) -> Program:
     """The training program of one run, on one device ("jit") or with the batch split.
 
     "mesh" splits the batch over the mesh's axis "data" and keeps a whole state on every device
     (jit of `shard_map`); "fsdp" cuts the state too (jit with `shard_of`); "pmap" is one replica a
-    device, in the older way. Losses agree to float error.
+    device, in the older way. Losses agree to float error. The model's form is that of the platform
+    of the devices, unless `on` says another.
 
     Raises:
       ValueError: the batch does not split over the devices.
     """
     devices = devices or tuple(jax.local_devices()[:1])
-    shape = replace(shape, micro_batch=step.micro_batch(shape, len(devices)))
+    on = on or target_of(devices[0])
+    whole_batch = shape.batch_size if on.flat else step.micro_batch(shape, len(devices), on.platform)
+    shape = replace(shape, micro_batch=whole_batch)
     if way not in ("mesh", "fsdp") and jax.process_count() > 1:
         raise ValueError(f"way {way!r} knows one host only; several hosts are spread with 'mesh' or 'fsdp'")
     if shape.micro_batch % len(devices):
@@ -54,15 +84,17 @@ def compile_step(shape: Shape, way: Way = "jit", devices: tuple[jax.Device, ...]
             f"{len(devices)} devices; change batch_tokens, micro_batch or --devices"
         )
     if way in ("mesh", "fsdp"):
-        return over_mesh(shape, devices, way)
+        return over_mesh(shape, devices, way, on)
     if way == "pmap":
-        return over_replicas(shape, devices)
-    jitted = jax.jit(partial(step.train_steps, shape), donate_argnums=0)
+        return over_replicas(shape, devices, on)
+    jitted = jax.jit(partial(step.train_steps, shape, on=on), donate_argnums=0)
+    one = SingleDeviceSharding(devices[0])
     return Program(
         place=lambda state: jax.device_put(copy(state), devices[0]),
         step=lambda state, tokens_RSBL, n: jitted(state, tokens_RSBL[0], n),
         fetch=lambda state, r=0: state,
         jitted=jitted,
+        args=lambda: abstract(shape, one, one, one),
     )
 
 
@@ -72,19 +104,21 @@ def copy(state: TrainState) -> TrainState:
     return jax.tree.map(jnp.copy, state)
 
 
-def over_mesh(shape: Shape, devices: Sequence[jax.Device], way: Way) -> Program:
+def over_mesh(shape: Shape, devices: Sequence[jax.Device], way: Way, on: Target) -> Program:
     mesh = jax.sharding.Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     whole = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec(None, "data"))
     sharding = state_shards(shape, mesh) if way == "fsdp" else whole
-    steps = cut_steps(shape, sharding) if way == "fsdp" else split_steps(shape, mesh)
+    steps = cut_steps(shape, sharding, on) if way == "fsdp" else split_steps(shape, mesh, on)
     jitted = jax.jit(steps, donate_argnums=0, out_shardings=(sharding, whole))
+    args = partial(abstract, shape, sharding, split, whole)
     if whole.is_fully_addressable:
         return Program(
             place=lambda state: jax.device_put(copy(state), sharding),
             step=lambda state, tokens_RSBL, n: jitted(state, jax.device_put(tokens_RSBL[0], split), n),
             fetch=lambda state, r=0: jax.device_put(state, devices[0]),
             jitted=jitted,
+            args=args,
         )
     gather = jax.jit(lambda state: state, out_shardings=whole)
     return Program(  # several hosts: each puts what lies on its own devices
@@ -92,17 +126,18 @@ def over_mesh(shape: Shape, devices: Sequence[jax.Device], way: Way) -> Program:
         step=lambda state, tokens_RSBL, n: jitted(state, own_part(split, tokens_RSBL[0]), n),
         fetch=lambda state, r=0: jax.tree.map(lambda leaf: leaf.addressable_data(0), gather(state)),
         jitted=jitted,
+        args=args,
     )
 
 
-def split_steps(shape: Shape, mesh: jax.sharding.Mesh) -> Callable:
+def split_steps(shape: Shape, mesh: jax.sharding.Mesh, on: Target) -> Callable:
     """Updates with the batch cut over the devices and gradients averaged once an update, after
     the last micro-batch; left to the compiler they are averaged at each."""
     shape = replace(shape, micro_batch=shape.micro_batch // mesh.size)
     mean = partial(jax.lax.pmean, axis_name="data")
     every, split = PartitionSpec(), PartitionSpec(None, "data")
     return jax.shard_map(
-        partial(step.train_steps, shape, mean=mean),
+        partial(step.train_steps, shape, mean=mean, on=on),
         mesh=mesh,
         in_specs=(every, split, every),
         out_specs=every,
@@ -110,7 +145,7 @@ def split_steps(shape: Shape, mesh: jax.sharding.Mesh) -> Callable:
     )
 
 
-def cut_steps(shape: Shape, sharding: TrainState) -> Callable:
+def cut_steps(shape: Shape, sharding: TrainState, on: Target) -> Callable:
     """Updates of a state cut over the devices: the compiler sends the weights where they are used,
     and each gradient ends where its weight lies, so that no more of it is kept."""
 
@@ -118,56 +153,15 @@ def cut_steps(shape: Shape, sharding: TrainState) -> Callable:
         loss, grads = loss_and_grads
         return loss, jax.lax.with_sharding_constraint(grads, sharding.params)
 
-    return partial(step.train_steps, shape, mean=constrain)
+    return partial(step.train_steps, shape, mean=constrain, on=on)
 
 
-def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
-    """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. What the
-    optimiser keeps of a weight lies where the weight does, if it has its shape; all else, scalars and
-    the sums of rows and columns that Adafactor keeps, lies on every device.
-
-    This is ZeRO's third stage (Rajbhandari et al. 2020, section 5): each device keeps 1/n of the
-    weights and of the optimiser's state, is sent the others' weights when it multiplies with them,
-    and keeps its own part of the summed gradient."""
-    whole = NamedSharding(mesh, PartitionSpec())
-    like = jax.eval_shape(partial(step.init_state, shape, hyper={}), jax.random.key(0))
-    weights = {weight.path: weight for weight in tree.describe(shape.model)}
-
-    def shard(path, leaf):
-        keys = names(path)
-        weight = next((weights[keys[i:]] for i in range(len(keys)) if keys[i:] in weights), None)
-        if weight is None or weight.shape != leaf.shape:
-            return whole
-        return NamedSharding(mesh, shard_of(weight.role, weight.shape, mesh.size))
-
-    params, opt_state = (
-        jax.tree_util.tree_map_with_path(shard, part) for part in (like.params, like.opt_state)
-    )
-    return TrainState(whole, params, opt_state, whole)
-
-
-def shard_of(role: str, shape: tuple[int, ...], n: int) -> PartitionSpec:
-    """A weight is cut along its largest axis that n divides, the last of equals. Gains, and what
-    no axis of divides, are kept whole on every device."""
-    fits = [axis for axis, size in enumerate(shape) if size % n == 0]
-    if role == "gain" or not fits:
-        return PartitionSpec()
-    axis = max(fits, key=lambda axis: (shape[axis], axis))
-    return PartitionSpec(*[None] * axis, "data")
-
-
-def own_part(sharding: NamedSharding, whole: Any) -> jax.Array:
-    """An array over the devices of all hosts, of which each host holds the whole in its memory."""
-    whole = np.array(whole)
-    return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
-
-
-def over_replicas(shape: Shape, devices: Sequence[jax.Device]) -> Program:
+def over_replicas(shape: Shape, devices: Sequence[jax.Device], on: Target) -> Program:
     n_device = len(devices)
     of_device = replace(shape, micro_batch=shape.micro_batch // n_device)
     mean = partial(jax.lax.pmean, axis_name="data")
     steps = jax.pmap(
-        lambda state, tokens_SBL, n: step.train_steps(of_device, state, tokens_SBL, n, mean),
+        lambda state, tokens_SBL, n: step.train_steps(of_device, state, tokens_SBL, n, mean, on),
         axis_name="data",
         devices=devices,
         in_axes=(0, 0, None),
@@ -186,24 +180,32 @@ def over_replicas(shape: Shape, devices: Sequence[jax.Device]) -> Program:
     def first(state, r=0):
         return jax.device_put(jax.tree.map(lambda leaf: leaf[0], state), devices[0])
 
-    return Program(replicate, split, first)
+    def args():
+        state, (S, B, L), n = like(shape), of_device.dispatch, jax.ShapeDtypeStruct((), jnp.int32)
+        state = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n_device, *leaf.shape), leaf.dtype), state)
+        return state, jax.ShapeDtypeStruct((n_device, S, B // n_device, L), jnp.int32), n
+
+    return Program(replicate, split, first, jax.jit(steps), args)  # which pmap itself can not be asked
 
 
 # --- several runs --------------------------------------------------------------------------
 
 
 @cache
-def compile_pack(shape: Shape, devices: tuple[jax.Device, ...], each: int) -> Program:
+def compile_pack(
+    shape: Shape, devices: tuple[jax.Device, ...], each: int, on: Target | None = None
+) -> Program:
     """The training program of `each` runs on every device: `vmap` over the runs of a device, and
     devices that never talk (the mesh axis "run"). No number of one run enters another's; runs agree
     with themselves trained alone to float error. States are stacked, (R, ...)."""
-    R = each * len(devices)
-    shape = replace(shape, micro_batch=step.micro_batch(shape))
+    R, on = each * len(devices), on or target_of(devices[0])
+    whole_batch = shape.batch_size if on.flat else step.micro_batch(shape, 1, on.platform)
+    shape = replace(shape, micro_batch=whole_batch)
     mesh = jax.sharding.Mesh(np.array(devices), ("run",), axis_types=(AxisType.Auto,))
     run, every = PartitionSpec("run"), PartitionSpec()
     by_run, whole = NamedSharding(mesh, run), NamedSharding(mesh, every)
-    steps = jax.vmap(partial(step.train_steps, shape), in_axes=(0, 0, None))
-    score = partial(step.eval_step, shape.model, objective=shape.objective)
+    steps = jax.vmap(partial(step.train_steps, shape, on=on), in_axes=(0, 0, None))
+    score = partial(step.eval_step, shape.model, objective=shape.objective, on=on)
     score = jax.vmap(score, in_axes=(0, None, None))
     over = partial(jax.shard_map, mesh=mesh, out_specs=run, check_vma=False)
     jitted = jax.jit(over(steps, in_specs=(run, run, every)), donate_argnums=0)
@@ -231,6 +233,7 @@ def compile_pack(shape: Shape, devices: tuple[jax.Device, ...], each: int) -> Pr
         step=lambda stack, tokens_RSBL, n: jitted(stack, jax.device_put(tokens_RSBL, by_run), n),
         fetch=fetch,
         jitted=jitted,
+        args=lambda: abstract(shape, by_run, by_run, whole, R),
         put=lambda stack, r, state: put(stack, np.int32(r), jax.device_put(state, whole)),
         evaluate=jax.jit(over(score, in_specs=(run, every, every))),
     )

@@ -17,7 +17,8 @@ import optax
 
 from lab.config import NEXT_TOKEN, ModelConfig, OptimConfig, RunConfig, Shape
 from lab.data.batches import shift
-from lab.models import ops, tree
+from lab.models import tree
+from lab.models.target import Target
 from lab.train import objectives, optimizers, schedule
 
 CACHED_TOKENS = 256  # of a micro-batch on CPU, at least
@@ -71,19 +72,23 @@ def initial_state(config: RunConfig) -> TrainState:
     return state_with(config.shape, tree.from_normal(config.model, normal), hyper_of(config))
 
 
-def mean_nats(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array) -> jax.Array:
+def mean_nats(
+    cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array, on: Target | None = None
+) -> jax.Array:
     """Mean cross-entropy, nats per token; inputs and targets overlap by L - 1."""
-    return tree.nats(cfg, params, tokens_BL).mean()
+    return tree.losses(cfg, params, *shift(tokens_BL), on)[0].mean()
 
 
-def nats_and_grads(cfg: ModelConfig) -> Callable[[tree.Params, jax.Array], tuple[jax.Array, tree.Params]]:
+def nats_and_grads(
+    cfg: ModelConfig, on: Target | None = None
+) -> Callable[[tree.Params, jax.Array], tuple[jax.Array, tree.Params]]:
     """Mean nats of (params, tokens), and the gradients of what is trained: where a model adds something
     to the loss, its gradient too."""
     if not tree.has_extra(cfg):
-        return jax.value_and_grad(lambda p, t: mean_nats(cfg, p, t))
+        return jax.value_and_grad(lambda p, t: mean_nats(cfg, p, t, on))
 
     def trained(params, tokens_BL):
-        nats_BL, extra = tree.losses(cfg, params, *shift(tokens_BL))
+        nats_BL, extra = tree.losses(cfg, params, *shift(tokens_BL), on)
         return nats_BL.mean() + extra, nats_BL.mean()
 
     def grad(params, tokens_BL):
@@ -93,25 +98,25 @@ def nats_and_grads(cfg: ModelConfig) -> Callable[[tree.Params, jax.Array], tuple
     return grad
 
 
-def micro_batch(shape: Shape, n_device: int = 1) -> int:
+def micro_batch(shape: Shape, n_device: int = 1, platform: str = "") -> int:
     """Sequences whose gradients are made at once, on all devices together: what the config says,
     else what keeps activations in a CPU core's cache, which makes a step up to 1.5 times as fast,
-    and the whole batch on other devices."""
+    and the whole batch on other devices. `platform` is theirs; that of the devices here unless given."""
     batch, uneven = divmod(shape.batch_size, n_device)
-    if shape.micro_batch or uneven or not ops.on_cpu():
+    if shape.micro_batch or uneven or (platform or jax.default_backend()) != "cpu":
         return shape.micro_batch or shape.batch_size
     wanted = max(CACHED_TOKENS, 2 * shape.model.d_model) / shape.model.seq_len
     divisors = [n for n in range(1, batch + 1) if batch % n == 0]
     return n_device * min(divisors, key=lambda n: abs(math.log(n / wanted)))
 
 
-def sums_and_grads(shape: Shape, step: jax.Array) -> Callable:
+def sums_and_grads(shape: Shape, step: jax.Array, on: Target | None = None) -> Callable:
     """As `nats_and_grads`, of an objective whose targets have weights: (nats, weights), each summed, and the
     gradients of the first. What divides them is known when all parts of a batch are added up."""
 
     def trained(params, tokens_BL):
         inputs_BL, targets_BL, weights_BL = objectives.examples(shape.objective, shape.model, tokens_BL, step)
-        nats_BL, extra = tree.losses(shape.model, params, inputs_BL, targets_BL)
+        nats_BL, extra = tree.losses(shape.model, params, inputs_BL, targets_BL, on)
         nats, weight = (nats_BL * weights_BL).sum(), weights_BL.sum()
         return nats + (0.0 if extra is None else weight * extra), (nats, weight)
 
@@ -123,12 +128,16 @@ def sums_and_grads(shape: Shape, step: jax.Array) -> Callable:
 
 
 def loss_and_grads(
-    shape: Shape, params: tree.Params, tokens_BL: jax.Array, step: jax.Array | int = 0
+    shape: Shape,
+    params: tree.Params,
+    tokens_BL: jax.Array,
+    step: jax.Array | int = 0,
+    on: Target | None = None,
 ) -> tuple[Any, tree.Params]:
     """Over the batch at once, or over micro-batches one after another: the mean of a loss and its gradients,
     or `sums_and_grads` over the number of parts."""
     weighted = shape.objective != NEXT_TOKEN
-    grad = sums_and_grads(shape, step) if weighted else nats_and_grads(shape.model)
+    grad = sums_and_grads(shape, step, on) if weighted else nats_and_grads(shape.model, on)
     B, L = tokens_BL.shape
     if not shape.micro_batch or shape.micro_batch >= B:
         return grad(params, tokens_BL)
@@ -144,12 +153,16 @@ def loss_and_grads(
 
 
 def train_step(
-    shape: Shape, state: TrainState, tokens_BL: jax.Array, mean: Callable = lambda tree: tree
+    shape: Shape,
+    state: TrainState,
+    tokens_BL: jax.Array,
+    mean: Callable = lambda tree: tree,
+    on: Target | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One optimiser update. `mean` averages over devices where the batch was split by hand;
-    under jit the compiler does."""
+    under jit the compiler does. `on` is what is compiled for: the devices here unless given."""
     h = state.hyper
-    loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL, state.step))
+    loss, grads = mean(loss_and_grads(shape, state.params, tokens_BL, state.step, on))
     if shape.objective != NEXT_TOKEN:
         nats, weight = loss
         loss, grads = nats / weight, jax.tree.map(lambda leaf: leaf / weight, grads)
@@ -162,17 +175,24 @@ def train_step(
 
 
 def train_steps(
-    shape: Shape, state: TrainState, tokens_SBL: jax.Array, n: jax.Array, mean: Callable = lambda tree: tree
+    shape: Shape,
+    state: TrainState,
+    tokens_SBL: jax.Array,
+    n: jax.Array,
+    mean: Callable = lambda tree: tree,
+    on: Target | None = None,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """The first `n` of S updates in one dispatch; metrics (S,), zero where no update was made.
 
     How many updates share a dispatch does not change a run's bits (tests/test_step.py).
     """
+    if on and on.flat:
+        return train_step(shape, state, tokens_SBL[0], mean, on)
     zeros = {name: jnp.zeros(tokens_SBL.shape[0]) for name in ("loss", "grad_norm")}
 
     def body(i, carry):
         state, metrics = carry
-        state, now = train_step(shape, state, tokens_SBL[i], mean)
+        state, now = train_step(shape, state, tokens_SBL[i], mean, on)
         return state, {name: metrics[name].at[i].set(now[name]) for name in metrics}
 
     return jax.lax.fori_loop(0, n, body, (state, zeros))
@@ -184,11 +204,12 @@ def eval_step(
     tokens_BL: jax.Array,
     mask_BL: jax.Array,
     objective: str = NEXT_TOKEN,
+    on: Target | None = None,
 ) -> jax.Array:
     """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,). An objective with weights
     of its own counts a window wholly or not at all."""
     inputs_BL, targets_BL, weights_BL = objectives.examples(objective, cfg, tokens_BL, objectives.HELD_OUT)
-    nats_BL, _ = tree.losses(cfg, params, inputs_BL, targets_BL)
+    nats_BL, _ = tree.losses(cfg, params, inputs_BL, targets_BL, on)
     if weights_BL is not None:
         mask_BL = weights_BL * mask_BL.min(axis=1, keepdims=True)
     return (nats_BL * mask_BL).sum(axis=1)

@@ -59,7 +59,7 @@ def machine() -> str:
     """On what the program runs, as far as its bits may depend on it."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = jax.local_devices()[0]
-    return f"jax {jax.__version__}, {device.device_kind}, {cores if ops.on_cpu() else 1} cores"
+    return f"jax {jax.__version__}, {device.device_kind}, {cores if device.platform == 'cpu' else 1} cores"
 
 
 @partial(jax.jit, static_argnums=0)

@@ -1,0 +1,59 @@
+"""What a model is compiled for: an argument, so that chips that are not here can be compiled for."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+
+POLICIES = {  # what of a block is kept for its gradient, by name; the rest is made again
+    "nothing": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "everything": None,
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a program will run, as far as its model takes another form there.
+
+    Args:
+      platform: "cpu", "tpu" or "gpu", as a device says it (`jax.Device.platform`).
+      dtype: of the numbers that are multiplied: a config says it, `of_model` puts it here.
+      remat: an entry of POLICIES; "" keeps everything on CPU, and nothing elsewhere.
+      flat: layers one after another off CPU too, as the compiler's estimate of a step needs them.
+      mesh: the devices, where one program is split over them by the compiler; None where a program
+        sees the part of one device.
+    """
+
+    platform: str
+    dtype: str = "float32"
+    remat: str = ""
+    flat: bool = False
+    mesh: Any = None
+
+    def __post_init__(self) -> None:
+        if self.platform not in ("cpu", "tpu", "gpu"):
+            raise ValueError(f"platform={self.platform!r} is none of cpu, tpu, gpu")
+        if self.remat and self.remat not in POLICIES:
+            raise ValueError(f"remat={self.remat!r} is none of {', '.join(POLICIES)}")
+
+    @property
+    def on_cpu(self) -> bool:
+        return self.platform == "cpu"
+
+    def of_model(self, cfg: Any) -> "Target":
+        """With what the model's config says of it."""
+        remat = self.remat or ("nothing" if cfg.remat or not self.on_cpu else "everything")
+        return replace(self, dtype=cfg.dtype, remat=remat)
+
+
+def target_of(device: jax.Device, platform: str = "", **said: Any) -> Target:
+    """What is compiled for a device, which may be one of a topology's that is not here; `platform` is its
+    own unless given."""
+    platform = platform or device.platform
+    return Target("gpu" if platform in ("cuda", "rocm") else platform, **said)
+
+
+def here(dtype: str = "float32") -> Target:
+    """The devices that jax takes where nobody says which."""
+    return target_of(jax.local_devices()[0], dtype=dtype)
