@@ -4,7 +4,7 @@ What is not let differ is shared. The noise is that of the residuals, so it hold
 that pair (same size, length and seed in both arms) share part of it, and are drawn as pairs.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from analysis.laws.jets import Jet
 PULL = 3.0  # robust standard deviations beyond which a run's pull stops growing
 LEAST_PAIRS = 8
 SPARE = 2  # runs beyond the parameters without which noise is not known
-STARTS = 6
+STARTS, STEPS = 6, 6
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,39 @@ def draw(fit: ArmsFit, draws: int, seed: int) -> Array:
             scale = np.sqrt(((pull[base] + sign * pull[arm]) ** 2).sum() / spare) / 2
             parts.append(scale * student(rng, draws, spare) * rng.standard_normal((draws, len(base))))
         noise[:, base], noise[:, arm] = parts[0] + parts[1], parts[0] - parts[1]
-    problem = replace(fit.problem, output=np.exp(log_pred + noise / root))
-    begin, weights = np.tile(fit.theta, (draws, 1)), np.tile(fit.weights, (draws, 1))
-    return minimise(problem, begin, weights, rounds=10)[0]
+    return refit(fit, log_pred + noise / root)
+
+
+def refit(fit: ArmsFit, log_loss: Array) -> Array:
+    """Parameters (S, P) that fit losses (S, R) near the fit's own, all at once: a few damped steps of Gauss
+    and Newton, which need no second derivatives."""
+    law, logs, free = fit.rows.law, fit.problem.logs, fit.problem.free
+    theta = np.tile(fit.theta, (len(log_loss), 1))
+    damping = np.full(len(theta), 1e-4)
+
+    def look(theta: Array):
+        log_pred, slope, _ = law.expand(theta, logs, free, second=False)
+        gap = log_loss - log_pred
+        return gap, slope, np.nan_to_num((fit.weights * gap**2).sum(1), nan=np.inf)
+
+    gap, slope, cost = look(theta)
+    for _ in range(STEPS):
+        pull = fit.weights * slope
+        square = pull @ slope.transpose(0, 2, 1)
+        ridge = damping[:, None] * np.einsum("sii->si", square) + 1e-12
+        damped = square + ridge[:, :, None] * np.eye(len(free))
+        step = np.linalg.solve(damped, (pull @ gap[:, :, None]))[:, :, 0]
+        trial = theta.copy()
+        trial[:, free] += np.clip(step, -2, 2)
+        new = look(trial)
+        better = new[2] < cost
+        theta[better] = trial[better]
+        gap, slope, cost = (
+            np.where(better.reshape(-1, *[1] * (old.ndim - 1)), fresh, old)
+            for old, fresh in zip((gap, slope, cost), new, strict=True)
+        )
+        damping = np.where(better, 0.1 * damping, 30 * damping)
+    return theta
 
 
 def student(rng, draws: int, spare: int) -> Array:

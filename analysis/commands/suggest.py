@@ -1,0 +1,121 @@
+"""`python -m analysis suggest TABLE --for exponent|loss@C|multiplier --flops F`: which runs to add."""
+
+import argparse
+import math
+
+import numpy as np
+
+from analysis.commands import shared
+from analysis.commands.arguments import ROLES, command, positive
+from analysis.commands.suggest_grid import grid_file
+from analysis.decisions.suggest import Suggestion, Target, suggest
+from analysis.fitting import fit
+from analysis.laws import Chinchilla
+from analysis.tables import Runs
+
+
+def add(commands) -> None:
+    help, roles = (
+        "which runs to add so that an interval shrinks most",
+        [role for role in ROLES if role != "flops"],
+    )
+    sub = command(commands, "suggest", run, help, roles=roles)
+    sub.add_argument(
+        "--for",
+        dest="asked",
+        type=target,
+        required=True,
+        metavar="exponent|loss@C|multiplier",
+        help="the number whose interval shall shrink: params_exponent, a loss, or a multiplier (at C FLOPs)",
+    )
+    sub.add_argument("--flops", dest="spend", type=positive, required=True, metavar="F", help="to be spent")
+    sub.add_argument(
+        "-o", "--output", metavar="FILE.py", help="write the runs as a grid that `lab run` takes"
+    )
+    sub.set_defaults(figure=None)
+
+
+def target(text: str) -> tuple[str, float | None]:
+    name, at, number = text.partition("@")
+    name = name.removeprefix("params_")
+    if (
+        name not in ("exponent", "loss", "multiplier")
+        or (name == "exponent" and at)
+        or (name == "loss" and not at)
+    ):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write exponent, loss@1e15, multiplier or multiplier@1e15"
+        )
+    return name, positive(number) if at else None
+
+
+def run(options) -> int:
+    if options.output and options.by:
+        raise ValueError("-o and --by: a grid is of one table; choose its rows with --where")
+
+    def answer(group, runs: Runs):
+        fitted = fit(Chinchilla, runs)
+        name, at = options.asked
+        wanted = Target(name, at or float(fitted.runs.flops.max()))
+        found = suggest(fitted, wanted, options.spend, seed=options.seed)
+        print(headline(found))
+        show(group, runs, fitted, found)
+        if options.output:
+            grid_file(options.output, fitted.runs, found)
+            print(f"  grid: python -m lab run {options.output}")
+        return as_json(found, fitted), None
+
+    return shared.each_group(options, answer)
+
+
+def half(found: Suggestion, width: float) -> str:
+    """± of an exponent, or of a number whose logarithm it is, in percent."""
+    if not math.isfinite(width):
+        return "unknown"
+    if found.asked == "exponent":
+        return f"±{width:.3g}"
+    return f"±{100 * math.expm1(width):.3g} %" if width < 5 else "no end"
+
+
+def headline(found: Suggestion) -> str:
+    spent, arms = found.flops.sum(), " in both arms" if found.arms == 2 else ""
+    before, after = half(found, found.before), half(found, found.after)
+    return f"{len(found.flops)} runs{arms}, {spent:.3g} FLOPs: {found.asked} from {before} to {after}" + (
+        f" ({half(found, found.simulated)} by simulation)" if np.isfinite(found.simulated) else ""
+    )
+
+
+def show(group, runs: Runs, fitted, found: Suggestion) -> None:
+    print()
+    shared.print_head(group, runs, "suggested runs")
+    print(f"  status      {fitted.status}: {fitted.message}")
+    print(f"  noise       {100 * found.noise:.2g} % of the loss")
+    if found.note:
+        shared.paragraph("CAUTION", found.note)
+    print(f"\n  {'params':>10}  {'tokens':>10}  {'FLOPs':>9}  seeds  for")
+    for n, d, flops, seeds, form in lines(found):
+        print(f"  {n:>10.4g}  {d:>10.4g}  {flops:>9.3g}  {seeds:>5}  {'the form' if form else found.asked}")
+    print()
+
+
+def lines(found: Suggestion) -> list[tuple[float, float, float, int, bool]]:
+    """(params, tokens, FLOPs of one, seeds, whether it checks the form) of each cell, by size."""
+    cells: dict[tuple[float, float], list] = {}
+    for n, d, flops, form in zip(found.params, found.tokens, found.flops, found.form, strict=True):
+        cell = cells.setdefault((float(n), float(d)), [float(flops), 0, True])
+        cell[1] += 1
+        cell[2] &= bool(form)
+    return [(n, d, *rest) for (n, d), rest in sorted(cells.items())]
+
+
+def as_json(found: Suggestion, fitted) -> dict:
+    keys = ("params", "tokens", "flops", "seeds", "form")
+    return {
+        "for": found.asked,
+        "answer": headline(found),
+        "runs": [dict(zip(keys, line, strict=True)) for line in lines(found)],
+        "flops": float(found.flops.sum()),
+        **shared.pick(found, "value", "before", "after", "simulated", "noise"),
+        **shared.pick(fitted, "status", "message"),
+        "cautions": [*filter(None, [found.note]), *fitted.cautions],
+    }

@@ -1,0 +1,139 @@
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from analysis import fitting
+from analysis.__main__ import main
+from analysis.decisions.suggest import FORM, Target, suggest
+from analysis.fitting import fit
+from analysis.laws import Chinchilla
+from analysis.tables import table
+from bench.compare import BASE, cells
+from lab.commands.experiment import load
+from lab.config import DataConfig
+from lab.data import corpora
+
+
+def drawn(n, d, noise=0.004, number=0, **more):
+    loss = BASE.loss(n, d) * np.exp(noise * np.random.default_rng(number).standard_normal(len(n)))
+    return table.from_columns("drawn", params=n, tokens=d, flops=6 * n * d, loss=loss, **more)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fit(Chinchilla, drawn(*cells(3, 4)))
+
+
+@pytest.mark.parametrize("name", ["exponent", "loss", "multiplier"])
+def test_the_runs_cost_what_may_be_spent_and_some_of_them_check_the_form(fitted, name):
+    found = suggest(fitted, Target(name, 1e14), 4e13)
+    spent = found.flops.sum() if name != "multiplier" else found.flops.sum() * 2
+    assert 0 < spent <= (1 if name != "multiplier" else 2) * 4e13
+    assert found.after < found.before
+    assert found.form.any() and found.flops[found.form].sum() <= 2 * FORM * 4e13
+    assert found.flops.min() >= 0.99 * fitted.runs.flops.min()  # no smaller than what a law was seen on
+
+
+def test_more_flops_leave_less_to_know(fitted):
+    widths = [suggest(fitted, Target("exponent", 1e14), flops).after for flops in (1e13, 4e13, 1.6e14)]
+    assert widths == sorted(widths, reverse=True) and widths[0] > 1.2 * widths[2]
+
+
+def test_the_width_that_is_expected_is_that_of_refits(fitted):
+    found = suggest(fitted, Target("exponent", 1e14), 1e14)
+    n = np.concatenate([fitted.runs.params, found.params])
+    d = np.concatenate([fitted.runs.tokens, found.tokens])
+    draws = [fit(Chinchilla, drawn(n, d, found.noise, seed), objective="ls-log").law for seed in range(25)]
+    half = 1.96 * np.std([law.exponents()[0] for law in draws])
+    assert half == pytest.approx(found.simulated, rel=0.4)
+    assert found.simulated < 1.2 * found.after  # which holds the form's doubt too
+
+
+def test_suggested_runs_tell_more_than_as_many_flops_at_random(fitted):
+    found = suggest(fitted, Target("exponent", 1e14), 4e13)
+    rng, widths = np.random.default_rng(1), {"suggested": [], "random": []}
+    n, d = (
+        np.concatenate([own, more])
+        for own, more in zip(cells(3, 4), (found.params, found.tokens), strict=True)
+    )
+    pool_n, pool_d = cells(3, 12)
+    for seed in range(3):
+        order, spent, kept = rng.permutation(np.repeat(np.arange(len(pool_n)), 3)), 0.0, []
+        for i in order:
+            if spent + 6 * pool_n[i] * pool_d[i] <= 4e13:
+                kept.append(i)
+                spent += 6 * pool_n[i] * pool_d[i]
+        random = [
+            np.concatenate([own, pool[kept]]) for own, pool in zip(cells(3, 4), (pool_n, pool_d), strict=True)
+        ]
+        for name, places in (("suggested", (n, d)), ("random", random)):
+            law = fitting.intervals(
+                fit(Chinchilla, drawn(*places, number=seed), objective="ls-log"), "profile"
+            )
+            low, high = law.band(lambda law: np.atleast_1d(law.exponents()[0]))
+            widths[name].append(float(high[0] - low[0]))
+    assert np.median(widths["suggested"]) < 0.9 * np.median(widths["random"])
+
+
+def test_without_exponents_in_the_runs_usual_ones_are_planned_with_and_said():
+    n, d = cells(3, 3)
+    flat = drawn(n, d * 0 + 1e6, 0.02)
+    found = suggest(fit(Chinchilla, flat), Target("exponent", 1e14), 4e13)
+    assert "planned with 0.35" in found.note and len(found.flops)
+
+
+def write(path, runs):
+    names = list(dict.fromkeys(runs.columns))
+    rows = zip(*(runs.columns[name] for name in names), strict=True)
+    path.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    return path
+
+
+def test_the_grid_is_one_that_lab_takes_with_the_settings_of_the_table(tmp_path, monkeypatch, capsys):
+    n, d = cells(3, 4)
+    shape = {
+        "n_layer": np.full(len(n), 2.0),
+        "d_model": 8 * np.round(np.sqrt(n) / 40) + 8,
+        "n_head": np.ones(len(n)),
+    }
+    text = {"corpus": np.full(len(n), "shakespeare", object), "norm": np.full(len(n), "layernorm", object)}
+    more = {
+        "seq_len": np.full(len(n), 64.0),
+        "learning_rate": 0.01 * (n / 1e5) ** -0.4,
+        "seed": np.zeros(len(n)),
+    }
+    path = write(tmp_path / "runs.csv", drawn(n, d, **shape, **text, **more))
+    grid = tmp_path / "more.py"
+    asked = [
+        "suggest",
+        path,
+        "--for",
+        "exponent",
+        "--flops",
+        "4e13",
+        "-o",
+        grid,
+        "--json",
+        tmp_path / "s.json",
+    ]
+    assert main([str(word) for word in asked]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith("by simulation)")
+    data = DataConfig(corpus="shakespeare", sha256="0" * 64, train_tokens=10**9, max_epochs=100)
+    stub = SimpleNamespace(vocab_size=256, data=lambda **_: data)
+    monkeypatch.setattr(corpora, "prepare", lambda name, tokenizer: stub)
+    configs = load(str(grid)).configs()
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert len(configs) == sum(run["seeds"] for run in found["runs"])
+    assert {config.model.norm for config in configs} == {"layernorm"}
+    assert {config.model.d_model for config in configs} <= set(shape["d_model"])
+    rates = dict(zip(shape["d_model"], more["learning_rate"], strict=True))
+    assert all(c.optim.learning_rate == pytest.approx(rates[c.model.d_model], rel=0.5) for c in configs)
+
+
+@pytest.mark.parametrize("asked", ["loss", "exponent@1e15", "floor", "loss@much"])
+def test_what_cannot_be_asked_for_is_refused(asked, capsys):
+    with pytest.raises(SystemExit):
+        main(["suggest", "runs.csv", "--for", asked, "--flops", "1e12"])
+    assert asked.removeprefix("loss@") in capsys.readouterr().err
