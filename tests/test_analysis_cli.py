@@ -98,7 +98,7 @@ def test_isoflop_writes_its_keys(runs_csv, tmp_path):
     where = "group == 'one'"
     assert run("isoflop", runs_csv, "--where", where, "--json", out, "--figure", figure) == 0
     found = loads(out)
-    assert list(found) == KEYS and len(found["points"]) == 4 and figure.exists()
+    assert list(found) == [*KEYS, "headline"] and len(found["points"]) == 4 and figure.exists()
     for point in found["points"]:
         assert list(point) == ["flops", "params", "tokens", "loss", "low", "high", "status"]
         assert point["low"] <= point["params"] <= point["high"]
@@ -113,7 +113,10 @@ def test_frontier_by_all_methods_extrapolates_and_compares(runs_csv, tmp_path, c
     arguments = ["--where", "group == 'one'", "--bootstrap", 30, "--at", "1e13,1e14"]
     assert run("frontier", runs_csv, *arguments, "--json", out, "--figure", figure) == 0
     found = loads(out)
-    assert len(found) == 2 and [list(each) for each in found] == [["group", *KEYS]] * 2
+    assert len(found) == 2 and [list(each) for each in found] == [
+        ["group", *KEYS, "headline"],
+        ["group", *KEYS],
+    ]
     assert [p["flops"] for p in found[0]["points"]] == [1e13, 1e14]
     assert found[1]["bias_check"] is None
     assert [p["flops"] for p in found[0]["bias_check"]["at"]] == [1e13, 1e14]

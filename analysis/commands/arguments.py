@@ -61,14 +61,14 @@ OPTIONS = {
         "help": "resamples for the kinds that resample (1000); alone it means pairs, and 0 means none",
     },
     "--cluster": {"metavar": "COL", "help": "rows equal in this column are resampled together"},
-    "--window": {"type": positive, "default": 1.0, "help": "in ln params (default 1)"},
+    "--window": {"type": positive, "default": 1.0, "help": "of parabola and cubic, in ln params (default 1)"},
     "--budgets": {"type": numbers, "metavar": "F,F", "help": "FLOPs to group by"},
     "--cost": {"choices": ("table", "6nd"), "default": "table"},
     "--at": {"type": numbers, "metavar": "F,F", "help": "budgets to extrapolate to"},
     "--valley": {
         "choices": frontiers.VALLEY_METHODS,
         "default": "interpolate",
-        "help": "how isoflop finds a minimum",
+        "help": "how isoflop finds minima: each budget's alone, or joint: one curve through all valleys",
     },
     "--run-id": {"metavar": "COL", "help": "the column that names a curve's run"},
     "--points": {

@@ -37,34 +37,37 @@ def run(options) -> int:
     curves = table.read(options.curves) if options.curves else None
 
     def answer(group, runs):
-        fronts, refused = [], []
+        fronts, choices, refused = [], [], []
         for method in methods:
             try:
-                fronts.append(make_frontier(method, options, runs, curves))
+                front, choice = make_frontier(method, options, runs, curves)
+                fronts.append(front)
+                choices.append(choice)
             except ValueError as error:
                 refused.append(f"{method}: {error}")
         if not fronts:
             raise ValueError("; ".join(refused))
-        for front in fronts:
-            show(group, runs, front, None, options.at)
+        for front, choice in zip(fronts, choices, strict=True):
+            show(group, runs, front, None, options.at, choice)
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
             print_beside(fronts, options.at)
             print("\n".join(frontiers.describe_agreements(fronts)) + "\n")
-        return [as_json(f, options.at) for f in fronts], lambda: plot_frontier(fronts, at=options.at or ())
+        said = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
+        return said, lambda: plot_frontier(fronts, at=options.at or ())
 
     return shared.each_group(options, answer, several=options.method == "all")
 
 
-def make_frontier(method: str, options, runs, curves) -> frontiers.Frontier:
-    """One approach's frontier under the table's cost function."""
+def make_frontier(method: str, options, runs, curves) -> tuple[frontiers.Frontier, frontiers.Choice | None]:
+    """One approach's frontier under the table's cost function; of valleys, which way is favoured here."""
     if method == "isoflop":
-        return shared.valleys(options, runs, options.valley)[1]
+        return shared.valleys(options, runs, options.valley)[1:]
     if method == "fit":
-        return shared.parametric(options, runs)[1]
+        return shared.parametric(options, runs)[1], None
     envelope = shared.traced(options, runs if curves is None else curves, runs)
-    return frontiers.from_envelope(envelope, frontiers.fit_cost(runs, options.cost))
+    return frontiers.from_envelope(envelope, frontiers.fit_cost(runs, options.cost)), None
 
 
 def print_beside(fronts: list[frontiers.Frontier], at: list[float] | None) -> None:
@@ -86,8 +89,34 @@ def print_beside(fronts: list[frontiers.Frontier], at: list[float] | None) -> No
     print()
 
 
-def as_json(front: frontiers.Frontier, at: list[float] | None = None) -> dict:
-    """`low` and `high` of a point are the 95 % interval of its params."""
+def as_json(
+    front: frontiers.Frontier, at: list[float] | None = None, choice: frontiers.Choice | None = None
+) -> dict:
+    """`low` and `high` of a point are the 95 % interval of its params. `headline`, of valleys, is by the way
+    that this table favours, its intervals held open for all that are as defensible."""
+    said = frontier_json(front, at)
+    if choice:
+        ways = [
+            shared.pick(way, "method", "bias", "noise", "error")
+            | {
+                "params_exponent": shared.band_json(way.front.params_exponent),
+                "status": way.front.status,
+                "defensible": way in choice.defensible,
+            }
+            for way in choice.ways
+        ]
+        said["headline"] = frontier_json(choice.frontier, at) | {
+            "chosen": choice.chosen.method,
+            "reason": choice.reason,
+            "gap": choice.gap,
+            "noise": choice.half,
+            "beyond_noise": choice.beyond_noise,
+            "ways": ways,
+        }
+    return said
+
+
+def frontier_json(front: frontiers.Frontier, at: list[float] | None) -> dict:
     if at:
         rows = point_rows(at, *front.at(at), [front.status] * len(at))
     else:
@@ -119,7 +148,7 @@ def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
     return shared.pick(check, *said) | {"at": rows}
 
 
-def show(group, runs, front: frontiers.Frontier, iso=None, at=None) -> None:
+def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None) -> None:
     print_summary(group, runs, front, iso)
     print_bias(front, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
@@ -130,6 +159,10 @@ def show(group, runs, front: frontiers.Frontier, iso=None, at=None) -> None:
         print(f"  ({MOST} of {len(rows)} points; --json holds all)")
     if at:
         print_at(front, at)
+    if choice:
+        shared.paragraph("headline", str(choice))
+        if at:
+            print_at(choice.frontier, at)
     print()
 
 

@@ -1,24 +1,23 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
-from analysis import frontiers
 from analysis.commands import frontier, shared
-from analysis.commands.arguments import FRONTIER, add_options, command
+from analysis.commands.arguments import FRONTIER, OPTIONS, add_options, command
 from analysis.figures import plot_isoflop
 
 
 def add(commands) -> None:
     sub = command(commands, "isoflop", run, "the best size at each budget")
-    sub.add_argument("--method", choices=frontiers.VALLEY_METHODS, default="interpolate")
+    sub.add_argument("--method", **OPTIONS["--valley"])
     add_options(sub, *FRONTIER, "--figure")
 
 
 def run(options) -> int:
     def answer(group, runs):
-        iso, front = shared.valleys(options, runs, options.method)
-        frontier.show(group, runs, front, iso)
+        iso, front, choice = shared.valleys(options, runs, options.method)
+        frontier.show(group, runs, front, iso, choice=choice)
         for valley in iso.valleys:
             if valley.status != "ok":
                 print(f"  {valley.budget:.3g} is {valley.status}: {valley.message}")
-        return frontier.as_json(front), lambda: plot_isoflop(iso, front)
+        return frontier.as_json(front, choice=choice), lambda: plot_isoflop(iso, front)
 
     return shared.each_group(options, answer)

@@ -28,8 +28,9 @@ def run(options) -> int:
         parts, fronts, notes = {"fit": None, "isoflop": None}, [], []
         for name, make in (("isoflop", shared.valleys), ("fit", shared.parametric)):
             try:
-                parts[name], front = make(options, runs)
+                parts[name], front, *choice = make(options, runs)
                 fronts.append(front)
+                notes += [f"By valleys: {favoured}." for favoured in choice if favoured]
             except ValueError as error:
                 notes.append(f"Left out: {error}")
         if not fronts:

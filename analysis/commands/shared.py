@@ -123,11 +123,16 @@ def played_by(options, name: str) -> str:
 
 
 def valleys(options, runs, method: str = "interpolate"):
-    """Approach 2: the optima of the budgets, and their frontier."""
-    iso = frontiers.find_optima(runs, method=method, **pick(options, "window", "budgets", "seed"))
-    return iso, frontiers.from_isoflop(
-        iso, frontiers.fit_cost(runs, options.cost), fit_if_possible(options, runs)
-    )
+    """Approach 2: the optima of the budgets, their frontier, and which way of finding them this table favours
+    (None where no way has an exponent)."""
+    given = pick(options, "window", "budgets", "seed")
+    iso = frontiers.find_optima(runs, method=method, **given)
+    cost, fitted = frontiers.fit_cost(runs, options.cost), fit_if_possible(options, runs)
+    front = frontiers.from_isoflop(iso, cost, fitted)
+    try:
+        return iso, front, frontiers.choose_valleys(runs, cost, fitted, known=iso, **given)
+    except ValueError:
+        return iso, front, None
 
 
 def traced(options, curves, runs=None):

@@ -14,6 +14,7 @@ METHOD_WORDS = {
     "interpolate": "Akima interpolation of log loss over log params",
     "parabola": "a parabola near the best size",
     "cubic": "a cubic near the best size",
+    "joint": "one curve through all valleys, moving as a power of compute",
 }
 
 
@@ -35,9 +36,9 @@ def plot_isoflop(
     fig, ax = sheet(7.4, 5.2, caption(iso, front))
     colours = sequence(len(iso.valleys))
     repeated = False
-    for valley, colour in zip(iso.valleys, colours, strict=True):
+    for k, (valley, colour) in enumerate(zip(iso.valleys, colours, strict=True)):
         repeated |= draw_points(ax, valley, colour)
-        draw_valley(ax, iso, valley, colour)
+        draw_valley(ax, iso, k, colour)
         draw_minimum(ax, valley, colour, np.isfinite(iso.noise.sigma))
     low = min(valley.runs.loss.min() for valley in iso.valleys)
     high = max(valley.runs.loss.max() for valley in iso.valleys)
@@ -62,9 +63,14 @@ def draw_points(ax, valley: Valley, colour) -> bool:
     return bool(again.any())
 
 
-def draw_valley(ax, iso: Isoflop, valley: Valley, colour) -> None:
+def draw_valley(ax, iso: Isoflop, budget: int, colour) -> None:
     """The method's own curve, over the sizes it uses."""
-    x, y = valley.log_params, valley.log_loss
+    x, y = iso.valleys[budget].log_params, iso.valleys[budget].log_loss
+    if iso.method == "joint":
+        if iso.joint:
+            at = np.linspace(x[0], x[-1], 300)
+            ax.plot(np.exp(at), np.exp(iso.joint.log_loss(budget, at)), color=colour, lw=1.3, zorder=3)
+        return
     if iso.method == "interpolate":
         if len(x) >= 4:
             at = np.linspace(x[0], x[-1], 300)
@@ -161,7 +167,7 @@ def caption(iso: Isoflop, front: Frontier | None) -> str:
     text += f"; minima by {METHOD_WORDS[iso.method]}"
     if np.isfinite(iso.noise.sigma):
         text += f", intervals from noise of {100 * iso.noise.sigma:.2g} % ({iso.noise.source})"
-        text += f" and from the {iso.other} method" + sunk_words(iso)
+        text += f" and from the {iso.other} method" * bool(iso.other) + sunk_words(iso)
     else:
         text += f"; {iso.noise.source}"
     if front is not None:

@@ -1,6 +1,7 @@
 """Compute-optimal frontiers by three approaches: envelopes of curves, isoFLOP valleys, fitted laws."""
 
 from analysis.frontiers.bias import BiasCheck
+from analysis.frontiers.choice import Choice, choose_valleys
 from analysis.frontiers.comparison import agreement, compare_bands, describe_agreement, describe_agreements
 from analysis.frontiers.costs import SIX, Cost, fit_cost
 from analysis.frontiers.envelope import POINTS, Envelope, trace_envelope

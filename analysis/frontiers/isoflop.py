@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.frontiers.joint_valleys import FREE, JointValleys, fit_jointly
 from analysis.frontiers.minima import LOWEST, Array
-from analysis.frontiers.replicates import Noise, Sizes, average_sizes, estimate_noise
+from analysis.frontiers.replicates import Noise, Sizes, average_sizes, estimate_noise, noise_of_seeds
 from analysis.tables.budgets import group
 from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
 
-VALLEY_METHODS = tuple(LOWEST)
+VALLEY_METHODS = (*LOWEST, "joint")
 LOST = 0.1  # share of noisy repeats with their minimum at an end beyond which a valley is flat
 CLEAR = 2.0  # standard errors that a valley's curvature must be above zero, else it is flat
 
@@ -74,13 +75,14 @@ class Isoflop:
     """Valleys of all budgets by one method, and the noise their intervals come from."""
 
     method: str
-    other: str  # the method the intervals also cover
+    other: str  # the method the intervals also cover; "" for joint
     window: float
     valleys: tuple[Valley, ...]
     noise: Noise
     runs: Runs
     notes: tuple[str, ...]
     budgets: tuple[float, ...] | None  # those asked for, if any
+    joint: JointValleys | None = None  # the one fit of all valleys, by method joint
 
 
 def find_optima(
@@ -97,7 +99,8 @@ def find_optima(
 
     Args:
       runs: params, tokens, flops, loss, and `budget` where the design has one.
-      method: interpolate (Akima), parabola or cubic (polynomials near the minimum).
+      method: interpolate (Akima), parabola or cubic (polynomials near the minimum), or joint (all
+        valleys and all their sizes at once, `joint_valleys`).
       window: polynomials use sizes within this distance in ln params of the best (cubic: 1.5 ×).
       budgets: FLOPs to group by, each taking rows within 10 %; else the budget column; else flops
         that lie together.
@@ -108,8 +111,8 @@ def find_optima(
     Raises:
       ValueError: an unknown method, or no budget could be told from the table.
     """
-    if method not in LOWEST:
-        raise ValueError(f"method {method!r} is not one of {', '.join(LOWEST)}")
+    if method not in VALLEY_METHODS:
+        raise ValueError(f"method {method!r} is not one of {', '.join(VALLEY_METHODS)}")
     if not window > 0:
         raise ValueError(f"window={window} must be positive; it is a distance in ln params")
     used, notes = runs.usable(), []
@@ -118,18 +121,75 @@ def find_optima(
         raise ValueError(f"{runs.source}: every run is flagged; {runs.dropped()[0][1]}")
     groups = group(used, budgets, notes)
     sizes = [average_sizes(rows, notes) for _, rows in groups]
+    asked = None if budgets is None else tuple(budgets)
+    if method == "joint":
+        return find_jointly(groups, sizes, runs, notes, window, asked, draws, seed, noise)
     noise = noise or estimate_noise([rows for _, rows in groups], sizes, window)
     other = "parabola" if method == "interpolate" else "interpolate"
     rng = np.random.default_rng(seed)
-    # sigma is itself known only as well as its seeds allow: Student's t, shared by a draw
-    free = noise.freedom
-    doubt = np.sqrt(free / rng.chisquare(free, (draws, 1))) if free else 1.0
+    doubt = noise.doubt(rng, draws)
     valleys = []
     for (budget, rows), size in zip(groups, sizes, strict=True):
         normal = doubt * rng.standard_normal((draws, len(size.log_params)))
         valleys.append(make_valley(budget, rows, size, method, other, window, noise.sigma, normal))
-    asked = None if budgets is None else tuple(budgets)
     return Isoflop(method, other, window, tuple(valleys), noise, runs, tuple(dict.fromkeys(notes)), asked)
+
+
+def find_jointly(groups, sizes, runs: Runs, notes, window, asked, draws: int, seed: int, noise) -> Isoflop:
+    """The `Isoflop` of one curve through all valleys."""
+    log_flops = np.array([np.log(rows.flops).mean() for _, rows in groups])
+    seeds, rng = noise_of_seeds(rows for _, rows in groups), np.random.default_rng(seed)
+    fitted = fit_jointly(sizes, log_flops, noise, seeds, rng, draws)
+    if fitted and not (inside := fitted.inside(sizes)).all():  # what has no valley takes no part
+        fitted = fit_jointly(sizes, log_flops, noise, seeds, rng, draws, inside) or fitted
+    valleys = []
+    for k, ((budget, rows), size) in enumerate(zip(groups, sizes, strict=True)):
+        x = size.log_params
+        names = f"{len(x)} sizes from {np.exp(x[0]):.3g} to {np.exp(x[-1]):.3g} params"
+        places, heights, status = np.full(2, np.nan), np.full(2, np.nan), "few"
+        message = f"{names}: a joint fit needs two budgets, and {FREE} points more than it has parameters"
+        if fitted:
+            places, heights = fitted.minima()[:, k], fitted.heights[:, k]
+            status, message = joint_status(places[0], x, fitted.clear, names)
+        low, high = np.percentile(places[1:], [2.5, 97.5])
+        loss_low, loss_high = np.percentile(heights[1:], [2.5, 97.5])
+        valleys.append(
+            Valley(
+                budget=budget,
+                flops=float(np.exp(log_flops[k])),
+                runs=rows,
+                log_params=x,
+                log_loss=size.log_loss,
+                repeats=size.repeats,
+                params=float(np.exp(places[0])),
+                loss=float(np.exp(heights[0])),
+                low=float(np.exp(low)),
+                high=float(np.exp(high)),
+                loss_low=float(np.exp(loss_low)),
+                loss_high=float(np.exp(loss_high)),
+                other_params=np.nan,
+                status=status,
+                message=message,
+                draws=np.exp(places[1:]),
+                loss_draws=np.exp(heights[1:]),
+                sunk=0.0,
+            )
+        )
+    unknown = Noise(float("nan"), 0, "too few points for a joint fit: no interval")
+    noise = fitted.noise if fitted else unknown
+    return Isoflop(
+        "joint", "", window, tuple(valleys), noise, runs, tuple(dict.fromkeys(notes)), asked, fitted
+    )
+
+
+def joint_status(place: float, x: Array, clear: float, names: str) -> tuple[str, str]:
+    """Status and sentence of one of the jointly fitted valleys."""
+    if clear < CLEAR:
+        return "flat", f"{names}: the bend shared by all valleys is {clear:.1f} times its standard error"
+    if not x[0] < place < x[-1]:
+        end = "smallest" if place <= x[0] else "largest"
+        return "edge", f"{names}: the joint fit has its minimum beyond the {end}; add sizes there"
+    return "ok", names
 
 
 def make_valley(

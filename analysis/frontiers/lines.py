@@ -36,6 +36,7 @@ class Exponents:
     b: Band
     extend: Extend
     loss_note: str  # how loss is extrapolated
+    noise: float = float("nan")  # standard deviation of a over noisy repeats
 
 
 def fit_line(flops: Array, params: Array, draws: Array | None = None, other: Array | None = None) -> Line:
@@ -100,7 +101,8 @@ def extrapolate(
             Band.from_draws(level, draws, also),
         )
 
-    return Exponents(band(line.slopes), band(slopes), extend, loss_note(len(flops)))
+    noise = float(line.slopes[2:].std()) if noisy else float("nan")
+    return Exponents(band(line.slopes), band(slopes), extend, loss_note(len(flops)), noise)
 
 
 def no_line(points: int) -> Exponents:

@@ -28,6 +28,11 @@ class Noise:
     freedom: int
     source: str
 
+    def doubt(self, rng: np.random.Generator, draws: int) -> Array | float:
+        """(draws, 1) factors of a sigma that is itself known only as well as its runs allow: Student's t,
+        shared by a draw."""
+        return np.sqrt(self.freedom / rng.chisquare(self.freedom, (draws, 1))) if self.freedom else 1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Sizes:
@@ -97,12 +102,18 @@ def seed_noise(budgets: Iterable[Runs]) -> tuple[float, int, int]:
     return float(np.sqrt(squares / freedom)) if freedom else np.nan, freedom, cells
 
 
+def noise_of_seeds(budgets: Iterable[Runs]) -> Noise:
+    """`seed_noise` as a `Noise`."""
+    sigma, freedom, cells = seed_noise(budgets)
+    where = f"{cells} cell{'s' * (cells > 1)}"
+    return Noise(sigma, freedom, f"{freedom + cells} runs in {where} that differ only in seed")
+
+
 def estimate_noise(budgets: Iterable[Runs], sizes: Sequence[Sizes], window: float) -> Noise:
     """From replicate seeds; where there are none, from what each valley leaves about a cubic."""
-    sigma, freedom, cells = seed_noise(budgets)
-    if freedom:
-        where = f"{cells} cell{'s' * (cells > 1)}"
-        return Noise(sigma, freedom, f"{freedom + cells} runs in {where} that differ only in seed")
+    seeds = noise_of_seeds(budgets)
+    if seeds.freedom:
+        return seeds
     squares, freedom = 0.0, 0
     for size in sizes:
         x, y = size.log_params, size.log_loss
