@@ -71,8 +71,10 @@ $(VENV)/.papers: $(VENV)/.run
 	$(PIP) "tokenizers>=0.21,<1" "zstandard>=0.22,<1"
 	touch $@
 
+# jax[tpu]: the TPU's compiler, for the tests of `lab plan --on`, which skip without it (213 MB; Linux on x86 only)
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
 	$(PIP) pytest pytest-xdist hypothesis ruff pooch "tokenizers>=0.21,<1"
+	-$(PIP) "jax[tpu]"
 	touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev

@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(arguments: Sequence[str] | None) -> int:
     from lab.commands.experiment import CommandError
+    from lab.launch.processes import spare_libtpu
 
+    spare_libtpu(os.environ)
     options = parser().parse_args(arguments)
     try:
         return options.run(options)

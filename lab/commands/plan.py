@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 
-from lab.commands import own, shared
+from lab.commands import on, own, shared
 from lab.commands.experiment import CommandError
 from lab.commands.notes import notes
 from lab.commands.view import View, duration, human
@@ -26,10 +26,16 @@ def add(commands) -> None:
         parser = shared.command(commands, name, run)
         shared.add_grid(parser)
         parser.add_argument("--workers", **shared.COUNT, default=0, help=WORKERS)
+        if name == "plan":
+            on.add(parser)
 
 
 def plan(options: argparse.Namespace) -> int:
-    """Show what would run and what it costs. Trains nothing."""
+    """Show what would run and what it costs, here or on other chips (--on). Trains nothing."""
+    if options.on:
+        return on.plan(options)
+    if options.json or options.price:
+        raise CommandError("--json and --price go with --on CHIPS")
     view = open_view(options)
     own.look_over(view.store, view.configs)
     print("\n".join(table(view.store, view.configs) + price(view) + notes(view.store, view.configs)))

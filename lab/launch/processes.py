@@ -6,13 +6,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from lab.data.corpora import data_directory
 from lab.launch.task import AGAIN, Task
+
+# v3, plc, v4, v5p, v5e, v6e, tpu7x on the PCI bus, as jax knows them (jax/_src/hardware_utils.py)
+TPUS = ("0x0027", "0x0056", "0x005e", "0x0062", "0x0063", "0x006f", "0x0076")
 
 
 @dataclass
@@ -67,6 +71,7 @@ def environment(devices: int) -> dict[str, str]:
     env = os.environ | paths()
     if not on_cpu():
         return env
+    spare_libtpu(env)
     env |= {
         "NPROC": str(devices),  # one thread a device: XLA's own threading wastes the second core
         "OMP_NUM_THREADS": "1",
@@ -83,7 +88,21 @@ def on_cpu() -> bool:
     """Whether workers will train on CPU, found out without starting jax in this process."""
     if platforms := os.environ.get("JAX_PLATFORMS"):
         return platforms.split(",")[0] == "cpu"
-    return not (Path("/dev/nvidia0").exists() or Path("/dev/accel0").exists())
+    return not (Path("/dev/nvidia0").exists() or has_tpu())
+
+
+def has_tpu() -> bool:
+    """Whether this machine has a TPU, old or new: the new ones are no /dev/accel0."""
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    google = [path.with_name("device") for path in vendors if path.read_text().strip() == "0x1ae0"]
+    return Path("/dev/accel0").exists() or any(path.read_text().strip() in TPUS for path in google)
+
+
+def spare_libtpu(env: MutableMapping[str, str]) -> None:
+    """Where no accelerator is here and libtpu is (it compiles for `lab plan --on`), jax must not look for a
+    TPU: it would ask the network for a second or more and warn at every start."""
+    if on_cpu() and find_spec("libtpu"):
+        env.setdefault("JAX_PLATFORMS", "cpu")
 
 
 def start(task: Task, host: int | None = None) -> Worker:

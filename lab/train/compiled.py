@@ -1,0 +1,160 @@
+"""What a TPU's own compiler says of a step, on a machine without one: a process that answers a question.
+
+`python -m lab.train.compiled` reads it, a line of JSON, from standard input, and watches that until it ends:
+it dies with who asked. Nothing is run: arguments are shapes (`parallel.ahead`).
+"""
+
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from jax.experimental import topologies
+
+from lab.config import RunConfig, from_json, userfile
+from lab.models.target import POLICIES
+from lab.plan import chips, estimate
+from lab.plan.chips import Slice
+from lab.plan.estimate import Layout, Probe
+from lab.train import parallel
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+USED = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?)")
+REQUIRED = re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)")
+
+
+def devices(on: Slice) -> tuple:
+    """The devices of a slice, none of which is here."""
+    settings: dict[str, Any] = {}
+    if on.chips == 1:
+        settings["chips_per_host_bounds"] = (1, 1, 1)
+    if on.chip.name == "v4":  # a chip's two halves as one device
+        settings["chip_config_name"] = "megacore"
+    found = topologies.get_topology_desc(platform="tpu", topology_name=on.name, **settings).devices
+    return tuple(found)
+
+
+def policy(remat: str) -> str:
+    return next(name for name in POLICIES if name.startswith(remat))
+
+
+def memory_wanted(message: str) -> tuple[float, float] | None:
+    """(needed, available) bytes as the compiler says when there is not enough memory."""
+    found = USED.search(message) or REQUIRED.search(message)
+    if not found:
+        return None
+    return float(found[1]) * UNITS[found[2]], float(found[3]) * UNITS[found[4]]
+
+
+def look(config: RunConfig, at: Layout, where: tuple, **said: Any) -> dict[str, Any]:
+    """What the compiler says of one program: `peak` bytes a device, processor seconds to `compile`, `flops`
+    and `seconds` of a device (of a loop's body once), whether `kernels` are in it; or the bytes `needed` and
+    `available`."""
+    shape = replace(config, micro_batch=0 if said.get("flat") else at.micro_batch).shape
+    jitted, args = parallel.ahead(shape, at.way, where, remat=policy(at.remat), **said)
+    lowered = jitted.lower(*args)
+    began = time.process_time()
+    try:
+        program = lowered.compile()
+    except Exception as error:
+        wanted = memory_wanted(str(error)) if "RESOURCE_EXHAUSTED" in str(error) else None
+        if wanted is None:
+            raise
+        return {"needed": wanted[0], "available": wanted[1], "compile": time.process_time() - began}
+    memory = program.memory_analysis()
+    parts = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    parts += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
+    cost = program.cost_analysis() or {}
+    cost = cost[0] if isinstance(cost, list) else cost
+    return {
+        "peak": max(parts, getattr(memory, "peak_memory_in_bytes", 0)),
+        "compile": time.process_time() - began,
+        "flops": cost.get("flops", 0.0),
+        "seconds": cost.get("optimal_seconds", 0.0),
+        "kernels": "tpu_custom_call" in lowered.as_text(),
+    }
+
+
+def fastest_that_fits(
+    config: RunConfig, on: Slice, remats: Sequence[str], compile: Callable[[Layout], dict[str, Any]]
+) -> tuple[Layout, dict[str, Any], list[dict[str, Any]]]:
+    """The first layout that fits, or that which needs least; what the compiler says of it; all tried."""
+    tried, order = [], estimate.candidates(config, on, remats)
+    at = next(order)
+    while True:
+        said = compile(at)
+        tried.append(asdict(at) | {"bytes": said.get("peak", said.get("needed"))})
+        if "peak" in said:
+            return at, said, tried
+        try:
+            at = order.send(said["needed"])
+        except StopIteration:
+            return at, said, tried
+
+
+def of_probe(config: RunConfig, probe: Probe) -> RunConfig:
+    model = replace(config.model, n_layer=probe.layers, vocab_size=probe.vocab)
+    tokens = probe.sequences * model.seq_len
+    return replace(
+        config,
+        model=model,
+        batch_tokens=tokens,
+        tokens=100 * tokens,
+        micro_batch=0,
+        init_from="",
+        trunk=False,
+    )
+
+
+def answer(config: RunConfig, on: Slice, remats: Sequence[str]) -> dict[str, Any]:
+    """Of one shape: whether it fits and how, and what a step takes, or in `refused` why that is not said."""
+    where = devices(on)
+    at, said, tried = fastest_that_fits(config, on, remats, lambda at: look(config, at, where))
+    found = {
+        "fits": "peak" in said,
+        "peak_bytes": said.get("peak", said.get("needed")),
+        "available_bytes": said.get("available", on.chip.memory),
+        "compile_seconds": said["compile"],
+        "tried": tried,
+        **asdict(at),
+    }
+    if not found["fits"]:
+        return found
+    try:
+        probes = estimate.probes(config, len(where))
+        numbers = [(probe, look(of_probe(config, probe), at, where, flat=True)) for probe in probes]
+        if any("needed" in about for _, about in numbers):
+            raise estimate.Nonsense("a part of the step does not fit without its loops")
+        return found | {"seconds": estimate.compiled_step(config, at, on, numbers)}
+    except estimate.Nonsense as error:
+        return found | {"refused": str(error)}
+
+
+def end_with_who_asked() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+def main() -> None:
+    asked = json.loads(sys.stdin.readline())
+    threading.Thread(target=end_with_who_asked, daemon=True).start()
+    userfile.allow(asked["files"])
+    config = from_json(asked["config"], where="question")
+    try:
+        said = answer(config, chips.find(asked["on"]), asked["remats"])
+    except Exception as error:
+        if os.environ.get("LAB_TRACEBACK"):
+            raise
+        said = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"}
+    print(json.dumps(said), flush=True)
+    sys.stderr.flush()
+    os._exit(0)  # libtpu's own threads would take seconds to end
+
+
+if __name__ == "__main__":
+    main()

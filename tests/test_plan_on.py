@@ -1,0 +1,225 @@
+"""`lab plan --on`: chips by name, layouts by arithmetic, the compiler's numbers extended, and its answers."""
+
+import json
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.models import counts
+from lab.plan import chips, estimate
+from lab.plan.estimate import Layout, Nonsense, Probe
+
+has_compiler = pytest.mark.skipif(not find_spec("libtpu"), reason="libtpu is not installed")
+
+FILE = """
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+
+
+def runs():
+    print("this experiment talks")
+    model = dict(vocab_size={vocab}, seq_len={context}, dtype="bfloat16")
+    return [
+        RunConfig(
+            model=ModelConfig(n_layer=layers, d_model=width, n_head=heads, **model),
+            optim=OptimConfig(learning_rate=0.01),
+            data=DataConfig(corpus="none", sha256="0" * 64),
+            tokens=100 * {batch} * {context},
+            batch_tokens={batch} * {context},
+        )
+        for layers, width, heads in {shapes}
+    ]
+"""
+
+
+def run(layers=12, width=768, vocab=32_000, context=1024, batch=64, **fields) -> RunConfig:
+    model = ModelConfig(
+        n_layer=layers, d_model=width, n_head=width // 64, vocab_size=vocab, seq_len=context, dtype="bfloat16"
+    )
+    return RunConfig(
+        model=model,
+        optim=OptimConfig(learning_rate=0.01),
+        data=DataConfig(corpus="none", sha256="0" * 64),
+        tokens=100 * batch * context,
+        batch_tokens=batch * context,
+        **fields,
+    )
+
+
+def write(path, shapes, vocab=256, context=128, batch=32):
+    path.write_text(FILE.format(shapes=shapes, vocab=vocab, context=context, batch=batch))
+    return path
+
+
+# --- chips ---------------------------------------------------------------------------------------
+
+
+def test_chips_are_found_by_name():
+    assert (chips.find("v5e:2x4").chips, chips.find("v5p:4x4x4").chips, chips.find("h100x8").chips) == (
+        8,
+        64,
+        8,
+    )
+    assert chips.find("h100").chips == 1
+    assert chips.find("v3:2x2").devices == 8  # two a chip
+
+
+@pytest.mark.parametrize(
+    "name", ["v5e", "v5e:3x4", "v5litepod-8", "h100x", "h100x3", "h100x8x8", "v5ex8", ""]
+)
+def test_unknown_chips_are_one_error_that_names_those_there_are(name):
+    with pytest.raises(ValueError, match=r"v5e:1x1\|2x2\|2x4.*v5p:.*h100xN"):
+        chips.find(name)
+
+
+# --- layouts by arithmetic -------------------------------------------------------------------------
+
+
+def test_the_first_layout_is_the_fastest_that_a_model_fits_in():
+    small, large = run(), run(32, 2560)
+    on, remats = chips.find("v5e:2x4"), ("everything", "nothing")
+    first = estimate.layouts(small, on, remats)[0]
+    assert first == Layout("mesh", 64, "everything")
+    at = [
+        at
+        for at in estimate.layouts(large, on, remats)
+        if estimate.device_bytes(large, at, on) < on.chip.memory
+    ]
+    assert {each.way for each in at} == {"fsdp"}  # 2.8 G weights and moments are 33 GB
+
+
+def test_a_batch_that_does_not_split_says_what_would():
+    assert "take batch_tokens=8192" in estimate.splits(run(batch=9), 8)
+    assert "take micro_batch=8" in estimate.splits(run(batch=8, micro_batch=4), 8)
+    assert not estimate.splits(run(batch=8), 8)
+
+
+def test_layouts_are_tried_until_one_fits_and_what_is_hopeless_is_not():
+    config, on = run(32, 2560), chips.find("v5e:2x4")
+    order = estimate.candidates(config, on, ("everything", "nothing"))
+    tried, at = [], next(order)
+    while True:
+        tried.append(at)
+        try:
+            at = order.send(2 * estimate.device_bytes(config, at, on))  # twice what arithmetic says
+        except StopIteration:
+            break
+    every = estimate.layouts(config, on, ("everything", "nothing"))
+    assert tried[-1] == min(every, key=lambda at: estimate.device_bytes(config, at, on))
+    assert len(tried) < len(every) / 2
+    assert all(2 * estimate.device_bytes(config, at, on) <= on.chip.memory for at in tried[1:-1])
+
+
+# --- the compiler's numbers extended ---------------------------------------------------------------
+
+
+@given(
+    layer=st.floats(1e-6, 1.0),
+    rest=st.floats(1e-6, 1.0),
+    token=st.floats(1e-9, 1e-4),
+    vocab=st.sampled_from([256, 4096, 50_304]),
+)
+def test_a_step_that_is_linear_in_layers_and_vocabulary_comes_back(layer, rest, token, vocab):
+    config = run(vocab=vocab)
+    said = [
+        (probe, rest + probe.layers * layer + probe.vocab * token) for probe in estimate.probes(config, 8)
+    ]
+    assert estimate.extend(config, said) == pytest.approx(rest + 12 * layer + vocab * token)
+
+
+def test_probes_have_no_loop():
+    for vocab in (256, 50_304, 10**6):
+        for probe in estimate.probes(run(vocab=vocab), 8):
+            assert probe.sequences // 8 * 1024 * probe.vocab <= estimate.WIDE
+            assert probe.layers <= 2
+
+
+@pytest.mark.parametrize("seconds", [(-1.0, 2.0), (0.0, 1.0), (2.0, 1.0), (1.0, 1.0), (1.0, float("nan"))])
+def test_numbers_that_can_not_be_are_refused(seconds):
+    one, two = Probe(1, 256, 8), Probe(2, 256, 8)
+    with pytest.raises(Nonsense):
+        estimate.extend(run(vocab=256), [(one, seconds[0]), (two, seconds[1])])
+
+
+def honest(config, on, speed=0.5):
+    """What a compiler would say of probes that run at a share of the peak."""
+    said = []
+    for probe in estimate.probes(config, on.devices):
+        model = replace(config.model, n_layer=probe.layers, vocab_size=probe.vocab)
+        flops = counts.flops_exact(model) * probe.sequences * model.seq_len / on.devices
+        said.append((probe, {"flops": flops, "seconds": flops / (speed * on.device_flops)}))
+    return said
+
+
+def test_a_step_at_half_the_peak_has_half_the_peak_as_mfu():
+    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing")
+    seconds = estimate.compiled_step(config, at, on, honest(config, on))
+    bill = estimate.bill([config, config], on, seconds, 1.2)
+    assert bill.mfu == pytest.approx(0.5, rel=0.05)  # that the optimiser comes once a step is taken off
+    assert bill.tokens_per_second == config.batch_tokens / seconds
+    assert bill.hours == pytest.approx(200 * seconds / 3600)
+    assert bill.dollars == pytest.approx(8 * 1.2 * bill.hours)
+
+
+def test_a_step_faster_than_the_peak_or_without_its_products_is_refused():
+    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing")
+    with pytest.raises(Nonsense, match="peak"):
+        estimate.compiled_step(config, at, on, honest(config, on, speed=1.5))
+    less = [(probe, about | {"flops": about["flops"] / 2}) for probe, about in honest(config, on)]
+    with pytest.raises(Nonsense, match="products"):
+        estimate.compiled_step(config, at, on, less)
+
+
+def test_energy_is_said_where_the_power_is_known():
+    config = run()
+    assert estimate.bill([config], chips.find("v5e:2x4"), 0.1, None).joules is None
+    bill = estimate.bill([config], chips.find("h100x8"), 0.1, None)
+    assert bill.joules == pytest.approx(100 * 0.1 * 8 * 700) and bill.dollars is None
+
+
+def test_what_is_needed_is_read_off_the_compilers_message():
+    compiled = pytest.importorskip("lab.train.compiled")
+    used = "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 16.60G of 15.75G hbm. Exceeded"
+    assert compiled.memory_wanted(used) == (16.6 * 2**30, 15.75 * 2**30)
+    large = "the total memory required for HLO temporaries (2.00T) exceeds available HBM (15.75G)."
+    assert compiled.memory_wanted(large) == (2 * 2**40, 15.75 * 2**30)
+    assert compiled.memory_wanted("something else") is None
+
+
+# --- the command -----------------------------------------------------------------------------------
+
+
+def test_a_gpu_is_planned_by_arithmetic_and_says_so(tmp_path, lab_command):
+    file = write(tmp_path / "mine.py", "[(2, 64, 2), (32, 4096, 32)]", vocab=32_000, context=2048, batch=16)
+    said = json.loads(lab_command("plan", file, "--on", "h100x8", "--json", "--price", "2").stdout)
+    small, large = said["shapes"]
+    assert small["fits"] and large["fits"] and large["way"] == "fsdp"
+    for shape in said["shapes"]:
+        assert shape["basis"] == "arithmetic" and "roofline" in shape["note"]
+        assert shape["peak_bytes"] < shape["available_bytes"] and shape["compile_seconds"] is None
+        assert 0 < shape["mfu"] < 1 and shape["tokens_per_second"] > 0 and shape["joules"] > 0
+        assert shape["dollars"] == pytest.approx(shape["hours"] * 8 * 2)
+    text = lab_command("plan", file, "--on", "h100").stdout
+    assert " NO " in text and "a bound" in text and "lab run" in text
+
+
+def test_what_can_not_be_planned_is_refused(tmp_path, lab_command):
+    file = write(tmp_path / "mine.py", "[(2, 64, 2)]", batch=3)
+    assert "no such chips" in lab_command("plan", file, "--on", "v9:2x2", code=1).stderr
+    assert "--on" in lab_command("plan", file, "--json", code=1).stderr
+    (shape,) = json.loads(lab_command("plan", file, "--on", "h100x2", "--json").stdout)["shapes"]
+    assert not shape["fits"] and "does not split over 2 devices" in shape["note"]
+
+
+@has_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("chips", ["v5e:1x1", "v5e:2x2"])
+def test_the_compiler_plans_a_small_model(chips, tmp_path, lab_command):
+    file = write(tmp_path / "mine.py", "[(2, 64, 2)]")
+    (shape,) = json.loads(lab_command("plan", file, "--on", chips, "--json").stdout)["shapes"]
+    assert shape["fits"] and shape["basis"] == "compiler" and not shape["note"]
+    assert 0 < shape["peak_bytes"] < shape["available_bytes"]
+    assert shape["compile_seconds"] > 0 and 0 < shape["mfu"] < 1 and shape["tokens_per_second"] > 1e5
