@@ -351,7 +351,7 @@ QUESTIONS = [
 @pytest.mark.parametrize(("key", "question"), QUESTIONS, ids=[" ".join(q) for _, q in QUESTIONS])
 def test_every_question_writes_its_keys_and_its_figure(csv, tmp_path, capsys, key, question):
     out, figure = tmp_path / "d.json", tmp_path / "d.png"
-    prices = ["--flops-per-second", "4e14", "--price-per-hour", "2"]
+    prices = ["--flops-per-second", "4e14", "--price-per-hour", "2", "-v"]
     assert run(csv, *question, *prices, "--json", out, "--figure", figure) == 0
     assert figure.read_bytes()[:4] == b"\x89PNG"
     found = json.loads(out.read_text(), parse_constant=lambda word: pytest.fail(word))

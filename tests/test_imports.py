@@ -24,7 +24,7 @@ ORDER = {
     ],
     "analysis": [
         *("laws", "tables", "fitting", "frontiers", "audit", "decisions"),
-        *("figures", "notebook", "report", "papers", "commands", "__main__"),
+        *("figures", "headline", "notebook", "report", "papers", "commands", "__main__"),
     ],
 }
 

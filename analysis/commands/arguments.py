@@ -52,6 +52,7 @@ OPTIONS = {
     },
     "--by": {"metavar": "COL", "help": "repeat for each value of this column"},
     "--json": {"metavar": "FILE", "help": "results in full precision"},
+    "--verbose": {"action": "store_true", "help": "what the answer rests on, too: conventions, costs"},
     "--seed": {"type": int, "default": 0, "help": "of resampling (default 0)"},
     "--objective": {"choices": OBJECTIVES, "default": "huber-log"},
     "--delta": {"type": positive, "default": 1e-3, "help": "huber-log's (default 1e-3)"},
@@ -100,7 +101,7 @@ def command(
     )
     for role in roles:
         sub.add_argument(f"--{role}", metavar="COL", help=f"the column that holds {role}")
-    add_options(sub, "--where", "--best-of", "--by", "--json", "--seed")
+    add_options(sub, "--where", "--best-of", "--by", "--json", "--seed", "--verbose")
     return sub
 
 
@@ -113,7 +114,7 @@ class OneOrMore(argparse.Action):
 
 def add_options(sub, *flags: str) -> None:
     for flag in flags:
-        sub.add_argument(flag, **OPTIONS[flag])
+        sub.add_argument(*["-v"] * (flag == "--verbose"), flag, **OPTIONS[flag])
 
 
 def add_fit_options(sub, intervals: str = "auto") -> None:

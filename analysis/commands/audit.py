@@ -8,6 +8,7 @@ import textwrap
 from analysis import fitting
 from analysis.audit import Audit, audit_runs
 from analysis.audit.forecast import HOLD_OUT
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.figures import plot_audit
@@ -35,7 +36,12 @@ def run(options) -> int:
     def answer(group, runs):
         audit = make_audit(runs, options)
         verdicts.append(audit.verdict)
+        answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}."])
+        base = audit.fitted and shared.fit_if_possible(options, runs)
+        answers.head(group, answers.of_table(options, runs, base))
         show(group, runs, audit)
+        if audit.verdict != "refuse":
+            answers.suggest(options, "report", "-o", "report.html")
         if options.figure and not (audit.steps or audit.profiles):
             print("no figure: there is nothing to forecast or to profile\n")
             return as_json(audit), None

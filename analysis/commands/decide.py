@@ -6,13 +6,16 @@ import textwrap
 import numpy as np
 
 from analysis import frontiers
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command, numbers, positive
 from analysis.decisions import Answer, add_prices, least_compute, least_loss, least_loss_capped, planned_run
 from analysis.decisions.answer import Bands
 from analysis.decisions.plans import DECAY
 from analysis.figures import plot_decision
+from analysis.figures.words import human
 from analysis.fitting import Band
+from analysis.headline import Headline, power, short
 from analysis.tables import cautions, headers
 
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
@@ -51,6 +54,7 @@ FURTHER = {  # the same, but for the flag, which is the name
     "flops_per_second": (positive, "X", "that a device really reaches: gives device-hours"),
     "price_per_hour": (positive, "Y", "of a device"),
 }
+HEADLINE = ("params", "tokens", "loss")
 FLAGS = {name: flag for name, (flag, *_) in QUESTIONS.items()}
 FLAGS |= {name: "--" + name.replace("_", "-") for name in FURTHER}
 TOGETHER = {  # option: those of which it needs one
@@ -90,12 +94,22 @@ def run(options) -> int:
                 f"the fit is {fitted.status}, not ok: {fitted.message}. A decision on it would be "
                 "a guess; mend the table, or see the guess with --anyway"
             )
-        fitted, cost = shared.with_intervals(options, fitted), frontiers.fit_cost(runs, options.cost)
+        alone, cost = fitted, frontiers.fit_cost(runs, options.cost)
+        fitted = shared.with_intervals(options, fitted)
         decision = decide(options, fitted, cost)
         if options.flops_per_second:
             decision = add_prices(decision, options.flops_per_second, options.price_per_hour)
         statuses.append(decision.status)
-        show(group, runs, decision)
+        best = answers.of_table(options, runs, alone)
+        same = best is not None and names_the_same(best, decision)
+        lines = best.lines(decision.plan["flops"].value) if best else []
+        answers.say(
+            group,
+            in_words(decision, best if same else None) + [x for x in lines if not (same and x[:3] == "At ")],
+        )
+        print()
+        show(group, runs, decision, options.verbose)
+        answers.suggest(options, "audit")
         return as_json(decision), lambda: plot_decision(fitted, cost, decision)
 
     refused = shared.each_group(options, answer)
@@ -170,11 +184,57 @@ def as_json(answer: Answer) -> dict:
     }
 
 
-def show(group, runs, answer: Answer) -> None:
+def names_the_same(best: Headline, answer: Answer) -> bool:
+    """Whether the table's headline names the model that is planned, so that its intervals are the plan's."""
+    size = best.front.at([answer.plan["flops"].value])[0].value[0]
+    return best.trusted and bool(np.isclose(size, answer.plan["params"].value))
+
+
+def in_words(answer: Answer, best: Headline | None) -> list[str]:
+    """What to train, in a sentence; what the neighbours cost; what stands against it. Where the headline of
+    the table names the same model its intervals are said, which are those of every other command."""
+    plan, bad = answer.plan, answer.status != "ok"
+    if best:
+        bands = best.front.at([plan["flops"].value])
+        same = {
+            n: Band(*map(float, (b.value[0], b.low[0], b.high[0])))
+            for n, b in zip(HEADLINE, bands, strict=True)
+        }
+        plan = plan | same
+    size, seen, loss = (plan[name] for name in ("params", "tokens", "loss"))
+    epochs = f", {plan['epochs'].value:.3g} times over" if "epochs" in plan else ""
+    cost = f"{power(plan['flops'].value)} FLOPs"
+    if "total_flops" in plan:
+        cost += f" of training, {power(plan['total_flops'].value)} with serving"
+    if "device_hours" in plan:
+        cost += f", {plan['device_hours'].value:.3g} device-hours"
+    if "money" in plan:
+        cost += f", {plan['money'].value:.3g} of money"
+    lines = [
+        f"{'A GUESS, the fit is ' + answer.status + '. ' if bad else ''}Train {human(short(size.value))} "
+        f"parameters{between(size)} on {human(short(seen.value))} tokens{between(seen)}{epochs} ({cost}): "
+        f"loss {loss.value:.4f}{between(loss, '{:.4f}'.format)}{answer.unit}."
+    ]
+    rows = dict(answer.alternatives)
+    wasted = [rows.get(name, {}).get("wasted_compute") for name in ("size × 0.5", "size × 2")]
+    if all(wasted):
+        half, twice = (f"{100 * band.value:.0f} %" for band in wasted)
+        lines.append(f"Half the size wastes {half} of the compute, twice the size {twice}.")
+    doubts = [textwrap.shorten(note.split(". ")[0], 90, placeholder=" ...") for note in answer.notes]
+    return lines + [f"Doubts ({len(doubts)}, in full below): {'; '.join(doubts[:3])}."] * bool(doubts)
+
+
+def between(band: Band, write=lambda value: human(short(value))) -> str:
+    if np.isnan(band.low) or abs(band.high - band.low) <= 1e-9 * abs(band.value):
+        return ""
+    return f" ({write(band.low)} to {write(band.high)})"
+
+
+def show(group, runs, answer: Answer, verbose: bool = False) -> None:
     shared.print_head(group, runs, answer.question, cautions=())  # its notes hold them
     guess = [answer.status.upper() + " FIT: what follows is a guess"] * (answer.status != "ok")
     for label, lines in (
-        ("assumes", [line for line in answer.assumptions if line != frontiers.convention(runs)]),
+        ("assumes", [line for line in answer.assumptions if line != frontiers.convention(runs)] * verbose),
         ("status", [f"{answer.status}: {answer.fit_message}"]),
         ("reach", [f"training compute is {answer.times_largest_run:.3g} × the largest run's"]),
         ("CAREFUL", guess + answer.notes),
@@ -183,6 +243,7 @@ def show(group, runs, answer: Answer) -> None:
             wrapped = textwrap.wrap(line, 100, subsequent_indent=" " * 14)
             print(f"  {label if not i else '':<12}" + "\n".join(wrapped))
     print(f"\n  {answer.headline}\n")
+    print("  under every resampled law:\n" * (answer.draws > 0), end="")
     for name, band in answer.plan.items():
         heading, form, _ = COLUMNS[name]
         print(f"  {heading:<18}{form.format(band.value):>12}  {interval_words(band, form)}".rstrip())

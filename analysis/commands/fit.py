@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis import fitting, frontiers
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command
 from analysis.figures import plot_fit
@@ -58,7 +59,9 @@ def run(options) -> int:
 
     def answer(group, runs):
         fitted = fit_rows(runs)
+        answers.head(group, answers.of_table(options, runs, fitted), without=in_a_line(fitted))
         show(group, runs, fitted)
+        answers.suggest(options, "audit")
         return as_json(fitted), lambda: plot_fit(fitted)
 
     return shared.each_group(options, answer)
@@ -91,6 +94,16 @@ def fitter(options) -> Callable[[Runs], fitting.Fit]:
         return shared.with_intervals(options, fitted)
 
     return fit_rows
+
+
+def in_a_line(fitted: fitting.Fit) -> str:
+    """The answer of a law without a frontier: its parameters, and whether they may be used."""
+    words = []
+    for name, value in fitted.parameters.items():
+        low, high = fitted.interval(name)
+        words.append(f"{name} {value:.4g}" + (f" ({low:.3g} to {high:.3g})" if low is not None else ""))
+    first = "" if fitted.status == "ok" else f"NOT TO BE RELIED ON ({fitted.status}). "
+    return f"{first}{type(fitted.law).__name__}: {', '.join(words)}."
 
 
 def as_json(fitted: fitting.Fit) -> dict:

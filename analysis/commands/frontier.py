@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from analysis import frontiers
+from analysis import frontiers, headline
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ENVELOPE, FRONTIER, add_fit_options, add_options, command
 from analysis.commands.fit import add_law_name
@@ -47,14 +48,25 @@ def run(options) -> int:
                 refused.append(f"{method}: {error}")
         if not fronts:
             raise ValueError("; ".join(refused))
+        answers.head(
+            group,
+            headline.choose(
+                [choice.frontier if choice else f for f, choice in zip(fronts, choices, strict=True)]
+            ),
+            options.at[-1] if options.at else None,
+            "No method gives an exponent; each says below why.",
+        )
         for front, choice in zip(fronts, choices, strict=True):
-            show(group, runs, front, None, options.at, choice)
+            again = not options.verbose and front is not fronts[0]
+            show(group, runs, front, None, options.at, choice, again)
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
             print_beside(fronts, options.at)
             print("\n".join(frontiers.describe_agreements(fronts)) + "\n")
         said = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
+        budget = options.at[-1] if options.at else max(front.flops.max() for front in fronts)
+        answers.suggest(options, "decide", "--budget", headline.power(budget))
         return said, lambda: plot_frontier(fronts, at=options.at or ())
 
     return shared.each_group(options, answer, several=options.method == "all")
@@ -148,8 +160,8 @@ def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
     return shared.pick(check, *said) | {"at": rows}
 
 
-def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None) -> None:
-    print_summary(group, runs, front, iso)
+def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None, again: bool = False) -> None:
+    print_summary(group, runs, front, iso, again)
     print_bias(front, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
     rows = point_rows(front.flops, front.params, front.tokens, front.loss, front.point_status)
@@ -166,9 +178,13 @@ def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None)
     print()
 
 
-def print_summary(group, runs, front: frontiers.Frontier, iso=None) -> None:
-    shared.print_head(group, runs, f"frontier by {front.method}", front.cautions)
-    print(f"  cost        {front.cost}")
+def print_summary(group, runs, front: frontiers.Frontier, iso=None, again: bool = False) -> None:
+    """`again`: of a table whose head and cost are said already."""
+    if again:
+        print(f"frontier by {front.method}")
+    else:
+        shared.print_head(group, runs, f"frontier by {front.method}", front.cautions)
+        print(f"  cost        {front.cost}")
     if iso is not None:
         known = f"{iso.noise.sigma:.2g} in log loss, from " if np.isfinite(iso.noise.sigma) else ""
         print(f"  noise       {known}{iso.noise.source}")

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import add_fit_options, add_options, command
 from analysis.figures import plot_ledger
@@ -41,7 +42,11 @@ def run(options) -> int:
         )
         if all(each.frontier is None for each in entries):
             raise ValueError("; ".join(dict.fromkeys(each.message for each in entries)))
+        answers.head(group, answers.of_table(options, runs, shared.fit_if_possible(options, runs)))
+        for line in ledger.summarize(entries):
+            answers.say(None, [line])
         show(group, runs, entries)
+        answers.suggest(options, "report", "-o", "report.html")
         return as_json(entries), lambda: plot_ledger(entries)
 
     return shared.each_group(options, answer)
@@ -114,7 +119,4 @@ def show(group, runs, entries: list[Entry]) -> None:
     print()
     for message, number in notes.items():
         shared.paragraph(f"[{number}]", message)
-    print()
-    for line in ledger.summarize(entries):
-        shared.paragraph("summary", line)
     print()

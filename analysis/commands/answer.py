@@ -1,0 +1,84 @@
+"""What every command on a table says first: the answer, how sure, what would make it surer; and last the
+command to type next."""
+
+import shlex
+import textwrap
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from analysis import fitting, frontiers, headline
+from analysis.commands.shared import HEAVY
+from analysis.frontiers import Frontier
+from analysis.headline import Headline
+from analysis.laws import Chinchilla
+from analysis.tables import Runs
+
+CARRIED = (
+    "params",
+    "tokens",
+    "flops",
+    "loss",
+    "budget",
+    "where",
+    "best_of",
+    "by",
+)  # options that say what is read
+
+
+def of_table(options, runs: Runs, fitted: fitting.Fit | None) -> Headline | None:
+    """The headline of a table as `frontier` gives it: by its valleys and, with intervals that cover best, its
+    law; None where there are neither. Tables whose profiles take long keep the intervals they have."""
+    if fitted is not None and not {"params", "tokens"} <= set(type(fitted.law).inputs):
+        return None
+    fronts: list[Frontier] = []
+    own_law = fitted if fitted is not None and isinstance(fitted.law, Chinchilla) else None
+    with suppress(ValueError):
+        cost = frontiers.fit_cost(runs, getattr(options, "cost", "table"))
+        own = {name: getattr(options, name) for name in ("window", "budgets", "seed") if name in options}
+        with suppress(ValueError):
+            iso = frontiers.find_optima(runs, **own)
+            fronts.append(frontiers.from_isoflop(iso, cost, own_law))
+            fronts[0] = frontiers.choose_valleys(runs, cost, own_law, known=iso, **own).frontier
+        if fitted is not None:
+            small = len(fitted.runs) * len(fitted.parameters) <= HEAVY
+            asked = options.intervals != "none" and options.bootstrap != 0
+            if fitted.intervals == "none" and asked and small and (fitted.regular or fitted.forms):
+                fitted = fitting.intervals(fitted, "auto", seed=options.seed)
+            fronts.append(frontiers.from_fit(fitted, cost))
+    return headline.choose(fronts)
+
+
+def say(group, lines: Iterable[str]) -> None:
+    """The answer, wrapped, with the group it is of."""
+    for line in lines:
+        text = f"[{group}] {line}" if group is not None else line
+        print(
+            textwrap.fill(text, 110, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+        )
+
+
+def head(group, best: Headline | None, flops: float | None = None, without: str = "") -> None:
+    """The headline of a table, and an empty line; `without` is said where there is none."""
+    lines = best.lines(flops) if best else [without] * bool(without)
+    if lines:
+        say(group, lines)
+        print()
+
+
+def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:
+    """The command to type next, on the same table read the same way."""
+    print(f"Next: {command(options, name, *words, drop=drop)}")
+
+
+def command(options, name: str, *words: str, drop: Sequence[str] = ()) -> str:
+    given = [str(path) for path in np.atleast_1d(options.table)]
+    for option in CARRIED:
+        if (
+            option not in drop
+            and getattr(options, option, None)
+            and isinstance(getattr(options, option), str)
+        ):
+            given += ["--" + option.replace("_", "-"), getattr(options, option)]
+    return f"python -m analysis {name} {shlex.join([*given, *words])}"

@@ -1,0 +1,169 @@
+"""One answer for a table: which of its frontiers stands first, how sure that is, what would make it surer.
+
+The rule, said here alone: **of the methods whose status is `ok` and whose exponent has a 95 % interval, the
+one whose interval is narrowest; of equals, the one named first.** Where no method is `ok`, the narrowest of
+those with an interval stands there, and is called not to be relied on. Commands, page and notebook all ask
+`choose`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from analysis.figures.words import human
+from analysis.fitting import Band
+from analysis.frontiers import Frontier
+from analysis.frontiers.comparison import agreement
+
+SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
+STEP = 10.0  # times the compute that growth is told over
+WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
+
+
+@dataclass(frozen=True, eq=False)
+class Headline:
+    """The frontier that answers for a table, beside the others."""
+
+    front: Frontier
+    others: tuple[Frontier, ...] = ()
+
+    @property
+    def trusted(self) -> bool:
+        return is_trusted(self.front)
+
+    @cached_property
+    def evidence(self) -> str:
+        """strong: growth is known within a factor 1.5 and another trusted method agrees; moderate: within a
+        factor 4 and none disagrees; weak: all other trusted answers; none: nothing here may be trusted."""
+        if not self.trusted:
+            return "none"
+        a = self.front.params_exponent
+        spread = STEP ** (a.high - a.low)
+        words = [agreement(self.front, other) for other in self.others if is_trusted(other)]
+        if spread <= SHARP and "agree" in words and "disagree" not in words:
+            return "strong"
+        return "moderate" if spread <= FAIR and "disagree" not in words else "weak"
+
+    @property
+    def growth(self) -> str:
+        """Ten times the compute, in words."""
+        a, b = self.front.params_exponent, self.front.tokens_exponent
+        return f"Ten times the compute: {times(a)} the parameters{ends(a)}, {times(b)} the tokens{ends(b)}."
+
+    def size(self, flops: float | None = None) -> str:
+        """What to train at a budget, by default the largest of the frontier."""
+        flops = float(self.front.flops.max()) if flops is None else flops
+        try:
+            n, d, loss = self.front.at([flops])
+        except ValueError:
+            return ""
+        return (
+            f"At {power(flops)} FLOPs: {human(short(n.value[0]))} parameters{span(n)} on "
+            f"{human(short(d.value[0]))} tokens{span(d)}, loss {loss.value[0]:.3f}"
+            f"{span(loss, '{:.3f}'.format)}{self.front.unit}."
+        )
+
+    @property
+    def how_sure(self) -> str:
+        """The evidence, the method it is by, and what others say."""
+        front = self.front
+        if self.trusted:
+            why = f"by {front.method}, the narrowest trustworthy 95 % interval"
+        elif front.status != "ok":
+            why = f"not to be relied on: {front.method} is {front.status}: {front.message}"
+        else:
+            why = f"by {front.method}, which has no interval"
+        return f"Evidence: {self.evidence}; {why}{''.join(map(self.beside, self.others))}."
+
+    def beside(self, other: Frontier) -> str:
+        """What another method says, and why it does not stand first."""
+        a = other.params_exponent
+        if not np.isfinite(a.value):
+            return f"; {other.method} has no exponent"
+        if other.status != "ok":
+            reason = f"but is {other.status}"
+        elif not np.isfinite([a.low, a.high]).all():
+            reason = "without an interval"
+        else:
+            words = {"agree": "agrees", "in part": "overlaps", "disagree": "DISAGREES"}
+            reason = f"which {words.get(agreement(self.front, other), 'is under another cost')}"
+        return f"; {other.method} says {times(a)}{ends(a)}, {reason}"
+
+    @property
+    def surer(self) -> str:
+        """What to train that would narrow the answer most, by what its methods lack."""
+        fronts = [self.front, *self.others]
+        valleys = next((front for front in fronts if front.method.startswith("isoflop")), None)
+        if valleys is not None:
+            for word, what in (
+                ("edge", "smaller or larger sizes"),
+                ("few", "more sizes"),
+                ("flat", "sizes further from the minimum, or more seeds,"),
+            ):
+                bad = [f for f, s in zip(valleys.flops, valleys.point_status, strict=True) if s == word]
+                if bad:
+                    return f"{what} at {', '.join(power(flops) for flops in bad[-3:])} FLOPs ({word} now)"
+        flops = self.front.flops
+        if flops.max() < WIDE * flops.min():
+            spread = f"those here span a factor {flops.max() / flops.min():.2g}"
+            return f"a budget of {power(STEP * flops.max())} FLOPs ({spread})"
+        if valleys is None:
+            return "sizes at equal compute, by which a second method can agree or not"
+        return "more seeds of the runs nearest the minima"
+
+    def lines(self, flops: float | None = None) -> list[str]:
+        """The whole answer, a sentence or two a line."""
+        first = "" if self.trusted else "NOT TO BE RELIED ON. "
+        size = self.size(flops)
+        return [first + self.growth, *[size] * bool(size), self.how_sure, f"Surer with: {self.surer}."]
+
+
+def is_trusted(front: Frontier) -> bool:
+    a = front.params_exponent
+    return front.status == "ok" and bool(np.isfinite([a.value, a.low, a.high]).all())
+
+
+def choose(fronts: Sequence[Frontier]) -> Headline | None:
+    """The headline of several frontiers of one table, by the rule above; None where none has an exponent."""
+
+    def rank(front: Frontier) -> tuple:
+        a = front.params_exponent
+        width = a.high - a.low
+        return not is_trusted(front), width if np.isfinite(width) else np.inf
+
+    known = [front for front in fronts if np.isfinite(front.params_exponent.value)]
+    if not known:
+        return None
+    best = min(known, key=rank)
+    return Headline(best, tuple(front for front in fronts if front is not best))
+
+
+def times(exponent: Band) -> str:
+    return f"{STEP**exponent.value:.2g} times"
+
+
+def ends(exponent: Band) -> str:
+    """The 95 % interval of a growth."""
+    if not np.isfinite([exponent.low, exponent.high]).all():
+        return " (no interval)"
+    return f" ({STEP**exponent.low:.2g} to {STEP**exponent.high:.2g})"
+
+
+def span(band: Band, write=None) -> str:
+    """The 95 % interval of the first number of a band."""
+    low, high = float(band.low[0]), float(band.high[0])
+    if not np.isfinite([low, high]).all():
+        return ""
+    write = write or (lambda value: human(short(value)))
+    return f" ({write(low)} to {write(high)})"
+
+
+def power(value: float) -> str:
+    """1e+13 as it is typed: 1e13."""
+    return f"{value:.3g}".replace("e+", "e")
+
+
+def short(value: float) -> float:
+    return float(f"{value:.3g}")

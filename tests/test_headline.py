@@ -1,0 +1,88 @@
+"""One answer: which frontier stands first, how sure it is called, and what each command says first."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.__main__ import main
+from analysis.fitting import Band
+from analysis.frontiers import Cost, Frontier, convention  # noqa: F401
+from analysis.frontiers.lines import Exponents
+from analysis.headline import choose
+
+TABLE = Path(__file__).parents[1] / "experiments/results/quickstart.csv"
+
+
+def front(method: str, a: float, low: float, high: float, status: str = "ok") -> Frontier:
+    one = Band(np.array([1e9]), np.array([9e8]), np.array([2e9]))
+    extend = lambda flops: (one, one, one)  # noqa: E731
+    return Frontier(
+        method=method,
+        convention="",
+        unit="",
+        cost=Cost(6.0, 1.0, "6·N·D"),
+        flops=np.array([1e18]),
+        params=one,
+        tokens=one,
+        loss=one,
+        point_status=("ok",),
+        exponents=Exponents(Band(a, low, high), Band(1 - a, 1 - high, 1 - low), extend, ""),
+        status=status,
+        message="as made up",
+        runs=9,
+    )
+
+
+def test_the_narrowest_trustworthy_interval_stands_first_whatever_the_order():
+    fronts = [
+        front("wide", 0.5, 0.3, 0.7),
+        front("narrow", 0.5, 0.45, 0.55),
+        front("narrower, edge", 0.5, 0.49, 0.51, "edge"),
+        front("bare", 0.5, np.nan, np.nan),
+    ]
+    for order in (fronts, fronts[::-1]):
+        best = choose(order)
+        assert best.front.method == "narrow" and len(best.others) == 3
+        assert "narrower, edge says 3.2 times (3.1 to 3.2), but is edge" in best.how_sure
+    assert choose([front("none", np.nan, np.nan, np.nan)]) is None and choose([]) is None
+
+
+@pytest.mark.parametrize(
+    ("fronts", "word"),
+    [
+        ([front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)], "strong"),
+        ([front("x", 0.5, 0.45, 0.55)], "moderate"),
+        ([front("x", 0.5, 0.3, 0.6), front("y", 0.55, 0.1, 0.9)], "moderate"),
+        ([front("x", 0.5, 0.1, 0.9)], "weak"),
+        ([front("x", 0.5, 0.45, 0.55), front("y", 0.9, 0.8, 1.0)], "weak"),
+        ([front("x", 0.5, 0.45, 0.55, "unidentified")], "none"),
+    ],
+)
+def test_the_evidence_is_called_by_width_and_by_what_another_method_says(fronts, word):
+    best = choose(fronts)
+    assert best.evidence == word
+    assert best.lines()[0].startswith("NOT TO BE RELIED ON") == (word == "none")
+
+
+def test_a_disagreement_and_what_would_settle_it_are_said():
+    edge = replace(front("isoflop, x", 0.9, 0.8, 1.0), point_status=("edge",))
+    best = choose([front("x", 0.5, 0.45, 0.55), edge])
+    assert "which DISAGREES" in best.how_sure and "1e18 FLOPs (edge now)" in best.surer
+
+
+def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(capsys):
+    said = {}
+    for words in (["fit"], ["frontier"], ["audit"], ["decide", "--budget", "3.6e12"], ["ledger"]):
+        assert main([words[0], str(TABLE), *words[1:]]) == 0
+        text = capsys.readouterr().out
+        said[words[0]] = " ".join(text.partition("\n\n")[0].split())
+        assert text.rstrip().splitlines()[-1].startswith("Next: python -m analysis "), words
+    growth = (
+        "Ten times the compute: 4.1 times the parameters (3.1 to 5.6), 2.6 times the tokens (1.9 to 3.4)."
+    )
+    size = "111k parameters (91.5k to 147k) on 5.04M tokens (3.83M to 6.11M)"
+    for name, text in said.items():
+        assert growth in text and size in text and "Evidence: moderate" in text, name
+    assert said["decide"].startswith("Train 128k parameters (")
