@@ -198,3 +198,11 @@ def test_the_figure_is_drawn(tmp_path):
     b = write(tmp_path / "b.csv", ladder(BETTER, 0.003, 1))
     assert run(a, b, "--figure", tmp_path / "f.svg", "--at", "1e15") == 0
     assert "Compute multiplier of b" in (tmp_path / "f.svg").read_text()
+
+
+def test_the_page_holds_the_answer_and_escapes_names(tmp_path, capsys):
+    a = write(tmp_path / "a.csv", ladder(BASE, 0.003))
+    b = write(tmp_path / "b<i>.csv", ladder(BETTER, 0.003, 1))
+    assert run(a, b, "-o", tmp_path / "page.html") == 0
+    html = (tmp_path / "page.html").read_text()
+    assert "b&lt;i&gt; is worth" in html and "b<i>" not in html and "data:image/png" in html

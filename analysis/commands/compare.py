@@ -1,12 +1,16 @@
 """`python -m analysis compare A.csv B.csv | TABLE --arm COL`: the compute that a change is worth."""
 
+import io
+import shlex
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
 
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options
+from analysis.commands.compare_page import comparison_page
 from analysis.decisions import fairness, ladders
 from analysis.decisions.compare import Comparison, Multiplier, compare
 from analysis.figures.compare import plot_comparison
@@ -33,6 +37,7 @@ def add(commands) -> None:
     sub.add_argument("--anyway", action="store_true", help="compare losses of different text too")
     sub.add_argument("--draws", type=int, default=2000, metavar="N", help="behind each interval (2000)")
     add_options(sub, "--seed", "--json", "--figure")
+    sub.add_argument("-o", "--output", metavar="FILE.html", help="a page with all of it")
     sub.set_defaults(run=run, needs={"loss"}, runs=None, run_id=None)
 
 
@@ -71,8 +76,22 @@ def run(options) -> int:
         path = shared.named(options.figure, each.arm if len(others) > 1 else None, others)
         plot_comparison(each).savefig(path)
         print(f"figure: {path}")
+    if options.output and found:
+        write_page(options.output, found, len(others))
     print("\n".join(refused), file=sys.stderr, end="\n" * bool(refused))
     return int(bool(refused))
+
+
+def write_page(path: str, found: list[Comparison], arms: int) -> None:
+    texts = []
+    for each in found:
+        with redirect_stdout(io.StringIO()) as text:
+            show(each, arms)
+        texts.append(text.getvalue())
+    command = "python -m analysis compare " + shlex.join(sys.argv[2:])
+    html = comparison_page(found, [*map(headline, found)], texts, command)
+    Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
+    print(f"page: {path}")
 
 
 def read_arms(options) -> dict[str, Runs]:

@@ -1,0 +1,35 @@
+"""A comparison as one self-contained HTML page."""
+
+from collections.abc import Sequence
+from html import escape
+
+from analysis import report
+from analysis.decisions.compare import Comparison
+from analysis.figures.compare import plot_comparison
+
+
+def comparison_page(
+    found: Sequence[Comparison], answers: Sequence[str], texts: Sequence[str], command: str
+) -> str:
+    """The page as HTML text: the answers, each comparison's figure and what is printed of it, and the runs.
+
+    Args:
+      found, answers, texts: comparisons with one baseline, their headlines, and what is printed of them.
+      command: how to make the page again.
+    """
+    title = f"{', '.join(each.arm for each in found)} against {found[0].baseline}"
+    parts = [f"<h1>{escape(title)}</h1>"]
+    parts.append('<div class="answer">' + "".join(map(report.paragraph, answers)) + "</div>")
+    for each, text in zip(found, texts, strict=True):
+        if each.notes or each.status != "ok":
+            notes = [f"{each.status}: {each.message}"] * (each.status != "ok") + each.notes
+            parts.append(f'<div class="answer warn">{"".join(map(report.paragraph, notes))}</div>')
+        parts += [report.image(report.png(plot_comparison(each)), each.arm), f"<pre>{escape(text)}</pre>"]
+    parts += ["<h2>Make this page again</h2>", f"<pre>{escape(command)}</pre>"]
+    runs = [
+        (found[0].baseline, found[0].ladders.runs[0]),
+        *((each.arm, each.ladders.runs[1]) for each in found),
+    ]
+    for name, table in runs:
+        parts += [f"<h2>{escape(name)}</h2>", report.run_table(table)]
+    return report.PAGE.format(title=escape(title), style=report.STYLE, body="\n".join(parts))

@@ -1,0 +1,179 @@
+"""`lab compare`: trains a change beside a grid, tuned alike, and says what it is worth in compute."""
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab.commands import run as training
+from lab.commands import shared
+from lab.commands.experiment import CommandError, errors_with_place, load, load_file
+from lab.commands.plan import price, table
+from lab.commands.settings import override
+from lab.commands.view import View
+from lab.config import RunConfig
+from lab.launch.processes import cores
+from lab.plan import arms, grid
+from lab.store import export
+from lab.store.store import Store
+
+UNITS = {"s": 1, "m": 60, "h": 3600}
+LEAST = 5  # runs of a ladder of fewer than three budgets
+ROUNDS = 2  # how often a rate is added beyond the ends of those tried
+
+
+def add(commands) -> None:
+    parser = shared.command(commands, "compare", run)
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="the baseline: " + shared.HELP["experiment"])
+    help = "the change: a field of every run of the arm, such as model.activation=gelu; repeatable"
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help=help)
+    help = "the change, as a file that defines arm(config), which returns the arm's run beside a baseline's"
+    parser.add_argument("--arm", type=Path, metavar="FILE.py", help=help)
+    shared.option_adder(parser, shared.HELP)("--store", **shared.STORE)
+    help = "to be spent on both arms: as many of the grid's budgets as fit, from the least on"
+    parser.add_argument("--flops", type=float, metavar="F", help=help)
+    parser.add_argument("--within", type=seconds, metavar="30m", help="the same in time: 90s, 30m, 2h")
+    help = "learning rates tried for each arm at the least budget, 2 × apart; 1 tunes neither"
+    parser.add_argument("--rates", **shared.COUNT, default=3, help=help)
+    help = "show the runs and what they cost, and stop"
+    parser.add_argument("--plan", **shared.FLAG, default=False, help=help)
+    training.add_order(parser)
+    shared.add_out(parser)
+
+
+def seconds(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a time such as 90s, 30m or 2h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train a change beside every run of a grid, at equal compute, data order and seeds, both arms' learning
+    rates tuned alike, and say how many times the compute it is worth. Finished runs are not trained again."""
+    experiment, name, change = load(options.experiment), *change_of(options)
+    store = Store(options.store)
+    cells = arms.own_cells(experiment.configs())
+    with errors_with_place():
+        arm = arms.pair(cells, change)
+    kept = within_means(options, store, cells, arm)
+    cells, arm = [cells[i] for i in kept], [arm[i] for i in kept]
+    if len(arms.budgets(cells)) < 3 and len(cells) < LEAST:
+        raise CommandError(
+            f"{len(cells)} runs at {len(arms.budgets(cells))} budgets show no law to compare by: a ladder "
+            f"takes three budgets, or {LEAST} runs of three sizes"
+        )
+    tuned = [arms.at_rates(each, options.rates) if options.rates > 1 else [] for each in (cells, arm)]
+    more = f"{len(tuned[0])} more in each arm to tune its rates"
+    print(f"{name} beside {experiment.name}: {len(cells)} pairs of runs, {more}")
+    if options.plan:
+        return show_plan(store, grid.unique([*cells, *arm, *tuned[0], *tuned[1]]))
+    out = options.out or Path("out") / f"{experiment.name}-{file_name(name)}"
+    ladders = []
+    for title, own, tries in zip((experiment.name, name), (cells, arm), tuned, strict=True):
+        status, factor = tune(options, store, out, title, own, tries)
+        if status is not None:
+            return status
+        ladders.append(arms.with_factor(own, factor))
+    status, over = training.train(options, store, grid.unique([*ladders[0], *ladders[1]]), out, out.name)
+    if not over or status:
+        return status
+    return answer(store, out, ladders, (experiment.name, name))
+
+
+def change_of(options: argparse.Namespace) -> tuple[str, Callable[[RunConfig], RunConfig]]:
+    """The change's name and what it makes of a baseline's run."""
+    if not options.set and not options.arm:
+        raise CommandError("name the change: --set FIELD=VALUE, or --arm FILE.py")
+    file = load_file(options.arm) if options.arm else None
+    if file and not callable(getattr(file, "arm", None)):
+        raise CommandError(f"{options.arm} defines no function arm(config) -> RunConfig")
+
+    def change(config: RunConfig) -> RunConfig:
+        changed = file.arm(config) if file else config
+        if not isinstance(changed, RunConfig):
+            raise CommandError(f"{options.arm}: arm(config) returned {changed!r}, no RunConfig")
+        return override(changed, *options.set) if options.set else changed
+
+    words = [text.partition(".")[2] or text for text in options.set]
+    return ",".join([options.arm.stem, *words] if file else words), change
+
+
+def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequence[RunConfig]) -> list[int]:
+    """Indices of the pairs that --flops and --within let be trained."""
+    if options.flops is None and options.within is None:
+        return list(range(len(cells)))
+
+    def fits(kept: list[int]) -> bool:
+        ladder = [[each[i] for i in kept] for each in (cells, arm)]
+        rates = [arms.at_rates(each, options.rates) if options.rates > 1 else [] for each in ladder]
+        every = grid.unique(config for part in (*ladder, *rates) for config in part)
+        left = [c for c in every if store.status(c.run_id) != "done"]
+        if options.flops is not None and grid.price(left).flops > options.flops:
+            return False
+        time = grid.seconds_left([(config, 1.0) for config in left], options.workers or len(cores()))
+        return options.within is None or time <= options.within
+
+    kept = arms.affordable(cells, fits)
+    if not kept:
+        cost = grid.price([each[i] for each in (cells, arm) for i in arms.budgets(cells)[0]])
+        raise CommandError(
+            f"not even the least budget of both arms fits: its {cost.runs} runs cost {cost.flops:.3g} FLOPs"
+        )
+    if len(kept) < len(cells):
+        print(f"{len(kept)} of the grid's {len(cells)} runs fit, from the least budget on")
+    return kept
+
+
+def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
+    view = View(store, configs, 1)
+    view.read(quiet=True)
+    view.workers = len(cores())
+    print("\n".join(table(store, configs) + price(view)))
+    return 0
+
+
+def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[int | None, float]:
+    """(exit status where it stopped before its end, the factor on the arm's own rates that is best)."""
+    factor, further = 1.0, None
+    for _ in range(ROUNDS if tries else 0):
+        _, over = training.train(options, store, tries, out, out.name)
+        if not over:
+            return 1, factor
+        factor, further = arms.best_factor(cells, [(c, loss_of(store, c)) for c in tries])
+        if further is None:
+            break
+        tries = grid.unique([*tries, *arms.with_factor(arms.at_rates(cells, 1), further)])
+    if tries:
+        words = ", an end of those tried" * (further is not None)
+        print(f"{title}: {factor:g} × its own learning rates is the best of {len(tries)} runs{words}")
+    return None, factor
+
+
+def loss_of(store: Store, config: RunConfig) -> float:
+    """Of a finished run; NaN of one that diverged or failed."""
+    record = store.status_and_record(config.run_id)[1] or {}
+    return record.get("loss") or float("nan")
+
+
+def file_name(name: str) -> str:
+    return re.sub(r"[^\w.,=+-]", "_", name)[:80]
+
+
+def answer(store: Store, out: Path, ladders: Sequence[Sequence[RunConfig]], names: tuple[str, str]) -> int:
+    """Both arms' tables, their comparison's figure, JSON and page in `out`, and what it says."""
+    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"{file_name(name)}.csv" for name in names]
+    for path, configs, name in zip(paths, ladders, names, strict=True):
+        export.write(export.rows(store, configs, name), path)
+    files = {"--json": "compare.json", "--figure": "compare.png", "-o": "compare.html"}
+    asked = [word for flag, file in files.items() for word in (flag, str(out / file))]
+    command = [sys.executable, "-m", "analysis", "compare", *map(str, paths), *asked]
+    done = subprocess.run(command, text=True, capture_output=True)
+    if done.returncode:
+        raise CommandError(done.stderr.strip())
+    print(done.stdout.rstrip())
+    print(f"tables, figure and page in {out}")
+    return 0

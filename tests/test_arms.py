@@ -1,0 +1,105 @@
+from dataclasses import replace
+
+import pytest
+
+from lab.commands.compare import change_of, seconds
+from lab.commands.experiment import CommandError
+from lab.commands.settings import override
+from lab.models import counts
+from lab.plan import arms, grid
+
+LADDER = """
+from dataclasses import replace
+from tests import tiny
+
+def runs():
+    first = [run for run in tiny.runs() if run.model.d_model == 8][0]
+    return [replace(first, tokens=first.tokens * k, budget=first.budget * k) for k in (1, 2, 4)]
+"""
+
+
+@pytest.fixture
+def cells(config):
+    shapes = [(1, 16, 1), (1, 32, 2), (2, 32, 2)]
+    models = grid.ladder(shapes, vocab_size=config.model.vocab_size, seq_len=config.model.seq_len)
+    budgets = dict.fromkeys((1e9, 2e9, 4e9), models)
+    data = replace(config.data, max_epochs=1e6)
+    batch = config.batch_tokens
+    runs = grid.isoflop(budgets, data=data, optim=lambda model, tokens: config.optim, batch_tokens=batch)
+    return arms.own_cells([*runs, replace(runs[0], seed=1, data_seed=1)])
+
+
+def test_an_arm_costs_what_its_baseline_does_on_the_same_data_in_the_same_order(cells):
+    arm = arms.pair(cells, lambda run: override(run, "model.d_ff=256"))
+    for one, other in zip(cells, arm, strict=True):
+        assert counts.run_flops(other) == pytest.approx(counts.run_flops(one), rel=0.06)
+        assert other.tokens < one.tokens
+        assert (other.seed, other.data_seed, other.data) == (one.seed, one.data_seed, one.data)
+        assert other.tokens % other.batch_tokens == 0
+    with pytest.raises(ValueError, match="changes no number"):
+        arms.pair(cells, lambda run: replace(run, budget=3.0))
+
+
+def test_both_arms_try_the_same_factors_and_own_rates_are_the_ladder_s_runs(cells):
+    arm = arms.pair(cells, lambda run: override(run, "optim.optimizer=lion", "optim.learning_rate=0.003"))
+    tried = [arms.at_rates(each, 3) for each in (cells, arm)]
+    factors = [
+        sorted(round(c.optim.learning_rate / own[0].optim.learning_rate, 6) for c in each)
+        for own, each in zip((cells, arm), tried, strict=True)
+    ]
+    assert factors[0] == factors[1] == [0.5, 0.5, 1, 1, 2, 2]
+    known = {cell.run_id for cell in cells}
+    assert sum(run.run_id in known for run in tried[0]) == 2, "at their own rate they are not trained again"
+    least = min(counts.run_flops(cell) for cell in cells)
+    assert all(counts.run_flops(run) == pytest.approx(least, rel=0.15) for run in tried[0])
+
+
+def test_the_best_factor_is_carried_to_every_run_and_an_end_asks_for_one_more(cells):
+    tried = arms.at_rates(cells, 3)
+    own = cells[0].optim.learning_rate
+
+    def losses(best: float):
+        return [(run, 2 + abs(run.optim.learning_rate / own - best)) for run in tried]
+
+    assert arms.best_factor(cells, losses(1.0)) == (1.0, None)
+    assert arms.best_factor(cells, losses(2.0)) == (2.0, 4.0)
+    assert arms.best_factor(cells, losses(0.4)) == (0.5, 0.25)
+    burst = [(run, float("nan") if run.optim.learning_rate > own else 2.0) for run in tried]
+    assert arms.best_factor(cells, burst)[0] <= 1, "a rate at which a run diverges is not chosen"
+    assert arms.with_factor(cells, 1.0) == cells
+    assert all(run.optim.learning_rate == 2 * own for run in arms.with_factor(cells, 2.0))
+
+
+def test_as_many_whole_budgets_as_fit_are_kept_from_the_least_on(cells):
+    two = arms.affordable(cells, lambda kept: len(kept) <= 8)
+    assert two == [i for i, cell in enumerate(cells) if cell.budget < 4e9]
+    assert arms.affordable(cells, lambda kept: False) == []
+    assert [len(group) for group in arms.budgets(cells)] == [4, 3, 3]
+
+
+def test_times_and_changes_are_read(tmp_path):
+    from argparse import ArgumentTypeError, Namespace
+
+    assert [seconds(text) for text in ("90s", "30m", "1.5h")] == [90, 1800, 5400]
+    with pytest.raises(ArgumentTypeError, match="30m"):
+        seconds("30")
+    with pytest.raises(CommandError, match="--set FIELD=VALUE, or --arm"):
+        change_of(Namespace(set=[], arm=None))
+    (tmp_path / "wide.py").write_text("def arm(config):\n    return None\n")
+    name, change = change_of(Namespace(set=["optim.clip=0.5"], arm=tmp_path / "wide.py"))
+    assert name == "wide,clip=0.5"
+    with pytest.raises(CommandError, match="returned None"):
+        change(None)
+
+
+@pytest.mark.slow
+def test_the_command_trains_both_arms_once_and_writes_the_page(lab_command, tmp_path):
+    (tmp_path / "ladder.py").write_text(LADDER)
+    asked = ("compare", tmp_path / "ladder.py", "--set", "model.activation=gelu", "--rates", "1")
+    said = lab_command(*asked).stdout
+    assert "6 runs, 6 to train" in said and "times the compute" in said
+    out = tmp_path / "out" / "ladder-activation=gelu"
+    assert {"ladder.csv", "activation=gelu.csv", "compare.json", "compare.png", "compare.html"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert "6 runs, 0 to train" in lab_command(*asked).stdout
