@@ -1,16 +1,16 @@
 """How many times the compute of a dense Transformer are eight experts worth, at equal active FLOPs?
 
-Question: on Shakespeare as bytes, along four sizes, does a feed-forward part of eight experts of half its
+Question: on Shakespeare as bytes, along three sizes, does a feed-forward part of eight experts of half its
           width, two of them for each token, end lower than the dense one that costs as much?
 Command:  python -m lab run experiments.experts
-Cost:     42 runs, 8.5e12 FLOPs, about 6 minutes on two cores
-Answer:   expected: the experts ahead on the larger rungs by half a per cent to two per cent, worth
-          1.1 to 1.3 times the compute; on the smallest, of 200 updates, not ahead. The best rate stays where
+Cost:     30 runs, 1.9e12 FLOPs, about 3 minutes on two cores
+Answer:   expected: the experts ahead on the largest rung by half a per cent to two per cent, worth
+          1.1 to 1.3 times the compute; on the smallest, of 190 updates, not ahead. The best rate stays where
           the dense model has it. On a CPU, which multiplies with every expert, they take three times as
           long: worth it in FLOPs and not in time
 
 Both arms spend the same FLOPs on a rung, the router's counted. Three rates a rung, half to twice the
-quickstart's rule, both arms alike; two seeds on all rungs but the last. The experts hold 2.4 times the
+quickstart's rule, both arms alike; two seeds on all rungs but the last. The experts hold 2.3 times the
 weights of the dense model on the largest.
 """
 

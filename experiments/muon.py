@@ -1,12 +1,12 @@
 """How many times the compute of AdamW is Muon worth, each at its own best rate?
 
-Question: on Shakespeare as bytes, along four sizes trained at 26 to 39 tokens a weight, does Muon on the
+Question: on Shakespeare as bytes, along three sizes trained at 26 to 39 tokens a weight, does Muon on the
           hidden matrices (AdamW elsewhere) save compute against AdamW, and does the saving grow?
 Command:  python -m lab run experiments.muon
-Cost:     56 runs, 1.1e13 FLOPs, about 4 minutes on two cores
+Cost:     40 runs, 2.5e12 FLOPs, about 2 minutes on two cores
 Answer:   expected: Muon ahead on every rung, worth 1.2 to 1.6 times the compute (Liu et al. 2025 report
           about 2 at a hundred million weights and more; here fewer of the weights are hidden matrices),
-          and no drift with size that 14 runs could show. Best rates within a factor 2 of AdamW's, since
+          and no drift with size that three sizes could show. Best rates within a factor 2 of AdamW's, since
           Muon's updates are scaled to AdamW's size
 
 Four rates a rung, half to four times the quickstart's rule, both arms alike; two seeds on all rungs but the
