@@ -10,9 +10,11 @@ import pytest
 
 from lab.config import ModelConfig
 from lab.data.batches import shift
-from lab.models import check, counts, hgrn, moe, ops, programs, tree
+from lab.models import check, counts, hgrn, mixer, moe, ops, programs, tree
 from lab.models.settings import settings
-from lab.train import parallel, step
+from lab.models.target import Target
+from lab.train import objectives, parallel, step
+from lab.trained.sample import sample
 from tests.test_model import noisy
 from tests.test_own_models import PLAIN, SHAPE, run_of
 from tests.test_parallel import said, start
@@ -23,6 +25,9 @@ MODELS = {
     "sub": {"settings": {"norms": "sub", "kv_heads": 1}, "activation": "gelu", "norm": "layernorm"},
     "moe": {"kind": "moe", "settings": {"experts": 4}},
     "hgrn": {"kind": "hgrn", "n_head": 1},
+    "mixer": {"kind": "mixer", "n_head": 1, "settings": {"expand": 2}},
+    "megabyte": {"kind": "megabyte"},
+    "bert": {"settings": {"causal": False}, "position": "learned"},
 }
 D, V, L = SHAPE["d_model"], SHAPE["vocab_size"], SHAPE["seq_len"]
 
@@ -38,19 +43,80 @@ def test_it_is_causal_has_gradients_and_costs_what_the_compiler_says(name):
 
 
 def by_hand(name):
-    """Weights in products for each token, and what attention multiplies for each key."""
-    F, K = 8 * -(-D // 3), D // 2
-    attention = 2 * D * D + 2 * D * K
-    of = {"settings": (attention + 3 * D * F, D), "sub": (attention + 8 * D * D, D)}
-    of |= {"moe": (4 * D * D + 4 * D + 2 * 3 * D * F, D), "hgrn": (4 * D * D + 3 * D * F, 0)}
-    return of[name]
+    """Weights in products for each token, the readout's left out; what is multiplied for each key; keys."""
+    F, K, keys = 8 * -(-D // 3), D // 2, (L + 1) / 2
+    attention, ffn = 2 * D * D + 2 * D * K, 3 * D * F
+    P, S = 4, D // 2  # a MegaByte's patch, which attends to itself as a whole, and the width inside
+    inside = 4 * S * S + 3 * S * 8 * -(-S // 3) + 2 * S * P + 2 * S * D + (S - D) * V
+    return {
+        "settings": (attention + ffn, D, (5 * 6 / 2 + (L - 5) * 5) / L),
+        "sub": (attention + 8 * D * D, D, keys),
+        "moe": (4 * D * D + 4 * D + 2 * ffn, D, keys),
+        "hgrn": (4 * D * D + ffn, 0, keys),
+        "mixer": (ffn, 2 * D, keys),
+        "megabyte": ((4 * D * D + ffn) / P + inside, D / P**2, (L + P) / 2),
+        "bert": (4 * D * D + ffn, D, L),
+    }[name]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_its_flops_are_those_of_its_formula(name):
-    matrices, attended = by_hand(name)
-    keys = (5 * 6 / 2 + (L - 5) * 5) / L if name == "settings" else (L + 1) / 2
+    matrices, attended, keys = by_hand(name)
     assert counts.flops_exact(build(name)) == 3 * (2 * matrices + 4 * attended * keys + 2 * D * V)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_it_samples_without_heat_is_the_likeliest_token_of_its_logits(name):
+    cfg = build(name)
+    params, text = noisy(cfg), [3, 1, 4]
+    for token in sample(cfg, params, np.array(text), 3, temperature=0):
+        window = np.zeros((1, L), np.int32)
+        window[0, : len(text)] = text
+        assert token == int(np.argmax(tree.apply(cfg, params, window)[0, len(text) - 1])), text
+        text.append(token)
+
+
+def test_a_mixer_mixes_positions_by_its_triangles():
+    cfg = build("mixer")
+    layer, rng = mixer.Mixing(cfg, Target("cpu")), np.random.default_rng(0)
+    into, out = rng.normal(size=(2, 2, L * (L + 1) // 2)).astype(np.float32)
+    layer.w_in_ET[...], layer.w_out_ET[...] = jnp.asarray(into), jnp.asarray(out)
+    x = rng.normal(size=(2, 5, D)).astype(np.float32)  # shorter than the context
+    found, expected = layer(jnp.asarray(x)), np.zeros((2, 5, D))
+    at = lambda later, earlier: later * (later + 1) // 2 + earlier  # noqa: E731
+    for e in range(2):
+        h = [sum(into[e, at(m, l)] * x[:, l] for l in range(m + 1)) for m in range(5)]  # noqa: E741
+        h = [np.asarray(jax.nn.gelu(each)) for each in h]
+        for m in range(5):
+            expected[:, m] += sum(out[e, at(m, l)] * h[l] for l in range(m + 1)) / 2  # noqa: E741
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_megabyte_sees_its_patch_up_to_a_token_and_all_patches_before():
+    cfg = build("megabyte")
+    params, text = noisy(cfg), np.arange(L)[None] % V
+    plain = np.asarray(tree.apply(cfg, params, text))
+    for place in range(L):
+        other = text.copy()
+        other[0, place] += 1
+        moved = np.abs(np.asarray(tree.apply(cfg, params, other % V)) - plain).max((0, 2)) > 1e-6
+        np.testing.assert_array_equal(moved, np.arange(L) >= place)
+    short = tree.apply(cfg, params, text[:, : L - 2])  # no whole number of patches
+    np.testing.assert_allclose(short, plain[:, : L - 2], rtol=1e-5, atol=1e-5)
+
+
+def test_attention_to_both_sides_is_asked_for_and_meets_every_key():
+    cfg = build("bert")
+    params, text = noisy(cfg), np.arange(L)[None] % V
+    other = text.copy()
+    other[0, -1] += 1
+    one, two = (np.asarray(tree.apply(cfg, params, tokens % V)) for tokens in (text, other))
+    assert np.abs(one - two).max(-1).min() > 1e-4  # the first position, too
+    assert not tree.is_causal(cfg) and tree.is_causal(build("moe"))
+    for objective in ("next_token", "prefix", "span_corruption"):
+        with pytest.raises(ValueError, match=f"'{objective}' tells tokens that stand later .* it would copy"):
+            objectives.check_attention(objective, cfg)
+    objectives.check_attention("masked", cfg)
 
 
 def test_a_mixture_counts_the_experts_that_a_token_is_sent_to_and_stores_the_others_beside():
@@ -85,7 +151,7 @@ def test_a_mixture_of_one_expert_is_the_dense_model():
 
 def test_each_token_is_sent_to_its_likeliest_experts_with_gates_that_add_up_to_one():
     cfg = build("moe")
-    layer = moe.Experts(cfg)
+    layer = moe.Experts(cfg, Target("cpu"))
     rng = np.random.default_rng(0)
     names = ("router_DE", "w_up_EDF", "w_gate_EDF", "w_down_EFD")
     weights = {name: rng.normal(size=getattr(layer, name).shape).astype(np.float32) for name in names}
@@ -120,19 +186,22 @@ def test_the_parallel_scan_is_the_recurrence():
     np.testing.assert_allclose(hgrn.scan(jnp.asarray(keep), jnp.asarray(new)), np.stack(states, 1), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("window", "cap"), [(0, 0.0), (3, 0.0), (0, 0.5), (2, 0.5)])
-def test_attention_near_by_is_its_sum(window, cap):
+@pytest.mark.parametrize(
+    ("window", "cap", "causal"),
+    [(0, 0.0, True), (3, 0.0, True), (0, 0.5, True), (2, 0.5, True), (0, 0.0, False)],
+)
+def test_attention_near_by_is_its_sum(window, cap, causal):
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 1, 6, 2, 4)).astype(np.float32)
-    found = ops.attend_near(q, k, v, 0.5, "float32", window, cap)
+    found = ops.attend_near(q, k, v, 0.5, "float32", window, cap, causal)
     for at in range(6):
-        first = max(0, at - window + 1) if window else 0
+        first, last = max(0, at - window + 1) if window else 0, at if causal else 5
         for head in range(2):
-            z = 0.5 * k[0, first : at + 1, head] @ q[0, at, head]
+            z = 0.5 * k[0, first : last + 1, head] @ q[0, at, head]
             z = cap * np.tanh(z / cap) if cap else z
             p = np.exp(z) / np.exp(z).sum()
-            np.testing.assert_allclose(found[0, at, head], p @ v[0, first : at + 1, head], rtol=1e-5)
-    if not (window or cap):
+            np.testing.assert_allclose(found[0, at, head], p @ v[0, first : last + 1, head], rtol=1e-5)
+    if causal and not (window or cap):
         np.testing.assert_allclose(found, ops.attend(*map(jnp.asarray, (q, k, v)), 0.5), rtol=1e-5)
 
 
@@ -160,6 +229,10 @@ def test_caps_and_the_z_loss_are_what_they_say():
         ("settings", {"settings": {"z_loss": -1.0}}, "none may be negative"),
         ("settings", {"settings": {"experts": 4}}, "experts=4, and it has kv_heads"),
         ("hgrn", {"settings": {"window": 4}}, "window=4, and it has no settings"),
+        ("bert", {"settings": {"causal": False, "window": 4}}, "causal=False looks both ways"),
+        ("mixer", {"settings": {"expand": 0}}, "expand=0 hidden units a position"),
+        ("megabyte", {"settings": {"patch": 5}}, "seq_len=12 is no whole number of patches"),
+        ("megabyte", {"settings": {"local_width": 7}}, "inside a patch: d_model=7 does not split"),
         ("hgrn", {"n_head": 2}, "n_head=2 means nothing for kind='hgrn', which has no heads or positions"),
     ],
 )
@@ -187,6 +260,7 @@ def test_stopped_and_gone_on_with_it_is_the_same_to_the_bit(name):
 
 
 WAYS = """
+jax.config.update("jax_disable_most_optimizations", True)  # of the time of compiling, most
 models = json.loads(sys.argv[1])
 found = {}
 for name, fields in models.items():
@@ -210,7 +284,9 @@ print(json.dumps(found))
 @pytest.mark.slow
 def test_every_way_and_a_pack_give_the_same_losses(tmp_path):
     (tmp_path / "net.py").write_text(PLAIN.replace("TIED", "False"))
-    models = {name: SHAPE | {"n_head": 2} | fields for name, fields in MODELS.items() if name != "sub"}
+    models = {
+        name: SHAPE | {"n_head": 2} | own for name, own in MODELS.items() if name not in ("sub", "bert")
+    }
     models["own"] = SHAPE | {"kind": f"{tmp_path / 'net.py'}:Net"}
     for name, losses in said(start(WAYS, 8, json.dumps(models))).items():
         one = losses.pop("jit")

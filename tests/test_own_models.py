@@ -168,9 +168,10 @@ BAD = {
     "gives (1, 12, 17) of token ids (1, 12); logits are (B, L, V) = (1, 12, 16)": changed(
         'x @ (p["table"].T if False else p["out"])', 'jnp.pad(x @ p["out"], ((0, 0), (0, 0), (0, 1)))'
     ),
-    "reads the future: other tokens from position 1 on change the logits at position 0": changed(
-        "jnp.where(seen, ", "jnp.where(True, "
-    ),
+    "on change the logits at position": changed("jnp.where(seen, ", "jnp.where(True, "),
+    "reads the future: other tokens from position": changed(
+        "return x @", "x = x.at[:, :-1].add(jnp.where(tokens[:, 1:, None] == 7, 1e-4, 0))\n    return x @"
+    ),  # a little, and of one token alone
     "mixes the sequences of a batch": changed("x = x + jax.nn.softmax", "x = x - x.mean(0) + jax.nn.softmax"),
     "has weights without gradient, which no loss would train: bias": changed(' + p["bias"]', ""),
     "a while loop with products in it": changed(

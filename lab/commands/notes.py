@@ -14,8 +14,24 @@ MOST = 200  # stopped runs that are looked at
 
 
 def notes(store: Store, configs: Sequence[RunConfig]) -> list[str]:
-    """A line each on budgets that are not the runs' FLOPs, and on stopped runs that differ in one field."""
-    return [f"note: {line}" for line in (stale_budgets(configs), begun_otherwise(store, configs)) if line]
+    """A line each on masks under causal attention, on budgets that are not the runs' FLOPs, and on stopped
+    runs that differ in one field."""
+    return [
+        f"note: {line}"
+        for line in (masked_causally(configs), stale_budgets(configs), begun_otherwise(store, configs))
+        if line
+    ]
+
+
+def masked_causally(configs: Sequence[RunConfig]) -> str:
+    """That masked tokens are told from what stands before them alone, where BERT looks both ways; or ""."""
+    masked = [c.model for c in configs if c.objective == "masked" and c.model.kind in ("transformer", "moe")]
+    if not any("causal" not in model.settings for model in masked):
+        return ""
+    return (
+        "objective 'masked' with causal attention tells a hidden token from those before it alone; as BERT "
+        "does it, from both sides: settings={'causal': False}"
+    )
 
 
 def stale_budgets(configs: Sequence[RunConfig]) -> str:

@@ -19,6 +19,7 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
       ValueError: a model or an optimiser is not what the lab takes it for.
       CommandError: its code fails.
     """
+    look_at_attention(configs)
     named = {value for config in configs for value in values(config) if userfile.is_named(value)}
     if not named:
         return
@@ -33,6 +34,21 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
             )
     with errors_with_place():
         check(configs)
+
+
+def look_at_attention(configs: Sequence[RunConfig]) -> None:
+    """Refuse models that see what they are to tell; asked of those alone that may look ahead.
+
+    Raises:
+      ValueError: there is one.
+    """
+    pairs = {(c.objective, c.model) for c in configs if c.model.is_own or "causal" in c.model.settings}
+    if pairs:
+        from lab.train import objectives
+
+        with errors_with_place():
+            for objective, model in sorted(pairs, key=str):
+                objectives.check_attention(objective, model)
 
 
 def check(configs: Sequence[RunConfig]) -> None:

@@ -6,8 +6,8 @@ from typing import Literal
 from lab.config import fields, userfile
 from lab.config.fields import OWN, POSITIVE, static
 
-HEADS = ("transformer", "moe")  # kinds with heads and positions
-BLOCKS = (*HEADS, "hgrn")  # kinds with norms and a feed-forward part
+HEADS = ("transformer", "moe", "megabyte")  # kinds with heads and positions
+BLOCKS = (*HEADS, "hgrn", "mixer")  # kinds with norms and a feed-forward part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,9 @@ class ModelConfig:
     tied: bool = static(False)  # the readout is the embedding, transposed
     parameterization: Literal["standard", "mup"] = static("standard")
     dtype: Literal["float32", "bfloat16"] = static("float32")  # of matmul inputs; weights stay float32
-    kind: Literal["transformer", "lstm", "gru", "moe", "hgrn"] = static("transformer", own=True)
+    kind: Literal["transformer", "lstm", "gru", "moe", "hgrn", "mixer", "megabyte"] = static(
+        "transformer", own=True
+    )
     remat: bool = static(False)  # make each block's activations again for its gradient: memory for time
     # F; unless given 4 D for GELU, 8/3 D rounded up to a multiple of 8 for SwiGLU
     d_ff: int = static(0, zero="the default of the activation", only=BLOCKS)

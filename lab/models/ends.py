@@ -28,6 +28,11 @@ class LanguageModel(nnx.Module):
         return False
 
     @staticmethod
+    def is_causal(cfg: ModelConfig) -> bool:
+        """Whether a position sees nothing of what comes after it."""
+        return True
+
+    @staticmethod
     def keys(cfg: ModelConfig) -> float:
         """How many keys a position's attention meets, on average."""
         return (cfg.seq_len + 1) / 2

@@ -16,6 +16,7 @@ from lab.models import ops
 from lab.models.ends import LanguageModel
 from lab.models.parameterization import PARAMETERIZATIONS
 from lab.models.settings import settings
+from lab.models.target import Target
 from lab.models.transformer import Block, Norm
 from lab.models.weight import matrix
 
@@ -54,9 +55,9 @@ class MegaByte(LanguageModel):
 
     Settings = Settings
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, on: Target):
         inner, own = local(cfg), settings(cfg, Settings)
-        super().__init__(inner, lambda _: Block(inner), "local")
+        super().__init__(inner, on, Block, "local")
         self.cfg, self.patch = cfg, own.patch
         self.readout_scale = PARAMETERIZATIONS[cfg.parameterization].readout_scale(cfg.d_model)
         P, S, D = own.patch, inner.d_model, cfg.d_model
@@ -65,7 +66,7 @@ class MegaByte(LanguageModel):
         self.w_patch_PSD = matrix(cfg, "hidden", (P, S, D), fan_in=P * S)
         self.large = tuple(f"global_{index:02d}" for index in range(cfg.n_layer))
         for name in self.large:
-            setattr(self, name, Block(cfg))
+            setattr(self, name, Block(cfg, on))
         self.norm_large, self.norm = Norm(cfg), Norm(inner)
         self.w_context_DPS = matrix(cfg, "hidden", (D, P, S), fan_in=D)
 
@@ -78,16 +79,16 @@ class MegaByte(LanguageModel):
         (B, L), P = tokens_BL.shape, self.patch
         n = -(-L // P)  # patches; the last may be filled up, which nothing before it sees
         x_BLS = self.embed_VD[...][jnp.pad(tokens_BL, ((0, 0), (0, n * P - L)))]
-        S, dtype = x_BLS.shape[-1], self.cfg.dtype
+        S = x_BLS.shape[-1]
         if self.cfg.position == "learned":
             x_BLS = x_BLS + self.position_LD[...][: n * P]
         w_patch, w_context = self.w_patch_PSD[...].reshape(P * S, -1), self.w_context_DPS[...]
         # patch k is told of those before it alone: the first of none
-        before_BnD = ops.matmul(x_BLS.reshape(B, n, P * S), w_patch, dtype)
+        before_BnD = ops.matmul(x_BLS.reshape(B, n, P * S), w_patch, self.on)
         before_BnD = jnp.pad(before_BnD[:, :-1], ((0, 0), (1, 0), (0, 0)))
         for name in self.large:
             block = getattr(self, name)
             before_BnD = (jax.checkpoint(block) if self.cfg.remat else block)(before_BnD)
-        told = ops.matmul(self.norm_large(before_BnD), w_context.reshape(-1, P * S), dtype)
+        told = ops.matmul(self.norm_large(before_BnD), w_context.reshape(-1, P * S), self.on)
         inside = self.layers((x_BLS + told.reshape(B, n * P, S)).reshape(B * n, P, S))
         return self.norm(inside.reshape(B, n * P, S)[:, :L])

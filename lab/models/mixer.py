@@ -13,6 +13,7 @@ from lab.config import ModelConfig
 from lab.models import ops
 from lab.models.ends import LanguageModel
 from lab.models.settings import settings
+from lab.models.target import Target
 from lab.models.transformer import FeedForward, Norm
 
 
@@ -40,31 +41,32 @@ def triangle(w_ET: jax.Array, length: int) -> jax.Array:
 class Mixing(nnx.Module):
     """Two products over positions with a GELU between them, channel by channel."""
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, on: Target):
         own = settings(cfg, Settings)
         if own.expand < 1:
             raise ValueError(f"expand={own.expand} hidden units a position: take 1 or more")
-        self.cfg, self.shrink = cfg, (2 * cfg.n_layer * own.expand) ** -0.5
+        self.on, self.shrink = on, (2 * cfg.n_layer * own.expand) ** -0.5
         self.w_in_ET, self.w_out_ET = between(cfg, own.expand), between(cfg, own.expand)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        dtype, length = self.cfg.dtype, x_BLD.shape[1]
+        length = x_BLD.shape[1]
         into_EML, out_EML = (triangle(w_ET[...], length) for w_ET in (self.w_in_ET, self.w_out_ET))
-        x_BLD, into_EML, out_EML = (ops.round_to(t, dtype) for t in (x_BLD, into_EML, out_EML))
+        x_BLD, into_EML, out_EML = (ops.round_to(t, self.on) for t in (x_BLD, into_EML, out_EML))
         h_BEMD = jnp.einsum("BLD,EML->BEMD", x_BLD, into_EML, preferred_element_type=jnp.float32)
-        h_BEMD = ops.round_to(jax.nn.gelu(h_BEMD), dtype)
+        h_BEMD = ops.round_to(jax.nn.gelu(h_BEMD), self.on)
         out_BMD = jnp.einsum("BELD,EML->BMD", h_BEMD, out_EML, preferred_element_type=jnp.float32)
         return self.shrink * out_BMD
 
 
 class Block(nnx.Module):
-    def __init__(self, cfg: ModelConfig):
-        self.norm1, self.mixing = Norm(cfg), Mixing(cfg)
-        self.norm2, self.ffn = Norm(cfg), FeedForward(cfg)
+    def __init__(self, cfg: ModelConfig, on: Target):
+        self.on = on
+        self.norm1, self.mixing = Norm(cfg), Mixing(cfg, on)
+        self.norm2, self.ffn = Norm(cfg), FeedForward(cfg, on)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x_BLD = ops.join_gradients(x_BLD + self.mixing(self.norm1(x_BLD)))
-        return ops.join_gradients(x_BLD + self.ffn(self.norm2(x_BLD)))
+        x_BLD = ops.join_gradients(x_BLD + self.mixing(self.norm1(x_BLD)), self.on)
+        return ops.join_gradients(x_BLD + self.ffn(self.norm2(x_BLD)), self.on)
 
 
 class Mixer(LanguageModel):
@@ -72,8 +74,8 @@ class Mixer(LanguageModel):
 
     Settings = Settings
 
-    def __init__(self, cfg: ModelConfig):
-        super().__init__(cfg, Block, "block")
+    def __init__(self, cfg: ModelConfig, on: Target):
+        super().__init__(cfg, on, Block, "block")
         self.norm = Norm(cfg)
 
     def features(self, tokens_BL: jax.Array) -> jax.Array:

@@ -131,16 +131,19 @@ def attend_near(
     on: Target | str,
     window: int,
     cap: float,
+    causal: bool = True,
 ) -> jax.Array:
-    """Causal attention to the last `window` positions (0: to all), its logits softly below `cap` (0: as they
-    are): written plainly, on every device."""
+    """Attention to the last `window` positions (0: to all), and where it is not causal to all after, its
+    logits softly below `cap` (0: as they are): written plainly, on every device."""
     q, k, v = (round_to(t, on) for t in (scale * q_BLHK, k_BLHK, v_BLHK))
     scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
     if cap:
         scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)
     L = q.shape[1]
-    seen_LM = np.tri(L, on=bool) & ~np.tri(L, k=-window if window else -L, on=bool)
-    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), on)
+    seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
+    if causal:
+        scores_BHLM = jnp.where(seen_LM, scores_BHLM, -1e30)
+    p_BHLM = round_to(jax.nn.softmax(scores_BHLM), on)
     return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v, preferred_element_type=jnp.float32)
 
 

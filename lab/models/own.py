@@ -6,7 +6,8 @@
 
 It may give (logits, extra) instead: what training adds to the loss, in nats, a mean over sequences. And it
 may say, as attributes: `Settings` (a frozen dataclass, see `settings`), `uses` (which of tied, dtype and
-remat it heeds) and `roles` (by a word of a weight's path: embed, hidden, readout or gain).
+remat it heeds), `roles` (by a word of a weight's path: embed, hidden, readout or gain) and `causal` (False
+where a position sees what comes after it).
 """
 
 import dataclasses
@@ -41,6 +42,7 @@ class Own:
     init: Callable[[ModelConfig, jax.Array], Params]
     apply: Callable[[ModelConfig, Params, jax.Array], Any]
     roles: Mapping[str, str]
+    causal: bool = True
 
 
 @cache
@@ -53,6 +55,7 @@ def own_model(cfg: ModelConfig) -> Own:
     brought = userfile.load(cfg.kind)
     check_settings(cfg, getattr(brought, "Settings", None))
     uses, roles = getattr(brought, "uses", ()), getattr(brought, "roles", {})
+    causal = bool(getattr(brought, "causal", True))
     for name, default in SHARED.items():
         if getattr(cfg, name) != default and name not in uses:
             raise ValueError(
@@ -62,13 +65,17 @@ def own_model(cfg: ModelConfig) -> Own:
     if wrong := [role for role in roles.values() if role not in ROLES]:
         raise ValueError(f"{cfg.kind}: {wrong[0]!r} in its roles is none of {', '.join(ROLES)}")
     if isclass(brought) and issubclass(brought, nnx.Module):
-        return Own(*of_module(brought), roles)
+        return Own(*of_module(brought), roles, causal)
     if not all(callable(getattr(brought, name, None)) for name in ("init", "apply")):
         raise ValueError(
             f"{cfg.kind} is neither an nnx module nor something with init(cfg, key) and "
             "apply(cfg, params, tokens_BL): see docs/extend.md"
         )
-    return Own(brought.init, brought.apply, roles)
+    return Own(brought.init, brought.apply, roles, causal)
+
+
+def is_causal(cfg: ModelConfig) -> bool:
+    return own_model(cfg).causal
 
 
 def of_module(kind: type[nnx.Module]) -> tuple[Callable, Callable]:

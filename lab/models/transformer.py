@@ -21,6 +21,7 @@ class Settings:
 
     kv_heads: int = 0  # heads of keys and values, each shared by as many queries; 0: n_head (Ainslie 2023)
     qk_norm: bool = False  # queries and keys of unit power before their product (Dehghani et al. 2023)
+    causal: bool = True  # whether a position attends to itself and those before it alone, or to all (BERT)
     window: int = 0  # of the last positions that one attends to, itself among them; 0: all
     attention_cap: float = 0.0  # of attention's logits, softly; 0: none (Gemma 2)
     logit_cap: float = 0.0  # of the readout's logits, softly; 0: none (Gemma 2)
@@ -44,6 +45,8 @@ def told(cfg: ModelConfig) -> Settings:
         raise ValueError(f"norms={own.norms!r} is none of 'pre', 'sandwich', 'sub'")
     if min(own.kv_heads, own.window, own.attention_cap, own.logit_cap, own.z_loss) < 0:
         raise ValueError(f"{own}: none may be negative")
+    if own.window and not own.causal:
+        raise ValueError(f"window={own.window} of last positions, and causal=False looks both ways")
     return own
 
 
@@ -87,7 +90,7 @@ def shifted(x_BLD: jax.Array) -> jax.Array:
 
 
 class Attention(nnx.Module):
-    """Causal multi-head self-attention, without biases."""
+    """Multi-head self-attention, without biases."""
 
     def __init__(self, cfg: ModelConfig, on: Target):
         D, H, K = cfg.d_model, cfg.n_head, cfg.d_head
@@ -120,8 +123,8 @@ class Attention(nnx.Module):
         if own.kv_heads:
             k_BLHK, v_BLHK = (jnp.repeat(t, H // own.kv_heads, axis=2) for t in (k_BLHK, v_BLHK))
         given = (q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.on)
-        if own.window or own.attention_cap:
-            mixed_BLHK = ops.attend_near(*given, own.window, own.attention_cap)
+        if own.window or own.attention_cap or not own.causal:
+            mixed_BLHK = ops.attend_near(*given, own.window, own.attention_cap, own.causal)
         else:
             mixed_BLHK = ops.attend(*given)
         w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, D), mixed_BLHK.reshape(B, L, H * K)
@@ -202,9 +205,15 @@ class Transformer(LanguageModel):
         return settings(cfg, Settings).z_loss > 0
 
     @staticmethod
+    def is_causal(cfg: ModelConfig) -> bool:
+        return settings(cfg, Settings).causal
+
+    @staticmethod
     def keys(cfg: ModelConfig) -> float:
-        L = cfg.seq_len
-        near = min(L, settings(cfg, Settings).window or L)
+        L, own = cfg.seq_len, settings(cfg, Settings)
+        if not own.causal:
+            return L
+        near = min(L, own.window or L)
         return (near * (near + 1) / 2 + (L - near) * near) / L
 
     def embedded(self, tokens_BL: jax.Array) -> jax.Array:

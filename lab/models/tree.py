@@ -15,6 +15,8 @@ from lab.data.batches import shift
 from lab.models import own
 from lab.models.ends import LanguageModel
 from lab.models.hgrn import Hgrn
+from lab.models.megabyte import MegaByte
+from lab.models.mixer import Mixer
 from lab.models.moe import Mixture
 from lab.models.recurrent import Recurrent
 from lab.models.settings import check_settings
@@ -28,6 +30,8 @@ FAMILIES = {  # by kind
     "gru": Recurrent,
     "moe": Mixture,
     "hgrn": Hgrn,
+    "mixer": Mixer,
+    "megabyte": MegaByte,
 }
 
 
@@ -56,7 +60,7 @@ def from_normal(cfg: ModelConfig, normal: jax.Array | np.ndarray) -> Params:
 
 
 def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array, on: Target | None = None) -> jax.Array:
-    """Logits (B, L, V), float32; position l sees tokens 0..l only."""
+    """Logits (B, L, V), float32; position l sees tokens 0..l only, where the model is causal."""
     if cfg.is_own:
         return own.logits(cfg, params, tokens_BL)[0]
     return bind(cfg, params, on)(tokens_BL)
@@ -101,9 +105,16 @@ def abstract(cfg: ModelConfig, on: Target) -> tuple[nnx.GraphDef, nnx.State]:
     return nnx.split(nnx.eval_shape(lambda: family(cfg, on)), nnx.Param)
 
 
+def is_causal(cfg: ModelConfig) -> bool:
+    """Whether a position sees nothing of what comes after it, as its kind says."""
+    return own.is_causal(cfg) if cfg.is_own else FAMILIES[cfg.kind].is_causal(cfg)
+
+
 def keys(cfg: ModelConfig) -> float:
     """How many keys a position's attention meets, on average; causal: l + 1 at position l."""
-    return (cfg.seq_len + 1) / 2 if cfg.is_own else FAMILIES[cfg.kind].keys(cfg)
+    if not cfg.is_own:
+        return FAMILIES[cfg.kind].keys(cfg)
+    return (cfg.seq_len + 1) / 2 if own.is_causal(cfg) else cfg.seq_len
 
 
 @cache

@@ -16,6 +16,7 @@ import numpy as np
 
 from lab.config import NEXT_TOKEN, ModelConfig, userfile
 from lab.data.batches import shift
+from lab.models import tree
 
 HELD_OUT = 2**32 - 1  # in the place of an update's number
 MASKED = 0.15  # of the tokens; of these 80 % are masked, 10 % are others, 10 % stay (Devlin et al. 2019)
@@ -31,11 +32,13 @@ class Objective:
       example: of (key, tokens (L + 1,), vocab_size).
       unit: of its loss, the mean over targets by their weights.
       ids: of seq_len, how many of the vocabulary's last ids are marks of its own, which no text may hold.
+      causal: whether a target is among the inputs after its place, so that a model that looks there copies.
     """
 
     example: Callable[[jax.Array, jax.Array, int], Example]
     unit: str = "nats/target"
     ids: Callable[[int], int] = lambda seq_len: 0
+    causal: bool = True
 
 
 class Batch(NamedTuple):
@@ -113,7 +116,7 @@ def span_corruption(key: jax.Array, tokens: jax.Array, vocab_size: int) -> Examp
 
 OBJECTIVES = {
     NEXT_TOKEN: Objective(next_token, "nats/token"),
-    "masked": Objective(masked, "nats/masked token", lambda seq_len: 1),
+    "masked": Objective(masked, "nats/masked token", lambda seq_len: 1, causal=False),
     "prefix": Objective(prefix, "nats/token"),
     "span_corruption": Objective(span_corruption, ids=lambda seq_len: spans_of(seq_len)[2] + 1),
 }
@@ -156,12 +159,27 @@ def example(name: str, cfg: ModelConfig, tokens: jax.Array, step: jax.Array | in
     return made
 
 
+def check_attention(name: str, cfg: ModelConfig) -> None:
+    """Refuse a model that is given what it is to tell.
+
+    Raises:
+      ValueError: the objective needs a causal model, and this is none.
+    """
+    if find(name).causal and not tree.is_causal(cfg):
+        raise ValueError(
+            f"objective {userfile.content(name)!r} tells tokens that stand later in what the model is given, "
+            f"and {cfg.name} looks there: it would copy them; take 'masked', or leave causal=False out"
+        )
+
+
 def check(name: str, cfg: ModelConfig, text_ids: int) -> None:
-    """Refuse an objective whose marks are ids of the text, or whose examples are none.
+    """Refuse an objective whose marks are ids of the text, whose examples are none, or whose targets the
+    model sees.
 
     Raises:
       ValueError: says which.
     """
+    check_attention(name, cfg)
     how, L = find(name), cfg.seq_len
     marks = how.ids(L)
     if text_ids + marks > cfg.vocab_size:
