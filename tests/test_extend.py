@@ -33,6 +33,7 @@ def test_a_file_of_the_page_works_by_its_command(command, tmp_path):
     expected = {"plan": "3 runs in 3 shapes", "run": "3/3 runs done", "fit": "ComputeLaw fit"} | (
         runs if own or "race.py" in command or "ahead.py" in command else {}
     )
+    expected |= {"plan": "12 runs in 3 shapes"} if "melody.py" in command else {}
     assert expected[shlex.split(command)[3]] in done.stdout
     assert ("FLOPs within" in done.stdout) == own
     assert "not trained yet" not in done.stdout

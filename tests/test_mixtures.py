@@ -1,6 +1,7 @@
 """Mixtures: the weights hold, no part repeats before its time, and a run's data depend on its step alone."""
 
 import csv
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -182,3 +183,20 @@ def test_a_run_on_a_mixture_tells_each_part_s_loss_and_epochs(config, tmp_path, 
     lines = list(csv.DictReader((tmp_path / "runs.csv").open()))
     assert float(lines[1][f"loss_{easy}"]) == row[f"loss_{easy}"] and lines[0][f"loss_{easy}"] == ""
     assert mixtures.short_name("text:data/wiki.jsonl#body") == "wiki"
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["text:a/wiki.txt", "text:b/wiki.txt"], ["a/wiki", "b/wiki"]),
+        (["text:x/a/wiki.txt", "text:y/a/wiki.txt", "ids:c"], ["x/a/wiki", "y/a/wiki", "c"]),
+        (
+            ["text:wiki.jsonl#body", "text:wiki.jsonl#title"],
+            ["text:wiki.jsonl#body", "text:wiki.jsonl#title"],
+        ),
+    ],
+)
+def test_parts_have_the_shortest_names_that_tell_them_apart(names, short):
+    parts = tuple(SimpleNamespace(corpus=SimpleNamespace(name=name)) for name in names)
+    found = mixtures.Mixture.by_part(SimpleNamespace(parts=parts))
+    assert list(found) == short and list(found.values()) == list(parts)

@@ -140,15 +140,20 @@ def test_under_mup_an_update_of_muon_has_one_norm_at_every_width(config, paramet
 
 WAYS = """
 found = {}
-for optimizer, ways in (("muon", ("mesh", "fsdp", "pmap")), ("adafactor", ("fsdp",))):
-    config = replace(config_of(), optim=OptimConfig(optimizer=optimizer, learning_rate=0.02, ema=0.9))
+jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time
+every = ("mesh", "fsdp", "pmap")
+for optimizer, ways in (("muon", every), ("lion", every), ("schedule-free", every), ("adafactor", ("fsdp",))):
+    averaged = optimizer == "schedule-free"
+    how = {"schedule": "constant"} if averaged else {"ema": 0.9}
+    rate = 0.002 if optimizer == "lion" else 0.02
+    config = replace(config_of(), optim=OptimConfig(optimizer=optimizer, learning_rate=rate, **how))
     config = replace(config, model=replace(config.model, n_layer=1, activation="gelu"))
     for way, n in [("jit", 1), *((way, 8) for way in ways)]:
         compiled, state = placed(config, way, jax.devices()[:n])
         lies = sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(state))
         state, metrics = compiled.step(state, tokens[None], np.int32(6))
         state = compiled.fetch(state)
-        average = optimizers.evaluated(config.optim, state.params, state.opt_state, True)
+        average = optimizers.evaluated(config.optim, state.params, state.opt_state, not averaged)
         norms = [float(optax.tree.norm(params)) for params in (state.params, average)]
         found.setdefault(optimizer, {})[way] = [np.asarray(metrics["loss"]).tolist(), norms, lies]
 print(json.dumps(found))
@@ -249,7 +254,12 @@ def test_a_run_resumed_is_the_run_left_alone_and_its_weights_are_those_scored(
         ({"optimizer": "sgd", "beta1": 0.5}, "beta1=0.5 means nothing for optimizer='sgd'; leave it at 0.9"),
         ({"optimizer": "lion", "eps": 1e-6}, "eps=1e-06 means nothing for optimizer='lion'"),
         ({"momentum": 0.9}, "momentum=0.9 means nothing for optimizer='adamw'; leave it at 0.95"),
-        ({"settings": {"a": 1}}, "means nothing for optimizer='adamw'"),
+        ({"settings": {"a": 1}}, "optimizer='adamw' is told by optim.beta1, optim.beta2, optim.eps$"),
+        (
+            {"optimizer": "muon", "settings": {"momentum": 0.9}},
+            "settings=.* are those of an optimiser of one's own file; .*'muon' is told by .*optim.momentum",
+        ),
+        ({"optimizer": "sgd", "settings": {"a": 1}}, "told by the fields that all have, such as optim.clip"),
         ({"optimizer": "schedule-free"}, "schedule='cosine' must be 'constant'"),
         (
             {"optimizer": "schedule-free", "schedule": "constant", "ema": 0.9},

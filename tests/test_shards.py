@@ -53,6 +53,35 @@ def made(path, tmp_path):
     return prepare(f"ids:{path}", directory=tmp_path / "data", quiet=True)
 
 
+def test_a_large_file_is_read_at_random_and_does_not_stay_in_memory(tmp_path, monkeypatch):
+    size = 1 << 26  # bytes
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(size)
+        file.seek(size - 2)
+        file.write(b"\7\0")
+    piece = Piece(str(tmp_path / "large.bin"), "uint16", 0, size // 2)
+
+    def most():
+        ids, dice, seen = pieces.mapped([piece]), np.random.default_rng(0), []
+        before = resident()
+        for _ in range(100):
+            assert not ids[dice.integers(0, size // 2 - 65, 64)[:, None] + np.arange(64)].any()
+            seen.append(resident() - before)
+        assert ids[np.array([size // 2 - 1])] == 7
+        return max(seen)
+
+    assert most() > size // 2
+    monkeypatch.setattr(pieces, "TRUSTED", 0)
+    monkeypatch.setattr(pieces, "KEPT", size // 16)
+    assert most() < size // 4
+
+
+def resident():
+    """Bytes of files that are mapped into this process and lie in memory."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssFile"))
+
+
 @pytest.mark.parametrize(
     ("write", "suffix"),
     [

@@ -20,20 +20,25 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
       CommandError: its code fails.
     """
     look_at_attention(configs)
+    if any(userfile.is_named(value) for config in configs for value in values(config)):
+        print("".join(f"{line}\n" for line in changes(store, configs)), end="")
+        with errors_with_place():
+            check(configs)
+
+
+def changes(store: Store, configs: Sequence[RunConfig]) -> list[str]:
+    """A line on each file of the user's own that has changed since runs of the store were made with it."""
     named = {value for config in configs for value in values(config) if userfile.is_named(value)}
-    if not named:
-        return
-    before = contents.own_files(store) if store.root.is_dir() else {}
+    before, lines = contents.own_files(store) if named and store.root.is_dir() else {}, []
     for value in sorted(named):
         title = value.partition("@")[0]
         others = sum(n for other, n in before.items() if other.partition("@")[0] == title and other != value)
         if others and value not in before:
-            print(
+            lines.append(
                 f"note: {title} has changed since {others} runs of this store were made: they are kept under "
-                "their ids, and those below are new runs"
+                "their ids, and those of the file as it is are new runs"
             )
-    with errors_with_place():
-        check(configs)
+    return lines
 
 
 def look_at_attention(configs: Sequence[RunConfig]) -> None:

@@ -45,7 +45,7 @@ def plan(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     """How many runs are done, running, silent, stopped, failed, diverged and left; and the time left."""
     view = open_view(options)
-    print(view.summary())
+    print("\n".join([*own.changes(view.store, view.configs), view.summary()]))
     for word, n in Counter(view.status.values()).most_common():
         print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
     return 0

@@ -71,9 +71,19 @@ class OptimConfig:
     def __post_init__(self) -> None:
         object.__setattr__(self, "settings", fields.settings_text(self.settings, "OptimConfig"))
         fields.check(self)
+        if self.settings and not self.has("settings"):
+            own = ", ".join(f"optim.{name}" for name in fields.declared(OptimConfig) if self.is_of_few(name))
+            raise ValueError(
+                f"settings={self.settings} are those of an optimiser of one's own file; optimizer="
+                f"{self.optimizer!r} is told by {own or 'the fields that all have, such as optim.clip'}"
+            )
         fields.refuse_unheeded(self, f"optimizer={self.optimizer!r}")
         if self.optimizer == "schedule-free":
             self.check_schedule_free()
+
+    def is_of_few(self, name: str) -> bool:
+        """Whether a field is one of this optimiser's that not all have."""
+        return bool(fields.declared(OptimConfig)[name].metadata["only"]) and self.has(name)
 
     def check_schedule_free(self) -> None:
         """Refuse what it is there to do without: a rate that falls, and a second average."""

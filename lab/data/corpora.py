@@ -86,7 +86,8 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
         if recipe | corpus.meta["recipe"] == recipe:  # an older one may lack an entry
             return corpus
     root, say = path.parent, Say(quiet)
-    say(f"preparing corpus {name!r} with tokenizer {tokenizer!r} in {path}")
+    how = "" if name.startswith("ids:") else f" with tokenizer {tokenizer!r}"
+    say(f"preparing corpus {name!r}{how} in {path}")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with workplace(root, f"{path.name}-{digest(json.dumps(recipe))[:8]}") as work:

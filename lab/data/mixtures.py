@@ -100,15 +100,21 @@ class Mixture(Corpus):
 
     def by_part(self) -> dict[str, Part]:
         """The parts by the short names that tell them apart in a table."""
-        short = {part.corpus.name: short_name(part.corpus.name) for part in self.parts}
-        clear = len({*short.values()}) == len(short)
-        return {short[part.corpus.name] if clear else part.corpus.name: part for part in self.parts}
+        names = [part.corpus.name for part in self.parts]
+        for words in range(1, max(map(len, names))):
+            short = [short_name(name, words) for name in names]
+            if len({*short}) == len(names):
+                return dict(zip(short, self.parts, strict=True))
+        return dict(zip(names, self.parts, strict=True))
 
 
-def short_name(name: str) -> str:
-    """The last word of a path, or a name as it is: text:data/wiki.jsonl is wiki."""
+def short_name(name: str, words: int = 1) -> str:
+    """The last words of a path, or a name as it is: text:data/wiki.jsonl is wiki, or data/wiki."""
     word, _, path = name.partition(":")
-    return Path(path.partition("#")[0]).stem if word in ("text", "ids") else name
+    if word not in ("text", "ids"):
+        return name
+    parts = Path(path.partition("#")[0]).with_suffix("").parts
+    return "/".join(parts[-words:])
 
 
 def name_of(weights: Mapping[str, float], unique: Mapping[str, int] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from lab.data.texts import CorpusError
 TRUSTED = 1 << 30  # bytes: a larger piece is not read again while its file's size and times stay
 CHUNK = 1 << 24
 HASHED = ".hashed"
+AROUND = 1 << 16  # bytes that the kernel maps about a place that is read
+KEPT = 1 << 28  # bytes of large files that stay mapped in memory
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,10 @@ class Stream:
         self.parts = parts
         self.ends = np.cumsum([len(part) for part in parts])
         self.dtype = np.result_type(*parts)
+        self.large = [part._mmap for part in parts if isinstance(part, np.memmap) and part.nbytes > TRUSTED]
+        self.mapped = 0
+        for file in self.large:
+            file.madvise(mmap.MADV_RANDOM)  # else each window has much read beside it
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -109,12 +116,23 @@ class Stream:
         for number in np.unique(which):
             part, here = self.parts[number], which == number
             ids[here] = part[places[here] - (self.ends[number] - len(part))]
+        self.let_go(places)
         return ids
+
+    def let_go(self, places: np.ndarray) -> None:
+        """Unmap what was read of large files now and then: else all of them stays in memory in the end."""
+        windows = places.size // max(1, places.shape[-1] if places.ndim else 1)
+        self.mapped += AROUND * windows + places.size * self.dtype.itemsize
+        if self.large and self.mapped > KEPT:
+            self.mapped = 0
+            for file in self.large:
+                file.madvise(mmap.MADV_DONTNEED)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return np.concatenate(self.parts).astype(dtype or self.dtype, copy=False)
 
 
 def mapped(pieces: Sequence[Piece]) -> Any:
-    """The ids of pieces as one array; of a single piece it is NumPy's own."""
-    return pieces[0].map() if len(pieces) == 1 else Stream([piece.map() for piece in pieces])
+    """The ids of pieces as one array; of a single one that is not large it is NumPy's own."""
+    alone = len(pieces) == 1 and pieces[0].nbytes <= TRUSTED
+    return pieces[0].map() if alone else Stream([piece.map() for piece in pieces])

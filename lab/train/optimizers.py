@@ -121,12 +121,14 @@ def find(optim: OptimConfig) -> Optimizer:
     brought = userfile.load(optim.optimizer)
     own = brought if isinstance(brought, Optimizer) else Optimizer(brought)
     settings = json.loads(optim.settings or "{}")
+    signature = inspect.signature(own.direction)
     try:
-        inspect.signature(own.direction).bind(None, optim, **settings)
+        signature.bind(None, optim, **settings)
     except TypeError as error:
+        has = ", ".join(list(signature.parameters)[2:]) or "none"
         raise ValueError(
             f"{optim.optimizer} is called with (model, optim) and its settings {settings}, and: {error}; "
-            "optim.settings says them, {'name': value}"
+            f"optim.settings says them, {{'name': value}}, and it has {has}"
         ) from error
 
     def direction(model: ModelConfig, optim: OptimConfig) -> optax.GradientTransformation:
