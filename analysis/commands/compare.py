@@ -165,8 +165,9 @@ def trend_word(each: Comparison) -> str:
         return "taken as one number at all scales: too few runs to see a change"
     if each.trend_p >= 0.05:
         return f"and no change with scale is seen (p {tiny(each.trend_p)})"
-    away = (each.trend.value > 1) == (each.answer.compute.value > 1)
-    return f"{'growing' if away else 'shrinking'} with size (p {tiny(each.trend_p)})"
+    rises, ahead = each.trend.value > 1, each.answer.compute.value > 1
+    word = ("growing" if rises else "shrinking") if ahead else ("catching up" if rises else "falling behind")
+    return f"{word} with size (p {tiny(each.trend_p)})"
 
 
 def interval(band: Band) -> str:

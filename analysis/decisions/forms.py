@@ -8,8 +8,8 @@ from analysis.decisions.arms import SPARE, ArmsFit, Rows, fit_arms
 from analysis.decisions.ladders import Ladders, by_compute, by_counts, not_by_counts, scatter
 
 WITHIN = (np.inf, 0.3, 0.15, 0.08)  # log loss above the best of a budget
-MISS = 1.5  # times their scatter about a smooth curve, by which a form may miss the best runs
-TOLD = 4  # degrees of freedom from which that scatter is known
+MISS = 2.0  # times their scatter about a smooth curve, by which a form may miss the best runs
+TOLD = 5  # degrees of freedom from which that scatter is known
 SLIGHT, GROSS = (
     0.002,
     0.01,
@@ -20,7 +20,9 @@ def choose_rows(ladders: Ladders, fixed: Mapping[str, float]) -> tuple[Rows, lis
     """All runs by params and tokens; or those near the best of their budget, where the law of all misses
     the best; or the best alone by compute. Notes on what was left out; whether the form misses them still."""
     plain, (noise, spare) = by_compute(ladders), scatter(ladders)
-    limit = max(MISS * noise, SLIGHT) if spare >= TOLD else max(2 * MISS * noise, GROSS) if spare else np.inf
+    limit = (
+        max(MISS * noise, SLIGHT) if spare >= TOLD else max(1.5 * MISS * noise, GROSS) if spare else np.inf
+    )
     why = not_by_counts(ladders, fixed)
     for within in () if why else WITHIN:
         rows, best = by_counts(ladders, within)

@@ -208,7 +208,8 @@ def scatter(ladders: Ladders) -> tuple[float, int]:
     if lines is None:
         return np.nan, 0
     spare = sum(len(gap) - len(line) for line, _, gap in lines)
-    return float(np.sqrt(sum((gap**2).sum() for *_, gap in lines) / spare)), spare
+    repeats = sum(len(x) - len(levels(np.exp(x))) for _, x, _ in lines)  # tell the noise, not the curve
+    return float(np.sqrt(sum((gap**2).sum() for *_, gap in lines) / spare)), spare - repeats
 
 
 def interpolated(ladders: Ladders, flops: Array) -> Array:
