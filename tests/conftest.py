@@ -3,7 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -70,6 +70,21 @@ def warm(tmp_path, undisturbed):
     """An empty store that need not compile again what the tiny grid needs."""
     shutil.copytree(undisturbed / ".compiled", tmp_path / "runs" / ".compiled")
     return tmp_path / "runs"
+
+
+def run_line(command: list[str], cwd: Path, env: dict[str, str]) -> int:
+    """The exit status of `python -m analysis …`, in this process (imports are most of such a command's
+    time), or of another command in its own."""
+    if command[1:3] == ["-m", "analysis"]:
+        from analysis.__main__ import main
+
+        with chdir(cwd):
+            return main(command[3:])
+    done = subprocess.run(
+        [sys.executable, *command[1:]], cwd=cwd, env=env, text=True, capture_output=True, timeout=500
+    )
+    print(done.stdout[-2000:], done.stderr)
+    return done.returncode
 
 
 def data_folder() -> str:

@@ -3,14 +3,12 @@
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run_line
 
 TOP = ("lab", "analysis", "experiments", "bench", "tests", "docs")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("experiments/**/*.md")])
@@ -86,11 +84,8 @@ def test_the_tutorial_s_commands_work_in_their_order(tmp_path):
     shutil.copy(committed, tmp_path / "out" / "quickstart" / "runs.csv")
     env = {"LAB_DATA": str(tmp_path / "data"), "PATH": "/usr/bin:/bin"}
     for command in commands:
-        done = subprocess.run(
-            [sys.executable, *command[1:]], cwd=tmp_path, env=env, text=True, capture_output=True, timeout=500
-        )
         refusal = command[1:4] == ["-m", "analysis", "audit"]  # of so small a table is an answer: status 1
-        assert done.returncode in (0, refusal), f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr}"
+        assert run_line(command, tmp_path, env) in (0, refusal), " ".join(command)
     for name in ("runs.csv", "valleys.png", "decide.png", "report.html"):
         assert (tmp_path / name).stat().st_size > 1000, name
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 13

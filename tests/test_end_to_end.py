@@ -5,13 +5,11 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, data_folder
+from tests.conftest import ROOT, data_folder, run_line
 
 SHRUNK = {
     "SHAPES": "[(1, 8, 1), (1, 16, 1), (1, 24, 1)]",  # each takes longer to compile than to train
@@ -77,10 +75,7 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     for command in listed:
         if command[2] == "analysis":  # three tiny budgets have no valley: the real grid's table
             shutil.copy(ROOT / "experiments" / "results" / "quickstart.csv", tmp_path / "runs.csv")
-        done = subprocess.run(
-            [sys.executable, *command[1:]], cwd=tmp_path, env=env, text=True, capture_output=True, timeout=500
-        )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr}"
+        assert run_line(command, tmp_path, env) == 0, " ".join(command)
     out = tmp_path / "out" / "quickstart"
     for name in ("runs.csv", "isoflop.png", "frontier.png", "law.png", "report.html"):
         assert (out / name).stat().st_size > 1000, name
