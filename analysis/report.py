@@ -16,26 +16,33 @@ from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law
 from analysis.figures.words import human
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Frontier, Isoflop, convention, describe_agreement
+from analysis.headline import Headline, choose
 from analysis.tables.runs import Runs
 
 STYLE = """
-:root { color-scheme: light; --ink: #1f2328; --soft: #59636e; --line: #d8dee4; --tint: #f6f8fa }
-body { font: 16px/1.55 Georgia, "Times New Roman", serif; color: var(--ink); background: #fff;
+:root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d8dee4; --tint: #f6f8fa;
+        --bg: #fff }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6edf3; --soft: #9aa4ae; --line: #30363d; --tint: #161b22; --bg: #0d1117 } }
+body { font: 16px/1.55 Georgia, "Times New Roman", serif; color: var(--ink); background: var(--bg);
        max-width: 62rem; margin: 2.5rem auto 5rem; padding: 0 1.25rem }
 h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 .6rem }
 h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line) }
 p, li { max-width: 46rem } .intro { color: var(--soft) }
 .answer { background: var(--tint); border-left: 4px solid #1b6ca8; padding: .8rem 1.1rem }
 .answer p { margin: .35rem 0 } .warn { border-color: #c8553d }
-img { max-width: 100%; height: auto; display: block; margin: 1rem 0 }
-table { border-collapse: collapse; font: 13px/1.45 ui-sans-serif, system-ui, sans-serif;
+img { max-width: 100%; height: auto; display: block; margin: 1rem 0; background: #fff }
+.first { font-size: 1.2rem; font-weight: 600 } summary { cursor: pointer; color: var(--soft) }
+p, li, td { overflow-wrap: anywhere }
+table { display: block; overflow-x: auto; max-width: 100%; border-collapse: collapse;
+        font: 13px/1.45 ui-sans-serif, system-ui, sans-serif;
         font-variant-numeric: tabular-nums; margin: .6rem 0 }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
          white-space: nowrap }
-th { color: var(--soft); font-weight: 600; background: #fff; position: sticky; top: 0 }
+th { color: var(--soft); font-weight: 600; background: var(--bg); position: sticky; top: 0 }
 td:first-child, th:first-child, .text { text-align: left; vertical-align: top }
 td.wrap { white-space: normal; max-width: 44rem }
-td small { color: var(--soft) } tr.flagged td { color: #a04030 }
+td small { color: var(--soft) } tr.flagged td { color: #c8553d }
 .scroll { overflow: auto; max-height: 34rem; border: 1px solid var(--line) }
 code, pre { font: 13px/1.5 ui-monospace, Menlo, Consolas, monospace; background: var(--tint) }
 pre { padding: .7rem 1rem; overflow-x: auto }
@@ -43,6 +50,8 @@ pre { padding: .7rem 1rem; overflow-x: auto }
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">\
 <meta name="viewport" content="width=device-width, initial-scale=1">\
+<meta http-equiv="Content-Security-Policy" \
+content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">\
 <title>{title}</title><style>{style}</style></head>
 <body>
 {body}
@@ -65,6 +74,7 @@ def page(
     command: str = "",
     images: Mapping[str, bytes] | None = None,
     audit: Audit | None = None,
+    best: Headline | None = None,
 ) -> str:
     """The page as HTML text.
 
@@ -74,8 +84,9 @@ def page(
       fit, isoflop, frontiers: what was found; frontiers are compared in pairs.
       references: lines on the valleys, label -> nats/token.
       command: how to make the page again.
-      images: further figures, caption -> PNG bytes.
+      images: further figures, caption -> SVG bytes, as `picture` gives them.
       audit: what may not be trusted; its headline stands on top, and on every figure unless ok.
+      best: the one answer; chosen among `frontiers` when not given.
     """
     fronts, verdict = list(frontiers), audit.badge() if audit else ""
     parts = [f"<h1>{escape(title)}</h1>"]
@@ -84,12 +95,12 @@ def page(
     if verdict:
         why = '<a href="#audit">Why</a>'
         parts.append(f'<div class="answer warn"><p><b>{escape(verdict)}.</b> {why}</p></div>')
-    parts += [answer(fronts), warnings(runs, fit, fronts)]
+    parts += [answer(fronts, best or choose(fronts)), warnings(runs, fit, fronts)]
     parts += figures(fit, isoflop, fronts, references, verdict)
     if audit is not None:
         parts += ['<h2 id="audit">Audit: what may not be trusted</h2>', findings(audit)]
         if audit.steps or audit.profiles:
-            parts.append(image(png(plot_audit(audit)), "forecasts and profiles"))
+            parts.append(image(picture(plot_audit(audit)), "forecasts and profiles"))
     for caption, data in (images or {}).items():
         parts += [f"<h2>{escape(caption)}</h2>", image(data, caption)]
     if notes:
@@ -107,33 +118,48 @@ def figures(fit: Fit | None, iso: Isoflop | None, fronts, references, verdict: s
     if iso is not None:
         own = next((f for f in fronts if f.method.startswith("isoflop")), None)
         figure = plot_isoflop(iso, own, references, verdict=verdict)
-        parts += ["<h2>Valleys at equal compute</h2>", image(png(figure), "isoFLOP valleys")]
+        parts += ["<h2>Valleys at equal compute</h2>", image(picture(figure), "isoFLOP valleys")]
     if fronts:
         parts += ["<h2>The compute-optimal frontier</h2>"]
-        parts += [image(png(plot_frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
+        parts += [image(picture(plot_frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
     if fit is not None:
-        parts += ["<h2>The parametric law</h2>", image(png(plot_law(fit, verdict=verdict)), "fitted law")]
+        parts += ["<h2>The parametric law</h2>", image(picture(plot_law(fit, verdict=verdict)), "fitted law")]
         parts.append(fit_table(fit))
     return parts
 
 
-def png(figure) -> bytes:
+def picture(figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "page", "svg.fonttype": "none"}):  # same bytes each time
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
 
 def image(data: bytes, alt: str) -> str:
     text = base64.b64encode(data).decode()
-    return f'<img alt="{escape(alt)}" src="data:image/png;base64,{text}">'
+    return f'<img alt="{escape(alt)}" src="data:image/svg+xml;base64,{text}">'
 
 
 def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def answer(fronts: Sequence[Frontier]) -> str:
-    """The result in words."""
+def answer(fronts: Sequence[Frontier], best: Headline | None) -> str:
+    """The result in words: the one answer, how sure, what next; then every method's own."""
+    if best is None:
+        none = "No frontier could be made from this table; the notes and warnings say why."
+        return f'<div class="answer">{paragraph(none)}</div>'
+    first, *others = map(paragraph, best.lines())
+    card = first.replace("<p>", '<p class="first">', 1) + "".join(others)
+    return (
+        f'<div class="answer">{card}<details><summary>Every method</summary>{methods(fronts)}</details></div>'
+    )
+
+
+def methods(fronts: Sequence[Frontier]) -> str:
+    """What each method says alone, and whether they agree."""
     lines = []
     for front in fronts:
         a, b = front.params_exponent, front.tokens_exponent
@@ -154,8 +180,7 @@ def answer(fronts: Sequence[Frontier]) -> str:
                 f"{human(d)} tokens ({d / n:.3g} a parameter), for a loss of {loss:.3f}{front.unit}."
             )
     lines += [describe_agreement(x, y) for i, x in enumerate(fronts) for y in fronts[i + 1 :]]
-    lines = lines or ["No frontier could be made from this table; the warnings say why."]
-    return '<div class="answer">' + "".join(map(paragraph, lines)) + "</div>"
+    return "".join(map(paragraph, lines))
 
 
 def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier]) -> str:

@@ -205,4 +205,4 @@ def test_the_page_holds_the_answer_and_escapes_names(tmp_path, capsys):
     b = write(tmp_path / "b<i>.csv", ladder(BETTER, 0.003, 1))
     assert run(a, b, "-o", tmp_path / "page.html") == 0
     html = (tmp_path / "page.html").read_text()
-    assert "b&lt;i&gt; is worth" in html and "b<i>" not in html and "data:image/png" in html
+    assert "b&lt;i&gt; is worth" in html and "b<i>" not in html and "data:image/svg" in html

@@ -171,7 +171,7 @@ def test_names_from_outside_are_drawn_as_they_stand(found):
         plot_audit(audit_runs(iso.runs, fitted=fitted, iso=iso), title=evil),
     ]
     for figure in drawn:
-        report.png(figure)
+        report.picture(figure)
         assert evil in words(figure).replace(r"\$", "$")
 
 

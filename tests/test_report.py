@@ -64,7 +64,7 @@ def test_the_page_stands_alone_and_says_what_was_found(parts):
     )
     reader = read(page)
     assert reader.tags.count("img") == 3
-    assert all(link.startswith("data:image/png;base64,") for link in reader.links)
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in reader.links)
     assert "script" not in reader.tags
     for words in (
         "A grid",

@@ -24,7 +24,7 @@ def comparison_page(
         if each.notes or each.status != "ok":
             notes = [f"{each.status}: {each.message}"] * (each.status != "ok") + each.notes
             parts.append(f'<div class="answer warn">{"".join(map(report.paragraph, notes))}</div>')
-        parts += [report.image(report.png(plot_comparison(each)), each.arm), f"<pre>{escape(text)}</pre>"]
+        parts += [report.image(report.picture(plot_comparison(each)), each.arm), f"<pre>{escape(text)}</pre>"]
     parts += ["<h2>Make this page again</h2>", f"<pre>{escape(command)}</pre>"]
     runs = [
         (found[0].baseline, found[0].ladders.runs[0]),

@@ -2,15 +2,19 @@
 
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from analysis import report
+from analysis import headline, report
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.commands.audit import make_audit
 from analysis.commands.frontier import as_json
+from analysis.figures.curves import plot_curves
+from analysis.tables import table
 
 
 def add(commands) -> None:
@@ -18,6 +22,7 @@ def add(commands) -> None:
     sub = command(commands, "report", run, help)
     sub.add_argument("-o", "--output", default="report.html", metavar="FILE")
     sub.add_argument("--title", help="of the page")
+    sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, to be drawn")
     add_fit_options(sub)
     add_options(sub, *FRONTIER)
     sub.set_defaults(at=(), hold_out="rolling")
@@ -25,16 +30,19 @@ def add(commands) -> None:
 
 def run(options) -> int:
     def answer(group, runs):
-        parts, fronts, notes = {"fit": None, "isoflop": None}, [], []
+        parts, fronts, notes, favoured = {"fit": None, "isoflop": None}, [], [], []
         for name, make in (("isoflop", shared.valleys), ("fit", shared.parametric)):
             try:
                 parts[name], front, *choice = make(options, runs)
                 fronts.append(front)
-                notes += [f"By valleys: {favoured}." for favoured in choice if favoured]
+                notes += [f"By valleys: {each}." for each in choice if each]
+                favoured += [each.frontier for each in choice if each] or [front]
             except ValueError as error:
                 notes.append(f"Left out: {error}")
-        if not fronts:
-            raise ValueError("; ".join(notes))
+        best, why = headline.choose(favoured), "; ".join(notes)
+        audit = None
+        with suppress(ValueError):
+            audit = make_audit(runs, options, fitted=parts["fit"], iso=parts["isoflop"])
         title = (
             options.title
             or f"Scaling of {', '.join(Path(path).name for path in np.atleast_1d(options.table))}"
@@ -45,7 +53,9 @@ def run(options) -> int:
             frontiers=fronts,
             notes=notes,
             command="python -m analysis report " + shlex.join(sys.argv[2:]),
-            audit=make_audit(runs, options, fitted=parts["fit"], iso=parts["isoflop"]),
+            audit=audit,
+            best=best,
+            images=drawn(options.curves, notes),
             **parts,
         )
         if options.json:
@@ -53,7 +63,21 @@ def run(options) -> int:
             shared.dump(shared.named(options.json, group, options.groups), results)
         path = shared.named(options.output, group, options.groups)
         path.write_text(html, encoding="utf-8", errors="backslashreplace")
+        if not fronts:
+            raise ValueError(f"{why}; what there is to see stands in {path}")
+        answers.head(group, best)
         print(path)
         return [], None
 
     return shared.each_group(options, answer)
+
+
+def drawn(curves: str | None, notes: list[str]) -> dict[str, bytes]:
+    """The figure of training curves where a file of them is given; else a note says why not."""
+    if not curves:
+        return {}
+    try:
+        return {"Training curves": report.picture(plot_curves(table.read(curves, needs=())))}
+    except ValueError as error:
+        notes.append(f"Training curves left out: {error}")
+        return {}

@@ -1,7 +1,7 @@
 """An experiment: a module or file that defines runs(), at one of its sizes, with fields replaced.
 
     runs() -> list[RunConfig]                 runs(size) where it has a dict SIZES, by name
-    report(store, out)                        report(store, out, size); optional
+    report(store, out)                        report(store, out, size); without one, `standard`'s page
     report(..., configs=None)                 one that can draw a grid changed by `--set`
 
 What the user asked for and can't be done is raised as `CommandError`, in one line.
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from lab.commands import standard
 from lab.commands.settings import override
 from lab.config import RunConfig, userfile
 from lab.plan import grid
@@ -87,7 +88,7 @@ class Experiment:
         """Why there is no report to be drawn; "" when there is."""
         draw = getattr(self.module, "report", None)
         if not callable(draw):
-            return f"{self.module.__name__} defines no report(store, out); use `lab export`"
+            return ""  # the standard one is of any grid
         if self.settings and "configs" not in inspect.signature(draw).parameters:
             return (
                 f"the report of {self.module.__name__} draws its grid as it is written and takes "
@@ -100,8 +101,11 @@ class Experiment:
         if self.no_report:
             raise CommandError(self.no_report)
         out = out or Path("out") / self.name
-        out.mkdir(parents=True, exist_ok=True)
         changed = {"configs": self.configs()} if self.settings else {}
+        if not callable(getattr(self.module, "report", None)):
+            standard.write(store, self.configs(), out, self.name)
+            return
+        out.mkdir(parents=True, exist_ok=True)
         with errors_with_place():
             self.module.report(store, out, *filter(None, [self.size]), **changed)
 

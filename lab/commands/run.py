@@ -81,6 +81,9 @@ def run(options: argparse.Namespace) -> int:
             print(experiment.no_report)
         else:
             experiment.report(store, options.out)
+        print(f"Next: open {out / 'report.html'}, or python -m lab export {options.experiment} -o runs.csv")
+    elif status:
+        print(f"Next: python -m lab status {options.experiment}", file=sys.stderr)
     return status
 
 

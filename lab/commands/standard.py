@@ -1,0 +1,40 @@
+"""The page of a grid whose experiment draws none of its own: whatever its design, by `analysis report`."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.config import RunConfig
+from lab.store import export, lineage
+from lab.store.files import StoreError
+from lab.store.store import Store
+
+
+def write(store: Store, configs: Sequence[RunConfig], out: Path, name: str) -> None:
+    """runs.csv, curves.csv and report.html in a folder, and the page's answer on the screen.
+
+    Raises:
+      StoreError: no run of the grid has a record.
+    """
+    rows = export.rows(store, lineage.resolve_trunks(store, configs), name)
+    if not rows:
+        raise StoreError(
+            f"{name}: none of its {len(configs)} runs is finished in {store.root}; `lab run` first"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    table, curves, page = (out / file for file in ("runs.csv", "curves.csv", "report.html"))
+    export.write(rows, table)
+    export.write_curves(store, configs, curves)
+    page.unlink(missing_ok=True)
+    words = ["report", str(table), "-o", str(page), "--curves", str(curves), "--title", name]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis", *words],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
+    )
+    print(done.stdout.strip() if done.returncode == 0 else done.stderr.strip())
+    print(f"page: {page}" if page.exists() else f"no page; the table is {table}")
