@@ -11,7 +11,7 @@ Answer:   expected: all three intervals hold one exponent between 0.45 and 0.6 (
           embedding and small models, nearer to 0.55); the envelope, of few sizes, the widest. A
           cosine of 1.25 times the run costs less than the noise between seeds, one of twice the run
           clearly more. Not expected: a sharp 0.50, over a factor 16 of compute. The rate of the
-          quickstart's rule, found on Shakespeare, is within a factor 2 of the best here.
+          plain grid's rule, found on Shakespeare, is within a factor 2 of the best here.
 
 Five budgets spaced by 2, six sizes each, sliding with the budget, so that most sizes are trained at
 several lengths: the same cells serve all three approaches. Two more seeds of two cells measure the
@@ -28,7 +28,7 @@ import numpy as np
 
 from analysis import frontiers
 from analysis.tables import table
-from experiments import quickstart
+from experiments import plain
 from experiments.reports import cosines, figures, frontier, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
@@ -153,8 +153,8 @@ def models(size: Size) -> list[ModelConfig]:
 
 
 def optim(model: ModelConfig, length: int) -> OptimConfig:
-    """The quickstart's rate by size (experiments/rates.py); `RATES` checks it here."""
-    return OptimConfig(learning_rate=quickstart.rule(counts.count_params(model).params))
+    """The plain grid's rate by size (experiments/rates.py); `RATES` checks it here."""
+    return OptimConfig(learning_rate=plain.rule(counts.count_params(model).params))
 
 
 def cells(size: Size) -> list[RunConfig]:

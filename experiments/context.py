@@ -12,7 +12,7 @@ Equal N is equal weights in the layers, as in the paper: without embedding and r
 larger in the LSTM since it is wider. On the kernel's sources in 1,024 byte-pair ids, in windows of
 256. Each of 65 thousand held-out tokens is scored nine times, with 1, 2, 3 to 4, ..., 129 to 256
 tokens before it in sight, so that nothing but the context differs. The rate follows the
-quickstart's rule, times 1.5 for byte pairs and a batch of 2,048; half and twice that, on the
+plain grid's rule, times 1.5 for byte pairs and a batch of 2,048; half and twice that, on the
 smallest pair in shorter runs, show what the choice costs either kind.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.tables import table
-from experiments import quickstart
+from experiments import plain
 from experiments.reports import figures_context, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
@@ -37,7 +37,7 @@ from lab.trained import positions, weights
 
 SCORED = 2**16  # held-out tokens
 BLOCKS = 64  # of neighbouring tokens, taken as independent of each other
-RATE = 1.5  # over the quickstart's rule
+RATE = 1.5  # over the plain grid's rule
 RATES = (0.5, 2.0)  # over that, in the smallest pair's shorter runs
 
 
@@ -87,7 +87,7 @@ def parts(size: str = "laptop") -> dict[str, list[RunConfig]]:
     )
 
     def run(model: ModelConfig, tokens: int, factor: float = 1.0) -> RunConfig:
-        rate = RATE * factor * quickstart.rule(counts.count_params(model).hidden)
+        rate = RATE * factor * plain.rule(counts.count_params(model).hidden)
         return RunConfig(
             model=model,
             optim=OptimConfig(learning_rate=rate),

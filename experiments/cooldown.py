@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.tables import table
-from experiments import quickstart
+from experiments import plain
 from experiments.reports import figures_trunks, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
@@ -59,7 +59,7 @@ SIZES = {
 
 
 def cosines(size: Size) -> list[RunConfig]:
-    """The cells, each under a cosine of its own length; the quickstart's rate by size."""
+    """The cells, each under a cosine of its own length; the plain grid's rate by size."""
     corpus = corpora.prepare_first(list(size.corpora))
     data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train, max_epochs=4)
     ladder = [
@@ -87,7 +87,7 @@ def cosines(size: Size) -> list[RunConfig]:
 
 
 def peak(model: ModelConfig) -> float:
-    return quickstart.rule(counts.count_params(model).params)
+    return plain.rule(counts.count_params(model).params)
 
 
 def constant(cell: RunConfig, shortest: RunConfig, rate: float = RATE) -> RunConfig:

@@ -1,9 +1,9 @@
 """Does a run end elsewhere when its products are made of bfloat16 numbers?
 
-Question: the quickstart's grid again with dtype bfloat16 (weights, moments and sums stay float32):
+Question: the plain grid again with dtype bfloat16 (weights, moments and sums stay float32):
           how far is each cell's loss from the float32 one, beside the noise between seeds?
 Command:  python -m lab run experiments.dtypes
-Cost:     28 runs, 4.3e13 FLOPs, about 7 minutes on two cores; the float32 ones are the quickstart's
+Cost:     28 runs, 4.3e13 FLOPs, about 7 minutes on two cores; the float32 ones are that grid's
 Answer:   expected: no difference in the mean beyond the noise of a mean of 28, and single cells
           apart by less than two seeds are, since both began with one seed.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis import frontiers
 from analysis.tables import table
-from experiments import quickstart
+from experiments import plain
 from experiments.reports import figures, tables
 from lab.config import RunConfig
 from lab.store import contents, export
@@ -23,7 +23,7 @@ from lab.store.store import Store
 
 
 def runs() -> list[RunConfig]:
-    return [replace(c, model=replace(c.model, dtype="bfloat16")) for c in quickstart.runs()]
+    return [replace(c, model=replace(c.model, dtype="bfloat16")) for c in plain.runs()]
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ def compared(bfloat16: table.Runs, float32: table.Runs) -> Compared:
 
 
 def answer(path: Path) -> list[str]:
-    return compared(table.read(path), table.read(tables.kept("quickstart"))).lines
+    return compared(table.read(path), table.read(tables.kept("plain"))).lines
 
 
 def report(store: Store, out: Path) -> None:
     """runs.csv, float32.csv, dtypes.png and the verdict."""
-    mine = table.read(tables.table_of("dtypes", store, runs, out, quickstart.CORPORA))
-    there = contents.learned_from(store, quickstart.CORPORA)
-    rows = export.rows(store, quickstart.runs(), "quickstart") if there else []
-    path = tables.kept("quickstart")
+    mine = table.read(tables.table_of("dtypes", store, runs, out, plain.CORPORA))
+    there = contents.learned_from(store, plain.CORPORA)
+    rows = export.rows(store, plain.runs(), "plain") if there else []
+    path = tables.kept("plain")
     if rows and len(rows) == len(runs()):
         path = out / "float32.csv"
         export.write(rows, path)

@@ -19,6 +19,7 @@ from experiments import (
     dtypes,
     kaplan2020,
     known_entropy,
+    plain,
     porian2024,
     prediction,
     quickstart,
@@ -77,6 +78,7 @@ class Entry:
 
 ENTRIES = (
     Entry(quickstart),
+    Entry(plain),
     Entry(rates),
     Entry(dtypes),
     Entry(chinchilla2022),

@@ -27,7 +27,7 @@ import numpy as np
 from analysis import fitting, frontiers
 from analysis.laws import PowerLaw
 from analysis.tables import table
-from experiments import chinchilla2022, quickstart
+from experiments import chinchilla2022, plain
 from experiments.reports import figures_kaplan, kaplan_curves, tables
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
@@ -121,7 +121,7 @@ def run_of_shape(
     """A run under a cosine of its own length, or, with a batch of its own, at a constant rate."""
     layers, width, heads = shape
     model = ModelConfig(n_layer=layers, d_model=width, n_head=heads, vocab_size=256, seq_len=shared.seq_len)
-    rate = quickstart.rule(counts.count_params(model).params)
+    rate = plain.rule(counts.count_params(model).params)
     optim = OptimConfig(learning_rate=rate)
     if batch_tokens:
         rate *= (batch_tokens / shared.batch_tokens) ** 0.5

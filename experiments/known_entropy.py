@@ -117,7 +117,7 @@ def configs_of(size: Size, name: str, seed: int) -> list[RunConfig]:
 
 
 def rate(params: int) -> float:
-    """The quickstart's rule (experiments/rates.py), held at its value for 5,000 weights below."""
+    """The plain grid's rule (experiments/rates.py), held at its value for 5,000 weights below."""
     return 0.013 * (max(params, 5_000) / 2e4) ** -0.42
 
 

@@ -1,4 +1,4 @@
-"""Is the quickstart's learning rate within a factor 2 of the best, at both ends of its ladder?
+"""Is the plain grid's learning rate within a factor 2 of the best, at both ends of its ladder?
 
 Question: the best peak rate of the smallest and largest model at the smallest and largest budget.
 Command:  python -m lab run experiments.rates
@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from experiments import quickstart
+from experiments import plain
 from experiments.reports import tables
 from lab.config import RunConfig
 from lab.plan import grid
@@ -20,12 +20,10 @@ RATES = (0.002, 0.004, 0.008, 0.016, 0.032)
 
 
 def runs() -> list[RunConfig]:
-    sizes, budgets, n = quickstart.models(), quickstart.BUDGETS, quickstart.SIZES
-    last = quickstart.FIRST[-1]
+    sizes, budgets, n = plain.models(), plain.BUDGETS, plain.SIZES
+    last = plain.FIRST[-1]
     ends = {budgets[0]: [sizes[0], sizes[n - 1]], budgets[-1]: [sizes[last], sizes[last + n - 1]]}
-    corners = grid.isoflop(
-        ends, data=quickstart.text(), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS
-    )
+    corners = grid.isoflop(ends, data=plain.text(), optim=plain.optim, batch_tokens=plain.BATCH_TOKENS)
     return [
         replace(corner, optim=replace(corner.optim, learning_rate=value))
         for corner in corners
@@ -40,7 +38,7 @@ def corners(table: Path) -> dict[tuple[float, int], tuple[float, dict[float, flo
         if row["loss"]:
             cell = float(row["budget"]), int(row["params"])
             cells[cell][float(row["learning_rate"])] = float(row["loss"])
-    return {cell: (quickstart.rule(cell[1]), losses) for cell, losses in sorted(cells.items())}
+    return {cell: (plain.rule(cell[1]), losses) for cell, losses in sorted(cells.items())}
 
 
 def answer(path: Path) -> list[str]:
@@ -56,7 +54,7 @@ def answer(path: Path) -> list[str]:
 
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:
-    path = tables.table_of("rates", store, configs or runs, out, quickstart.CORPORA, changed=bool(configs))
+    path = tables.table_of("rates", store, configs or runs, out, plain.CORPORA, changed=bool(configs))
     for (budget, params), (rule, losses) in corners(path).items():
         best = min(losses, key=losses.get)
         listed = ", ".join(f"{rate:g}: {loss:.3f}" for rate, loss in sorted(losses.items()))

@@ -12,10 +12,10 @@ import pytest
 from tests.conftest import ROOT, data_folder, run_line
 
 SHRUNK = {
-    "SHAPES": "[(1, 8, 1), (1, 16, 1), (1, 24, 1)]",  # each takes longer to compile than to train
+    "WIDTHS": "[8, 12, 16, 20, 26]",  # each takes longer to compile than to train
+    "N_LAYER": "1",
     "BUDGETS": "[6e9, 1.2e10, 2.4e10]",
-    "FIRST": "[0, 0, 0]",
-    "SIZES": "3",
+    "SIZES": "[(0, 1, 2)] * 3",
     "MIN_TOKENS": "0",
     "REPLICATED": "[(1, 1)]",
 }

@@ -1,6 +1,7 @@
 """The experiments' grids are what they say, and their committed tables give their claims."""
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from analysis import frontiers
 from analysis.frontiers import replicates
 from analysis.laws import DataConstrained
 from analysis.tables import table
@@ -17,6 +19,7 @@ from experiments import (
     cooldown,
     index,
     known_entropy,
+    plain,
     porian2024,
     quickstart,
     rates,
@@ -45,10 +48,39 @@ RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 
 @pytest.fixture(scope="module")
 def runs():
-    return quickstart.runs()
+    return plain.runs()
 
 
-def test_the_quickstart_has_four_budgets_of_six_sizes_and_replicates(runs):
+def test_the_quickstart_s_cells_share_no_seed_and_differ_in_width_alone():
+    runs = quickstart.runs()
+    cells = {(run.budget, counts.count_params(run.model).params) for run in runs}
+    assert len({run.run_id for run in runs}) == len({run.seed for run in runs}) == len(runs) == 36
+    assert len(cells) == 32 and len({run.budget for run in runs}) == 6
+    assert all(run.seed == run.data_seed for run in runs)
+    assert len({(run.model.n_layer, run.model.n_head, run.model.settings) for run in runs}) == 1
+    for run in runs:
+        assert counts.run_flops(run) == pytest.approx(run.budget, rel=0.01)
+        grid.check_epochs(run)
+    other = quickstart.runs(seeds=1)
+    assert not {run.seed for run in runs} & {run.seed for run in other}
+    assert [replace(run, seed=0, data_seed=0) for run in runs] == [
+        replace(run, seed=0, data_seed=0) for run in other
+    ]
+
+
+def test_the_quickstart_gives_its_exponents_to_what_is_promised_and_says_what_forms_differ_by():
+    grid = frontier.analyse(table.read(RESULTS / "quickstart.csv"), **quickstart.HOW)
+    for front, promised in ((grid.valley, 0.1), (grid.parametric, 0.06)):
+        a = front.params_exponent
+        assert front.status == "ok" and (a.high - a.low) / 2 < promised
+    assert frontiers.agreement(grid.valley, grid.parametric) == "agree"
+    (said,) = frontier.systematic(grid)
+    values = [float(value) for value in re.findall(r"(0\.\d+) by", said)]
+    half = float(re.search(r"a ± (\S+)", said)[1])
+    assert len(values) >= 4 and half == pytest.approx((max(values) - min(values)) / 2, abs=1e-3)
+
+
+def test_the_plain_grid_has_four_budgets_of_six_sizes_and_replicates(runs):
     cells: dict[float, set] = {}
     for run in runs:
         cells.setdefault(run.budget, set()).add(counts.count_params(run.model).params)
@@ -78,7 +110,9 @@ def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends(
 
 
 def test_readme_and_map_state_what_the_committed_table_gives():
-    said = "\n".join(frontier.answer(frontier.analyse(table.read(RESULTS / "quickstart.csv"))))
+    said = "\n".join(
+        frontier.answer(frontier.analyse(table.read(RESULTS / "quickstart.csv"), **quickstart.HOW))
+    )
     root = RESULTS.parents[1]
     stated = (root / "docs" / "index.md").read_text().split("```text\n")[1].split("```")[0].strip()
     numbers = re.compile(r"-?\d+\.\d+|-?\d+")
@@ -382,6 +416,7 @@ def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(t
     ("experiment", "drawn"),
     [
         (quickstart, "report.html"),
+        (plain, "report.html"),
         (chinchilla2022, "envelope.png"),
         (porian2024, "walk.png"),
         (rates, "runs.csv"),

@@ -22,6 +22,7 @@ from experiments import (
     dtypes,
     kaplan2020,
     known_entropy,
+    plain,
     porian2024,
     prediction,
     quickstart,
@@ -187,6 +188,7 @@ def test_a_trunk_and_its_branches_keep_their_ids():
 
 TABLES = {
     "quickstart": quickstart.runs,
+    "plain": plain.runs,
     "rates": rates.runs,
     "dtypes": dtypes.runs,
     "chinchilla2022": chinchilla2022.runs,

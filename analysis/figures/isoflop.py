@@ -104,7 +104,7 @@ def draw_references(ax, references: Mapping[str, float]) -> None:
     above with a scale of its own, so that distant lines do not flatten the valleys. One that lies
     far below is named at the foot."""
     low, high = ax.get_ylim()
-    reach = np.sqrt(high / low)
+    reach = np.cbrt(high / low)
     above = {name: level for name, level in references.items() if level > high * reach}
     below = {name: level for name, level in references.items() if level < low / reach}
     near = {name: level for name, level in references.items() if name not in above | below}

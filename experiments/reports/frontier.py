@@ -7,11 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_frontier, plot_isoflop, plot_law
-from analysis.laws import Chinchilla
+from analysis.laws import LAWS, Chinchilla
 from analysis.tables import table
 
 INTRO = (
@@ -21,9 +24,13 @@ INTRO = (
 )
 
 
+FORMS = (("chinchilla", "huber-log"), ("chinchilla", "ls-log"), ("joint", "huber-log"))
+
+
 @dataclass(frozen=True)
 class Analysis:
-    """What a grid says: its valleys' frontier (approach 2) and its law's (approach 3)."""
+    """What a grid says: its valleys' frontier (approach 2) and its law's (approach 3), and the exponent by
+    further ways and forms, where it was asked for them."""
 
     runs: table.Runs
     price: frontiers.Cost
@@ -31,14 +38,43 @@ class Analysis:
     fitted: fitting.Fit
     valley: frontiers.Frontier
     parametric: frontiers.Frontier
+    others: dict[str, float]  # way or form -> a
 
 
-def analyse(runs: table.Runs) -> Analysis:
+def analyse(
+    runs: table.Runs, valley: str = "interpolate", objective: str = "huber-log", others: bool = False
+) -> Analysis:
     price = frontiers.fit_cost(runs)
-    iso = frontiers.find_optima(runs)
-    fitted = fitting.intervals(fitting.fit(Chinchilla, runs))
-    valley, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
-    return Analysis(runs, price, iso, fitted, valley, law)
+    iso = frontiers.find_optima(runs, method=valley)
+    fitted = fitting.intervals(fitting.fit(Chinchilla, runs, objective=objective))
+    valleys, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
+    found = other_exponents(runs, price, fitted, iso) if others else {}
+    return Analysis(runs, price, iso, fitted, valleys, law, found)
+
+
+def other_exponents(
+    runs: table.Runs, price: frontiers.Cost, fitted: fitting.Fit, iso: frontiers.Isoflop
+) -> dict[str, float]:
+    """The exponent by every defensible way of finding valleys, and by forms and objectives of the law."""
+    try:
+        ways = frontiers.choose_valleys(runs, price, fitted, known=iso).defensible
+    except ValueError:  # no way has an exponent
+        ways = ()
+    found = {f"{way.method} valleys": way.front.params_exponent.value for way in ways}
+    for form, objective in FORMS:
+        front = frontiers.from_fit(fitting.fit(LAWS[form], runs, objective=objective), price)
+        found[f"the law {form} ({objective})"] = front.params_exponent.value
+    return {name: float(a) for name, a in found.items() if np.isfinite(a)}
+
+
+def systematic(grid: Analysis) -> list[str]:
+    """How far ways and forms lie apart, beside the noise: an error of its own, which no interval holds."""
+    if not grid.others:
+        return []
+    values, own = list(grid.others.values()), grid.parametric.params_exponent
+    half, noise = np.ptp(values) / 2, (own.high - own.low) / 2
+    named = ", ".join(f"{a:.3f} by {name}" for name, a in grid.others.items())
+    return [f"way and form: a ± {half:.3f} beside the law's ± {noise:.3f} from noise ({named})"]
 
 
 def answer(grid: Analysis) -> list[str]:
@@ -51,7 +87,7 @@ def answer(grid: Analysis) -> list[str]:
         )
         if front.status != "ok":
             lines.append(f"  {front.message}")
-    return [*lines, frontiers.describe_agreement(grid.valley, grid.parametric)]
+    return [*lines, frontiers.describe_agreement(grid.valley, grid.parametric), *systematic(grid)]
 
 
 def brief(grid: Analysis, others: Sequence[frontiers.Frontier] = ()) -> list[str]:
@@ -60,6 +96,7 @@ def brief(grid: Analysis, others: Sequence[frontiers.Frontier] = ()) -> list[str
     agreement = (
         frontiers.describe_agreements(fronts)[0].partition(":")[0 if len(fronts) == 2 else 2].strip(" .")
     )
+    between = "between seeds " if grid.iso.other else "about the joint fit "
     methods = [re.split("[,(]", front.method)[0].strip() for front in fronts]
     values = ", ".join(
         f"{front.params_exponent.value:.3f} by {method}"
@@ -71,20 +108,26 @@ def brief(grid: Analysis, others: Sequence[frontiers.Frontier] = ()) -> list[str
             f"{front.method}: a = {front.params_exponent}" + f" [{front.status}]" * (front.status != "ok")
             for front in fronts
         ),
-        f"{len(grid.runs.usable())} runs; noise between seeds {100 * grid.iso.noise.sigma:.2g} %",
+        f"{len(grid.runs.usable())} runs; noise {between}{100 * grid.iso.noise.sigma:.2g} %",
+        *systematic(grid),
     ]
 
 
 def write(
-    out: Path, title: str, references: dict[str, float], where: str | None = None, command: str = "make run"
+    out: Path,
+    title: str,
+    references: dict[str, float],
+    where: str | None = None,
+    command: str = "make run",
+    **how: Any,
 ) -> None:
     """Read `out`/runs.csv; write isoflop.png, frontier.png, law.png and report.html beside it.
 
     `references` are losses (nats per token) of other predictors on the same held-out text, drawn with
     the valleys and checked: no cell should lie above "bigram". `where` keeps runs of the table that
-    are no cells of the grid out.
+    are no cells of the grid out; `how` are options of `analyse`.
     """
-    grid = analyse(table.read(out / "runs.csv", where=where))
+    grid = analyse(table.read(out / "runs.csv", where=where), **how)
     fronts = (grid.valley, grid.parametric)
     pictures = {
         "isoflop": plot_isoflop(grid.iso, grid.valley, references=references, title=title),
@@ -101,7 +144,7 @@ def write(
         fit=grid.fitted,
         isoflop=grid.iso,
         frontiers=fronts,
-        notes=notes,
+        notes=[*systematic(grid), *notes],
         references=references,
         command=command,
         audit=audit_runs(grid.runs, fitted=grid.fitted, iso=grid.iso),
