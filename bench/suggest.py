@@ -23,7 +23,7 @@ TABLES = {
     "chinchilla_fig4": ("chinchilla_fig4.csv", "outlier == 0"),
     "chinchilla2022": (RESULTS / "chinchilla2022.csv", None),
     "chinchilla2022-reviews": (RESULTS / "chinchilla2022-reviews.csv", None),
-    "quickstart": (RESULTS / "quickstart.csv", None),
+    "plain": (RESULTS / "plain.csv", None),
 }
 SHARES = (0.1, 0.25)
 FIRST = 7  # runs to begin with

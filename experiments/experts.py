@@ -10,7 +10,7 @@ Answer:   expected: the experts ahead on the largest rung by half a per cent to 
           long: worth it in FLOPs and not in time
 
 Both arms spend the same FLOPs on a rung, the router's counted. Three rates a rung, half to twice the
-quickstart's rule, both arms alike; two seeds on all rungs but the last. The experts hold 2.3 times the
+plain grid's rule, both arms alike; two seeds on all rungs but the last. The experts hold 2.3 times the
 weights of the dense model on the largest.
 """
 

@@ -9,7 +9,7 @@ Answer:   expected: Muon ahead on every rung, worth 1.2 to 1.6 times the compute
           and no drift with size that three sizes could show. Best rates within a factor 2 of AdamW's, since
           Muon's updates are scaled to AdamW's size
 
-Four rates a rung, half to four times the quickstart's rule, both arms alike; two seeds on all rungs but the
+Four rates a rung, half to four times the plain grid's rule, both arms alike; two seeds on all rungs but the
 last. FLOPs count the model alone: what Muon spends on making updates orthogonal is no part of them.
 """
 

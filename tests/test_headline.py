@@ -12,7 +12,7 @@ from analysis.frontiers import Cost, Frontier, convention  # noqa: F401
 from analysis.frontiers.lines import Exponents
 from analysis.headline import choose
 
-TABLE = Path(__file__).parents[1] / "experiments/results/quickstart.csv"
+TABLE = Path(__file__).parents[1] / "experiments/results/plain.csv"
 
 
 def front(method: str, a: float, low: float, high: float, status: str = "ok") -> Frontier:

@@ -12,7 +12,7 @@ from analysis.decisions.compare import Comparison, compare
 from analysis.figures.compare import plot_comparison
 from analysis.tables import table
 from analysis.tables.identity import best_of
-from experiments import quickstart
+from experiments import plain
 from experiments.reports import tables
 from lab.config import ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
@@ -25,12 +25,12 @@ Arm = tuple[dict, dict]  # the fields of its model and of its optimiser that mak
 
 
 def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[RunConfig]:
-    """Every arm on every rung at every rate, given as times the quickstart's rule for the dense model;
+    """Every arm on every rung at every rate, given as times the plain grid's rule for the dense model;
     all but the last rung with a second seed."""
-    data, found = quickstart.text(), []
+    data, found = plain.text(), []
     for (n_layer, width, heads), budget in ladder:
         dense = ModelConfig(n_layer=n_layer, d_model=width, n_head=heads, vocab_size=256, seq_len=64)
-        rule = quickstart.rule(counts.count_params(dense).params)
+        rule = plain.rule(counts.count_params(dense).params)
         for model, optim in arms:
             # the feed-forward part as the dense model's, shared out where the arm says into how many
             own = dict(model)
@@ -39,7 +39,7 @@ def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[Run
             for times in rates:
                 rate = lambda model, tokens, o=optim, r=times * rule: OptimConfig(learning_rate=r, **o)  # noqa: E731
                 found += grid.isoflop(
-                    {budget: [shape]}, data=data, optim=rate, batch_tokens=quickstart.BATCH_TOKENS
+                    {budget: [shape]}, data=data, optim=rate, batch_tokens=plain.BATCH_TOKENS
                 )
     last = ladder[-1][1]
     return found + [replace(run, seed=1, data_seed=1) for run in found if run.budget < last]
@@ -87,7 +87,7 @@ def report(
     changed: bool = False,
 ) -> None:
     """runs.csv, compare.png, and the answer on the screen."""
-    path = tables.table_of(name, store, configs, out, quickstart.CORPORA, changed=changed)
+    path = tables.table_of(name, store, configs, out, plain.CORPORA, changed=changed)
     print("\n".join(answer(path)))
     plot_comparison(comparison(path, *arms)).savefig(out / "compare.png")
     print(f"figure in {out}")
