@@ -20,8 +20,8 @@ def config_of(kind="transformer", **fields) -> RunConfig:
         model=ModelConfig(kind=kind, **model),
         optim=OptimConfig(learning_rate=0.1),
         data=DataConfig(corpus="none", sha256="0" * 64),
-        tokens=64,
-        batch_tokens=32,
+        tokens=8 * model["seq_len"],
+        batch_tokens=4 * model["seq_len"],
     )
 
 

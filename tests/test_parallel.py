@@ -14,21 +14,21 @@ import pytest
 
 SETUP = """
 import json, sys, jax, jax.numpy as jnp, numpy as np
-from lab.train import parallel, step
+from lab.train import layout, parallel, step
 from lab.config import *
 def config_of(micro_batch=0, **optim):
     return RunConfig(
-        model=ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16),
+        model=ModelConfig(d_model=16, n_layer=2, n_head=4, vocab_size=32, seq_len=16),
         optim=OptimConfig(learning_rate=0.5, warmup_steps=1, **optim), micro_batch=micro_batch,
         data=DataConfig(sha256="0" * 64, corpus="random"), tokens=256 * 6, batch_tokens=256,
     )
-def placed(config, way, devices):
+def placed(config, way, devices, tensor=1):
     hyper = step.hyper_of(config)
-    compiled = parallel.compile_step(config.shape, way, tuple(devices))
+    compiled = parallel.compile_step(config.shape, way, tuple(devices), tensor=tensor)
     return compiled, compiled.place(step.init_state(config.shape, jax.random.key(0), hyper))
 tokens = np.random.default_rng(0).integers(0, 32, (6, 16, 17), np.int32)
-def trained(config, way, devices):
-    compiled, state = placed(config, way, devices)
+def trained(config, way, devices, tensor=1):
+    compiled, state = placed(config, way, devices, tensor)
     return told(compiled, *compiled.step(state, tokens[None], np.int32(6)))
 def told(compiled, state, metrics):
     state = compiled.fetch(state)
@@ -37,8 +37,10 @@ def told(compiled, state, metrics):
 """
 LOSSES = """
 config = config_of(MICRO, optimizer="sgd", clip=0.0)
-ways = [("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8), ("mesh", 2), ("fsdp", 2), ("pmap", 4)]
+ways = [("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8), ("fsdp", 2), ("pmap", 4)]
 found = {f"{way}-{n}": trained(config, way, jax.devices()[:n]) for way, n in ways}
+for tensor in (2, 4):
+    found[f"fsdp-8-{tensor}"] = trained(config, "fsdp", jax.devices(), tensor)
 print(json.dumps(found))
 """
 BYTES = """
@@ -68,7 +70,7 @@ found = {}
 for way in ("mesh", "fsdp"):
     compiled, state = placed(config, way, devices)
     split = jax.sharding.NamedSharding(state.step.sharding.mesh, jax.P(None, "data"))
-    parts = parallel.own_part(split, tokens)
+    parts = layout.own_part(split, tokens)
     program = compiled.jitted.lower(state, parts, np.int32(6)).compile()
     here = pathlib.Path(sys.argv[3])  # both have compiled: Gloo waits 30 s for the other, no more
     (here / f"{way}-{sys.argv[2]}").touch()
@@ -126,7 +128,7 @@ def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
     from lab.config import ModelConfig
     from lab.models import tree
 
-    shape = ModelConfig(d_model=16, n_layer=2, n_head=2, vocab_size=32, seq_len=16)
+    shape = ModelConfig(d_model=16, n_layer=2, n_head=4, vocab_size=32, seq_len=16)
     weights = tree.describe(shape)
     gains = sum(weight.size for weight in weights if weight.role == "gain")
     rest = sum(weight.size for weight in weights) - gains
@@ -151,9 +153,24 @@ def test_under_fsdp_a_device_keeps_its_part_of_weights_and_optimiser_state():
     ],
 )
 def test_the_largest_axis_that_divides_is_cut(role, shape, expected):
+    from lab.models.weight import Weight
     from lab.train import layout
 
-    assert tuple(layout.shard_of(role, shape, 8)) == expected
+    assert tuple(layout.shard_of(Weight((), shape, role, 0.0, 1.0), 8)) == expected
+
+
+def test_a_second_axis_cuts_the_axis_that_a_weight_declares():
+    from lab.models.weight import Weight
+    from lab.train import layout
+
+    def cut(shape, axis, n, tensor):
+        return tuple(layout.shard_of(Weight((), shape, "hidden", 0.0, 1.0, tensor=axis), n, tensor))
+
+    assert cut((64, 4, 16), 1, 4, 2) == ("data", "tensor")
+    assert cut((64, 4, 16), 1, 4, 1) == ("data",)
+    assert cut((64, 3, 16), 1, 4, 2) == ("data",)  # three heads do not split over two
+    assert cut((64, 256), 1, 4, 2) == ("data", "tensor")
+    assert cut((64, 256), None, 4, 2) == (None, "data")
 
 
 def test_a_batch_that_does_not_split_is_refused(config):

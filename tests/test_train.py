@@ -4,6 +4,7 @@ import math
 import pickle
 import shutil
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from lab.data import corpora
 from lab.store.files import sha256
 from lab.store.store import Store
-from lab.train import checkpoint
+from lab.train import checkpoint, lanes
 from lab.train.evaluate import Evaluator, eval_steps
 from lab.train.keeper import LostClaim
 from lab.train.parallel import compile_step
@@ -308,3 +309,18 @@ def test_evaluation_is_the_mean_over_every_held_out_target(tmp_path, config, cor
     targets = everything.tokens_WL[:, 1:][everything.mask_WL]
     np.testing.assert_array_equal(targets, corpus.held_out[1:])
     assert 900 < quick.mask_WL.sum() < 1100
+
+
+def test_a_state_that_lies_over_a_mesh_is_born_scored_saved_and_resumed_by_another_way(
+    tmp_path, longer, corpus, monkeypatch
+):
+    """And never made whole on one device first."""
+    trainer = trainer_in(tmp_path / "fsdp", way="fsdp", stopping=stopping_after(4))
+    monkeypatch.setattr(lanes, "initial_state", None)
+    assert trained(trainer, longer, corpus) is None
+    monkeypatch.undo()
+    there = replace(trainer, way="jit", stopping=lambda: False)
+    record, whole = (trained(how, longer, corpus) for how in (there, trainer_in(tmp_path / "alone")))
+    assert record["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    curves = [[float(row["loss"]) for row in how.store.curve(longer.run_id)] for how in (there, trainer)]
+    assert len(curves[0]) == len(eval_steps(300)) and curves[0] == curves[1]

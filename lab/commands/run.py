@@ -14,7 +14,7 @@ from lab.commands.trackers import SINKS, Tracker, trackers
 from lab.commands.view import View
 from lab.config import RunConfig
 from lab.launch.launchers import LAUNCHERS
-from lab.launch.order import Order, read_options
+from lab.launch.order import REMAT, Order, read_options
 from lab.launch.processes import shares
 from lab.store import lineage
 from lab.store.code import digest
@@ -29,6 +29,9 @@ HELP = {
     "--devices": "how many devices each run's batch is split over, on each of its hosts",
     "--way": "how it is split; by default jit on one device and mesh on several. fsdp splits the parameters "
     "and the optimiser's state too, for models that one device can't hold",
+    "--tensor": "of the devices, how many share each product (fsdp): for layers too wide for one",
+    "--remat": "what of a block is kept for its gradient, the rest being made again; by default all "
+    "on CPU and nothing elsewhere",
     "--pack": "train N runs of one shape at once on each of the devices, every run on one device; auto "
     "measures how many pay. By default auto on one accelerator, and no packs on CPU",
     "--launcher": "where the workers run: this machine, a Slurm cluster or a Ray cluster",
@@ -59,6 +62,8 @@ def add_order(parser: shared.Parser) -> None:
     option("--hosts", **shared.COUNT, default=1)
     option("--devices", **shared.COUNT, default=1)
     option("--way", **shared.WAY)
+    option("--tensor", **shared.COUNT, default=1)
+    option("--remat", choices=("", *REMAT), default="", metavar="|".join(REMAT))
     option("--pack", default="", metavar="N|auto")
     option("--launcher", choices=tuple(LAUNCHERS), default="local")
     option("--launcher-option", action="append", default=[], metavar="NAME=VALUE")

@@ -104,7 +104,7 @@ class Attempts:
             return Job(config, partial(corpus_of, config), keeper, heart.report)
 
         devices = tuple(self.devices[:1] if alone else self.devices)
-        lanes = Lanes(first.shape, self.task.way, devices, each)
+        lanes = Lanes(first.shape, self.task.way, devices, each, self.task.tensor, self.task.remat)
         try:
             Crew(lanes, offer, self.ended if claim else raise_error, self.stopping.is_set).train()
         except Exception as error:  # in a pack no run's own: smaller packs, and at last single runs, tell
@@ -181,7 +181,7 @@ class Attempts:
             raise error
         if task.hosts > 1 and kind == "lost host":  # which is no fault of the run
             raise Anew(f"run {config.run_id} lost a host") from error
-        spread = task.hosts * task.devices if task.pack is None else 1
+        spread = task.hosts * task.devices // task.tensor if task.pack is None else 1
         now = step.micro_batch(config.shape, spread, self.devices[0].platform)
         first_try = any(run.run_id == config.run_id for run in self.configs)
         again = halve(config, now, spread) if first_try and kind == "out of memory" else None

@@ -61,6 +61,8 @@ def deal(store: Store, configs: Sequence[RunConfig], order: Order) -> list[Task]
         configs=[to_json(config) for config in configs],
         devices=order.devices,
         way=order.way or ("mesh" if spread else "jit"),
+        tensor=order.tensor,
+        remat=order.remat,
         save_seconds=order.save_seconds,
         fail_fast=order.fail_fast,
         commit=order.commit,

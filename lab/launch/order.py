@@ -16,6 +16,8 @@ Refresh = Callable[[], None]  # called often while a launcher waits
 End = Literal["finished", "stopped", "submitted"]
 
 
+# names of `models.target.POLICIES`, without jax
+REMAT = ("nothing", "dots", "everything")
 NO_JAX = "there is no jax here: pip install 'scaling-law-lab[lab]', or [cuda] or [tpu]"
 
 
@@ -32,6 +34,8 @@ class Order:
     host: int | None = None  # which of them this is; None starts all of them here
     devices: int = 1  # of each host that a run is spread over
     way: str = ""  # "" is jit on one device and mesh on several
+    tensor: int = 1  # of the devices share each product, under fsdp
+    remat: str = ""  # what of a block is kept for its gradient; "" is by the platform
     pack: str = ""  # runs at once on each device; "auto" measures; "" is auto on an accelerator
     save_seconds: float = 15.0
     fail_fast: bool = False
@@ -42,11 +46,16 @@ class Order:
     files: dict[str, str] = field(default_factory=userfile.named)  # of the user's, that may be imported
 
     def __post_init__(self) -> None:
-        for name, least in (("workers", 0), ("hosts", 1), ("devices", 1)):
+        for name, least in (("workers", 0), ("hosts", 1), ("devices", 1), ("tensor", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"--{name} {getattr(self, name)}: it must be at least {least}")
         if self.hosts > 1 and self.way not in ("", "mesh", "fsdp"):
             raise ValueError(f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh or fsdp")
+        if self.tensor > 1 and (self.way != "fsdp" or self.devices * self.hosts % self.tensor):
+            raise ValueError(
+                f"--tensor {self.tensor} --devices {self.devices} --way {self.way or 'mesh'}: it needs --way "
+                "fsdp and a number of devices that it divides"
+            )
         if self.pack not in ("", "auto") and not (self.pack.isdecimal() and int(self.pack)):
             raise ValueError(f"--pack {self.pack}: a number of runs a device, from 1 on, or auto")
         if self.pack and (self.hosts > 1 or self.way not in ("", "jit")):

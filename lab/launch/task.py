@@ -22,6 +22,8 @@ class Task:
     cores: list[int] | None = None
     devices: int = 1
     way: str = "jit"
+    tensor: int = 1
+    remat: str = ""
     save_seconds: float = 15.0
     fail_fast: bool = False
     commit: str = ""

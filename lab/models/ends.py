@@ -15,7 +15,7 @@ from lab.models.weight import matrix, parameterization
 
 class LanguageModel(nnx.Module):
     """Token ids (B, L) -> logits (B, L, V), or the nats of each target (B, L), in float32. A family
-    adds its layers, unrolled (a scan is slower on CPU), and `features`."""
+    adds its layers and `features`."""
 
     time_first = False  # whether `features` takes (L, B) and gives (L, B, D)
     Settings = None  # the dataclass of what its kind can be told, if it can
@@ -42,9 +42,9 @@ class LanguageModel(nnx.Module):
     ):
         D, V = cfg.d_model, cfg.vocab_size
         self.cfg, self.on, self.readout_scale = cfg, on, parameterization(cfg).readout_scale(D)
-        self.embed_VD = matrix(cfg, "embed", (V, D), fan_in=D)
+        self.embed_VD = matrix(cfg, "embed", (V, D), fan_in=D, tensor=0)
         if not cfg.tied:
-            self.readout_DV = matrix(cfg, "readout", (D, V), fan_in=D)
+            self.readout_DV = matrix(cfg, "readout", (D, V), fan_in=D, tensor=1)
         self.names = tuple(f"{name}_{index:02d}" for index in range(cfg.n_layer))
         for each in self.names:
             setattr(self, each, layer(cfg, on))
@@ -55,16 +55,41 @@ class LanguageModel(nnx.Module):
         raise NotImplementedError
 
     def layers(self, x_BLD: jax.Array) -> jax.Array:
-        for name in self.names:
-            layer = getattr(self, name)
-            x_BLD = (jax.checkpoint(layer) if self.cfg.remat else layer)(x_BLD)
-        return x_BLD
+        return self.through(x_BLD)[0]
+
+    def apart(self, x_BLD: jax.Array) -> jax.Array:
+        """Sequences on the devices on which they were, whatever lies where besides."""
+        return self.on.split(x_BLD, 1 if self.time_first else 0)
+
+    def through(self, x_BLD: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        """The stream after all layers, and what each says besides, if it does.
+
+        On CPU one layer after another; elsewhere one program of a layer that is run through a stack of their
+        weights, made here, so that the time to compile does not grow with the depth. Of a layer is kept
+        for the gradient what `on.remat` says."""
+        layers, said = [getattr(self, name) for name in self.names], []
+        if self.on.on_cpu or self.on.flat or len(layers) == 1:
+            for layer in layers:
+                out = self.on.checkpoint(layer)(self.apart(x_BLD))
+                x_BLD, *more = out if isinstance(out, tuple) else (out,)
+                said += more
+            return x_BLD, said
+        graph = nnx.graphdef(layers[0])
+        stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nnx.state, layers))
+
+        def one(x_BLD: jax.Array, state: nnx.State) -> tuple[jax.Array, tuple]:
+            out = nnx.merge(graph, state)(self.apart(x_BLD))
+            x_BLD, *more = out if isinstance(out, tuple) else (out,)
+            return x_BLD, tuple(more)
+
+        x_BLD, more = jax.lax.scan(self.on.checkpoint(one), x_BLD, stack)
+        return x_BLD, [part[i] for part in more for i in range(len(layers))]
 
     def read(self, tokens_BL: jax.Array) -> tuple[jax.Array, jax.Array, Any]:
         """What is multiplied for logits, as `features` lies, and what the layers add to the loss."""
         features = self.features(tokens_BL.swapaxes(0, 1) if self.time_first else tokens_BL)
         x_BLD, extra = features if isinstance(features, tuple) else (features, None)
-        x_BLD = self.readout_scale * x_BLD
+        x_BLD = self.readout_scale * self.apart(x_BLD)
         return x_BLD, self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...], extra
 
     def logits(self, x_BLD: jax.Array, readout_DV: jax.Array) -> jax.Array:
@@ -81,10 +106,10 @@ class LanguageModel(nnx.Module):
         swap = (lambda x: x.swapaxes(0, 1)) if self.time_first else lambda x: x
         x_BLD, readout_DV, extra = self.read(tokens_BL)
         if not (self.cap or self.z_loss):
-            return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.on)), extra
+            time = 0 if self.time_first else 1
+            return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.on, time)), extra
         logits_BLV = swap(self.logits(x_BLD, readout_DV))
-        logits_TV = logits_BLV.reshape(-1, self.cfg.vocab_size)
         if self.z_loss:
-            square = self.z_loss * jnp.square(jax.nn.logsumexp(logits_TV, axis=-1)).mean()
+            square = self.z_loss * jnp.square(jax.nn.logsumexp(logits_BLV, axis=-1)).mean()
             extra = square if extra is None else extra + square
-        return ops.row_nats(logits_TV, targets_BL.reshape(-1)).reshape(targets_BL.shape), extra
+        return ops.row_nats(logits_BLV, targets_BL), extra

@@ -28,10 +28,10 @@ class Recurrence(nnx.Module):
 
     def __init__(self, cfg: ModelConfig, on: Target):
         D, self.on = cfg.d_model, on
-        self.w_f_DD = matrix(cfg, "hidden", (D, D), fan_in=D)
-        self.w_v_DD = matrix(cfg, "hidden", (D, D), fan_in=D)
-        self.w_gate_DD = matrix(cfg, "hidden", (D, D), fan_in=D)
-        self.w_o_DD = matrix(cfg, "hidden", (D, D), fan_in=D, scale=(2 * cfg.n_layer) ** -0.5)
+        self.w_f_DD = matrix(cfg, "hidden", (D, D), fan_in=D, tensor=1)
+        self.w_v_DD = matrix(cfg, "hidden", (D, D), fan_in=D, tensor=1)
+        self.w_gate_DD = matrix(cfg, "hidden", (D, D), fan_in=D, tensor=1)
+        self.w_o_DD = matrix(cfg, "hidden", (D, D), fan_in=D, scale=(2 * cfg.n_layer) ** -0.5, tensor=0)
         self.bias_f_D = vector(D, 2.0)  # a state begins by lasting: f is 0.88
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:

@@ -29,7 +29,7 @@ def between(cfg: ModelConfig, number: int) -> nnx.Param:
     no width, so under muP they are as gains: of one scale and one AdamW rate at every width."""
     L = cfg.seq_len
     shape, std = (number, L * (L + 1) // 2), L**-0.5
-    return nnx.Param(jnp.zeros(shape), role="gain", mean=0.0, std=std, share=1.0)
+    return nnx.Param(jnp.zeros(shape), role="gain", mean=0.0, std=std, share=1.0, tensor=None)
 
 
 def triangle(w_ET: jax.Array, length: int) -> jax.Array:

@@ -41,10 +41,10 @@ class Experts(nnx.Module):
             )
         self.cfg, self.on, self.k = cfg, on, k
         self.router_DE = matrix(cfg, "hidden", (D, E), fan_in=D)
-        self.w_up_EDF = matrix(cfg, "hidden", (E, D, F), fan_in=D, share=k / E)
-        self.w_gate_EDF = matrix(cfg, "hidden", (E, D, F), fan_in=D, share=k / E)
+        self.w_up_EDF = matrix(cfg, "hidden", (E, D, F), fan_in=D, share=k / E, tensor=2)
+        self.w_gate_EDF = matrix(cfg, "hidden", (E, D, F), fan_in=D, share=k / E, tensor=2)
         shrink = (2 * cfg.n_layer) ** -0.5
-        self.w_down_EFD = matrix(cfg, "hidden", (E, F, D), fan_in=F, scale=shrink, share=k / E)
+        self.w_down_EFD = matrix(cfg, "hidden", (E, F, D), fan_in=F, scale=shrink, share=k / E, tensor=1)
 
     def __call__(self, x_BLD: jax.Array) -> tuple[jax.Array, jax.Array]:
         """The part's output, and E times the sum over experts of the share of tokens sent to one times its
@@ -88,11 +88,8 @@ class Mixture(transformer.Transformer):
         return True
 
     def layers(self, x_BLD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        uneven = 0.0
-        for name in self.names:
-            layer = getattr(self, name)
-            x_BLD, balance = (jax.checkpoint(layer) if self.cfg.remat else layer)(x_BLD)
-            uneven += balance / len(self.names)
+        x_BLD, balances = self.through(x_BLD)
+        uneven = sum((balance / len(self.names) for balance in balances), 0.0)
         return x_BLD, settings(self.cfg, Settings).balance * uneven
 
     def features(self, tokens_BL: jax.Array) -> tuple[jax.Array, jax.Array]:

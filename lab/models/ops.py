@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from lab.models import kernels
 from lab.models.target import Target, here
 
 WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
+FAR_WIDE = 2**25  # of them on a device that is no CPU
 
 
 def told(on: Target | str) -> Target:
@@ -113,10 +115,13 @@ rows_by_columns.defvjp(rows_by_columns_fwd, rows_by_columns_bwd)
 def attend(
     q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, on: Target | str = "float32"
 ) -> jax.Array:
-    """Causal attention, (B, L, H, K) in float32: products of numbers in the target's type,
-    softmax in float32."""
+    """Causal attention, (B, L, H, K) in float32: products of numbers in the target's type, softmax in
+    float32. Off CPU by a kernel where there is one for the shape; it gives these numbers to float error."""
     on = told(on)
     if not on.on_cpu:
+        found = kernels.attention(scale * q_BLHK, k_BLHK, v_BLHK, on)
+        if found is not None:
+            return found
         q, k, v = (t.astype(on.dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
         return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
     heads = [round_to(t, on).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
@@ -177,16 +182,31 @@ attend_heads.defvjp(attend_heads_fwd, attend_heads_bwd)
 
 
 def cross_entropy(
-    x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array, on: Target | str
+    x_BLD: jax.Array, readout_DV: jax.Array, targets_BL: jax.Array, on: Target | str, time: int = 1
 ) -> jax.Array:
     """Nats of each target, (B, L), under softmax(x @ readout). Of a large vocabulary at most WIDE
-    logits exist at once."""
+    logits exist at once on CPU, and about FAR_WIDE on another device: there parts are cut along `time`,
+    so that a batch which is split over devices stays split, each with its own tokens."""
+    on = told(on)
 
     def part(x_TD: jax.Array, targets_T: jax.Array) -> jax.Array:
         return row_nats(matmul(x_TD, readout_DV, on), targets_T)
 
+    V = readout_DV.shape[1]
+    if not on.on_cpu or on.mesh is not None:
+        L, most = targets_BL.shape[time], WIDE if on.on_cpu else FAR_WIDE
+        logits = targets_BL.size * V // on.splits
+        n = next(n for n in range(1, L + 1) if L % n == 0 and (logits <= n * most or n == L))
+        if n == 1:
+            return part(x_BLD, targets_BL)
+        cut = [
+            jnp.moveaxis(t.reshape(*t.shape[:time], n, L // n, *t.shape[time + 1 :]), time, 0)
+            for t in (x_BLD, targets_BL)
+        ]
+        nats = lax.map(jax.checkpoint(lambda both: part(*both)), tuple(cut))
+        return jnp.moveaxis(nats, 0, time).reshape(targets_BL.shape)
     x_TD, targets_T = x_BLD.reshape(-1, x_BLD.shape[-1]), targets_BL.reshape(-1)
-    rows = max(1, WIDE // readout_DV.shape[1])
+    rows = max(1, WIDE // V)
     if len(x_TD) <= rows:
         return part(x_TD, targets_T).reshape(targets_BL.shape)
     short = -len(x_TD) % rows
@@ -198,6 +218,7 @@ def cross_entropy(
 
 @jax.custom_vjp
 def row_nats(logits_TV: jax.Array, targets_T: jax.Array) -> jax.Array:
+    """Of logits (..., V) and targets (...)."""
     return row_nats_fwd(logits_TV, targets_T)[0]
 
 
@@ -205,15 +226,15 @@ def row_nats_fwd(logits_TV, targets_T):
     top_T1 = logits_TV.max(-1, keepdims=True)
     exp_TV = jnp.exp(logits_TV - top_T1)
     sum_T1 = exp_TV.sum(-1, keepdims=True)
-    hit_TV = targets_T[:, None] == jnp.arange(logits_TV.shape[1])
+    hit_TV = targets_T[..., None] == jnp.arange(logits_TV.shape[-1])
     own_T = jnp.where(hit_TV, logits_TV, 0).sum(-1)
-    return jnp.log(sum_T1[:, 0]) + top_T1[:, 0] - own_T, (exp_TV, sum_T1, targets_T)
+    return jnp.log(sum_T1[..., 0]) + top_T1[..., 0] - own_T, (exp_TV, sum_T1, targets_T)
 
 
 def row_nats_bwd(saved, grad_T):
     exp_TV, sum_T1, targets_T = saved
-    hit_TV = targets_T[:, None] == jnp.arange(exp_TV.shape[1])
-    return grad_T[:, None] * (exp_TV / sum_T1 - hit_TV), None
+    hit_TV = targets_T[..., None] == jnp.arange(exp_TV.shape[-1])
+    return grad_T[..., None] * (exp_TV / sum_T1 - hit_TV), None
 
 
 row_nats.defvjp(row_nats_fwd, row_nats_bwd)

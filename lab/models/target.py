@@ -1,14 +1,16 @@
 """What a model is compiled for: an argument, so that chips that are not here can be compiled for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+from jax.sharding import NamedSharding, PartitionSpec
 
 POLICIES = {  # what of a block is kept for its gradient, by name; the rest is made again
     "nothing": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-    "everything": None,
+    "everything": None,  # no checkpoint at all
 }
 
 
@@ -40,6 +42,33 @@ class Target:
     @property
     def on_cpu(self) -> bool:
         return self.platform == "cpu"
+
+    @property
+    def splits(self) -> int:
+        """Parts into which the compiler splits the batch."""
+        return self.mesh.shape["data"] if self.mesh is not None else 1
+
+    def axes(self, *sizes: int | None) -> list[str | None]:
+        """By which axes of the mesh an array's are split: sequences by the first, heads by the third."""
+        names = ("data", None, "tensor", None)
+        shape = self.mesh.shape
+        return [
+            name if name in shape and size is not None and size % shape[name] == 0 else None
+            for name, size in zip(names, sizes, strict=True)
+        ]
+
+    def split(self, x: jax.Array, axis: int) -> jax.Array:
+        """`x` with the sequences, its axis `axis`, over the devices where the compiler splits the batch."""
+        if self.mesh is None or x.shape[axis] % self.splits:
+            return x
+        return jax.lax.with_sharding_constraint(
+            x, NamedSharding(self.mesh, PartitionSpec(*[None] * axis, "data"))
+        )
+
+    def checkpoint(self, layer: Callable) -> Callable:
+        """A layer of which only what `remat` says is kept for the gradient."""
+        policy = POLICIES[self.remat or "everything"]
+        return layer if policy is None else jax.checkpoint(layer, policy=policy)
 
     def of_model(self, cfg: Any) -> "Target":
         """With what the model's config says of it."""

@@ -97,15 +97,15 @@ class Attention(nnx.Module):
         self.cfg, self.on, self.own = cfg, on, told(cfg)
         self.logit_scale = parameterization(cfg).logit_scale(K)
         shared = self.own.kv_heads or H
-        self.w_q_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D)
-        self.w_k_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D)
-        self.w_v_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D)
+        self.w_q_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D, tensor=1)
+        self.w_k_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D, tensor=1)
+        self.w_v_DHK = matrix(cfg, "hidden", (D, shared, K), fan_in=D, tensor=1)
         if self.own.qk_norm:
             self.gain_q_K, self.gain_k_K = vector(K, 1.0), vector(K, 1.0)
         if self.own.norms == "sub":
             self.norm = Norm(cfg)
         shrink = (2 * cfg.n_layer) ** -0.5  # the sum over blocks keeps its size (GPT-2)
-        self.w_o_HKD = matrix(cfg, "hidden", (H, K, D), fan_in=D, scale=shrink)
+        self.w_o_HKD = matrix(cfg, "hidden", (H, K, D), fan_in=D, scale=shrink, tensor=0)
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
         B, L, _ = x_BLD.shape
@@ -137,11 +137,11 @@ class FeedForward(nnx.Module):
     def __init__(self, cfg: ModelConfig, on: Target):
         D, F = cfg.d_model, cfg.ffn_width
         self.cfg, self.on = cfg, on
-        self.w_up_DF = matrix(cfg, "hidden", (D, F), fan_in=D)
+        self.w_up_DF = matrix(cfg, "hidden", (D, F), fan_in=D, tensor=1)
         if cfg.activation == "swiglu":
-            self.w_gate_DF = matrix(cfg, "hidden", (D, F), fan_in=D)
+            self.w_gate_DF = matrix(cfg, "hidden", (D, F), fan_in=D, tensor=1)
         shrink = (2 * cfg.n_layer) ** -0.5
-        self.w_down_FD = matrix(cfg, "hidden", (F, D), fan_in=F, scale=shrink)
+        self.w_down_FD = matrix(cfg, "hidden", (F, D), fan_in=F, scale=shrink, tensor=0)
         if settings(cfg, Settings).norms == "sub":
             self.norm = Norm(cfg, F)
 

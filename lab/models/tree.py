@@ -127,7 +127,7 @@ def describe(cfg: ModelConfig) -> tuple[Weight, ...]:
         Weight(
             path=tuple(map(str, path)),
             shape=tuple(leaf.shape),
-            **{name: leaf.get_metadata(name) for name in ("role", "mean", "std", "share")},
+            **{name: leaf.get_metadata(name) for name in ("role", "mean", "std", "share", "tensor")},
             tied=cfg.tied and path == ("embed_VD",),
         )
         for path, leaf in sorted(flat, key=lambda item: item[0])

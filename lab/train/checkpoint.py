@@ -70,7 +70,7 @@ class Checkpoints:
 
         if step in self.manager.all_steps():
             return
-        arrays = as_dict(jax.tree.map(lambda leaf: np.array(leaf, copy=True), state))
+        arrays = as_dict(jax.tree.map(copy_of, state))
         manifest = sealed({"arrays": checksums(arrays), "curve": curve, "step": step})
         self.manager.save(
             step,
@@ -173,6 +173,11 @@ def checksums(arrays: dict[str, np.ndarray]) -> dict[str, str]:
         hasher.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
         hexes[name] = hasher.hexdigest()
     return hexes
+
+
+def copy_of(leaf: Any) -> np.ndarray:
+    """In this host's memory, and its own: what was fetched is such a copy already."""
+    return leaf if isinstance(leaf, np.ndarray) else np.array(leaf, copy=True)
 
 
 def first_line(error: Exception) -> str:

@@ -53,14 +53,15 @@ class Evaluator:
     def targets_W(self) -> np.ndarray:
         return self.mask_WL.sum(1) if self.weights_W is None else self.weights_W
 
-    def nats(self, evaluate: Callable, params: Any) -> np.ndarray:
-        """Nats of each window, (W,), or (R, W) where `evaluate` scores the weights of R runs."""
+    def nats(self, evaluate: Callable, params: Any, block: int = EVAL_BLOCK) -> np.ndarray:
+        """Nats of each window, (W,), or (R, W) where `evaluate` scores the weights of R runs; `block`
+        windows a call."""
         W = len(self.tokens_WL)
-        short = -W % EVAL_BLOCK
+        short = -W % block
         tokens = np.pad(self.tokens_WL, ((0, short), (0, 0)))
         mask = np.pad(self.mask_WL, ((0, short), (0, 0))).astype(np.float32)
-        blocks = [slice(i, i + EVAL_BLOCK) for i in range(0, W + short, EVAL_BLOCK)]
-        sums = [evaluate(params, tokens[block], mask[block]) for block in blocks]
+        blocks = [slice(i, i + block) for i in range(0, W + short, block)]
+        sums = [evaluate(params, tokens[part], mask[part]) for part in blocks]
         return np.concatenate(jax.device_get(sums), axis=-1)[..., :W].astype(np.float64)
 
     def loss(self, nats_W: np.ndarray) -> tuple[float, float]:

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from lab.config import OptimConfig, RunConfig, Shape
+from lab.models.target import target_of
 from lab.train import optimizers
 from lab.train.evaluate import EVAL_BLOCK, Evaluator, window_nats
-from lab.train.parallel import Way, compile_pack, compile_step
+from lab.train.parallel import Program, Way, compile_pack, compile_step
 from lab.train.step import TrainState, initial_state, micro_batch
 
 
@@ -47,10 +48,21 @@ class Lanes:
 
     Args:
       each: lanes on every device; 0: one lane, spread over the devices as `way` says.
+      tensor: of the devices, how many share each product.
+      remat: what of a block is kept for its gradient, an entry of `target.POLICIES`.
     """
 
-    def __init__(self, shape: Shape, way: Way, devices: tuple[jax.Device, ...], each: int):
-        self.shape, self.way, self.devices, self.each = shape, way, devices, each
+    def __init__(
+        self,
+        shape: Shape,
+        way: Way,
+        devices: tuple[jax.Device, ...],
+        each: int,
+        tensor: int = 1,
+        remat: str = "",
+    ):
+        self.shape, self.way, self.devices, self.each, self.tensor = shape, way, devices, each, tensor
+        self.on = target_of(devices[0], remat=remat)
         self.states: Any = None  # as the program places them
         self.nats: dict[Any, np.ndarray] = {}  # (R, W) of windows, under the weights as they are now
         self.score_all = False  # whether all lanes are scored when one is
@@ -62,22 +74,36 @@ class Lanes:
         return self.each * len(self.devices) or 1
 
     def initial(self, config: RunConfig) -> TrainState:
-        """The state in which a run begins."""
+        """The state in which a run begins; of a program that bears it where it lies, the lane's own."""
         began = time.monotonic()
+        program = self.choose()
+        if program.born and self.states is None:
+            self.states = program.born(config)
+            self.compile(began)
+            return self.states
         state = initial_state(config)
         if self.states is None:
-            self.compile(state, began)
+            self.states = program.place(state)
+            self.compile(began)
         return state
 
-    def compile(self, state: TrainState, began: float) -> None:
-        """Compile (or find in the cache) all that the lanes need, by calls that change nothing."""
+    def choose(self) -> Program:
         shape, devices, each = self.shape, self.devices, self.each
-        self.program = compile_pack(shape, devices, each) if each else compile_step(shape, self.way, devices)
-        self.states = self.program.place(state)
+        if each:
+            self.program = compile_pack(shape, devices, each, self.on)
+        else:
+            self.program = compile_step(shape, self.way, devices, self.on, self.tensor)
+        return self.program
+
+    def compile(self, began: float) -> None:
+        """Compile (or find in the cache) all that the lanes need, by calls that change nothing."""
         jax.block_until_ready(self.step(self.no_tokens(), 0))
-        windows = np.zeros((EVAL_BLOCK, shape.model.seq_len + 1), np.int32)
-        mask = np.zeros((EVAL_BLOCK, shape.model.seq_len), np.float32)
-        jax.block_until_ready(self.evaluate(self.fetch(0).params, windows, mask))
+        windows = np.zeros((self.block, self.shape.model.seq_len + 1), np.int32)
+        mask = np.zeros((self.block, self.shape.model.seq_len), np.float32)
+        if self.program.score:
+            jax.block_until_ready(self.program.score(self.states.params, windows, mask))
+        else:
+            jax.block_until_ready(self.evaluate(self.fetch(0).params, windows, mask))
         if self.program.evaluate:
             jax.block_until_ready(self.program.evaluate(self.states.params, windows, mask))
         self.compile_seconds += time.monotonic() - began
@@ -87,7 +113,8 @@ class Lanes:
         began, states = time.monotonic(), [self.fetch(lane) for lane in lanes]
         self.each, self.states = each, None
         if states:
-            self.compile(states[0], began)
+            self.states = self.choose().place(states[0])
+            self.compile(began)
         for lane, state in enumerate(states):
             self.put(lane, state)
 
@@ -103,6 +130,8 @@ class Lanes:
 
     def put(self, lane: int, state: TrainState) -> None:
         self.nats = {}
+        if state is self.states:
+            return
         if self.program.put:
             self.states = self.program.put(self.states, lane, state)
         else:
@@ -120,7 +149,14 @@ class Lanes:
             self.nats[key] = windows.nats(all_at_once, weights(True, self.states))
         if key in self.nats:
             return self.nats[key][lane]
+        if self.program.score:  # where they lie, all devices at work
+            return windows.nats(self.program.score, weights(False, self.states), self.block)
         return windows.nats(self.evaluate, weights(False, self.fetch(lane)))
+
+    @property
+    def block(self) -> int:
+        """Windows a call, on all devices together."""
+        return EVAL_BLOCK * self.program.parts
 
     @property
     def evaluate(self) -> Callable[..., jax.Array]:
@@ -134,6 +170,7 @@ class Lanes:
             "device": self.devices[0].device_kind,
             "devices": spread,
             "way": "pack" if self.each else self.way,
-            "micro_batch": micro_batch(self.shape, spread, self.devices[0].platform),
+            "micro_batch": micro_batch(self.shape, spread // self.tensor, self.devices[0].platform),
             **({"pack": self.each} if self.each else {}),
+            **({"tensor": self.tensor} if self.tensor > 1 else {}),
         }

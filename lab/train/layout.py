@@ -1,15 +1,17 @@
 """Where a state lies on a mesh of devices, and its shape before there is one."""
 
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.extend import random
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from lab.config import Shape, fields
+from lab.config import RunConfig, Shape, fields
 from lab.models import tree
+from lab.models.weight import Weight
 from lab.train import step
 from lab.train.optimizers import names
 from lab.train.step import TrainState
@@ -38,14 +40,15 @@ def abstract(
     return states, place(tokens, dispatch), jax.ShapeDtypeStruct((), jnp.int32, sharding=n)
 
 
-def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
+def state_shards(shape: Shape, mesh: Mesh) -> TrainState:
     """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. What the
     optimiser keeps of a weight lies where the weight does, if it has its shape; all else, scalars and
     the sums of rows and columns that Adafactor keeps, lies on every device.
 
     This is ZeRO's third stage (Rajbhandari et al. 2020, section 5): each device keeps 1/n of the
     weights and of the optimiser's state, is sent the others' weights when it multiplies with them,
-    and keeps its own part of the summed gradient."""
+    and keeps its own part of the summed gradient. A second axis, "tensor", shares the products of a layer
+    (Shoeybi et al. 2019)."""
     whole = NamedSharding(mesh, PartitionSpec())
     state = like(shape)
     weights = {weight.path: weight for weight in tree.describe(shape.model)}
@@ -55,7 +58,7 @@ def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
         weight = next((weights[keys[i:]] for i in range(len(keys)) if keys[i:] in weights), None)
         if weight is None or weight.shape != leaf.shape:
             return whole
-        return NamedSharding(mesh, shard_of(weight.role, weight.shape, mesh.size))
+        return NamedSharding(mesh, shard_of(weight, mesh.shape["data"], mesh.shape.get("tensor", 1)))
 
     params, opt_state = (
         jax.tree_util.tree_map_with_path(shard, part) for part in (state.params, state.opt_state)
@@ -63,14 +66,71 @@ def state_shards(shape: Shape, mesh: jax.sharding.Mesh) -> TrainState:
     return TrainState(whole, params, opt_state, whole)
 
 
-def shard_of(role: str, shape: tuple[int, ...], n: int) -> PartitionSpec:
-    """A weight is cut along its largest axis that n divides, the last of equals. Gains, and what
-    no axis of divides, are kept whole on every device."""
-    fits = [axis for axis, size in enumerate(shape) if size % n == 0]
-    if role == "gain" or not fits:
-        return PartitionSpec()
-    axis = max(fits, key=lambda axis: (shape[axis], axis))
-    return PartitionSpec(*[None] * axis, "data")
+def shard_of(weight: Weight, n: int, tensor: int = 1) -> PartitionSpec:
+    """Over `tensor` devices a weight is cut along the axis that its model declares, and over n along the
+    largest that n divides, the last of equals, if there is another. Gains, and what no axis of divides,
+    are kept whole on every device."""
+    axes: list[str | None] = [None] * len(weight.shape)
+    if weight.role != "gain":
+        if tensor > 1 and weight.tensor is not None and weight.shape[weight.tensor] % tensor == 0:
+            axes[weight.tensor] = "tensor"
+        fits = [i for i, size in enumerate(weight.shape) if size % n == 0 and not axes[i]]
+        if fits:
+            axes[max(fits, key=lambda i: (weight.shape[i], i))] = "data"
+    while axes and axes[-1] is None:
+        axes.pop()
+    return PartitionSpec(*axes)
+
+
+def born(config: RunConfig, shape: Shape, sharding: TrainState) -> TrainState:
+    """`step.initial_state`, bit for bit, made where it lies: each device draws its part of each weight."""
+    key = np.asarray(jax.random.key_data(jax.random.key(config.seed)))  # of this host, as of every other
+    params, begin = sharding.params, 0
+    leaves = []
+    for weight, place in zip(tree.describe(shape.model), jax.tree.leaves(params), strict=True):
+        normal = draw_part(weight.shape, place)(key, np.array(divmod(begin, 2**32), np.uint32))
+        leaves.append(scale(normal, np.float32(weight.mean), np.float32(weight.std)))
+        begin += weight.size
+    make = jax.jit(partial(step.state_with, shape), donate_argnums=0, out_shardings=sharding)
+    return make(
+        jax.tree.unflatten(jax.tree.structure(params), leaves),
+        jax.tree.map(np.asarray, step.hyper_of(config)),
+    )
+
+
+@partial(jax.jit, donate_argnums=0)  # a program of its own: in one, factors are multiplied first
+def scale(normal: jax.Array, mean: jax.Array, std: jax.Array) -> jax.Array:
+    return mean + std * normal
+
+
+@cache
+def draw_part(shape: tuple[int, ...], sharding: NamedSharding) -> Any:
+    """Numbers `begin`, begin + 1, ... of `jax.random.normal(key, (n,))`, in a shape. Each of jax's numbers
+    depends on its own place alone (`jax_threefry_partitionable`), so none but these is drawn."""
+
+    def draw(key, begin):
+        strides = np.append(np.cumprod(shape[:0:-1], dtype=np.uint32)[::-1], 1).astype(np.uint32)
+        place = sum(jax.lax.broadcasted_iota(jnp.uint32, shape, i) * s for i, s in enumerate(strides))
+        low = place + begin[1]
+        high = begin[0] + (low < begin[1]).astype(jnp.uint32)
+        one, other = random.threefry2x32_p.bind(*key, high, low)
+        # as jax.random.uniform, then jax.random.normal: 23 bits are a float from 1 to 2
+        bits = ((one ^ other) >> np.uint32(9)) | np.uint32(0x3F800000)
+        least, one = np.nextafter(np.float32(-1), np.float32(0)), np.float32(1)
+        unit = jax.lax.bitcast_convert_type(bits, jnp.float32) - one
+        unit = jax.lax.max(least, unit * (one - least) + least)
+        return np.float32(2**0.5) * jax.lax.erf_inv(unit)
+
+    return jax.jit(draw, out_shardings=sharding)
+
+
+def on_host(leaf: jax.Array) -> np.ndarray:
+    """A copy in this host's memory, taken part by part; no device holds more for it."""
+    whole = np.empty(leaf.shape, leaf.dtype)
+    for shard in leaf.addressable_shards:
+        if shard.replica_id == 0:
+            whole[shard.index] = shard.data
+    return whole
 
 
 def own_part(sharding: NamedSharding, whole: Any) -> jax.Array:

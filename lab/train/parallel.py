@@ -1,9 +1,9 @@
-"""Where a step is computed: with `layout` the only file of training that says mesh, pmap or shard_map."""
+"""Where a step is computed: of one run on one device or many, of a pack, of several hosts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,28 +14,19 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSha
 from lab.config import Shape
 from lab.models.target import Target, target_of
 from lab.train import step
-from lab.train.layout import abstract, like, own_part, state_shards
+from lab.train.layout import abstract, like
+from lab.train.mesh import Program, Way, over_mesh
 from lab.train.step import TrainState
-
-Way = Literal["jit", "mesh", "fsdp", "pmap"]
-
-
-@dataclass(frozen=True)
-class Program:
-    """The compiled functions of one shape, for one run or for the R runs of a pack. They are the
-    same whatever the way; they alone know how states lie on the devices while they are trained."""
-
-    place: Callable[[TrainState], Any]  # a copy of a state, for each of the R runs
-    step: Callable[[Any, np.ndarray, int], tuple[Any, dict[str, jax.Array]]]  # (states, tokens_RSBL, n)
-    fetch: Callable[..., TrainState]  # (states, r=0): a run's plain state, good until the next step
-    jitted: Any  # the step itself, which can be lowered and compiled without being run ...
-    args: Callable[[], tuple]  # ... for what it takes: shapes, types and places, of which none is here
-    put: Callable[[Any, int, TrainState], Any] | None = None  # of a pack: run r's state replaced
-    evaluate: Callable[[Any, np.ndarray, np.ndarray], jax.Array] | None = None  # of a pack: all, (R, B)
 
 
 def ahead(
-    shape: Shape, way: Way = "jit", devices: tuple[jax.Device, ...] = (), *, each: int = 0, **said: Any
+    shape: Shape,
+    way: Way = "jit",
+    devices: tuple[jax.Device, ...] = (),
+    *,
+    each: int = 0,
+    tensor: int = 1,
+    **said: Any,
 ) -> tuple[Any, tuple]:
     """The jitted updates of a shape and the arguments they take, to be compiled without being run:
 
@@ -46,6 +37,7 @@ def ahead(
     Args:
       devices: these need not be here (`jax.experimental.topologies`); the first one here unless given.
       each: runs a device of a pack; 0 is one run, by `way`.
+      tensor: devices that share each product, under "fsdp".
       said: what `Target` holds: `platform` where it is not the devices', `remat`, and `flat`, with which
         there is one update of the whole batch and no loop, whose cost the compiler can estimate.
 
@@ -54,37 +46,50 @@ def ahead(
     """
     devices = devices or tuple(jax.local_devices()[:1])
     on = target_of(devices[0], **said)
-    program = compile_pack(shape, devices, each, on) if each else compile_step(shape, way, devices, on)
+    if each:
+        program = compile_pack(shape, devices, each, on)
+    else:
+        program = compile_step(shape, way, devices, on, tensor)
     return program.jitted, program.args()
 
 
 @cache
 def compile_step(
-    shape: Shape, way: Way = "jit", devices: tuple[jax.Device, ...] = (), on: Target | None = None
+    shape: Shape,
+    way: Way = "jit",
+    devices: tuple[jax.Device, ...] = (),
+    on: Target | None = None,
+    tensor: int = 1,
 ) -> Program:
     """The training program of one run, on one device ("jit") or with the batch split.
 
     "mesh" splits the batch over the mesh's axis "data" and keeps a whole state on every device
-    (jit of `shard_map`); "fsdp" cuts the state too (jit with `shard_of`); "pmap" is one replica a
-    device, in the older way. Losses agree to float error. The model's form is that of the platform
-    of the devices, unless `on` says another.
+    (jit of `shard_map`); "fsdp" cuts the state too (jit with `shard_of`), and with `tensor` > 1 so many
+    devices share the products of a part of the batch; "pmap" is one replica a device, in the older way.
+    Losses agree to float error. The model's form is that of the platform of the devices, unless `on`
+    says another.
 
     Raises:
       ValueError: the batch does not split over the devices.
     """
     devices = devices or tuple(jax.local_devices()[:1])
     on = on or target_of(devices[0])
-    whole_batch = shape.batch_size if on.flat else step.micro_batch(shape, len(devices), on.platform)
+    parts, uneven = divmod(len(devices), tensor)
+    if uneven or (tensor > 1 and way != "fsdp"):
+        raise ValueError(
+            f"tensor={tensor}: it divides the {len(devices)} devices, and the way is fsdp, not {way}"
+        )
+    whole_batch = shape.batch_size if on.flat else step.micro_batch(shape, parts, on.platform)
     shape = replace(shape, micro_batch=whole_batch)
     if way not in ("mesh", "fsdp") and jax.process_count() > 1:
         raise ValueError(f"way {way!r} knows one host only; several hosts are spread with 'mesh' or 'fsdp'")
-    if shape.micro_batch % len(devices):
+    if shape.micro_batch % parts:
         raise ValueError(
             f"a batch of {shape.micro_batch} sequences does not split over "
-            f"{len(devices)} devices; change batch_tokens, micro_batch or --devices"
+            f"{parts} devices; change batch_tokens, micro_batch or --devices"
         )
     if way in ("mesh", "fsdp"):
-        return over_mesh(shape, devices, way, on)
+        return over_mesh(shape, devices, way, on, tensor)
     if way == "pmap":
         return over_replicas(shape, devices, on)
     jitted = jax.jit(partial(step.train_steps, shape, on=on), donate_argnums=0)
@@ -102,58 +107,6 @@ def compile_step(
 def copy(state: TrainState) -> TrainState:
     """`device_put` may share memory with its source, which the step's donation would then free."""
     return jax.tree.map(jnp.copy, state)
-
-
-def over_mesh(shape: Shape, devices: Sequence[jax.Device], way: Way, on: Target) -> Program:
-    mesh = jax.sharding.Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
-    whole = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec(None, "data"))
-    sharding = state_shards(shape, mesh) if way == "fsdp" else whole
-    steps = cut_steps(shape, sharding, on) if way == "fsdp" else split_steps(shape, mesh, on)
-    jitted = jax.jit(steps, donate_argnums=0, out_shardings=(sharding, whole))
-    args = partial(abstract, shape, sharding, split, whole)
-    if whole.is_fully_addressable:
-        return Program(
-            place=lambda state: jax.device_put(copy(state), sharding),
-            step=lambda state, tokens_RSBL, n: jitted(state, jax.device_put(tokens_RSBL[0], split), n),
-            fetch=lambda state, r=0: jax.device_put(state, devices[0]),
-            jitted=jitted,
-            args=args,
-        )
-    gather = jax.jit(lambda state: state, out_shardings=whole)
-    return Program(  # several hosts: each puts what lies on its own devices
-        place=lambda state: jax.tree.map(own_part, jax.tree.broadcast(sharding, state), state),
-        step=lambda state, tokens_RSBL, n: jitted(state, own_part(split, tokens_RSBL[0]), n),
-        fetch=lambda state, r=0: jax.tree.map(lambda leaf: leaf.addressable_data(0), gather(state)),
-        jitted=jitted,
-        args=args,
-    )
-
-
-def split_steps(shape: Shape, mesh: jax.sharding.Mesh, on: Target) -> Callable:
-    """Updates with the batch cut over the devices and gradients averaged once an update, after
-    the last micro-batch; left to the compiler they are averaged at each."""
-    shape = replace(shape, micro_batch=shape.micro_batch // mesh.size)
-    mean = partial(jax.lax.pmean, axis_name="data")
-    every, split = PartitionSpec(), PartitionSpec(None, "data")
-    return jax.shard_map(
-        partial(step.train_steps, shape, mean=mean, on=on),
-        mesh=mesh,
-        in_specs=(every, split, every),
-        out_specs=every,
-        check_vma=False,
-    )
-
-
-def cut_steps(shape: Shape, sharding: TrainState, on: Target) -> Callable:
-    """Updates of a state cut over the devices: the compiler sends the weights where they are used,
-    and each gradient ends where its weight lies, so that no more of it is kept."""
-
-    def constrain(loss_and_grads):
-        loss, grads = loss_and_grads
-        return loss, jax.lax.with_sharding_constraint(grads, sharding.params)
-
-    return partial(step.train_steps, shape, mean=constrain, on=on)
 
 
 def over_replicas(shape: Shape, devices: Sequence[jax.Device], on: Target) -> Program:
@@ -289,3 +242,11 @@ def agreed(value: Any) -> Any:
     first = multihost_utils.broadcast_one_to_all(value)
     like = lambda old, new: type(old)(new) if isinstance(old, int) else np.asarray(new)  # noqa: E731
     return jax.tree.map(like, value, first)
+
+
+def agreed_state(state: TrainState) -> TrainState:
+    """As `agreed`, array by array: a device holds one of them whole at a time."""
+    if jax.process_count() == 1:
+        return state
+    mine = (lambda leaf: np.asarray(leaf)) if leads() else lambda leaf: np.zeros(leaf.shape, leaf.dtype)
+    return jax.tree.map(lambda leaf: np.asarray(multihost_utils.broadcast_one_to_all(mine(leaf))), state)

@@ -23,7 +23,7 @@ from lab.train import objectives, step
 from lab.train.evaluate import EVAL_TOKENS, Evaluator, eval_steps
 from lab.train.keeper import Follower, Keeper
 from lab.train.lanes import Lanes
-from lab.train.parallel import agreed
+from lab.train.parallel import agreed, agreed_state
 
 GOES_ON = object()  # in the place of a record
 Record = dict[str, Any]  # what record.json will hold of a run that ended
@@ -67,10 +67,11 @@ class Run:
         self.windows = self.held_out(EVAL_TOKENS)
         self.train_loss = self.grad_norm = math.nan
         start = keeper.start(lanes.initial(self.config))
-        shared = start.step, start.state, int(start.diverged), start.trunk_steps
-        self.step, state, self.trunk_diverged, self.trunk_steps = agreed(shared)
+        shared = start.step, int(start.diverged), start.trunk_steps
+        self.step, self.trunk_diverged, self.trunk_steps = agreed(shared)
         self.origin = start.origin
-        lanes.put(lane, state)
+        fresh = not self.step or self.trunk_diverged  # every host has made that state by itself
+        lanes.put(lane, start.state if fresh else agreed_state(start.state))
         rows = points(keeper.curve)
         last = rows[-1] if rows else {"step": 0, "loss": math.nan, "seconds": 0.0}
         self.good_step = int(last["step"])  # when the last held-out loss that was a number was measured
