@@ -24,9 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import fitting, frontiers
+from analysis import decisions, fitting, frontiers
 from analysis.audit import audit_runs
-from analysis.laws import Chinchilla
+from analysis.decisions.counted import middle
+from analysis.decisions.plans import optimum
+from analysis.laws.find import find_law
 from analysis.tables import table
 from experiments import chinchilla2022
 from experiments.reports import sealed, tables
@@ -41,6 +43,7 @@ from lab.store.store import Store
 HERE = Path(__file__).parent
 FILE = HERE / "predictions.csv"
 BEYOND = 4.0  # times the table's largest budget
+WITHIN = 0.02  # the error asked for, in loss; a table that cannot tell it is refused
 FILTER = "budget > 0"  # the isoFLOP cells, without runs that ask something else
 OPTIONS = {"objective": "huber-log", "delta": 1e-3, "intervals": "auto", "where": FILTER}
 REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low", "high")
@@ -60,17 +63,21 @@ class Forecast:
     audited: str  # how well the table's own largest runs are forecast from the smaller ones
 
 
-def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Forecast:
+def forecast(
+    path: Path, beyond: float = BEYOND, size: str = "laptop", law: str = "chinchilla", within: float = WITHIN
+) -> Forecast:
     """The law of a table, the run nearest to its optimum at `beyond` times the largest budget, and
     the loss it should end at."""
     if not beyond > 1:
         raise SealError(f"--beyond {beyond:g}: a prediction is for more than the table's compute")
     runs = table.read(path, where=FILTER)
-    fitted = fitting.fit(Chinchilla, runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"])
+    fitted = fitting.fit(
+        law if law == "auto" else find_law(law), runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"]
+    )
     fitted = fitting.intervals(fitted, OPTIONS["intervals"])
     price = frontiers.fit_cost(runs)
     budget = beyond * float(np.max(runs.usable().budget))
-    best, _ = fitted.law.optimum(budget, price.k, price.p)
+    best = optimum(middle(fitted), price, np.array([budget])).params[0]
     config = chinchilla2022.nearest(float(best), budget, size)
     data = {str(sha256) for sha256 in runs.usable().column("data_sha256")}
     if data != {config.data.sha256}:
@@ -83,7 +90,12 @@ def forecast(path: Path, beyond: float = BEYOND, size: str = "laptop") -> Foreca
         raise SealError(f"run {config.run_id} stands in {path}: its loss is known")
     tokens = config.steps * config.batch_tokens
     params = counts.count_params(config.model).params
-    loss = fitting.predict(fitted, params=params, tokens=tokens)
+    at = {"params": params, "tokens": tokens, "flops": counts.run_flops(config)}
+    loss = fitting.predict(fitted, **{name: at[name] for name in type(fitted.law).inputs})
+    if why := decisions.doubts(fitted, params, tokens, within):
+        raise SealError(
+            f"{path}: not sealed, for {params:.3g} params on {tokens:.3g} tokens {'; and '.join(why)}"
+        )
     ends = (float(end[0]) for end in (loss.value, loss.run_low, loss.run_high))
     findings = audit_runs(runs, fitted=fitted, resamples=0).findings
     held = next(finding for finding in findings if finding.code == "hold-out")
@@ -95,6 +107,8 @@ def seal(
     table: Path | None = None,
     size: str = "laptop",
     beyond: float = BEYOND,
+    law: str = "chinchilla",
+    within: float = WITHIN,
     store: Path = Path("runs"),
     file: Path = FILE,
     unless_sealed: bool = False,
@@ -108,7 +122,7 @@ def seal(
         print(f"{name}: sealed at {before[-1]['time']}, run {before[-1]['run_id']}")
         return 0
     content = table.read_bytes()
-    made = forecast(table, beyond, size)
+    made = forecast(table, beyond, size, law, within)
     config, fitted = made.config, made.fitted
     sealed.check_new(rows, Store(store), config.run_id, file)
     sealed.check_clock(content.decode("utf-8"), table)
@@ -126,8 +140,9 @@ def seal(
             "table": f"predictions/{kept.name}",
             "table_sha256": sha,
             "table_rows": len(fitted.runs),
-            "law": type(fitted.law).__name__,
-            "options": OPTIONS | {"intervals": fitted.intervals, "hold_out": made.audited},
+            "law": ("auto: " if fitted.forms else "") + type(fitted.law).__name__,
+            "options": OPTIONS
+            | {"intervals": fitted.intervals, "hold_out": made.audited, "within": str(within)},
             "fit": asdict(fitted.law),
             "status": fitted.status,
             "cost": str(made.price),
@@ -242,6 +257,8 @@ HELP = shared.HELP | {
     "--table": "of the smaller runs; by default the committed one of that size",
     "--size": "of experiments.chinchilla2022, whose models and data the run takes",
     "--beyond": "its budget over the table's largest",
+    "--law": "of the table: a name of `analysis fit --law`, auto, or FILE.py:CLASS",
+    "--within": "the error asked for, as a share of the loss: refuse where the table cannot tell it",
     "--unless-sealed": "do nothing when a prediction of this size was sealed before",
     "--file": "the predictions",
 }
@@ -258,6 +275,8 @@ def parser() -> shared.Parser:
     option("--table", type=Path, metavar="CSV")
     option("--size", choices=tuple(chinchilla2022.SIZES), default="laptop")
     option("--beyond", type=float, default=BEYOND, metavar="X")
+    option("--law", default="chinchilla", metavar="LAW")
+    option("--within", type=float, default=WITHIN, metavar="SHARE")
     option("--unless-sealed", **shared.FLAG)
     return top
 

@@ -58,6 +58,7 @@ def seal(place, **options):
         "table": place / "runs.csv",
         "size": "smoke",
         "beyond": 2.0,
+        "within": np.inf,
         "store": place / "runs",
         "file": place / "p.csv",
     }
@@ -108,7 +109,7 @@ def test_scoring_adds_what_was_measured_and_whether_it_was_inside(place, capsys)
 
 @pytest.mark.parametrize("trace", ["record.json", "claim-0.json", "curve.csv", "failure.json"])
 def test_a_run_that_was_begun_is_no_prediction(place, trace):
-    made = prediction.forecast(place / "runs.csv", 2.0, "smoke")
+    made = prediction.forecast(place / "runs.csv", 2.0, "smoke", within=np.inf)
     folder = place / "runs" / made.config.run_id
     folder.mkdir(parents=True)
     (folder / trace).write_text("")
@@ -122,6 +123,14 @@ def test_what_is_not_beyond_the_table_is_no_prediction(place):
         seal(place, beyond=1.0)
 
 
+def test_a_table_that_cannot_tell_the_error_asked_for_is_refused_with_the_reason(place):
+    with pytest.raises(SealError, match="not sealed, for .* no larger runs of the table could be forecast"):
+        seal(place, within=0.02)
+    assert not (place / "p.csv").exists()
+    (row,) = seal(place, law="joint")
+    assert row["law"] == "Joint" and json.loads(row["options"])["within"] == "inf"
+
+
 def test_a_prediction_is_made_once(place, capsys):
     seal(place)
     with pytest.raises(SealError, match="a prediction is made once"):
@@ -131,7 +140,7 @@ def test_a_prediction_is_made_once(place, capsys):
 
 
 def test_the_table_s_own_runs_and_other_data_are_refused(place, monkeypatch):
-    run_id = prediction.forecast(place / "runs.csv", 2.0, "smoke").config.run_id
+    run_id = prediction.forecast(place / "runs.csv", 2.0, "smoke", within=np.inf).config.run_id
     text = (place / "runs.csv").read_text()
     first = text.splitlines()[1].split(",")[0]
     (place / "known.csv").write_text(text.replace(first, run_id))

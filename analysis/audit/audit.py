@@ -15,7 +15,7 @@ from analysis.fitting import Fit
 from analysis.fitting.profile import Profile
 from analysis.fitting.splits import describe_splits
 from analysis.frontiers import Cost, Isoflop
-from analysis.laws import Chinchilla
+from analysis.laws import Chinchilla, lacking
 from analysis.tables.runs import Runs
 
 MOST = 20_000  # runs beyond which profiles take long and are narrow
@@ -74,7 +74,7 @@ def audit_runs(
       resamples: of the pairs bootstrap behind the exponents' intervals, of whole runs where rows
         share a run_id; 0 takes standard errors.
       seed: of all draws.
-      fitted, iso: a Chinchilla fit and isoFLOP optima of these runs, where they are there already.
+      fitted, iso: a fit and isoFLOP optima of these runs, where they are there already.
 
     Raises:
       ValueError: a column is missing, or no row is usable. A table that cannot be fitted is not an
@@ -96,9 +96,12 @@ def audit_runs(
     findings += further
     if hold_out != "none":
         delta = fitted.objective.delta or delta
-        steps = tuple(forecast.steps(runs.usable(), fitted.objective.name, delta, hold_out))
+        steps = tuple(
+            forecast.steps(runs.usable(), fitted.objective.name, delta, hold_out, law=type(fitted.law))
+        )
         findings.append(forecast.hold_out(steps))
-    findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]
+    if not lacking(type(fitted.law), "optimum"):
+        findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]
     return Audit(tuple(rank(findings)), runs, fitted, steps, profiles)
 
 
@@ -134,11 +137,12 @@ def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, see
 def check_fit(runs: Runs, fitted: Fit, valleys: Isoflop | str, price: Cost):
     """The findings on a fitted law, and the profiles of its parameters."""
     near, p = neighbourhood(fitted), price.p
-    intervals = parameters.intervals(near, p)
     profiles = parameters.parameter_profiles(near)
-    findings = [
-        parameters.condition(near),
-        *parameters.flat_profile(profiles),
+    findings = [parameters.condition(near), *parameters.flat_profile(profiles)]
+    if not {"E", "alpha", "beta"} <= set(fitted.law.names()) or lacking(type(fitted.law), "exponents"):
+        return findings, profiles  # what follows is of exponents of params and tokens
+    intervals = parameters.intervals(near, p)
+    findings += [
         *parameters.floor_against_exponent(near, p),
         approaches(valleys, fitted, price),
         parameters.objectives(near, runs, p, intervals),

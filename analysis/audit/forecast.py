@@ -11,7 +11,7 @@ from analysis.audit.findings import Finding, sentence
 from analysis.audit.neighbourhood import neighbourhood
 from analysis.fitting import Fit
 from analysis.frontiers import Cost
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array, Chinchilla, Law
 from analysis.tables.runs import Runs
 
 HOLD_OUT = ("rolling", "largest", "none")
@@ -32,6 +32,7 @@ class Step:
     flops: float  # geometric mean of the level
     factor: float  # that over the largest compute trained on
     trained: int
+    parameters: int
     runs: Runs
     predicted: Array
     observed: Array
@@ -55,7 +56,9 @@ def levels(used: Runs) -> Array:
     return rows.levels(used.flops, 8)
 
 
-def steps(used: Runs, objective: str, delta: float, held_out: str = "rolling") -> list[Step]:
+def steps(
+    used: Runs, objective: str, delta: float, held_out: str = "rolling", law: type[Law] = Chinchilla
+) -> list[Step]:
     """Forecasts of every level that has enough below it to fit a law; of the last alone for
     `largest`. A level whose smaller ones do not identify the law is left out."""
     label, steps = levels(used), []
@@ -64,7 +67,7 @@ def steps(used: Runs, objective: str, delta: float, held_out: str = "rolling") -
         below = used.select(label < level)
         if len(below) < LEAST:
             continue
-        trained = fitting.fit(Chinchilla, below, objective=objective, delta=delta)
+        trained = fitting.fit(law, below, objective=objective, delta=delta)
         if trained.regular and trained.status != "edge":
             steps.append(make_step(trained, used.select(label == level)))
     return steps
@@ -73,11 +76,13 @@ def steps(used: Runs, objective: str, delta: float, held_out: str = "rolling") -
 def make_step(trained: Fit, ahead: Runs) -> Step:
     """The forecast of runs by a law that was fitted without them."""
     near, below = neighbourhood(trained), trained.runs
-    predicted = trained.law.loss(ahead.params, ahead.tokens)
+    columns = [ahead.column(name) for name in trained.inputs]
+    predicted = trained.law.loss(*columns)
     gap = np.log(predicted / ahead.loss)
-    centre = Chinchilla.centre(np.log([below.params, below.tokens]))
-    logs = np.log([ahead.params, ahead.tokens]) - centre[:, None]
-    slope = Chinchilla.log_predict(near.theta[None], logs)[1][0][near.problem.free].mean(1)
+    kind = type(trained.law)
+    centre = kind.centre(np.log([below.column(name) for name in trained.inputs]))
+    logs = np.log(columns) - centre[:, None]
+    slope = kind.log_predict(near.theta[None], logs)[1][0][near.problem.free].mean(1)
     # a median of n has 1.57 times the variance of a mean
     doubt = np.sqrt(1.57 * near.noise**2 / len(gap) + slope @ near.covariance @ slope)
     flops = float(np.exp(np.log(ahead.flops).mean()))
@@ -85,6 +90,7 @@ def make_step(trained: Fit, ahead: Runs) -> Step:
         flops=flops,
         factor=flops / below.flops.max(),
         trained=len(below),
+        parameters=len(kind.names()),
         runs=ahead,
         predicted=predicted,
         observed=ahead.loss,
@@ -106,7 +112,7 @@ def pooled_score(steps: Sequence[Step]) -> float:
     """
     from scipy.special import ndtri, stdtr  # slow to import, and no fit needs it
 
-    freedom = [max(1, step.trained - len(Chinchilla.names())) for step in steps]
+    freedom = [max(1, step.trained - step.parameters) for step in steps]
     scores = [-np.sign(s.z) * ndtri(stdtr(f, -abs(s.z))) for s, f in zip(steps, freedom, strict=True)]
     return float(np.sum(scores) / np.sqrt(len(scores))) if scores else 0.0
 
@@ -161,14 +167,14 @@ def one_sided(steps: Sequence[Step], score: float) -> str:
 
 
 def caution(fitted: Fit) -> str:
-    """What speaks against extrapolating a fitted Chinchilla law: the hold-out's finding where it
+    """What speaks against extrapolating a fitted law: the hold-out's finding where it
     warns, else ""."""
     objective = fitted.objective
-    finding = hold_out(steps(fitted.runs, objective.name, objective.delta or 1e-3))
+    finding = hold_out(steps(fitted.runs, objective.name, objective.delta or 1e-3, law=type(fitted.law)))
     return finding.message.rstrip(".") if finding.severity == "warn" else ""
 
 
-def extrapolation(used: Runs, law: Chinchilla, cost: Cost, flops: float) -> Finding:
+def extrapolation(used: Runs, law: Law, cost: Cost, flops: float) -> Finding:
     """extrapolation: how far a budget, with the law's optimum there, lies beyond the table."""
     params, tokens = (float(v) for v in law.optimum(flops, cost.k, cost.p))
     columns = {"flops": (used.flops, flops), "params": (used.params, params), "tokens": (used.tokens, tokens)}

@@ -1,4 +1,4 @@
-"""The neighbourhood of a fitted Chinchilla law's optimum: standard errors and correlations."""
+"""The neighbourhood of a fitted law's optimum: standard errors and correlations."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from analysis.fitting import Fit
 from analysis.fitting.likelihood import jacobian, noise_scale
 from analysis.fitting.profile import as_problem
 from analysis.fitting.solve import ROBUST, Problem, minimise
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array
 
 FINEST = 1e-6  # residuals below this are rounding: losses are written with about six digits
 
@@ -33,7 +33,7 @@ class Neighbourhood:
     @property
     def names(self) -> list[str]:
         """Of the F parameters that are free and felt."""
-        return [Chinchilla.names()[i] for i in self.problem.free]
+        return [self.problem.law.names()[i] for i in self.problem.free]
 
     def error(self, name: str) -> float:
         """Standard error of a parameter in its fitted form (E, A, B: relative)."""
@@ -50,7 +50,7 @@ class Neighbourhood:
 
 
 def neighbourhood(fitted: Fit) -> Neighbourhood:
-    """The neighbourhood of a Chinchilla fit's optimum."""
+    """The neighbourhood of a fit's optimum."""
     problem, theta, _ = as_problem(fitted)
     # a parameter that no run feels (a floor of zero) is held
     felt = np.sqrt((jacobian(problem, theta) ** 2).sum(1)) > 1e-9
@@ -87,6 +87,7 @@ def refit_beside(near: Neighbourhood, name: str) -> tuple[dict[str, float], dict
     held = replace(near.problem, free=np.delete(near.problem.free, column))
     theta, _ = minimise(held, start, near=True)
     centre = as_problem(near.fitted)[2]
-    laws = Chinchilla.from_theta(Chinchilla.shift(theta, centre))
-    down, up = (dict(zip(Chinchilla.names(), map(float, law), strict=True)) for law in laws)
+    kind = near.problem.law
+    laws = kind.from_theta(kind.shift(theta, centre))
+    down, up = (dict(zip(kind.names(), map(float, law), strict=True)) for law in laws)
     return down, up

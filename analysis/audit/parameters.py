@@ -1,4 +1,4 @@
-"""What a fitted Chinchilla law's parameters are worth: conditioning, flat profiles, and what they
+"""What a fitted law's parameters are worth: conditioning, flat profiles, and what they
 owe to the floor and to the objective."""
 
 import numpy as np
@@ -8,7 +8,7 @@ from analysis.audit.findings import Finding, grade, make_finding
 from analysis.audit.neighbourhood import Neighbourhood, refit_beside
 from analysis.fitting import Fit
 from analysis.fitting.profile import Profile, trace_profiles
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array
 from analysis.tables.runs import Runs
 
 LITTLE = 1e-3  # of an exponent; a smaller difference is rounding, whatever the interval
@@ -151,7 +151,7 @@ def objectives(near: Neighbourhood, runs: Runs, p: float, intervals: dict) -> Fi
     own, here = near.fitted.objective.name, exponents(near.fitted.law, p)
     others = [name for name in ("huber-log", "l1-log", "ls-log") if name != own]
     numbers = {own: here} | {
-        name: exponents(fitting.fit(Chinchilla, runs, objective=name).law, p) for name in others
+        name: exponents(fitting.fit(type(near.fitted.law), runs, objective=name).law, p) for name in others
     }
     outside = []
     for other in others:

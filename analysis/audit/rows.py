@@ -10,7 +10,7 @@ from analysis.audit.parameters import exponents, variance
 from analysis.fitting.solve import minimise
 from analysis.frontiers import Isoflop
 from analysis.frontiers.replicates import seed_noise
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Array
 from analysis.tables.runs import Runs
 
 ENOUGH = 3  # runs a parameter below which no run is called an outlier
@@ -60,7 +60,8 @@ def outliers(near: Neighbourhood, p: float) -> Finding:
 def exponents_without(near: Neighbourhood, kept: Array, p: float) -> dict[str, float]:
     """The exponents refitted to the rows (R,) that are kept."""
     theta, _ = minimise(near.problem, near.theta[None], kept[None].astype(float))
-    return exponents(Chinchilla(*Chinchilla.from_theta(theta[0])), p)
+    kind = near.problem.law
+    return exponents(kind(*kind.from_theta(theta[0])), p)
 
 
 def influence(near: Neighbourhood, p: float, intervals: dict[str, tuple[float, float]]) -> Finding:
@@ -75,7 +76,8 @@ def influence(near: Neighbourhood, p: float, intervals: dict[str, tuple[float, f
     theta, done = minimise(near.problem, np.tile(near.theta, (len(keeps), 1)), keeps, near=True)
     here = exponents(near.fitted.law, p)["a"]
     with np.errstate(all="ignore"):
-        there = Chinchilla(*Chinchilla.from_theta(theta).T).exponents(p)[0]
+        kind = near.problem.law
+        there = kind(*kind.from_theta(theta).T).exponents(p)[0]
     own = variance(near, "a", p, near.jacobian)
     chance = np.array([variance(near, "a", p, near.jacobian * keep) for keep in keeps]) - own
     enough = keeps.sum(1) > len(near.problem.free) + 1

@@ -11,6 +11,7 @@ from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
+from analysis.commands.fit import add_law_name
 from analysis.figures import plot_audit
 from analysis.tables import cautions
 
@@ -25,6 +26,7 @@ def add(commands) -> None:
         help="levels of compute to forecast from those below: every one (rolling), or the largest alone",
     )
     add_options(sub, "--at")
+    add_law_name(sub)
     add_fit_options(sub)
     add_options(sub, *FRONTIER, "--figure")
     sub.set_defaults(at=())

@@ -9,7 +9,16 @@ from analysis import frontiers
 from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command, numbers, positive
-from analysis.decisions import Answer, add_prices, least_compute, least_loss, least_loss_capped, planned_run
+from analysis.commands.fit import add_law_name
+from analysis.decisions import (
+    Answer,
+    add_prices,
+    doubts,
+    least_compute,
+    least_loss,
+    least_loss_capped,
+    planned_run,
+)
 from analysis.decisions.answer import Bands
 from analysis.decisions.plans import DECAY
 from analysis.figures import plot_decision
@@ -53,6 +62,11 @@ FURTHER = {  # the same, but for the flag, which is the name
     "repeat_decay": (numbers, "R_D,R_N", "with --data-cap: how repeats wear out (as published)"),
     "flops_per_second": (positive, "X", "that a device really reaches: gives device-hours"),
     "price_per_hour": (positive, "Y", "of a device"),
+    "within": (
+        positive,
+        "PERCENT",
+        "the error asked for: refuse where forms of the law or held-out runs say more",
+    ),
 }
 HEADLINE = ("params", "tokens", "loss")
 FLAGS = {name: flag for name, (flag, *_) in QUESTIONS.items()}
@@ -76,6 +90,7 @@ def add(commands) -> None:
     for name, (kind, metavar, text) in FURTHER.items():
         sub.add_argument(FLAGS[name], type=kind, metavar=metavar, help=text)
     add_options(sub, "--cost")
+    add_law_name(sub)
     sub.add_argument("--anyway", action="store_true", help="decide on a fit that is not ok")
     add_fit_options(sub, "pairs")
     sub.set_defaults(bootstrap=1000, serve=0.0)  # also below 100 runs: answers need draws
@@ -99,6 +114,7 @@ def run(options) -> int:
         decision = decide(options, fitted, cost)
         if options.flops_per_second:
             decision = add_prices(decision, options.flops_per_second, options.price_per_hour)
+        check_doubts(options, fitted, decision)
         statuses.append(decision.status)
         best = answers.of_table(options, runs, alone)
         same = best is not None and names_the_same(best, decision)
@@ -114,6 +130,19 @@ def run(options) -> int:
 
     refused = shared.each_group(options, answer)
     return refused or int(not options.anyway and set(statuses) - {"ok"} != set())
+
+
+def check_doubts(options, fitted, decision: Answer) -> None:
+    """Refuse an answer whose loss the table cannot tell within the error asked for."""
+    if not options.within:
+        return
+    at = (decision.plan[name].value for name in ("params", "tokens"))
+    why = doubts(fitted, *at, options.within / 100)
+    if why and not options.anyway:
+        raise ValueError(
+            f"{fitted.runs.source}: refused at {decision.headline}: {'; '.join(why)}. See it with --anyway"
+        )
+    decision.notes.extend(why)
 
 
 def check_one_text(runs, options) -> None:

@@ -12,6 +12,7 @@ from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.commands.audit import make_audit
+from analysis.commands.fit import add_law_name
 from analysis.commands.frontier import as_json
 from analysis.figures.curves import plot_curves
 from analysis.tables import table
@@ -23,6 +24,7 @@ def add(commands) -> None:
     sub.add_argument("-o", "--output", default="report.html", metavar="FILE")
     sub.add_argument("--title", help="of the page")
     sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, to be drawn")
+    add_law_name(sub)
     add_fit_options(sub)
     add_options(sub, *FRONTIER)
     sub.set_defaults(at=(), hold_out="rolling")

@@ -14,7 +14,7 @@ from analysis import fitting, frontiers
 from analysis.commands.arguments import OTHERS, ROLES
 from analysis.commands.terminal import printable
 from analysis.figures.style import name_group
-from analysis.laws import Chinchilla, Law
+from analysis.laws import Law
 from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs, headers, table
 from analysis.tables.identity import best_of, final_rows
@@ -154,8 +154,9 @@ def named_law(name: str) -> type[Law] | str:
 
 
 def fit(options, runs) -> fitting.Fit:
-    """Approach 3's law under a command's objective, without intervals."""
-    return fitting.fit(Chinchilla, runs, **pick(options, "objective", "delta"))
+    """Approach 3's law, the one asked for or Chinchilla's, under a command's objective, without intervals."""
+    law = named_law(getattr(options, "law", "chinchilla"))
+    return fitting.fit(law, runs, **pick(options, "objective", "delta"))
 
 
 def fit_if_possible(options, runs) -> fitting.Fit | None:
@@ -170,8 +171,7 @@ def fit_if_possible(options, runs) -> fitting.Fit | None:
 
 def parametric(options, runs):
     """Approach 3: the fit of the law that is asked for, else Chinchilla's, and its frontier."""
-    law = named_law(getattr(options, "law", "chinchilla"))
-    fitted = fitting.fit(law, runs, **pick(options, "objective", "delta"))
+    fitted = fit(options, runs)
     if (
         fitted.regular or fitted.forms or asks_intervals(options)
     ):  # those of a fit that says nothing take long, and say less

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from analysis import audit
+from analysis.decisions.counted import answered
 from analysis.decisions.plans import Plan, wasted_share
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost, convention
-from analysis.laws import Array, Chinchilla, lacking
+from analysis.laws import Array
 
 LARGEST = 1e30  # params or tokens beyond which a question is a slip of the hand
 FAR = 10.0  # times the largest run, beyond which an extrapolation is called far
@@ -56,9 +57,7 @@ class Answer:
         )
 
 
-def make_answer(
-    fitted: Fit, law: Chinchilla, question: str, given: dict, plan: Plan, bands: Bands, **parts
-) -> Answer:
+def make_answer(fitted: Fit, law, question: str, given: dict, plan: Plan, bands: Bands, **parts) -> Answer:
     """An `Answer` with what all of them share: status, reach and the cautions that follow.
 
     Raises:
@@ -95,36 +94,14 @@ def make_answer(
         fit_message=message,
         times_largest_run=flops / float(fitted.runs.flops.max()),
         ratios=ratios,
-        draws=int(np.isfinite(law.E[1:]).sum()),
+        draws=int(answered(law)[1:].sum()),
         notes=notes,
         unit=fitted.runs.unit,
         **parts,
     )
 
 
-def law_with_draws(fitted: Fit) -> Chinchilla:
-    """The fitted law above its draws, fields (1 + S, 1): NaN where a draw has an exponent that is
-    not above zero, and so no optimum. Without draws, one draw that is NaN.
-
-    Raises:
-      ValueError: a law without what plans are worked out by.
-    """
-    kind = type(fitted.law)
-    if kind.names() != Chinchilla.names() or lacking(kind, "optimum", "exponents"):
-        raise ValueError(
-            f"{kind.__name__} is not E + A·params^-alpha + B·tokens^-beta, by which plans are worked out; "
-            "fit Chinchilla"
-        )
-    draws = np.full((1, 5), np.nan) if fitted.draws is None else fitted.draws
-    exponents = draws[:, [fitted.law.names().index(name) for name in ("alpha", "beta")]]
-    draws = np.where(exponents.min(1, keepdims=True) > 0, draws, np.nan)
-    best = [getattr(fitted.law, name) for name in fitted.law.names()]
-    return kind(*np.vstack([best, draws]).T[:, :, None])
-
-
-def plan_bands(
-    law: Chinchilla, cost: Cost, plan: Plan, serve: float = 0.0, against: Plan | None = None
-) -> Bands:
+def plan_bands(law, cost: Cost, plan: Plan, serve: float = 0.0, against: Plan | None = None) -> Bands:
     """The Bands of a plan under the fitted law and its draws. `against` another of the same compute:
     how much more loss, and which share of the compute a plan as good would save."""
     with np.errstate(invalid="ignore"):
@@ -187,12 +164,12 @@ def design_notes(fitted: Fit, ratio: float, ratios: tuple[float, float]) -> list
     return notes
 
 
-def draw_notes(fitted: Fit, law: Chinchilla) -> list[str]:
+def draw_notes(fitted: Fit, law) -> list[str]:
     """Which draws have no answer, and so are missing from the intervals."""
     if fitted.draws is None:
         return []
     failed = int((~np.isfinite(fitted.draws).all(1)).sum())
-    without = int(np.isnan(law.E[1:]).sum()) - failed
+    without = int((~answered(law)[1:]).sum()) - failed
     notes = []
     if failed:
         notes.append(f"{failed} of {len(fitted.draws)} resamples did not fit; intervals lack them")

@@ -1,45 +1,22 @@
 """What to train under a fitted law: plans of least loss at a budget, or of least compute at a loss.
 
-A law is a `Chinchilla` whose fields are numbers, or columns (S, 1) of draws; a question is a number
-or an array (K,); answers broadcast to (S, K). Compute is k·params^p·(tokens + serve/3): a token
+A law gives a loss of params and tokens; its fields are numbers, or columns (S, 1) of draws; a
+question is a number or an array (K,); answers broadcast to (S, K). Chinchilla's form has closed
+answers, every other is searched (`searched`). Compute is k·params^p·(tokens + serve/3): a token
 served costs a forward pass, a third of what training on it costs (2N of 6N; Sardana et al. 2023,
 arXiv 2401.00448). Roots are searched over log params, all draws side by side, between ends
 that are known to hold them.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
+from analysis.decisions import searched
+from analysis.decisions.searched import Plan, make_plan, plan_at_size, quiet, root
 from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla, DataConstrained
 
 DECAY = (15.387756, 5.309743)  # R_D*, R_N* as published for C4 (Muennighoff et al. 2023)
 OTHER_DECAY = (95.4, 1.71)  # fits the same runs no worse: see docs/laws.md
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Models to train, arrays that broadcast. What cannot be reached has params, tokens or loss
-    infinite."""
-
-    params: Array
-    tokens: Array  # seen in training
-    loss: Array  # nats/token
-    flops: Array  # of training
-    total: Array  # of training and of the tokens served
-
-
-quiet = np.errstate(all="ignore")  # infinity and NaN are answers here: out of reach, no optimum
-
-
-@quiet
-def make_plan(cost: Cost, params: Array, tokens: Array, loss: Array, serve: float = 0.0) -> Plan:
-    params, tokens, loss = np.broadcast_arrays(params, tokens, loss)
-    flops = cost.flops(params, tokens)
-    total = flops + cost.flops(params, serve / 3) if serve else flops
-    return Plan(params, tokens, loss, flops, total)
 
 
 @quiet
@@ -49,6 +26,8 @@ def optimum(law: Chinchilla, cost: Cost, flops: Array, serve: float = 0.0) -> Pl
     Without serving the closed form of Hoffmann et al. 2022, eq. 4, for this cost. With it, the size
     where α·A·N^-α = p·β·B·D^-(β+1)·(D + serve/3); its left side over its right falls in N.
     """
+    if not closed(law):
+        return searched.optimum(law, cost, flops, serve)
     params, tokens = law.optimum(flops, cost.k, cost.p)
     if not serve:
         return make_plan(cost, params, tokens, law.loss(params, tokens))
@@ -77,6 +56,8 @@ def cheapest(law: Chinchilla, cost: Cost, loss: Array, serve: float = 0.0) -> Pl
     plans of that loss are N = (A(1 + e^-y)/r)^(1/α), D = (B(1 + e^y)/r)^(1/β). The cheapest has
     e^y = pβ/α · (1 + serve/3D): closed without serving, else the one root.
     """
+    if not closed(law):
+        return searched.cheapest(law, cost, loss, serve)
     above = above_floor(law, loss)
     start = np.log(cost.p * law.beta / law.alpha)
 
@@ -97,16 +78,10 @@ def cheapest(law: Chinchilla, cost: Cost, loss: Array, serve: float = 0.0) -> Pl
 
 
 @quiet
-def plan_at_size(law: Chinchilla, cost: Cost, flops: Array, params: Array, serve: float = 0.0) -> Plan:
-    """Models of `params` that spend `flops` on training and serving; loss is infinite where serving
-    alone takes more."""
-    tokens = np.maximum(cost.tokens(params, flops) - serve / 3, 0.0)
-    return make_plan(cost, params, tokens, law.loss(params, tokens), serve)
-
-
-@quiet
 def plan_to_loss(law: Chinchilla, cost: Cost, loss: Array, params: Array, serve: float = 0.0) -> Plan:
     """Models of `params` trained until `loss`; tokens are infinite where the size cannot."""
+    if not closed(law):
+        return searched.plan_to_loss(law, cost, loss, params, serve)
     above = above_floor(law, loss) - law.A * np.asarray(params, float) ** -law.alpha
     tokens = np.where(above <= 0, np.inf, (law.B / above) ** (1 / law.beta))
     return make_plan(cost, params, tokens, loss, serve)
@@ -116,6 +91,8 @@ def plan_to_loss(law: Chinchilla, cost: Cost, loss: Array, params: Array, serve:
 def limits(law: Chinchilla, loss: Array) -> tuple[Array, Array]:
     """(params, tokens) below which `loss` is out of reach, however many tokens, or params, there
     are: where E + A·N^-α, or E + B·D^-β, is the loss. Infinite below the floor."""
+    if not closed(law):
+        return searched.limits(law, loss)
     above = above_floor(law, loss)
     ends = (law.A / above) ** (1 / law.alpha), (law.B / above) ** (1 / law.beta)
     return tuple(np.where(above <= 0, np.inf, end) for end in ends)
@@ -150,17 +127,6 @@ def wasted_share(law: Chinchilla, cost: Cost, plan: Plan, serve: float = 0.0) ->
 
 def above_floor(law: Chinchilla, loss: Array) -> Array:
     return np.asarray(loss, float) - law.E
-
-
-def root(rising: Callable[[Array], Array], low: Array, high: Array) -> Array:
-    """Where a function of arrays, below zero at `low` and above at `high`, is zero: by halving,
-    each element on its own, to the precision of float64."""
-    low, high = (np.array(end, float) for end in np.broadcast_arrays(low, high))
-    for _ in range(60):
-        middle = (low + high) / 2
-        above = rising(middle) > 0
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return (low + high) / 2
 
 
 @quiet
@@ -200,6 +166,11 @@ def capped_floor(law: Chinchilla, cost: Cost, unique: float, decay=DECAY) -> Arr
     warranted = (worn.alpha * law.A / (law.beta * law.B)) ** (1 / worn.alpha)
     size = warranted * unique ** (law.beta / worn.alpha) * (1 + decay[1])
     return law.E + law.A * size**-worn.alpha + law.B * (unique * (1 + decay[0])) ** -law.beta
+
+
+def closed(law) -> bool:
+    """Whether a law is E + A N^-alpha + B D^-beta, by whatever class."""
+    return getattr(type(law), "terms", None) == Chinchilla.terms
 
 
 def worn_law(law: Chinchilla, cost: Cost, decay: tuple[float, float]) -> DataConstrained:

@@ -5,15 +5,8 @@ import numpy as np
 
 from analysis import fitting
 from analysis.decisions import plans
-from analysis.decisions.answer import (
-    Answer,
-    Bands,
-    assumptions,
-    law_with_draws,
-    make_answer,
-    plan_bands,
-    to_band,
-)
+from analysis.decisions.answer import Answer, Bands, assumptions, make_answer, plan_bands, to_band
+from analysis.decisions.counted import answered, law_with_draws
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost
 from analysis.laws import Array
@@ -74,8 +67,9 @@ def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, over
       ValueError: a target at or below the law's floor.
     """
     law = law_with_draws(fitted)
-    if not loss > fitted.law.E:
-        raise ValueError(below_floor(fitted, loss))
+    floor = fitted.law.E if plans.closed(law) else float(plans.searched.floor(law)[0, 0])
+    if not loss > floor:
+        raise ValueError(below_floor(fitted, loss, floor))
     best = plans.cheapest(law, cost, loss, serve)
     unreachable = np.isinf(best.total)
 
@@ -98,7 +92,7 @@ def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, over
     notes = []
     if unreachable.any():
         notes.append(
-            f"{unreachable.sum()} of {np.isfinite(law.E[1:]).sum()} draws have their floor E above "
+            f"{unreachable.sum()} of {answered(law)[1:].sum()} draws have their floor above "
             "the target: there it is out of reach, and intervals hold that as infinite"
         )
     return make_answer(
@@ -115,11 +109,11 @@ def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, over
     )
 
 
-def below_floor(fitted: Fit, loss: float) -> str:
-    low, high = fitted.interval("E")
+def below_floor(fitted: Fit, loss: float, floor: float) -> str:
+    low, high = fitted.interval("E") if "E" in fitted.law.names() and not fitted.forms else (None, None)
     ends = f" (95 % {low:.4f} to {high:.4f})" if low is not None else ""
     return (
-        f"target loss {loss:g}{fitted.runs.unit} is not above the fitted floor E = {fitted.law.E:.4f}"
+        f"target loss {loss:g}{fitted.runs.unit} is not above the fitted floor E = {floor:.4f}"
         f"{ends}: under this law no size and no data reach it. Ask for a higher loss, or add runs "
         "that pin the floor down"
     )
@@ -133,6 +127,8 @@ def least_loss_capped(
     `decay`, (R_D*, R_N*), is an assumption, not fitted to these runs: intervals do not hold it.
     """
     law = law_with_draws(fitted)
+    if not plans.closed(law):
+        return least_loss_repeated(fitted, cost, flops, unique)
     best, free = plans.capped_optimum(law, cost, flops, unique, decay), plans.optimum(law, cost, flops)
 
     def with_epochs(plan: plans.Plan) -> Bands:
@@ -174,13 +170,43 @@ def least_loss_capped(
     )
 
 
+def least_loss_repeated(fitted: Fit, cost: Cost, flops: float, unique: float) -> Answer:
+    """The same under a law that was fitted to repeats, and so says itself how they wear out.
+
+    Raises:
+      ValueError: a law that takes no unique tokens.
+    """
+    if "unique_tokens" not in type(fitted.law).inputs:
+        raise ValueError(
+            f"{type(fitted.law).__name__} says nothing of repeated tokens, which --data-cap is about; fit "
+            "Chinchilla's form, which is then given the published wear, or data-constrained"
+        )
+    law, endless = law_with_draws(fitted, unique), law_with_draws(fitted)
+    best, free = plans.optimum(law, cost, flops), plans.optimum(endless, cost, flops)
+    epochs = {"epochs": to_band(np.maximum(best.tokens / unique, 1.0))}
+    return make_answer(
+        fitted,
+        law,
+        "least loss at a budget with limited data",
+        {"budget": flops, "unique_tokens": unique},
+        best,
+        plan_bands(law, cost, best) | epochs | {"extra_loss": to_band(best.loss - free.loss)},
+        alternatives=[("with unlimited data", plan_bands(endless, cost, free))],
+        assumptions=[
+            *assumptions(fitted, cost, once=False),
+            "extra loss: over the best with unlimited data; repeats wear out as fitted to these runs",
+        ],
+    )
+
+
 def planned_run(fitted: Fit, cost: Cost, params: float, tokens: float) -> Answer:
     """The loss expected of one planned run, beside the best of its compute and the cheapest of its
     loss."""
     law = law_with_draws(fitted)
     plan = plans.make_plan(cost, params, tokens, law.loss(params, tokens))
     best = plans.optimum(law, cost, float(plan.flops[0, 0]))
-    prediction = fitting.predict(fitted, params=params, tokens=tokens)
+    at = {"params": params, "tokens": tokens, "flops": plan.flops[0, 0], "unique_tokens": tokens}
+    prediction = fitting.predict(fitted, **{name: at[name] for name in type(fitted.law).inputs})
     ends = (prediction.value, prediction.run_low, prediction.run_high)
     single = Band(*(float(end[0]) for end in ends))
     return make_answer(

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from analysis.decisions.answer import Answer, law_with_draws
+from analysis.decisions.answer import Answer
+from analysis.decisions.counted import law_with_draws, middle
 from analysis.decisions.plans import capped_loss, plan_at_size, plan_to_loss, wasted_share
 from analysis.decisions.questions import WASTE, WASTED
 from analysis.figures.axes import count_axis, log_axes, percent_axis, plain_axis, power_axis
@@ -43,7 +44,8 @@ def plot_budget(fitted: Fit, cost: Cost, answer: Answer):
     best = answer.alternatives[0][1]["params"] if "run" in answer.given else plan["params"]
     most = (3 * flops / (cost.k * serve)) ** (1 / cost.p) if serve else np.inf
     many, few = sizes_about(best, plan["params"].value, most)
-    law, draws = fitted.law, law_with_draws(fitted)
+    unique = answer.given.get("unique_tokens", np.inf)
+    law, draws = middle(fitted, unique), law_with_draws(fitted, unique)
     line = plan_at_size(law, cost, flops, many, serve)
     spread = plan_at_size(draws, cost, flops, few, serve)
     waste = wasted_share(law, cost, line, serve), wasted_share(draws, cost, spread, serve)
@@ -110,7 +112,7 @@ def plot_target(fitted: Fit, cost: Cost, answer: Answer):
     rows, best = dict(answer.alternatives), plan["params"]
     smallest = rows["smallest, with endless tokens"]["params"].value
     many, few = sizes_about(best, smallest)
-    line = plan_to_loss(fitted.law, cost, loss, many, serve)
+    line = plan_to_loss(middle(fitted), cost, loss, many, serve)
     spread = plan_to_loss(law_with_draws(fitted), cost, loss, few, serve).total
     least = plan.get("total_flops", plan["flops"]).value
     reached = np.isfinite(line.total)

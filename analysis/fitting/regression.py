@@ -7,13 +7,14 @@ from functools import cached_property
 import numpy as np
 
 from analysis.fitting.refusals import check_rows, lift, positive
-from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, minimise, project, value
+from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, held, minimise, project, value
 from analysis.fitting.splits import Split, describe_splits, splits
 from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status, several_laws
 from analysis.laws import LAWS, Array, Law
 from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
 
+UNJUDGED = "unjudged", "its status was not asked for", False
 # K numbers computed from a law: its fields are numbers, giving (K,), or columns (S, 1), (S, K)
 Quantity = Callable[[Law], Array]
 
@@ -144,6 +145,7 @@ def fit(
     output: str | None = None,
     fixed: dict[str, float] | None = None,
     starts: Sequence[Law] | None = None,
+    judge: bool = True,
 ) -> Fit:
     """Fit `law` to the usable rows of `runs`. A poor fit is returned too, and its `status` says so.
 
@@ -158,6 +160,7 @@ def fit(
       inputs, output: columns that play the law's inputs and output, when not of those names.
       fixed: parameters held at a value, such as {"E": 0.0}.
       starts: laws whose exponents to start from, not the grid; coefficients follow by projection.
+      judge: whether to find the status, which takes longer than the fit; else it is "unjudged".
 
     Raises:
       ValueError: an unknown objective or parameter, too few rows, a column that is missing or not positive.
@@ -176,7 +179,9 @@ def fit(
     best, done, minima, agreeing, total = search(problem, held(law, fixed, centre), centre, starts)
     log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
-    status, message, regular = fit_status(problem, best[0], done, agreeing, minima)
+    status, message, regular = UNJUDGED
+    if judge:
+        status, message, regular = fit_status(problem, best[0], done, agreeing, minima)
     found = Fit(
         law=law(**plain_values(law, best[0], centre)),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
@@ -287,16 +292,3 @@ def observations(
             known = ", ".join(law.names())
             raise ValueError(f"{law.__name__} has no parameter {name!r} to fix; it has {known}")
     return [positive(runs, name) for name in inputs], positive(runs, output)
-
-
-def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, float]:
-    """The fixed values as they are for centred inputs. A coefficient changes with the centre by its
-    exponents, so it can only be fixed together with them."""
-    out = dict(fixed)
-    for name, unit in law.units.items():
-        for v, factor, exponent in unit if name in fixed else ():
-            if exponent is not None and exponent not in fixed:
-                raise ValueError(f"{name} can be fixed only along with {exponent}")
-            power = 1.0 if exponent is None else fixed[exponent]
-            out[name] *= np.exp(-factor * power * centre[v])
-    return out

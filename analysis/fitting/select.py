@@ -1,10 +1,12 @@
 """`--law auto`: rolling forecasts inside a table choose and weigh forms of the law.
 
 One rule. Each form is fitted to all rows, and to those whose loss is within 30, 15 and 8 % of the best at
-their compute or less: what a form cannot follow far from the optimum does not bend it near by. Each such
-member forecasts, from the rows below a quarter and below half of the largest compute, the rows above; its
-error is the mean size of the log residuals there (of rows within 15 % of the best). A member weighs as
-error^-2, and the forecast is the weighted mean of log losses. The member of least error is the one shown.
+their compute or less: what a form cannot follow far from the optimum does not bend it near by; each time at
+all compute, and at the largest factors of 100 and 20: nor does what small runs did. A member is raised to
+the middle of its residuals at the largest compute. Each forecasts, from the rows below a quarter and below
+half of the largest compute, the rows above; its error is the mean size of the log residuals there (of rows
+within 15 % of the best). A member weighs as error^-2, and the forecast is the weighted mean of log losses.
+The member of least error is the one shown.
 
 Rows to be forecast are never seen. The numbers of the rule lie on a broad plateau: see docs/laws.md.
 """
@@ -12,6 +14,7 @@ Rows to be forecast are never seen. The numbers of the rule lie on a broad plate
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import wraps
+from itertools import product
 
 import numpy as np
 
@@ -22,27 +25,35 @@ from analysis.tables.runs import Runs
 
 FORMS = ("chinchilla", "joint", "kaplan-nd")
 WITHIN = (np.inf, 0.3, 0.15, 0.08)  # log loss above the best at its compute or less
+SINCE = (np.inf, 100.0, 20.0)  # factors of compute below the largest from which rows are fitted
+TOP = 2.0  # the factor below the largest compute of rows to whose middle a member is raised, three or more
 SCORED = 0.15  # the same of held-out rows
 CUTS = (4.0, 2.0)  # below the largest compute by these factors are the rows fitted to
+HEAVY = 0.05  # weight from which a form's status is found
 LEAST = 10  # rows fitted to, and 2 forecast
-Members = dict[tuple[str, float], Fit]
+Member = tuple[str, float, float]  # form, within, since
+Members = dict[Member, tuple[Fit, Law]]  # as fitted, and raised
 
 
 @dataclass(frozen=True)
 class Form:
-    """One form fitted to the rows within `within` of the best loss at their compute or less: its rolling
-    `error` (mean size of log residuals; inf: no forecast could be made) and its `weight` in the mean."""
+    """One form fitted to the rows within `within` of the best loss at their compute or less, of the largest
+    factor `since` of compute, and raised to the middle of the largest: its rolling `error` (mean size of log
+    residuals; inf: no forecast could be made) and its `weight` in the mean."""
 
     name: str
-    law: Law
     within: float
+    since: float
     rows: int
     error: float
     weight: float
     status: str
+    law: Law
 
     def __str__(self) -> str:
-        rows = "all rows" if np.isinf(self.within) else f"{self.rows} rows within {100 * self.within:.0f} %"
+        rows = f"{self.rows} rows"
+        rows += f" within {100 * self.within:.0f} %" if np.isfinite(self.within) else ""
+        rows += f" of the top {self.since:.0f} ×" if np.isfinite(self.since) else ""
         error = f"{100 * self.error:.2g} %" if np.isfinite(self.error) else "none"
         return f"{self.name} ({rows}): {error}"
 
@@ -72,15 +83,20 @@ def select(runs: Runs, fixed=None, starts=None, **options) -> Fit:
     compute = used.flops if used.has("flops") else columns[0] * columns[1]
     above = excess(compute, output)
     errors, known = rolling_errors(used, compute, above, columns, output, options)
-    members = dict(fit_members(used, above, options, known, cold=True))
+    members = dict(fit_members(used, compute, above, options, known, cold=True))
     if not members:
         regression.fit(FORMS[0], runs, **options)  # says why
         raise ValueError(f"{runs.source}: no form of --law auto has a finite fit")
     forms = weigh(members, errors)
     best = forms[0]
-    chosen = regression.fit(LAWS[best.name], members[best.name, best.within].runs, **options)
+    forms = tuple(judged(form, members, options) for form in forms)
+    rows = members[best.name, best.within, best.since][0].runs
+    chosen = regression.fit(LAWS[best.name], rows, **options)
     away = set(used.rows.tolist()) - set(chosen.runs.rows.tolist())
-    reason = f"loss over {100 * best.within:.0f} % above the best at its compute or less: left out by auto"
+    above_best = f"loss over {100 * best.within:.0f} % above the best at its compute or less"
+    limits = [above_best] * bool(np.isfinite(best.within))
+    limits += [f"compute below 1/{best.since:.0f} of the largest"] * bool(np.isfinite(best.since))
+    reason = f"{' or '.join(limits)}: left out by auto"
     dropped = sorted([*runs.dropped(), *((row, reason) for row in away)])
     return replace(chosen, dropped=dropped, forms=forms, message=f"{chosen.message}; {describe(forms)}")
 
@@ -95,57 +111,90 @@ def excess(compute: Array, output: Array) -> Array:
 
 def rolling_errors(used: Runs, compute, above, columns, output, options):
     """Mean error of each member's forecasts, and the laws of the last cut, from which later fits start."""
-    gaps: dict[tuple[str, float], list[float]] = {}
+    gaps: list[dict[Member, float]] = []  # of each cut
     known: dict[str, Law] = {}
     for cut in CUTS:
         below = compute <= compute.max() / cut * (1 + 1e-9)
         ahead = ~below & (above < SCORED)
         if below.sum() < LEAST or ahead.sum() < 2:
             continue
-        some = used.select(below)
-        for key, fitted in fit_members(some, excess(compute[below], output[below]), options, known):
-            if np.isinf(key[1]):
+        some, here = used.select(below), {}
+        for key, (fitted, raised) in fit_members(
+            some, compute[below], excess(compute[below], output[below]), options, known
+        ):
+            if np.isinf(key[1:]).all():
                 known = {**known, key[0]: fitted.law}
             with np.errstate(all="ignore"):
-                said = np.log(fitted.law.loss(*(column[ahead] for column in columns)))
+                said = np.log(raised.loss(*(column[ahead] for column in columns)))
             gap = float(np.mean(np.abs(said - np.log(output[ahead]))))
-            gaps.setdefault(key, []).append(gap if np.isfinite(gap) else np.inf)
-    return {key: float(np.mean(each)) for key, each in gaps.items()}, known
+            here[key] = gap if np.isfinite(gap) else np.inf
+        gaps.append(here)
+    whole = [{key[0]: gap for key, gap in here.items() if np.isinf(key[1:]).all()} for here in gaps]
+    errors = {  # where a member had too few rows at a cut, its form's error by all of them stands in
+        key: float(
+            np.mean([here.get(key, all_.get(key[0], np.inf)) for here, all_ in zip(gaps, whole, strict=True)])
+        )
+        for key in set().union(*gaps)
+    }
+    return errors, known
 
 
 def fit_members(
-    some: Runs, above: Array, options, known: dict[str, Law], cold: bool = False
-) -> Iterator[tuple[tuple[str, float], Fit]]:
-    """Every form fitted to all rows and to those near the best, by (form, within). A form starts from its
-    grid where it is not `known` from fewer rows (or `cold`), and near the best from the law of all."""
+    some: Runs, compute: Array, above: Array, options, known: dict[str, Law], cold: bool = False
+) -> Iterator[tuple[Member, tuple[Fit, Law]]]:
+    """Every form fitted to all rows and to those near the best or of large compute, and raised. A form starts
+    from its grid where it is not `known` from fewer rows (or `cold`), and elsewhere from the law of all."""
     for name in FORMS:
-        starts = None if cold or name not in known else [known[name]]
-        for within in WITHIN:
-            rows = above < within
-            if np.isfinite(within) and rows.all():
-                continue  # the same rows again
+        starts, done = None if cold or name not in known else [known[name]], {}
+        for since, within in product(SINCE, WITHIN):
+            rows = (above < within) & (compute >= compute.max() / since * (1 - 1e-9))
+            if rows.tobytes() in done:  # the same rows again: another member of the rule, not of the mean
+                if not cold:
+                    yield (name, within, since), done[rows.tobytes()]
+                continue
+            if done and rows.sum() < LEAST:
+                continue
             try:
-                fitted = regression.fit(LAWS[name], some.select(rows), starts=starts, **options)
+                fitted = regression.fit(LAWS[name], some.select(rows), starts=starts, judge=False, **options)
             except ValueError:
                 continue  # too few rows
             if np.isfinite(list(fitted.parameters.values())).all():
-                yield (name, within), fitted
+                done[rows.tobytes()] = fitted, raise_to_top(fitted, compute[rows], above[rows])
+                yield (name, within, since), done[rows.tobytes()]
                 starts = starts or [fitted.law]
 
 
-def weigh(members: Members, errors: dict[tuple[str, float], float]) -> tuple[Form, ...]:
+def raise_to_top(fitted: Fit, compute: Array, above: Array) -> Law:
+    """The law times the factor that brings it to the middle of the rows of the largest compute."""
+    top = (compute >= compute.max() / TOP) & (above < SCORED)
+    if top.sum() < 3:
+        return fitted.law
+    raised = fitted.law.times(float(np.exp(-np.median(fitted.residuals[top]))))
+    return raised if np.isfinite(list(vars(raised).values())).all() else fitted.law
+
+
+def weigh(members: Members, errors: dict[Member, float]) -> tuple[Form, ...]:
     """The members with weights error^-2, the best first; alike where nothing could be forecast."""
     error = np.array([errors.get(key, np.inf) for key in members])
     if np.isfinite(error).any():
         weight = np.maximum(error / error.min(), 1) ** -2.0 if error.min() > 0 else (error == 0) * 1.0
     else:
-        weight = np.array([float(np.isinf(within)) for _, within in members])
+        weight = np.array([float(np.isinf([within, since]).all()) for _, within, since in members])
     weight = weight / weight.sum() if weight.any() else np.full(len(members), 1 / len(members))
     forms = [
-        Form(name, one.law, within, len(one.runs), float(e), float(w), one.status)
-        for ((name, within), one), e, w in zip(members.items(), error, weight, strict=True)
+        Form(*key, len(one.runs), float(e), float(w), one.status, law)
+        for (key, (one, law)), e, w in zip(members.items(), error, weight, strict=True)
     ]
     return tuple(sorted(forms, key=lambda form: form.error))
+
+
+def judged(form: Form, members: Members, options) -> Form:
+    """The form with its status, where it weighs something."""
+    if form.weight < HEAVY:
+        return form
+    fitted, _ = members[form.name, form.within, form.since]
+    again = regression.fit(LAWS[form.name], fitted.runs, starts=[fitted.law], **options)
+    return replace(form, status=again.status)
 
 
 def describe(forms: tuple[Form, ...]) -> str:

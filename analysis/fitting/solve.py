@@ -234,3 +234,16 @@ def coefficients(law, values: dict[str, Array], logs: Array, output: Array, fixe
     linear[:, ~held] = np.maximum(solved, 0.01) / unit  # at least a hundredth of an output's worth
     linear[:, held] = [fixed[names[k]] for k in np.flatnonzero(held)]
     return linear
+
+
+def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, float]:
+    """The fixed values as they are for centred inputs. A coefficient changes with the centre by its
+    exponents, so it can only be fixed together with them."""
+    out = dict(fixed)
+    for name, unit in law.units.items():
+        for v, factor, exponent in unit if name in fixed else ():
+            if exponent is not None and exponent not in fixed:
+                raise ValueError(f"{name} can be fixed only along with {exponent}")
+            power = 1.0 if exponent is None else fixed[exponent]
+            out[name] *= np.exp(-factor * power * centre[v])
+    return out

@@ -7,7 +7,7 @@ A law says its log prediction once, in `formula`; its values and their exact der
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -189,6 +189,10 @@ class Sum(Law):
                 part = part * columns[v] ** -getattr(self, exponent)
             total = total + part
         return total
+
+    def times(self, factor: float) -> "Sum":
+        """The law of `factor` times the output."""
+        return replace(self, **{name: factor * getattr(self, name) for name in self.linear})
 
     @classmethod
     def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:

@@ -1,6 +1,6 @@
 """Laws of several variables: what model size, data, steps and repetition each do to the loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -80,6 +80,11 @@ class Joint(Law):
     starts: ClassVar = 12
     optimum, exponents = Chinchilla.optimum, Chinchilla.exponents  # gamma drops out
 
+    def times(self, factor: float) -> "Joint":
+        """The law of `factor` times the loss."""
+        inside = factor ** (1 / self.gamma)
+        return replace(self, E=factor * self.E, A=inside * self.A, B=inside * self.B)
+
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
         excess = jets.log_sum(p.A - p.alpha * logs[0], p.B - p.beta * logs[1])
@@ -118,6 +123,11 @@ class KaplanData(Law):
         """(params, tokens) of least loss where flops = k · params^p · tokens, each token once."""
         ratio = self.alpha_N / self.alpha_D
         return balance(self.N_c**ratio, ratio, self.D_c, 1.0, flops, k, p)
+
+    def times(self, factor: float) -> "KaplanData":
+        """The law of `factor` times the loss."""
+        sizes = factor ** (1 / self.alpha_N), factor ** (1 / self.alpha_D)
+        return replace(self, N_c=sizes[0] * self.N_c, D_c=sizes[1] * self.D_c)
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:

@@ -1,0 +1,49 @@
+"""Whether a table bears a forecast of an asked error: what the forms of the law differ by there, and how well
+the table's own largest runs are forecast from a quarter and half of their compute."""
+
+import numpy as np
+
+from analysis import fitting
+from analysis.fitting import Fit
+
+
+def doubts(fitted: Fit, params: float, tokens: float, within: float) -> list[str]:
+    """Why a forecast of the loss at `params` and `tokens` to a share `within` is not to be relied on; empty
+    where nothing speaks against it, or nothing is asked for (inf). The forms of "auto" are fitted to the same rows where they are not yet.
+
+    Raises:
+      ValueError: the rows cannot be fitted.
+    """
+    if np.isinf(within):
+        return []
+    objective = fitted.objective
+    options = {"objective": objective.name, "delta": objective.delta or 1e-3}
+    forms = (fitted if fitted.forms else fitting.fit("auto", fitted.runs, **options)).forms
+    with np.errstate(all="ignore"):
+        logs = np.array([np.log(form.law.loss(params, tokens)) for form in forms])
+    weights = np.array([form.weight for form in forms]) * np.isfinite(logs)
+    weights, logs = weights / weights.sum(), np.where(np.isfinite(logs), logs, 0.0)
+    middle = weights @ logs
+    apart, asked = (
+        1.96 * float(np.sqrt(weights @ (logs - middle) ** 2)),
+        f"the {100 * within:.3g} % asked for",
+    )
+    out, error = [], forms[0].error
+    if apart > within:
+        best = {form.name: form.law for form in reversed(forms)}
+        said = ", ".join(f"{name} {law.loss(params, tokens):.4g}" for name, law in best.items())
+        out.append(
+            f"forms of the law that these runs do not tell apart differ there by "
+            f"{100 * apart:.2g} %, over {asked} ({said})"
+        )
+    if np.isinf(error):
+        out.append(
+            "no larger runs of the table could be forecast from the smaller ones, so nothing shows "
+            "that the law extrapolates"
+        )
+    elif error > within:
+        out.append(
+            f"the table's own largest runs are forecast from a quarter and half of their compute "
+            f"to {100 * error:.2g} % at best, over {asked}"
+        )
+    return out
