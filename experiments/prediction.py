@@ -98,8 +98,9 @@ def forecast(
         )
     ends = (float(end[0]) for end in (loss.value, loss.run_low, loss.run_high))
     findings = audit_runs(runs, fitted=fitted, resamples=0).findings
-    held = next(finding for finding in findings if finding.code == "hold-out")
-    return Forecast(config, fitted, price, budget, *ends, f"{held.severity}: {held.message}")
+    held = [f"{each.severity}: {each.message}" for each in findings if each.code == "hold-out"]
+    audited = held[0] if held else f"none was forecast, the fit being {fitted.status}"
+    return Forecast(config, fitted, price, budget, *ends, audited)
 
 
 def seal(

@@ -9,7 +9,8 @@ from analysis.fitting import Fit
 
 def doubts(fitted: Fit, params: float, tokens: float, within: float) -> list[str]:
     """Why a forecast of the loss at `params` and `tokens` to a share `within` is not to be relied on; empty
-    where nothing speaks against it, or nothing is asked for (inf). The forms of "auto" are fitted to the same rows where they are not yet.
+    where nothing speaks against it, or nothing is asked for (inf). The forms of "auto" are fitted to the same
+    rows where they are not yet.
 
     Raises:
       ValueError: the rows cannot be fitted.
