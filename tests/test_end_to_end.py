@@ -68,6 +68,8 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     for name, pace in {"slow.csv": 1, "fast.csv": 2}.items():
         points = [f"{step},{step},{1 + (pace * step) ** -0.5}\n" for step in range(100, 2000, 100)]
         (tmp_path / name).write_text("Wall time,Step,Value\n" + "".join(points))
+    for name, table in {"old.csv": "plain", "new.csv": "dtypes"}.items():
+        shutil.copy(ROOT / "experiments" / "results" / f"{table}.csv", tmp_path / name)
     listed = commands()
     assert len(listed) >= 8 and listed[0][3] == "run"
     env = os.environ | {"LAB_DATA": data_folder()}
