@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from experiments import (
+    activation,
     charrnn,
     chinchilla2022,
     compression,
@@ -85,7 +86,7 @@ ENTRIES = (
     Entry(chinchilla2022, "reviews", "The same, smaller, on film reviews"),
     Entry(chinchilla2022, "bpe", "The same, smaller, on the kernel in 1,024 byte-pair ids"),
     *map(Entry, (porian2024, kaplan2020, prediction, known_entropy, transfer)),
-    *map(Entry, (charrnn, context, compression, cooldown, repeats)),
+    *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
 )
 
 
@@ -103,6 +104,8 @@ def sections(module: ModuleType) -> dict[str, str]:
 def row(entry: Entry, answer: str) -> str:
     name = tables.name_of(entry.name, entry.size)
     command = f"`lab run experiments.{name.replace('-', ':')}`"
+    if " compare " in (typed := sections(entry.module)["Command"]):
+        command = f"`{typed.removeprefix('python -m ')}`"
     return f"| [{name}](answers/{entry.name}.md) | {entry.question} | {command} | {entry.cost} | {answer} |\n"
 
 

@@ -206,3 +206,15 @@ def test_the_page_holds_the_answer_and_escapes_names(tmp_path, capsys):
     assert run(a, b, "-o", tmp_path / "page.html") == 0
     html = (tmp_path / "page.html").read_text()
     assert "b&lt;i&gt; is worth" in html and "b<i>" not in html and "data:image/svg" in html
+
+
+def test_a_best_size_that_none_was_trained_near_is_an_edge():
+    n, flops = np.tile(np.array([6.0, 8.0, 11.0, 15.0]), 4), np.repeat(1e12 * 3.0 ** np.arange(4), 4)
+    n = n * BASE.optimum(flops.max())[0]
+    arms = []
+    for law, number in ((BASE, 0), (BETTER, 1)):
+        luck = np.random.default_rng(number).standard_normal(len(n))
+        loss = law.loss(n, flops / 6 / n) * np.exp(0.0005 * luck)
+        arms.append(table.from_columns("large", params=n, tokens=flops / 6 / n, flops=flops, loss=loss))
+    found = compared(*arms)
+    assert found.status == "edge" and "add sizes" in found.message

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.decisions.arms import SPARE, ArmsFit, ByCounts, Rows, beyond, draw
+from analysis.decisions.arms import SPARE, ArmsFit, Rows, beyond, draw
 from analysis.decisions.forms import check, choose_rows, fit_models
 from analysis.decisions.ladders import Ladders, interpolated
+from analysis.decisions.multiples import frontier_loss, log_multiple, log_multiple_draws, outside, sides
 from analysis.fitting import Band
 from analysis.laws import Array
 
@@ -129,6 +130,8 @@ def compare(
     answer = next((each for each in found[::-1] if not each.extrapolated), found[-1]).compute
     half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
     status, message = judge(models[wide], wide, rows, answer)
+    if status == "ok" and (why := outside(models[chosen], ladders, top)):
+        status, message = "edge", why
     return Comparison(
         arm=ladders.names[1],
         baseline=ladders.names[0],
@@ -151,41 +154,6 @@ def compare(
         fit=models[chosen],
         draws=drawn[wide],
     )
-
-
-def excess(model: ArmsFit, theta: Array, arm: int, ladders: Ladders, log_flops: Array):
-    """(log of the least loss above the floor (S, K), its exponent (S, 1), log params and log tokens there,
-    centred, (S, K)) of an arm under its own cost, at theta (S, P); and its parameters (S, 1) each."""
-    p = {name: column[:, None] for name, column in zip(model.rows.law.names(), theta.T, strict=True)}
-    own = {name: p[name] + arm * p[f"d{name}"] for name in model.rows.law.alone.names()}
-    if model.rows.law is not ByCounts:
-        c = log_flops - model.rows.centre[0]
-        return own["A"] - own["alpha"] * c, own["alpha"], None, None, own
-    cost, (n0, d0) = ladders.costs[arm], model.rows.centre
-    c = log_flops - np.log(cost.k) - cost.p * n0 - d0
-    alpha, beta = own["alpha"], own["beta"]
-    with np.errstate(all="ignore"):
-        total = alpha + cost.p * beta
-        level = np.log(alpha / (cost.p * beta)) + own["A"] - own["B"]
-        n = (level + beta * c) / total
-        d = c - cost.p * n
-        value = np.logaddexp(own["A"] - alpha * n, own["B"] - beta * d)
-    return value, alpha * beta / total, n, d, own
-
-
-def log_multiple_draws(model: ArmsFit, theta: Array, ladders: Ladders, flops: Array) -> Array:
-    """log κ (S, K) at theta (S, P): infinite where the baseline never reaches the arm's loss."""
-    log_flops = np.log(flops)[None]
-    with np.errstate(all="ignore"):
-        base, gamma, _, _, own = excess(model, theta, 0, ladders, log_flops)
-        arm, _, _, _, other = excess(model, theta, 1, ladders, log_flops)
-        room = np.exp(arm) + np.exp(other["E"]) - np.exp(own["E"])
-        log_room = np.where(own["E"] == other["E"], arm, np.log(np.maximum(room, 0)))
-        return np.where(gamma > 0, (base - log_room) / gamma, np.nan)
-
-
-def log_multiple(model: ArmsFit, ladders: Ladders, flops: Array) -> Array:
-    return log_multiple_draws(model, model.theta[None], ladders, flops)[0]
 
 
 def band(value: Array, draws: Array, level: float) -> Band:
@@ -226,32 +194,6 @@ def multipliers(
             some["time"] = Band(kappa.value * time, kappa.low * time, kappa.high * time)
         out.append(Multiplier(float(c), kappa, losses[1][k], losses[0][k], float(c / ladders.top), **some))
     return out
-
-
-def frontier_loss(model: ArmsFit, ladders: Ladders, arm: int, flops: Array) -> Array:
-    """The least loss (K,) of an arm at a compute."""
-    value, *_, own = excess(model, model.theta[None], arm, ladders, np.log(flops)[None])
-    return (np.exp(value) + np.exp(own["E"]))[0]
-
-
-def sides(model: ArmsFit, theta: Array, ladders: Ladders, flops: Array) -> dict[str, Array]:
-    """log multipliers (S, K) of tokens at the arm's best params, and of params at its best tokens: what the
-    baseline needs of each alone for the arm's loss."""
-    if model.rows.law is not ByCounts:
-        return {}
-    log_flops = np.log(flops)[None]
-    with np.errstate(all="ignore"):
-        *_, base = excess(model, theta, 0, ladders, log_flops)
-        value, _, n, d, arm = excess(model, theta, 1, ladders, log_flops)
-        loss = np.exp(value) + np.exp(arm["E"]) - np.exp(base["E"])
-        left = {
-            "tokens": (loss - np.exp(base["A"] - base["alpha"] * n), base["B"], base["beta"], d),
-            "params": (loss - np.exp(base["B"] - base["beta"] * d), base["A"], base["alpha"], n),
-        }
-        return {
-            name: np.where(exponent > 0, (scale - np.log(np.maximum(room, 0))) / exponent - at, np.nan)
-            for name, (room, scale, exponent, at) in left.items()
-        }
 
 
 def trend(

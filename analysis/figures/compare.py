@@ -3,8 +3,9 @@ multiplier against compute."""
 
 import numpy as np
 
-from analysis.decisions.compare import FAR, Comparison, band, frontier_loss, log_multiple, log_multiple_draws
+from analysis.decisions.compare import FAR, Comparison, band
 from analysis.decisions.ladders import best_rows
+from analysis.decisions.multiples import frontier_loss, log_multiple, log_multiple_draws
 from analysis.figures.axes import log_axes, plain_axis, power_axis
 from analysis.figures.style import DASHED, INK, METHOD_COLOURS, NOTE, badge, draw_band, sheet, styled
 from analysis.figures.words import loss_label, plain

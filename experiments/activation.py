@@ -1,0 +1,52 @@
+"""What is SwiGLU worth in compute against GELU, at sizes that train in seconds?
+
+Question: on Shakespeare as bytes, how many times the compute of a ladder with GELU is one with SwiGLU worth,
+          at equal FLOPs, data order and seeds, each at its own best learning rate?
+Command:  python -m lab compare experiments.activation --set model.activation=swiglu
+Cost:     36 runs, 7e11 FLOPs, about 2 minutes on two cores
+Answer:   expected: no difference that so small a ladder could show
+
+The baseline of `lab compare`: GELU (4 D wide) at three budgets, four sizes each; the arm has SwiGLU (8/3 D
+wide, so about as many weights). Both arms try three rates at the least budget, and more where an end is best.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from analysis.commands.compare import headline, trend_word
+from analysis.decisions import ladders
+from analysis.decisions.compare import compare
+from analysis.tables import table
+from experiments import quickstart
+from lab.config import RunConfig
+from lab.plan import grid
+
+BUDGETS = [1e10, 2e10, 4e10]  # training FLOPs
+SIZES = 4
+BATCH_TOKENS = 512  # so that the shortest run makes 86 updates
+
+
+def runs() -> list[RunConfig]:
+    models = [replace(model, activation="gelu") for model in quickstart.models()[:SIZES]]
+    return grid.isoflop(
+        dict.fromkeys(BUDGETS, models),
+        data=quickstart.text(),
+        optim=quickstart.optim,
+        batch_tokens=BATCH_TOKENS,
+    )
+
+
+def answer(path: Path) -> list[str]:
+    """What `lab compare` said of both arms' runs, which the table holds."""
+    arms = table.read(path).by("activation")
+    found = compare(ladders.join(arms["gelu"], arms["swiglu"], ("GELU", "SwiGLU")), draws=2000)
+    rates = {name: arms[name].column("learning_rate") / quickstart.rule(arms[name].params) for name in arms}
+    factors = ", ".join(f"{name} {each.mean():.2g}" for name, each in rates.items())
+    best = found.answer.compute
+    word = "no difference seen" if best.low <= 1 <= best.high else trend_word(found)
+    return [
+        f"SwiGLU: {best.value:.3g} ({best.low:.3g}, {best.high:.3g}) × GELU's compute; {word}",
+        headline(found),
+        f"{found.status}: {found.message}; noise {100 * found.noise:.2g} % of the loss, {found.pairs} pairs",
+        f"rates carried up from the least budget, times the quickstart's rule: {factors}",
+    ]
