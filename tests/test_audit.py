@@ -53,7 +53,7 @@ def message(found: Audit, code: str) -> str:
 def test_a_clean_table_is_ok(seed):
     found = looked(grid(seed=seed))
     assert found.verdict == "ok" and not against(found)
-    assert set(severity(found)) == set(WORDS) - {"extrapolation"}
+    assert set(severity(found)) == set(WORDS) - {"extrapolation", "sample"}
     assert severity(found)["noise"] == "ok"
     assert found.headline().startswith("Nothing found against it")
 
@@ -449,3 +449,17 @@ def test_porians_experiments_are_mixed_and_kaplans_floor_is_open():
     kaplan = audit_runs(runs.by("experiment")["1_kaplan_repro"], resamples=60)
     assert {"condition", "flat-profile"} <= against(kaplan)
     assert "no end below" in message(kaplan, "flat-profile")
+
+
+def test_of_very_many_rows_what_takes_refits_is_looked_at_in_a_sample(monkeypatch):
+    monkeypatch.setattr("analysis.audit.audit.MOST", 50)
+    found = looked(grid())
+    assert message(found, "sample").startswith("profiles, floor, objectives") and found.verdict == "ok"
+    assert "50 of the 66 runs" in message(found, "sample") and len(found.fitted.runs) == 66
+    assert sum(len(step.runs) for step in found.steps) < 50
+
+
+def test_a_column_name_that_may_be_of_models_is_not_said_to_be_missing():
+    columns = grid()
+    columns["Name"] = columns.pop("run_id")
+    assert message(looked(columns), "mid-curve").startswith("Name may name models or runs")

@@ -177,3 +177,13 @@ def test_a_law_is_told_what_it_lacks_and_an_option_what_was_meant(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["fit", "t.csv", "--objetive", "ls"])
     assert caught.value.code == 2 and "did you mean --objective?" in capsys.readouterr().err
+
+
+def test_where_an_input_has_two_levels_more_of_them_are_asked_for_not_a_wider_range():
+    for params, tokens, name in ((WIDE[0][::5], WIDE[1], "params"), (WIDE[0], WIDE[1][::5], "tokens")):
+        found = fitting.fit(Chinchilla, grid(params, tokens, noise=0.01))
+        assert found.status != "ok"
+        assert found.message.startswith(f"only 2 distinct values of {name}; a curve needs 3")
+        assert "wider range" not in found.message
+        if found.status == "unidentified":
+            assert found.message.endswith(f"runs at more values of {name} would settle it")

@@ -131,6 +131,8 @@ def test_a_million_rows_are_read_in_seconds(tmp_path):
         ("10**19", 1e19),
         ("6×10^18", 6e18),
         ("6 x 10^18", 6e18),
+        ("3x10^18", 3e18),
+        ("3X10**18", 3e18),
         ("6·10¹⁸", 6e18),
         ("5 ZFLOPs", 5e21),
         ("2 PF-days", 1.728e20),

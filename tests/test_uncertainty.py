@@ -180,3 +180,35 @@ def test_the_documented_coverage_is_what_was_measured():
         assert kept[name]["simulations"] >= 500
         shares = kept[name]["methods"][f"huber-log {kind}"]["inside"]
         assert all(0.92 <= share <= 0.98 for share in shares.values()), name
+
+
+@pytest.mark.parametrize(("objective", "alike"), [("huber-log", 0.97), ("ls-log", 0.999)])
+@pytest.mark.parametrize("kind", ["pairs", "cluster", "wild"])
+def test_one_step_from_the_optimum_is_the_refit_of_a_resample(objective, alike, kind, monkeypatch):
+    runs = synthetic.factorial(TRUTH, np.geomspace(1e6, 1e9, 50), np.geomspace(1e8, 1e11, 40), noise=0.01)
+    found = fit(Chinchilla, runs, objective=objective)
+    clusters = np.arange(len(runs)) % 60 if kind == "cluster" else None
+    refits = fitting.resample(found, 40, 3, kind=kind, clusters=clusters).draws
+    monkeypatch.setattr("analysis.fitting.bootstrap.ONE_STEP", 1000)
+    steps = fitting.resample(found, 40, 3, kind=kind, clusters=clusters).draws
+    for refit, step in zip(refits.T, steps.T, strict=True):
+        assert np.corrcoef(refit, step)[0, 1] > alike  # the same rows were drawn: draw by draw
+        assert step.std() == pytest.approx(refit.std(), rel=0.1)
+
+
+def test_of_many_rows_the_sum_of_a_resample_is_drawn_as_normal(monkeypatch):
+    runs = synthetic.factorial(TRUTH, np.geomspace(1e6, 1e9, 50), np.geomspace(1e8, 1e11, 40), noise=0.01)
+    found = fit(Chinchilla, runs)
+    monkeypatch.setattr("analysis.fitting.bootstrap.ONE_STEP", 1000)
+    drawn = fitting.resample(found, 2000, 1).draws
+    monkeypatch.setattr("analysis.fitting.sandwich.GROUPS", 1000)
+    normal = fitting.resample(found, 2000, 1).draws
+    np.testing.assert_allclose(normal.std(0), drawn.std(0), rtol=0.1)
+
+
+def test_a_table_of_fifty_thousand_rows_is_resampled_without_a_refit(monkeypatch):
+    grid = np.geomspace(1e6, 1e9, 260), np.geomspace(1e8, 1e11, 200)
+    found = fit(Chinchilla, synthetic.factorial(TRUTH, *grid, noise=0.01), starts=[TRUTH])
+    monkeypatch.setattr("analysis.fitting.bootstrap.minimise", None)
+    low, high = fitting.intervals(found, "pairs").interval("alpha")
+    assert low < TRUTH.alpha < high and high - low < 0.01

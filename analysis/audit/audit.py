@@ -18,7 +18,7 @@ from analysis.frontiers import Cost, Isoflop
 from analysis.laws import Chinchilla, lacking
 from analysis.tables.runs import Runs
 
-MOST = 20_000  # runs beyond which profiles take long and are narrow
+MOST = 20_000  # runs beyond which what takes many refits is made on so many of them, drawn at random
 LITTLE = 0.01  # difference of exponents that no use of them would notice
 WIDE = 0.2  # half of an exponent's interval, from which agreement proves little
 
@@ -92,14 +92,16 @@ def audit_runs(
     if not fitted.regular:
         return Audit(tuple(rank(findings)), runs, fitted)
     price, steps = frontiers.fit_cost(runs, cost), ()
-    further, profiles = check_fit(runs, fitted, valleys, price)
+    fewer = sample(fitted)
+    further, profiles = check_fit(fitted, fewer, valleys, price)
     findings += further
     if hold_out != "none":
         delta = fitted.objective.delta or delta
         steps = tuple(
-            forecast.steps(runs.usable(), fitted.objective.name, delta, hold_out, law=type(fitted.law))
+            forecast.steps(fewer.runs, fitted.objective.name, delta, hold_out, law=type(fitted.law))
         )
         findings.append(forecast.hold_out(steps))
+    findings += sampled(fitted, fewer)
     if not lacking(type(fitted.law), "optimum"):
         findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]
     return Audit(tuple(rank(findings)), runs, fitted, steps, profiles)
@@ -134,21 +136,51 @@ def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, see
     return fitted
 
 
-def check_fit(runs: Runs, fitted: Fit, valleys: Isoflop | str, price: Cost):
-    """The findings on a fitted law, and the profiles of its parameters."""
+def sample(fitted: Fit) -> Fit:
+    """The fit itself, or of very many rows the fit of 20,000 of them."""
+    if len(fitted.runs) <= MOST:
+        return fitted
+    rows = np.sort(np.random.default_rng(0).choice(len(fitted.runs), MOST, replace=False))
+    objective = fitted.objective
+    return fitting.fit(
+        type(fitted.law),
+        fitted.runs.select(rows),
+        objective=objective.name,
+        delta=objective.delta or 1e-3,
+        inputs=fitted.inputs,
+        output=fitted.output,
+        fixed=fitted.fixed,
+    )
+
+
+def sampled(fitted: Fit, fewer: Fit) -> list[Finding]:
+    """sample: what of the audit rests on a part of the runs."""
+    if fewer is fitted:
+        return []
+    text = (
+        f"profiles, floor, objectives, influence, noise and hold-out are of {len(fewer.runs)} of the "
+        f"{len(fitted.runs)} runs, drawn at random; the fit, its intervals and all else are of all"
+    )
+    return [Finding("sample", "ok", text, {"runs": len(fewer.runs), "of": len(fitted.runs)})]
+
+
+def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost):
+    """The findings on a fitted law, and the profiles of its parameters; what takes many refits is of `fewer`
+    rows."""
     near, p = neighbourhood(fitted), price.p
-    profiles = parameters.parameter_profiles(near)
+    few = near if fewer is fitted else neighbourhood(fewer)
+    profiles = parameters.parameter_profiles(few)
     findings = [parameters.condition(near), *parameters.flat_profile(profiles)]
     if not {"E", "alpha", "beta"} <= set(fitted.law.names()) or lacking(type(fitted.law), "exponents"):
         return findings, profiles  # what follows is of exponents of params and tokens
-    intervals = parameters.intervals(near, p)
+    intervals = parameters.intervals(few, p)
     findings += [
-        *parameters.floor_against_exponent(near, p),
+        *parameters.floor_against_exponent(few, p),
         approaches(valleys, fitted, price),
-        parameters.objectives(near, runs, p, intervals),
+        parameters.objectives(few, fewer.runs, p, intervals),
         rows.outliers(near, p),
-        rows.influence(near, p, intervals),
-        rows.noise(near, runs.usable(), None if isinstance(valleys, str) else valleys),
+        rows.influence(few, p, intervals),
+        rows.noise(few, fitted.runs, None if isinstance(valleys, str) else valleys),
     ]
     return findings, profiles
 

@@ -210,11 +210,13 @@ def repeated(used: Runs) -> Finding:
 
 def mid_curve(used: Runs) -> Finding:
     """mid-curve: several rows of one run at different tokens are one curve, not several runs."""
-    name = next((name for name in headers.RUN_IDS if name in used.columns), None)
+    name = headers.find(used.columns, headers.RUN_IDS)
     if name == "run" and all(str(value).isdecimal() for value in used.columns[name]):
         name = None  # 0, 1, 2, ... is as likely the number of a repeat
     if name is None:
-        return Finding("mid-curve", "ok", "no column names the run, so each row is taken as one", {})
+        named = headers.find(used.columns, ("name", "display_name"))
+        why = f"{named} may name models or runs" if named else "no column names the run"
+        return Finding("mid-curve", "ok", f"{why}, so each row is taken as one", {})
     keys = [str(value) for value in used.columns[name].tolist()]
     seen: dict[tuple, set] = {}
     for key, params, tokens in zip(keys, used.params, used.tokens, strict=True):

@@ -25,6 +25,7 @@ WORDS = {
     "repeated": "repeated data",
     "unfinished": "runs left out",
     "mid-curve": "rows of one curve",
+    "sample": "a sample of the runs",
 }
 
 

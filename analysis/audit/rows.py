@@ -14,6 +14,7 @@ from analysis.laws import Array
 from analysis.tables.runs import Runs
 
 ENOUGH = 3  # runs a parameter below which no run is called an outlier
+MANY = 20_000  # runs of which a few that are left out move nothing far
 OUTLYING = 5.0  # robust standard deviations
 
 
@@ -59,7 +60,8 @@ def outliers(near: Neighbourhood, p: float) -> Finding:
 
 def exponents_without(near: Neighbourhood, kept: Array, p: float) -> dict[str, float]:
     """The exponents refitted to the rows (R,) that are kept."""
-    theta, _ = minimise(near.problem, near.theta[None], kept[None].astype(float))
+    many = len(kept) > MANY
+    theta, _ = minimise(near.problem, near.theta[None], kept[None].astype(float), near=many)
     kind = near.problem.law
     return exponents(kind(*kind.from_theta(theta[0])), p)
 

@@ -14,6 +14,7 @@ from analysis import fitting, frontiers
 from analysis.commands.arguments import OTHERS, ROLES
 from analysis.commands.terminal import printable
 from analysis.figures.style import name_group
+from analysis.fitting.bootstrap import ONE_STEP
 from analysis.laws import Law
 from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs, headers, table
@@ -196,7 +197,8 @@ def with_intervals(options, fitted: fitting.Fit) -> fitting.Fit:
     if kind is None:
         kinds = {None: options.intervals_default, 0: "none"}
         kind = kinds.get(options.bootstrap, "cluster" if fitting.rows_share_runs(fitted) else "pairs")
-    few = len(fitted.runs) * len(fitted.parameters) > HEAVY and not options.bootstrap
+    rows = len(fitted.runs)
+    few = rows < ONE_STEP and rows * len(fitted.parameters) > HEAVY and not options.bootstrap
     return fitting.intervals(fitted, kind, 200 if few else options.bootstrap or 1000, options.seed, clusters)
 
 

@@ -1,5 +1,6 @@
 """What the minima of a fit are worth: a status word, and why."""
 
+import re
 from collections.abc import Collection
 
 import numpy as np
@@ -17,6 +18,7 @@ ENOUGH = 2  # runs a parameter below which there are few
 SERIAL = 10  # rows below which no bend is looked for
 RARE = 2.58  # standard errors of a bend; chance gives 1 of 200 tables
 MOSTLY = 0.4  # share of the residuals' variance (ranks) that a column may explain
+WIDER = r"; runs (over|of) [^;]*"  # advice that does not help where levels are missing
 LIKELY = 1.92  # half of the 95 % point of a chi-square of one degree of freedom
 
 
@@ -27,11 +29,12 @@ def fit_status(
     out, of whose neighbourhood something can be said."""
     if reason := no_optimum(problem, theta, done, minima):
         status, message = reason
-        return status, "; ".join(filter(None, [few(problem), message])), False
+        return status, "; ".join(filter(None, [few(problem), what_helps(problem, message)])), False
     if reason := edge(problem, theta):
         return "edge", reason, True
     if reasons := open_ends(problem, theta):
-        return "unidentified", "; ".join(reasons), True
+        message = what_helps(problem, "; ".join(reasons))
+        return "unidentified", f"{few(problem)}; {message}" if too_few_levels(problem) else message, True
     if reason := few(problem):
         return "few", reason, True
     if reason := bend(problem, theta):
@@ -66,14 +69,31 @@ def edge(problem: Problem, theta: Array) -> str:
     return ""
 
 
-def few(problem: Problem) -> str:
-    """Of what there are too few: levels of an input, or runs for the parameters; else ""."""
+def fewest_levels(problem: Problem) -> tuple[int, str]:
+    """How many distinct values the input of fewest has, and its name."""
     law = problem.law
     axes = range(len(law.inputs)) if law.axes is None else law.axes
-    levels = {v: len(np.unique(np.round(problem.logs[v], 6))) for v in axes}
-    axis = min(levels, key=levels.get)
-    if levels[axis] < 3:
-        return f"only {levels[axis]} distinct values of {law.inputs[axis]}; a curve needs 3"
+    return min((len(np.unique(np.round(problem.logs[v], 6))), law.inputs[v]) for v in axes)
+
+
+def too_few_levels(problem: Problem) -> str:
+    """The input of which there are too few levels for a curve; else ""."""
+    levels, axis = fewest_levels(problem)
+    return axis if 1 < levels < 3 else ""
+
+
+def what_helps(problem: Problem, message: str) -> str:
+    """The message, with more levels of an input instead of a wider range where levels are missing."""
+    if not (axis := too_few_levels(problem)):
+        return message
+    return f"{re.sub(WIDER, '', message)}; runs at more values of {axis} would settle it"
+
+
+def few(problem: Problem) -> str:
+    """Of what there are too few: levels of an input, or runs for the parameters; else ""."""
+    law, (levels, axis) = problem.law, fewest_levels(problem)
+    if levels < 3:
+        return f"only {levels} distinct values of {axis}; a curve needs 3"
     rows, enough = problem.output.size, ENOUGH * len(problem.free)
     if rows >= enough:
         return ""

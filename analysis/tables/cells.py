@@ -15,7 +15,7 @@ from analysis.tables.units import DAYS, MULTIPLES, PETAFLOP_DAY
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "—", "–", "?", ".", "missing"}
 CELL = re.compile(
     r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)?"
-    r"(?:(?P<times>\s*[x×*·]\s*)?\b(?P<base>10|2)\s*(?:\^|\*\*)\s*[({]?(?P<power>[-+]?\d+(?:\.\d+)?)[)}]?)?"
+    r"(?:(?:(?P<times>\s*[x×*·]\s*)|\b)(?P<base>10|2)\s*(?:\^|\*\*)\s*[({]?(?P<power>[-+]?\d+(?:\.\d+)?)[)}]?)?"
     r"\s*(?P<size>thousand|million|billion|trillion|mn|bn|tn|[kmbgtpez])?"
     r"[\s-]*(?P<unit>params?|parameters?|tokens?|toks?|flops?|nats?|bits?)?\.?",
     re.I,
