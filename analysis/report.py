@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 
 from analysis.audit.audit import Audit
-from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law
+from analysis.figures import plot_audit, plot_fit, plot_frontier, plot_isoflop
 from analysis.figures.words import human
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Frontier, Isoflop, convention, describe_agreement
@@ -123,7 +123,7 @@ def figures(fit: Fit | None, iso: Isoflop | None, fronts, references, verdict: s
         parts += ["<h2>The compute-optimal frontier</h2>"]
         parts += [image(picture(plot_frontier(fronts, verdict=verdict)), "frontier"), frontier_table(fronts)]
     if fit is not None:
-        parts += ["<h2>The parametric law</h2>", image(picture(plot_law(fit, verdict=verdict)), "fitted law")]
+        parts += ["<h2>The parametric law</h2>", image(picture(plot_fit(fit, verdict)), "fitted law")]
         parts.append(fit_table(fit))
     return parts
 

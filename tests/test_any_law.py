@@ -105,6 +105,13 @@ def test_every_law_decides_and_its_answer_is_its_own(law, tmp_path, capsys):
     assert answer["params"]["low"] < answer["params"]["value"] < answer["params"]["high"]
 
 
+def test_a_law_without_exponents_has_its_page(tmp_path):
+    table, page = write(tmp_path / "runs.csv", RUNS), tmp_path / "page.html"
+    ask = ["report", table, "--law", "kaplan-nd", "--intervals", "none", "-o", str(page)]
+    assert main([*ask, "--budgets", "6.4e18,1.28e19"]) == 0
+    assert "KaplanData" in page.read_text()
+
+
 def law_of(name):
     from analysis.laws.find import find_law
 

@@ -20,10 +20,10 @@ def sized(fitted: Fit) -> bool:
     return type(fitted.law).inputs == ("params", "tokens") and hasattr(fitted.law, "exponents")
 
 
-def plot_fit(fitted: Fit):
+def plot_fit(fitted: Fit, verdict: str = ""):
     """The law's curve over its runs where it has one to draw, else predicted against observed."""
     curve = sized(fitted) or len(fitted.inputs) == 1
-    return (plot_law if curve else plot_predicted)(fitted)
+    return plot_law(fitted, verdict=verdict) if curve else plot_predicted(fitted)
 
 
 @styled

@@ -65,10 +65,11 @@ def check_bias(iso: Isoflop, cost: Cost, fitted: Fit | None = None) -> BiasCheck
       iso: the optima: their rows, budgets, window and method are repeated on the law's losses. Of
         those in its exponent the ones that are inside their valley without noise too are compared.
       cost: what the law's optimum is taken under.
-      fitted: the fit of Chinchilla's law to the same rows; made here when not given.
+      fitted: the fit of Chinchilla's law to the same rows; made here when not given, or of another law.
     """
     try:
-        fitted = fitted or fit(Chinchilla, iso.runs)
+        if fitted is None or type(fitted.law).names() != Chinchilla.names():
+            fitted = fit(Chinchilla, iso.runs)
     except ValueError as error:
         return BiasCheck("few", f"no Chinchilla law can be fitted ({error})")
     law = fitted.law
