@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.stats import t as student
 
 from analysis.fitting.band import Band
 from analysis.laws import Array
@@ -171,6 +169,8 @@ def groups(values: Array) -> Array:
 def fit_valleys(cells: Sequence[tuple[dict, Array, Array]]) -> Valleys:
     """Least squares on ln loss, each cell's height by projection: of parabolas, or of skewed valleys where
     these are worth their parameter by BIC."""
+    from scipy.optimize import least_squares  # slow to import
+
     near = [near_lowest(x, y) for _, x, y in cells]
     x = np.concatenate([x[keep] for (_, x, _), keep in zip(cells, near, strict=True)])
     y = np.concatenate([y[keep] for (*_, y), keep in zip(cells, near, strict=True)])
@@ -221,13 +221,13 @@ def curved(cells: Sequence[tuple[dict, Array, Array]]) -> bool:
     freedom = max(len(y) - design.shape[1], 1)
     noise = ((y - design @ best) ** 2).sum() / freedom
     spread = np.sqrt(noise * np.linalg.pinv(design.T @ design)[-1, -1])
-    return bool(best[-1] > student.ppf(0.99, freedom) * spread)
+    return bool(best[-1] > quantile(0.99, freedom) * spread)
 
 
 def sweep(place: dict[str, float], x: Array, y: Array, valleys: Valleys, i: int) -> Sweep:
     """One cell with its vertex judged."""
     order, vertex = np.argsort(x), valleys.bests[i]
-    reach = student.ppf(0.975, valleys.freedom) * valleys.spread[i]
+    reach = quantile(0.975, valleys.freedom) * valleys.spread[i]
     status, message = "ok", "bracketed on both sides"
     if not x.min() <= vertex <= x.max():
         side = "above" if vertex > x.max() else "below"
@@ -267,13 +267,20 @@ def fit_rule(sweeps: list[Sweep], valleys: Valleys) -> tuple[Rule | None, str, s
     rest = valleys.bests[own] - design @ coefficients
     birge = max(1.0, float(rest @ weight @ rest) / spare) if spare else 1.0
     freedom = spare if birge > 1 else valleys.freedom
-    rule = Rule(inputs, coefficients, covariance * birge, float(student.ppf(0.975, freedom)), along)
+    rule = Rule(inputs, coefficients, covariance * birge, quantile(0.975, freedom), along)
     message = f"through {len(places)} cells"
     if along:
         message += f"; {' and '.join(along)} moved with {' and '.join(inputs)}, which stand for both"
     if not spare:
         message += "; as many exponents as cells: nothing tests the rule"
     return rule, "ok" if spare else "few", message + outside
+
+
+def quantile(level: float, freedom: float) -> float:
+    """Of Student's t."""
+    from scipy.special import stdtrit  # slow to import
+
+    return float(stdtrit(freedom, level))
 
 
 def independent(logs: Mapping[str, Array]) -> tuple[tuple[str, ...], tuple[str, ...]]:
