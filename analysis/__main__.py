@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from importlib import import_module
 
 COMMANDS = (
-    "fit isoflop envelope frontier ledger speedup rates predict audit decide compare suggest report reproduce"
+    "fit isoflop envelope frontier ledger speedup rates predict audit decide planner compare suggest "
+    "report reproduce"
 ).split()
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 

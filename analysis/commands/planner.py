@@ -1,0 +1,105 @@
+"""`python -m analysis planner TABLE -o planner.html`: one offline page that answers what `decide` is asked.
+
+It holds the fitted law with its draws, and works plans out as analysis/decisions/plans.py does.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from analysis import frontiers
+from analysis.audit import cautions
+from analysis.commands import answer as answers
+from analysis.commands import shared
+from analysis.commands.arguments import ROLES, add_fit_options, add_options, command
+from analysis.commands.decide import check_one_text
+from analysis.decisions.answer import design_notes, draw_notes
+from analysis.decisions.counted import law_with_draws
+from analysis.fitting import Fit
+from analysis.frontiers import Cost
+
+PAGE = Path(__file__).parents[1] / "planner.html"
+
+
+def add(commands) -> None:
+    help = "one offline page that answers what to train: budget or loss, serving, hours, money, energy"
+    sub = command(commands, "planner", run, help, roles=[role for role in ROLES if role != "budget"])
+    sub.add_argument("-o", "--output", default="planner.html", metavar="FILE")
+    add_options(sub, "--cost")
+    sub.add_argument("--anyway", action="store_true", help="plan on a fit that is not ok")
+    add_fit_options(sub, "pairs")
+    sub.set_defaults(bootstrap=1000)
+
+
+def run(options) -> int:
+    refusals = []
+
+    def answer(group, runs):
+        check_one_text(runs, options)
+        fitted, cost = shared.fit(options, runs), frontiers.fit_cost(runs, options.cost)
+        refused = ""
+        if fitted.status != "ok" and not options.anyway:
+            refused = f"Refused: the fit is {fitted.status}, not ok: {fitted.message}."
+            refusals.append(refused)
+        else:
+            fitted = shared.with_intervals(options, fitted)
+        path = shared.named(options.output, group, options.groups)
+        title = f"From {len(fitted.runs)} runs of {runs.source}" + (f", {group}" if group else "")
+        html = page({"refused": refused} if refused else data_of(fitted, cost), title)
+        path.write_text(html, encoding="utf-8", errors="backslashreplace")
+        answers.say(group, [refused or f"{path} answers offline what `decide` is asked of this table."])
+        answers.suggest(options, "audit")
+        return [], None
+
+    return shared.each_group(options, answer) or int(bool(refusals))
+
+
+def data_of(fitted: Fit, cost: Cost) -> dict:
+    """What the page works from: the law and its draws as [E, A, B, alpha, beta], and what it warns by."""
+    order = [fitted.law.names().index(name) for name in ("E", "A", "B", "alpha", "beta")]
+    draws = np.zeros((0, 5)) if fitted.draws is None else fitted.draws[:, order]
+    draws = draws[
+        np.isfinite(draws).all(1) & (draws[:, 3:].min(1, initial=np.inf) > 0)
+    ]  # others have no optimum
+    ratio = fitted.runs.tokens / fitted.runs.params
+    notes = design_notes(fitted, float(ratio.min()), (ratio.min(), ratio.max()))
+    notes += draw_notes(fitted, law_with_draws(fitted))
+    own = [f"the fit is {fitted.status}: {fitted.message}"] if fitted.status != "ok" else []
+    return {
+        "law": [fitted.parameters[name] for name in ("E", "A", "B", "alpha", "beta")],
+        "draws": draws.tolist(),
+        "cost": {"k": float(cost.k), "p": float(cost.p)},
+        "largest": float(fitted.runs.flops.max()),
+        "ratios": [float(ratio.min()), float(ratio.max())],
+        "unit": fitted.runs.unit,
+        "cautions": [
+            *own,
+            *notes,
+            *fitted.cautions,
+            *cautions(fitted),
+            *draw_notes(fitted, law_with_draws(fitted)),
+        ],
+    }
+
+
+def page(data: dict, title: str) -> str:
+    """The page as HTML text; its one script is named by its hash, so that no other can run."""
+    html = PAGE.read_text(encoding="utf-8")
+    digest = hashlib.sha256(script(html).encode()).digest()
+    text = json.dumps(shared.clean(data)).replace("<", "\\u003c")
+    parts = {"HASH": f"sha256-{base64.b64encode(digest).decode()}", "TITLE": escape(title), "DATA": text}
+    return re.sub("'HASH'|TITLE|DATA", lambda at: put(at[0], parts), html)
+
+
+def put(word: str, parts: dict[str, str]) -> str:
+    return f"'{parts['HASH']}'" if word == "'HASH'" else parts[word]
+
+
+def script(html: str) -> str:
+    """The page's own script."""
+    return re.findall(r"<script>(.*?)</script>", html, re.S)[-1]
