@@ -1,8 +1,8 @@
 """Fits scaling laws to any table of (params, tokens, loss). Never imports `lab` or jax.
 
 In a notebook these names are all it takes (docs/python.md): `read`, `fit`, `intervals`, `predict`,
-`find_optima`, `trace_envelope`, `frontier`, `figure`, and `LAWS`. They are imported when first used,
-so that `import analysis` costs nothing.
+`find_optima`, `trace_envelope`, `frontier`, `figure`, `answer`, `plan`, and `LAWS`. They are
+imported when first used, so that `import analysis` costs nothing.
 """
 
 from importlib import import_module
@@ -16,6 +16,8 @@ HOMES = {
     "trace_envelope": "frontiers",
     "frontier": "notebook",
     "figure": "notebook",
+    "answer": "notebook",
+    "plan": "notebook",
     "LAWS": "laws",
 }
 

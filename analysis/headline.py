@@ -9,6 +9,7 @@ those with an interval stands there, and is called not to be relied on. Commands
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 
 import numpy as np
 
@@ -22,12 +23,19 @@ STEP = 10.0  # times the compute that growth is told over
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Headline:
     """The frontier that answers for a table, beside the others."""
 
     front: Frontier
     others: tuple[Frontier, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        first, *others = map(escape, self.lines())
+        return f"<p><b>{first}</b></p>" + "".join(f"<p>{line}</p>" for line in others)
 
     @property
     def trusted(self) -> bool:

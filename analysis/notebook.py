@@ -3,8 +3,19 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from analysis.fitting import Fit
-from analysis.frontiers import Cost, Envelope, Frontier, Isoflop, from_envelope, from_fit, from_isoflop
+from analysis.decisions import Answer, least_compute, least_loss
+from analysis.fitting import Fit, intervals
+from analysis.frontiers import (
+    Cost,
+    Envelope,
+    Frontier,
+    Isoflop,
+    fit_cost,
+    from_envelope,
+    from_fit,
+    from_isoflop,
+)
+from analysis.headline import Headline, choose
 from analysis.tables import Runs, table
 
 
@@ -40,6 +51,38 @@ def frontier(result: Fit | Isoflop | Envelope, cost: Cost | None = None) -> Fron
     """
     makers = {Fit: from_fit, Isoflop: from_isoflop, Envelope: from_envelope}
     return makers[type(result)](result, cost)
+
+
+def answer(*frontiers: Frontier) -> Headline | None:
+    """The one answer of several frontiers of a table, as commands and page give it (docs/decisions.md); it
+    prints with its interval, how sure it is, what would make it surer. None where none has an exponent."""
+    return choose(frontiers)
+
+
+def plan(
+    fitted: Fit, *, budget: float | None = None, target_loss: float | None = None, serve: float = 0.0
+) -> Answer:
+    """What to train, as `analysis decide` says it, under the table's own cost.
+
+    Args:
+      fitted: of params and tokens; a fit without draws is resampled (pairs bootstrap).
+      budget, target_loss: one of them; FLOPs, or a loss in the table's unit.
+      serve: tokens served over the model's life.
+
+    Raises:
+      ValueError: not one of the two, or the fit's status is not ok, or what `decide` refuses.
+    """
+    if (budget is None) == (target_loss is None):
+        raise ValueError("name budget or target_loss, and not both")
+    if fitted.status != "ok":
+        raise ValueError(
+            f"the fit is {fitted.status}, not ok: {fitted.message}; a plan on it would be a guess"
+        )
+    fitted = intervals(fitted, "pairs") if fitted.draws is None else fitted
+    cost = fit_cost(fitted.runs)
+    if target_loss is not None:
+        return least_compute(fitted, cost, target_loss, serve)
+    return least_loss(fitted, cost, budget, serve)
 
 
 def figure(result: Fit | Isoflop | Envelope | Frontier):

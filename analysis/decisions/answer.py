@@ -17,7 +17,7 @@ FAR = 10.0  # times the largest run, beyond which an extrapolation is called far
 Bands = dict[str, Band]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Answer:
     """What to do, and what doing otherwise costs.
 
@@ -40,6 +40,10 @@ class Answer:
     draws: int  # that have an answer
     unreachable_draws: int = field(default=0)
     unit: str = field(default="")  # behind a loss; see `Runs.unit`
+
+    def __repr__(self) -> str:
+        guess = "" if self.status == "ok" else "A GUESS, "
+        return f"{guess}{self.headline}\nstatus {self.status}: {self.message}"
 
     @property
     def message(self) -> str:
