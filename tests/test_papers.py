@@ -200,3 +200,9 @@ def test_parameters_are_counted_from_a_shape():
 
     one = table.from_columns(n_layers=[2.0], d_model=[8.0], ffw_size=[32.0], n_heads=[2.0], kv_size=[4.0])
     assert shapes.parameters(one)[0] == 2 * (5 * 64 + 2 * 256) + 32_000 * 8
+
+
+def test_without_tables_it_says_at_once_how_to_get_them(monkeypatch, capsys):
+    monkeypatch.delenv("SCALING_DATA", raising=False)
+    assert main(["reproduce", "pearce2024"]) == 0
+    assert "--download fetches" in capsys.readouterr().err

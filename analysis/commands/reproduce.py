@@ -50,6 +50,12 @@ def run(options: argparse.Namespace) -> int:
     if options.figures and Path(options.figures).is_file():
         raise ValueError(f"--figures {options.figures} is a file; name a folder")
     data, start = find(options.data), time.perf_counter()
+    if data.folder is None and not options.download:
+        print(
+            "no published tables were named, so claims on them are left out: --download fetches what is "
+            "public, --data DIR or SCALING_DATA names a folder of them (docs/papers.md)",
+            file=sys.stderr,
+        )
     downloads = public.Downloads() if options.download else None
     data = replace(data, fetch=downloads)
     names = list(PAPERS) if options.paper == "all" else [options.paper]
