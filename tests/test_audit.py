@@ -463,3 +463,11 @@ def test_a_column_name_that_may_be_of_models_is_not_said_to_be_missing():
     columns = grid()
     columns["Name"] = columns.pop("run_id")
     assert message(looked(columns), "mid-curve").startswith("Name may name models or runs")
+
+
+def test_what_decide_says_of_very_many_rows_is_of_a_sample_too(monkeypatch):
+    fitted, seen = fitting.fit(Chinchilla, table.from_columns("planted", **grid())), []
+    monkeypatch.setattr("analysis.audit.audit.MOST", 50)
+    monkeypatch.setattr("analysis.audit.forecast.caution", lambda fewer: seen.append(len(fewer.runs)) or "")
+    audit.cautions(fitted)
+    assert seen == [50]

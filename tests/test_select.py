@@ -1,12 +1,14 @@
 """`--law auto`: forms chosen and weighed by rolling forecasts that see no row to be forecast."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from analysis import fitting, frontiers
 from analysis.__main__ import main
+from analysis.commands.fit import show
 from analysis.fitting import regression, select
 from analysis.laws import Chinchilla, Joint
 from analysis.tables.table import from_columns
@@ -140,3 +142,11 @@ def test_the_commands_say_what_was_chosen(tmp_path, capsys):
     assert main(["frontier", str(path), "--law", "auto", "--method", "fit"]) == 0
     assert "frontier by fit of auto" in capsys.readouterr().out
     assert answer["rows"][0]["low"] < JOINT.loss(1e9, 2e10) < answer["rows"][0]["high"] and answer["forms"]
+
+
+def test_fit_counts_the_rows_that_auto_leaves_out(capsys):
+    runs = isoflops(CHINCHILLA)
+    form = select.Form("chinchilla", 0.3, np.inf, 55, 0.1, 1.0, "ok", CHINCHILLA)
+    found = replace(regression.fit(Chinchilla, runs), dropped=[(3, "left out by auto")], forms=(form,))
+    show(None, runs, found)
+    assert "55 used, 1 flagged" in capsys.readouterr().out

@@ -118,13 +118,12 @@ def kinds(fitted: Fit) -> list[Finding]:
 def cautions(fitted: Fit) -> list[str]:
     """What of all this speaks against using a fitted law where runs say little themselves, for decisions:
     rows of one curve, an ill-conditioned fit, flat profiles and held-out scales that were missed."""
-    findings = [design.mid_curve(fitted.runs)]
-    if len(fitted.runs) <= MOST:
-        near = neighbourhood(fitted)
-        profiles = parameters.parameter_profiles(near)
-        findings += [parameters.condition(near), *parameters.flat_profile(profiles)]
+    fewer = sample(fitted)
+    near = neighbourhood(fewer)
+    profiles = parameters.parameter_profiles(near)
+    findings = [design.mid_curve(fitted.runs), parameters.condition(near), *parameters.flat_profile(profiles)]
     said = [each.message.rstrip(".") for each in findings if each.severity == "warn"]
-    return [*filter(None, [forecast.caution(fitted)]), *said]
+    return [*filter(None, [forecast.caution(fewer)]), *said]
 
 
 def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, seed: int) -> Fit:

@@ -136,6 +136,8 @@ def show_forms(fitted: fitting.Fit) -> None:
 
 
 def show(group, runs, fitted: fitting.Fit) -> None:
+    for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
+        runs = runs.flag(row, reason)
     shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
     objective = fitted.objective
     delta = f" delta {objective.delta:g}," if objective.delta else ""
