@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import roofline
-
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BLOCK = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.S)
 
@@ -20,11 +18,10 @@ def write(folder: Path, page: Path = PAGE) -> list[str]:
     def table(match: re.Match) -> str:
         name = match[2]
         path = folder / f"{name}.json"
-        if name != "roofline" and not path.exists():
+        if not path.exists():
             absent.append(name)
             return match[0]
-        lines = TABLES[name](json.loads(path.read_text()) if name != "roofline" else {})
-        return match[1] + "\n".join(lines) + "\n" + match[3]
+        return match[1] + "\n".join(TABLES[name](json.loads(path.read_text()))) + "\n" + match[3]
 
     page.write_text(BLOCK.sub(table, page.read_text(encoding="utf-8")), encoding="utf-8")
     return absent
@@ -195,6 +192,30 @@ def recurrent(results: dict[str, Any]) -> list[str]:
     return out
 
 
+def plan(results: dict[str, Any]) -> list[str]:
+    """What the TPU's compiler said of a step."""
+    out = [
+        f"{results['date']}, no TPU at hand; jax {results['jax']}, libtpu {results['libtpu']}.",
+        "",
+        "| chips | layers x width | N | way | micro-batch | kept of a block | GiB a chip | to compile, s | "
+        "tokens/s a chip | MFU | fits |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for each in results["plans"]:
+        for row in each["shapes"]:
+            rate = (
+                f"{row['tokens_per_second'] / each['chips']:,.0f} | {row['mfu']:.0%}" if row["mfu"] else " | "
+            )
+            out.append(
+                f"| {each['on']} | {row['model']} | {row['params'] / 1e6:,.1f} M | {row['way']} | "
+                f"{row['micro_batch']} | {row['remat'].partition('_')[0]} | "
+                f"{row['peak_bytes'] / 2**30:.2f} of {row['available_bytes'] / 2**30:.2f} | "
+                f"{row['compile_seconds']:.0f} | {rate}{' *' * bool(row['note'])} | "
+                f"{'yes' if row['fits'] else 'no'} |"
+            )
+    return out
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "grid": grid,
     "peak": peak,
@@ -203,5 +224,5 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "overhead": overhead,
     "growth": growth,
     "recurrent": recurrent,
-    "roofline": lambda _: roofline.lines(),
+    "plan": plan,
 }

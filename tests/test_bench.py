@@ -8,11 +8,9 @@ import time
 import pytest
 
 from bench import __main__ as bench
-from bench import grid, machine, page, roofline, rounds
+from bench import grid, machine, page, rounds
 from bench.machine import Quiet, Use
-from bench.peers import ours, shapes
 from bench.rounds import Competitor, Running, Turn
-from lab.models import counts
 
 
 def asleep(**changed) -> Competitor:
@@ -161,16 +159,3 @@ def test_the_readme_and_the_page_state_what_was_measured():
         path = bench.RESULTS / f"{name}.json"
         found = json.loads(path.read_text()) if path.exists() else {}
         assert "\n".join(table(found)) in text, f"`python -m bench --page` was not run: {name}"
-
-
-def test_a_prediction_names_the_slowest_of_its_three_limits():
-    device = roofline.Device("one", flops=1e12, bandwidth=1e12, tile=1, kernel_seconds=1e-6)
-    shape = shapes.SHAPES["S"]
-    found = roofline.seconds(device, shape, runs=1)
-    # the exact count halves attention; the device executes the whole square
-    model = ours.config_of(shape, "float32").model
-    assert roofline.step_flops(shape, 1) == counts.flops_exact(model, causal=False) * shape.tokens
-    assert found["arithmetic"] == roofline.step_flops(shape, 1) / 1e12
-    twice = roofline.seconds(device, shape, runs=2)
-    assert twice["memory"] == 2 * found["memory"] and twice["dispatch"] == found["dispatch"]
-    assert roofline.step_flops(shape, 128) > roofline.step_flops(shape, 16)

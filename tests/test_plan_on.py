@@ -1,6 +1,10 @@
 """`lab plan --on`: chips by name, layouts by arithmetic, the compiler's numbers extended, and its answers."""
 
+import ast
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -8,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.commands import on as plan_on
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
+from lab.launch import compilers, processes
 from lab.models import counts
 from lab.plan import chips, estimate
 from lab.plan.estimate import Layout, Nonsense, Probe
@@ -80,14 +86,10 @@ def test_unknown_chips_are_one_error_that_names_those_there_are(name):
 
 def test_the_first_layout_is_the_fastest_that_a_model_fits_in():
     small, large = run(), run(32, 2560)
-    on, remats = chips.find("v5e:2x4"), ("everything", "nothing")
-    first = estimate.layouts(small, on, remats)[0]
-    assert first == Layout("mesh", 64, "everything")
-    at = [
-        at
-        for at in estimate.layouts(large, on, remats)
-        if estimate.device_bytes(large, at, on) < on.chip.memory
-    ]
+    on = chips.find("v5e:2x4")
+    first = estimate.layouts(small, on)[0]
+    assert first == Layout("mesh", 64, "everything_saveable")
+    at = [at for at in estimate.layouts(large, on) if estimate.device_bytes(large, at, on) < on.chip.memory]
     assert {each.way for each in at} == {"fsdp"}  # 2.8 G weights and moments are 33 GB
 
 
@@ -99,7 +101,7 @@ def test_a_batch_that_does_not_split_says_what_would():
 
 def test_layouts_are_tried_until_one_fits_and_what_is_hopeless_is_not():
     config, on = run(32, 2560), chips.find("v5e:2x4")
-    order = estimate.candidates(config, on, ("everything", "nothing"))
+    order = estimate.candidates(config, on)
     tried, at = [], next(order)
     while True:
         tried.append(at)
@@ -107,7 +109,7 @@ def test_layouts_are_tried_until_one_fits_and_what_is_hopeless_is_not():
             at = order.send(2 * estimate.device_bytes(config, at, on))  # twice what arithmetic says
         except StopIteration:
             break
-    every = estimate.layouts(config, on, ("everything", "nothing"))
+    every = estimate.layouts(config, on)
     assert tried[-1] == min(every, key=lambda at: estimate.device_bytes(config, at, on))
     assert len(tried) < len(every) / 2
     assert all(2 * estimate.device_bytes(config, at, on) <= on.chip.memory for at in tried[1:-1])
@@ -127,7 +129,9 @@ def test_a_step_that_is_linear_in_layers_and_vocabulary_comes_back(layer, rest, 
     said = [
         (probe, rest + probe.layers * layer + probe.vocab * token) for probe in estimate.probes(config, 8)
     ]
-    assert estimate.extend(config, said) == pytest.approx(rest + 12 * layer + vocab * token)
+    small = said[0][0].vocab
+    whole = rest + 12 * layer + (small + (vocab - small) * estimate.READOUT_AGAIN) * token
+    assert estimate.extend(config, said) == pytest.approx(whole)
 
 
 def test_probes_have_no_loop():
@@ -155,7 +159,7 @@ def honest(config, on, speed=0.5):
 
 
 def test_a_step_at_half_the_peak_has_half_the_peak_as_mfu():
-    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing")
+    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing_saveable")
     seconds = estimate.compiled_step(config, at, on, honest(config, on))
     bill = estimate.bill([config, config], on, seconds, 1.2)
     assert bill.mfu == pytest.approx(0.5, rel=0.05)  # that the optimiser comes once a step is taken off
@@ -165,7 +169,7 @@ def test_a_step_at_half_the_peak_has_half_the_peak_as_mfu():
 
 
 def test_a_step_faster_than_the_peak_or_without_its_products_is_refused():
-    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing")
+    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing_saveable")
     with pytest.raises(Nonsense, match="peak"):
         estimate.compiled_step(config, at, on, honest(config, on, speed=1.5))
     less = [(probe, about | {"flops": about["flops"] / 2}) for probe, about in honest(config, on)]
@@ -187,6 +191,45 @@ def test_what_is_needed_is_read_off_the_compilers_message():
     large = "the total memory required for HLO temporaries (2.00T) exceeds available HBM (15.75G)."
     assert compiled.memory_wanted(large) == (2 * 2**40, 15.75 * 2**30)
     assert compiled.memory_wanted("something else") is None
+
+
+def test_what_the_compiler_says_is_taken_and_what_it_does_not_say_is_arithmetic():
+    config, on = run(), chips.find("v5e:2x4")
+    at = {"way": "mesh", "micro_batch": 32, "remat": "nothing_saveable"}
+    said = at | {
+        "fits": True,
+        "peak_bytes": 5e9,
+        "available_bytes": 16e9,
+        "compile_seconds": 20.0,
+        "tried": [at],
+    }
+    row = plan_on.row([config], on, 1.2, said | {"seconds": 0.1})
+    assert (row["step_seconds"], row["peak_bytes"], row["basis"], row["note"]) == (0.1, 5e9, "compiler", "")
+    row = plan_on.row([config], on, 1.2, said | {"refused": "the compiler says -2"})
+    assert row["peak_bytes"] == 5e9 and row["note"] == "step by roofline: the compiler says -2"
+    assert row["step_seconds"] == estimate.step_seconds(config, Layout(**at), on)
+    row = plan_on.row([config], on, 1.2, {"error": "no answer in 5 s"})
+    assert row["basis"] == "arithmetic" and "no answer in 5 s" in row["note"] and row["fits"]
+    row = plan_on.row([config], on, 1.2, said | {"fits": False, "peak_bytes": 17e9})
+    assert not row["fits"] and row["tokens_per_second"] is None and row["peak_bytes"] == 17e9
+
+
+def test_a_compiler_has_so_much_time_and_no_more():
+    (said,) = compilers.ask([run()], "v5e:2x4", limit=0.05)
+    assert said == {"error": "no answer in 0.05 s"}
+
+
+def test_jax_looks_for_no_tpu_where_libtpu_is_only_a_compiler(monkeypatch):
+    for here, installed, said in (
+        (False, True, {"JAX_PLATFORMS": "cpu"}),
+        (True, True, {}),
+        (False, False, {}),
+    ):
+        monkeypatch.setattr(processes, "on_cpu", lambda here=here: not here)
+        monkeypatch.setattr(processes, "find_spec", lambda name, there=installed: there or None)
+        env = {}
+        processes.spare_libtpu(env)
+        assert env == said
 
 
 # --- the command -----------------------------------------------------------------------------------
@@ -216,10 +259,39 @@ def test_what_can_not_be_planned_is_refused(tmp_path, lab_command):
 
 @has_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("chips", ["v5e:1x1", "v5e:2x2"])
-def test_the_compiler_plans_a_small_model(chips, tmp_path, lab_command):
+@pytest.mark.parametrize("where", ["v5e:1x1", "v5e:2x2"])
+def test_the_compiler_plans_a_small_model(where, tmp_path, lab_command):
     file = write(tmp_path / "mine.py", "[(2, 64, 2)]")
-    (shape,) = json.loads(lab_command("plan", file, "--on", chips, "--json").stdout)["shapes"]
+    (shape,) = json.loads(lab_command("plan", file, "--on", where, "--json").stdout)["shapes"]
     assert shape["fits"] and shape["basis"] == "compiler" and not shape["note"]
     assert 0 < shape["peak_bytes"] < shape["available_bytes"]
     assert shape["compile_seconds"] > 0 and 0 < shape["mfu"] < 1 and shape["tokens_per_second"] > 1e5
+
+
+LOOK = """
+import sys
+from lab.plan import chips, estimate
+from lab.train import compiled
+from tests.test_plan_on import run
+
+on, way, layers, width, batch = chips.find(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
+config = run(layers, width, batch=batch)
+print(compiled.look(config, estimate.Layout(way, batch, "nothing_saveable"), compiled.devices(on)))
+"""
+
+
+@has_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "asked",
+    ["v5e:2x2 mesh 2 64 8", "v5e:2x2 fsdp 2 64 8", "v5e:4x4 fsdp 24 2048 128"],
+    ids=lambda asked: asked.replace(" ", "-"),
+)
+def test_the_compiler_fits_a_step_each_way(asked):
+    command = [sys.executable, "-c", LOOK, *asked.split()]
+    done = subprocess.run(
+        command, env=os.environ | compilers.QUIET, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = ast.literal_eval(done.stdout.strip().splitlines()[-1])
+    assert 0 < said["peak"] < 15.75 * 2**30

@@ -27,7 +27,6 @@ HELP = {
     "--price": "with --on: US$ a chip and hour; 0 means the list price that is known",
     "--limit": "with --on: the time that the compiler may take for a shape",
 }
-REMATS = ("nothing",)  # what `lab run` keeps of a block on an accelerator
 
 
 def add(parser: shared.Parser) -> None:
@@ -61,7 +60,7 @@ def plan(options: argparse.Namespace) -> int:
 def answers(groups: Sequence[list[RunConfig]], on: Slice, why: str, limit: float) -> Iterator[tuple]:
     """The runs of each shape, and what the compiler says of it: {} where it is not asked."""
     asked = [runs[0] for runs in groups if not why and not estimate.splits(runs[0], on.devices)]
-    said = compilers.ask(asked, on.name, REMATS, limit)
+    said = compilers.ask(asked, on.name, limit)
     for runs in groups:
         yield runs, next(said) if runs[0] in asked else {}
 
@@ -73,6 +72,7 @@ def row(runs: list[RunConfig], on: Slice, price: float | None, said: dict[str, A
         "model": config.model.name,
         "params": counts.count_params(config.model).params,
         "batch_tokens": batch,
+        "seq_len": config.model.seq_len,
         "run_ids": [run.run_id for run in runs],
         "fits": False,
         **dict.fromkeys(("peak_bytes", "compile_seconds", "step_seconds")),
@@ -102,7 +102,7 @@ def row(runs: list[RunConfig], on: Slice, price: float | None, said: dict[str, A
 
 def by_arithmetic(config: RunConfig, on: Slice) -> dict[str, Any]:
     """The fastest layout that fits by arithmetic, or that which needs least."""
-    need = {at: estimate.device_bytes(config, at, on) for at in estimate.layouts(config, on, REMATS)}
+    need = {at: estimate.device_bytes(config, at, on) for at in estimate.layouts(config, on)}
     fitting = (at for at in need if need[at] <= on.chip.memory)
     at = next(fitting, min(need, key=need.__getitem__))
     return {"fits": need[at] <= on.chip.memory, "peak_bytes": round(need[at]), **asdict(at)}
@@ -126,7 +126,7 @@ def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterat
         print(f"{why}: memory by arithmetic, speed by roofline, which is a bound")
     print(
         f"{'layers x width':>14} {'N':>7} {'runs':>4} {'fits':>4} {'GiB':>12} {'way':>4} {'micro':>5} "
-        f"{'remat':>10} {'compile':>7} {'tokens/s':>8} {'MFU':>5} {'hours':>8} {'US$':>8}  note"
+        f"{'kept':>10} {'compile':>7} {'tokens/s':>8} {'MFU':>5} {'hours':>8} {'US$':>8}  note"
     )
     last, total = None, [0.0, 0.0]
     for found in rows:
@@ -138,8 +138,17 @@ def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterat
         return
     money = f", ${total[1]:,.2f}" if price else ""
     print(f"\nwhat fits, one run after another: {duration(3600 * total[0])}{money}")
-    way = f" --devices {on.devices} --way {last['way']}" if on.devices > 1 else ""
-    print(f"there: lab run {experiment}{way}      (fewer chips a run and several at once: docs/clusters.md)")
+    print(f"there: lab run {experiment}{order(on, last)}")
+
+
+def order(on: Slice, found: dict[str, Any]) -> str:
+    """How `lab run` is told to train a shape so."""
+    words = f" --hosts {on.hosts}" * (on.hosts > 1)
+    if on.devices > 1:
+        words += f" --devices {on.devices // on.hosts} --way {found['way']}"
+    whole = found["batch_tokens"] // found["seq_len"]
+    words += f" --remat {found['remat']}" * (found["remat"] != "nothing_saveable")
+    return words + f" --set micro_batch={found['micro_batch']}" * (found["micro_batch"] < whole)
 
 
 def line(found: dict[str, Any]) -> str:
@@ -149,9 +158,10 @@ def line(found: dict[str, Any]) -> str:
     memory += f"/{found['available_bytes'] / GIB:.2f}"
     rate = "" if found["tokens_per_second"] is None else human(found["tokens_per_second"])
     compile = "" if found["compile_seconds"] is None else f"{found['compile_seconds']:.0f} s"
+    kept = (found["remat"] or "").partition("_")[0]
     return (
         f"{found['model']:>14} {human(found['params']):>7} {len(found['run_ids']):>4} "
-        f"{'yes' if found['fits'] else 'NO':>4} {memory:>12} {found['way'] or '':>4} "
-        f"{text('d', 'micro_batch'):>5} {found['remat'] or '':>10} {compile:>7} {rate:>8} "
+        f"{'yes' if found['fits'] else 'NO':>4} {memory:>12} "
+        f"{found['way'] or '':>4} {text('d', 'micro_batch'):>5} {kept:>10} {compile:>7} {rate:>8} "
         f"{text('.0%', 'mfu'):>5} {text(',.3g', 'hours'):>8} {text(',.2f', 'dollars'):>8}  {found['note']}"
     ).rstrip()

@@ -34,16 +34,14 @@ def missing() -> str:
     return "" if find_spec("jax") and find_spec("libtpu") else f"libtpu is not installed ({INSTALL})"
 
 
-def ask(
-    configs: Sequence[RunConfig], on: str, remats: Sequence[str], limit: float
-) -> Iterator[dict[str, Any]]:
+def ask(configs: Sequence[RunConfig], on: str, limit: float) -> Iterator[dict[str, Any]]:
     """What the compiler says of the shape of each config, in their order: the answers of `compiled.answer`,
     or {"error": why}. Each may take `limit` seconds."""
     crew: list[subprocess.Popen] = []
     over = threading.Event()
 
     def answer(config: RunConfig) -> dict[str, Any]:
-        question = {"config": to_json(config), "on": on, "remats": list(remats), "files": userfile.named()}
+        question = {"config": to_json(config), "on": on, "files": userfile.named()}
         with tempfile.TemporaryFile("w+") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lab.train.compiled"],

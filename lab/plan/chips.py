@@ -78,6 +78,12 @@ class Slice:
         return self.chips * self.chip.halves
 
     @property
+    def hosts(self) -> int:
+        """Machines: of 8 GPUs, or of 4 chips of a TPU (8 where a slice has no more and lies flat)."""
+        each = 8 if not self.chip.is_tpu or (self.chips == 8 and self.name.count("x") == 1) else 4
+        return max(1, self.chips // each)
+
+    @property
     def device_flops(self) -> float:
         return self.chip.flops / self.chip.halves
 

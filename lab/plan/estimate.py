@@ -13,12 +13,17 @@ from lab.config import ModelConfig, RunConfig
 from lab.models import counts
 from lab.plan.chips import Slice
 
-WIDE = 2**24  # logits that a step holds at once on a device
+WIDE = 2**25  # logits that a step holds at once on an accelerator (models.ops.FAR_WIDE)
+READOUT_AGAIN = 4 / 3  # of its time where logits are made in parts, and again for the gradient
 STATE = 12  # bytes a weight: itself and two moments, float32
 UPDATE = 28  # bytes a weight that AdamW reads and writes
 KERNEL_SECONDS = {True: 0.5e-6, False: 2.5e-6}  # least time between two kernels, on a TPU and a GPU: guesses
 EQUAL = 0.05  # a difference of times that arithmetic does not know
-MADE_AGAIN = {"everything": 0, "dots": 0.1, "nothing": 1.0}  # of the forward pass, by what remat keeps
+MADE_AGAIN = {  # of the forward pass, by what is kept of a block; those that keep more first
+    "everything_saveable": 0.0,
+    "dots_with_no_batch_dims_saveable": 0.1,
+    "nothing_saveable": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def splits(config: RunConfig, devices: int) -> str:
     return f"a batch of {batch} sequences does not split over {devices} devices: take {name}"
 
 
-def layouts(config: RunConfig, on: Slice, remats: Sequence[str]) -> list[Layout]:
+def layouts(config: RunConfig, on: Slice) -> list[Layout]:
     """All ways of training it there, the fastest by arithmetic first; among equals a whole state on each
     device, then the largest micro-batch."""
     n, B = on.devices, config.batch_size
@@ -52,7 +57,7 @@ def layouts(config: RunConfig, on: Slice, remats: Sequence[str]) -> list[Layout]
     if config.micro_batch:
         micro = [config.micro_batch]
     ways = ("jit",) if n == 1 else ("mesh", "fsdp")
-    found = [Layout(way, m, remat) for way in ways for m in micro for remat in remats]
+    found = [Layout(way, m, remat) for way in ways for m in micro for remat in MADE_AGAIN]
     about = {at: round(math.log(step_seconds(config, at, on)) / EQUAL) for at in found}
     return sorted(found, key=about.__getitem__)
 
@@ -65,12 +70,22 @@ def device_bytes(config: RunConfig, at: Layout, on: Slice) -> float:
     share = n if at.way == "fsdp" else 1
     tokens = at.micro_batch // n * model.seq_len
     layers = model.n_layer
-    each = counts.kept(model) / layers
-    kept = {"everything": layers * each, "dots": layers * each / 2, "nothing": layers * model.d_model + each}
+    each = kept_numbers(model) / layers
+    kept = {
+        "everything_saveable": layers * each,
+        "dots_with_no_batch_dims_saveable": layers * each / 2,
+        "nothing_saveable": layers * model.d_model + each,
+    }
     gathered = 2 * 4 * weights / layers if share > 1 else 0  # of one layer: its weights and their gradients
     logits = 3 * min(tokens * model.vocab_size, WIDE)
     accumulated = 4 * weights / share if at.micro_batch < config.batch_size else 0
     return (STATE + 4) * weights / share + accumulated + gathered + 4 * (tokens * kept[at.remat] + logits)
+
+
+def kept_numbers(model: ModelConfig) -> float:
+    """As `counts.kept`, without the squares of attention: accelerators' kernels keep none."""
+    squares = model.n_layer * 3 * model.n_head * model.seq_len
+    return counts.kept(model) - squares * (counts.by_formula(model) and model.kind == "transformer")
 
 
 def step_seconds(config: RunConfig, at: Layout, on: Slice) -> float:
@@ -89,7 +104,7 @@ def step_limits(config: RunConfig, at: Layout, on: Slice) -> dict[str, float]:
     parts = config.batch_size / at.micro_batch
     share = n if at.way == "fsdp" else 1
     moved = UPDATE * weights / share + 12 * weights * parts
-    moved += 8 * tokens * (counts.kept(model) + 3 * model.vocab_size)
+    moved += 8 * tokens * (kept_numbers(model) + 3 * model.vocab_size)
     sent = 0.0
     if n > 1:  # fsdp: weights twice, gradients once, for each micro-batch; mesh: gradients there and back
         sent = 4 * weights * (n - 1) / n * (3 * parts if at.way == "fsdp" else 2)
@@ -101,12 +116,12 @@ def step_limits(config: RunConfig, at: Layout, on: Slice) -> dict[str, float]:
     }
 
 
-def candidates(config: RunConfig, on: Slice, remats: Sequence[str]) -> Iterator[Layout]:
+def candidates(config: RunConfig, on: Slice) -> Iterator[Layout]:
     """Layouts to be compiled, one after another until one fits: the fastest first. `send` what the compiler
     needed of the last in bytes; those that would need more than there is by its measure are left out, and
     the one that needs least is always tried.
     """
-    ordered = layouts(config, on, remats)
+    ordered = layouts(config, on)
     need = {at: device_bytes(config, at, on) for at in ordered}
     least, measure = min(ordered, key=need.__getitem__), 1 / 1.5  # arithmetic may be so much too high
     while ordered:
@@ -163,7 +178,7 @@ def extend(config: RunConfig, said: Sequence[tuple[Probe, float]]) -> float:
             raise Nonsense(
                 f"the compiler says {third:.3g} of {wide.vocab} tokens and {first:.3g} of {one.vocab}"
             )
-        slope = (third - first) / (wide.vocab - one.vocab)
+        slope = READOUT_AGAIN * (third - first) / (wide.vocab - one.vocab)
         whole += (config.model.vocab_size - one.vocab) * slope
     return whole
 

@@ -10,14 +10,13 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 from jax.experimental import topologies
 
 from lab.config import RunConfig, from_json, userfile
-from lab.models.target import POLICIES
 from lab.plan import chips, estimate
 from lab.plan.chips import Slice
 from lab.plan.estimate import Layout, Probe
@@ -39,10 +38,6 @@ def devices(on: Slice) -> tuple:
     return tuple(found)
 
 
-def policy(remat: str) -> str:
-    return next(name for name in POLICIES if name.startswith(remat))
-
-
 def memory_wanted(message: str) -> tuple[float, float] | None:
     """(needed, available) bytes as the compiler says when there is not enough memory."""
     found = USED.search(message) or REQUIRED.search(message)
@@ -56,7 +51,7 @@ def look(config: RunConfig, at: Layout, where: tuple, **said: Any) -> dict[str, 
     and `seconds` of a device (of a loop's body once), whether `kernels` are in it; or the bytes `needed` and
     `available`."""
     shape = replace(config, micro_batch=0 if said.get("flat") else at.micro_batch).shape
-    jitted, args = parallel.ahead(shape, at.way, where, remat=policy(at.remat), **said)
+    jitted, args = parallel.ahead(shape, at.way, where, remat=at.remat, **said)
     lowered = jitted.lower(*args)
     began = time.process_time()
     try:
@@ -81,10 +76,10 @@ def look(config: RunConfig, at: Layout, where: tuple, **said: Any) -> dict[str, 
 
 
 def fastest_that_fits(
-    config: RunConfig, on: Slice, remats: Sequence[str], compile: Callable[[Layout], dict[str, Any]]
+    config: RunConfig, on: Slice, compile: Callable[[Layout], dict[str, Any]]
 ) -> tuple[Layout, dict[str, Any], list[dict[str, Any]]]:
     """The first layout that fits, or that which needs least; what the compiler says of it; all tried."""
-    tried, order = [], estimate.candidates(config, on, remats)
+    tried, order = [], estimate.candidates(config, on)
     at = next(order)
     while True:
         said = compile(at)
@@ -111,10 +106,10 @@ def of_probe(config: RunConfig, probe: Probe) -> RunConfig:
     )
 
 
-def answer(config: RunConfig, on: Slice, remats: Sequence[str]) -> dict[str, Any]:
+def answer(config: RunConfig, on: Slice) -> dict[str, Any]:
     """Of one shape: whether it fits and how, and what a step takes, or in `refused` why that is not said."""
     where = devices(on)
-    at, said, tried = fastest_that_fits(config, on, remats, lambda at: look(config, at, where))
+    at, said, tried = fastest_that_fits(config, on, lambda at: look(config, at, where))
     found = {
         "fits": "peak" in said,
         "peak_bytes": said.get("peak", said.get("needed")),
@@ -146,7 +141,7 @@ def main() -> None:
     userfile.allow(asked["files"])
     config = from_json(asked["config"], where="question")
     try:
-        said = answer(config, chips.find(asked["on"]), asked["remats"])
+        said = answer(config, chips.find(asked["on"]))
     except Exception as error:
         if os.environ.get("LAB_TRACEBACK"):
             raise
