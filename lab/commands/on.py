@@ -128,17 +128,18 @@ def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterat
         f"{'layers x width':>14} {'N':>7} {'runs':>4} {'fits':>4} {'GiB':>12} {'way':>4} {'micro':>5} "
         f"{'kept':>10} {'compile':>7} {'tokens/s':>8} {'MFU':>5} {'hours':>8} {'US$':>8}  note"
     )
-    last, total = None, [0.0, 0.0]
+    fitting = []
     for found in rows:
         print(line(found), flush=True)
-        total = [total[0] + (found["hours"] or 0), total[1] + (found["dollars"] or 0)]
-        last = found if found["fits"] else last
-    if not last:
+        fitting += [found] * found["fits"]
+    if not fitting:
         print("nothing fits: more chips, a smaller batch, or a smaller model")
         return
-    money = f", ${total[1]:,.2f}" if price else ""
-    print(f"\nwhat fits, one run after another: {duration(3600 * total[0])}{money}")
-    print(f"there: lab run {experiment}{order(on, last)}")
+    total = {name: sum(found[name] or 0 for found in fitting) for name in ("hours", "dollars", "joules")}
+    cost = f", ${total['dollars']:,.2f}" if price else ""
+    cost += f", at most {total['joules'] / 3.6e6:,.3g} kWh in the chips" if on.chip.watts else ""
+    print(f"\nwhat fits, one run after another: {duration(3600 * total['hours'])}{cost}")
+    print(f"there: lab run {experiment}{order(on, fitting[-1])}")
 
 
 def order(on: Slice, found: dict[str, Any]) -> str:
