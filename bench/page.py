@@ -208,7 +208,7 @@ def plan(results: dict[str, Any]) -> list[str]:
             )
             out.append(
                 f"| {each['on']} | {row['model']} | {row['params'] / 1e6:,.1f} M | {row['way']} | "
-                f"{row['micro_batch']} | {row['remat'].partition('_')[0]} | "
+                f"{row['micro_batch']} | {row['remat']} | "
                 f"{row['peak_bytes'] / 2**30:.2f} of {row['available_bytes'] / 2**30:.2f} | "
                 f"{row['compile_seconds']:.0f} | {rate}{' *' * bool(row['note'])} | "
                 f"{'yes' if row['fits'] else 'no'} |"

@@ -88,7 +88,7 @@ def test_the_first_layout_is_the_fastest_that_a_model_fits_in():
     small, large = run(), run(32, 2560)
     on = chips.find("v5e:2x4")
     first = estimate.layouts(small, on)[0]
-    assert first == Layout("mesh", 64, "everything_saveable")
+    assert first == Layout("mesh", 64, "everything")
     at = [at for at in estimate.layouts(large, on) if estimate.device_bytes(large, at, on) < on.chip.memory]
     assert {each.way for each in at} == {"fsdp"}  # 2.8 G weights and moments are 33 GB
 
@@ -159,7 +159,7 @@ def honest(config, on, speed=0.5):
 
 
 def test_a_step_at_half_the_peak_has_half_the_peak_as_mfu():
-    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing_saveable")
+    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing")
     seconds = estimate.compiled_step(config, at, on, honest(config, on))
     bill = estimate.bill([config, config], on, seconds, 1.2)
     assert bill.mfu == pytest.approx(0.5, rel=0.05)  # that the optimiser comes once a step is taken off
@@ -169,7 +169,7 @@ def test_a_step_at_half_the_peak_has_half_the_peak_as_mfu():
 
 
 def test_a_step_faster_than_the_peak_or_without_its_products_is_refused():
-    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing_saveable")
+    config, on, at = run(24, 1024), chips.find("v5e:2x4"), Layout("fsdp", 64, "nothing")
     with pytest.raises(Nonsense, match="peak"):
         estimate.compiled_step(config, at, on, honest(config, on, speed=1.5))
     less = [(probe, about | {"flops": about["flops"] / 2}) for probe, about in honest(config, on)]
@@ -195,7 +195,7 @@ def test_what_is_needed_is_read_off_the_compilers_message():
 
 def test_what_the_compiler_says_is_taken_and_what_it_does_not_say_is_arithmetic():
     config, on = run(), chips.find("v5e:2x4")
-    at = {"way": "mesh", "micro_batch": 32, "remat": "nothing_saveable"}
+    at = {"way": "mesh", "micro_batch": 32, "remat": "nothing"}
     said = at | {
         "fits": True,
         "peak_bytes": 5e9,
@@ -275,7 +275,7 @@ from tests.test_plan_on import run
 
 on, way, layers, width, batch = chips.find(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
 config = run(layers, width, batch=batch)
-print(compiled.look(config, estimate.Layout(way, batch, "nothing_saveable"), compiled.devices(on)))
+print(compiled.look(config, estimate.Layout(way, batch, "nothing"), compiled.devices(on)))
 """
 
 

@@ -148,7 +148,7 @@ def order(on: Slice, found: dict[str, Any]) -> str:
     if on.devices > 1:
         words += f" --devices {on.devices // on.hosts} --way {found['way']}"
     whole = found["batch_tokens"] // found["seq_len"]
-    words += f" --remat {found['remat']}" * (found["remat"] != "nothing_saveable")
+    words += f" --remat {found['remat']}" * (found["remat"] != "nothing")
     return words + f" --set micro_batch={found['micro_batch']}" * (found["micro_batch"] < whole)
 
 
@@ -159,7 +159,7 @@ def line(found: dict[str, Any]) -> str:
     memory += f"/{found['available_bytes'] / GIB:.2f}"
     rate = "" if found["tokens_per_second"] is None else human(found["tokens_per_second"])
     compile = "" if found["compile_seconds"] is None else f"{found['compile_seconds']:.0f} s"
-    kept = (found["remat"] or "").partition("_")[0]
+    kept = found["remat"] or ""
     return (
         f"{found['model']:>14} {human(found['params']):>7} {len(found['run_ids']):>4} "
         f"{'yes' if found['fits'] else 'NO':>4} {memory:>12} "

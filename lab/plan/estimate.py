@@ -20,9 +20,9 @@ UPDATE = 28  # bytes a weight that AdamW reads and writes
 KERNEL_SECONDS = {True: 0.5e-6, False: 2.5e-6}  # least time between two kernels, on a TPU and a GPU: guesses
 EQUAL = 0.05  # a difference of times that arithmetic does not know
 MADE_AGAIN = {  # of the forward pass, by what is kept of a block; those that keep more first
-    "everything_saveable": 0.0,
-    "dots_with_no_batch_dims_saveable": 0.1,
-    "nothing_saveable": 1.0,
+    "everything": 0.0,
+    "dots": 0.1,
+    "nothing": 1.0,
 }
 
 
@@ -71,11 +71,7 @@ def device_bytes(config: RunConfig, at: Layout, on: Slice) -> float:
     tokens = at.micro_batch // n * model.seq_len
     layers = model.n_layer
     each = kept_numbers(model) / layers
-    kept = {
-        "everything_saveable": layers * each,
-        "dots_with_no_batch_dims_saveable": layers * each / 2,
-        "nothing_saveable": layers * model.d_model + each,
-    }
+    kept = {"everything": layers * each, "dots": layers * each / 2, "nothing": layers * model.d_model + each}
     gathered = 2 * 4 * weights / layers if share > 1 else 0  # of one layer: its weights and their gradients
     logits = 3 * min(tokens * model.vocab_size, WIDE)
     accumulated = 4 * weights / share if at.micro_batch < config.batch_size else 0
