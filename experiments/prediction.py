@@ -103,6 +103,14 @@ def forecast(
     return Forecast(config, fitted, price, budget, *ends, audited)
 
 
+def keep_table(table: Path, to: Path) -> Path:
+    """A copy of a table beside the ledger, where there is none yet."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    if not to.exists():
+        shutil.copyfile(table, to)
+    return to
+
+
 def seal(
     *,
     table: Path | None = None,
@@ -128,10 +136,7 @@ def seal(
     sealed.check_new(rows, Store(store), config.run_id, file)
     sealed.check_clock(content.decode("utf-8"), table)
     sha = hashlib.sha256(content).hexdigest()
-    kept = file.parent / "predictions" / f"{sha[:12]}.csv"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    if not kept.exists():
-        shutil.copyfile(table, kept)
+    kept = keep_table(table, file.parent / "predictions" / f"{sha[:12]}.csv")
     row = sealed.append(
         file,
         {

@@ -105,28 +105,14 @@ def compare(
     check(rows, ladders, fixed)
     models = fit_models(rows, fixed)
     drawn = {name: draw(model, draws, seed) for name, model in models.items()}
-    tests: dict[str, float | None] = {"exponents": None, "floor": None}
-    shared = {"exponents": True, "floor": True}
-    for name, model, letters in (
-        ("exponents", "exponents", rows.law.exponents),
-        ("floor", "floors", ("dE",)),
-    ):
-        free = [letter for letter in letters if model in models and letter in models[model].names()]
-        if free:
-            tests[name] = beyond(models[model].theta, drawn[model], free, rows.law)
-            shared[name] = tests[name] > SEEN
-    wide = "floors" if not shared["floor"] else "exponents" if "exponents" in models else "shared"
-    chosen = wide if not all(shared.values()) else "shared"
+    tests = test_shared(rows, models, drawn)
+    shared = {name: p is None or p > SEEN for name, p in tests.items()}
+    wide, chosen = choose_models(shared, models)
     budgets = np.array(sorted({*ladders.budgets, *map(float, at)}))
     found = multipliers(ladders, models[chosen], models[wide], drawn[wide], budgets, level, misses)
     slope, p, crossing = trend(ladders, models[wide], drawn[wide], level)
     top = ladders.budgets[-1:]
-    kappas = {
-        name: band(
-            log_multiple(model, ladders, top), log_multiple_draws(model, drawn[name], ladders, top), level
-        )
-        for name, model in models.items()
-    }
+    kappas = {name: kappa(model, drawn[name], ladders, top, level) for name, model in models.items()}
     answer = next((each for each in found[::-1] if not each.extrapolated), found[-1]).compute
     half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
     status, message = judge(models[wide], wide, rows, answer)
@@ -154,6 +140,29 @@ def compare(
         fit=models[chosen],
         draws=drawn[wide],
     )
+
+
+def choose_models(shared: Mapping[str, bool], models: Mapping) -> tuple[str, str]:
+    """The model of the intervals, and that of what is shown."""
+    wide = "floors" if not shared["floor"] else "exponents" if "exponents" in models else "shared"
+    return wide, "shared" if all(shared.values()) else wide
+
+
+def kappa(model: ArmsFit, draws: Array, ladders: Ladders, flops: Array, level: float) -> Band:
+    """κ at budgets (K,) under one model."""
+    return band(log_multiple(model, ladders, flops), log_multiple_draws(model, draws, ladders, flops), level)
+
+
+def test_shared(rows: Rows, models: Mapping, drawn: Mapping) -> dict[str, float | None]:
+    """The p of what arms might share, None where it could not be tested."""
+    tests: dict[str, float | None] = {}
+    for name, model, letters in (
+        ("exponents", "exponents", rows.law.exponents),
+        ("floor", "floors", ("dE",)),
+    ):
+        free = [letter for letter in letters if model in models and letter in models[model].names()]
+        tests[name] = beyond(models[model].theta, drawn[model], free, rows.law) if free else None
+    return tests
 
 
 def band(value: Array, draws: Array, level: float) -> Band:

@@ -155,8 +155,7 @@ def fit(
     Args:
       law: a subclass of `Law`, its name in `LAWS`, or "auto": see `select`.
       runs: positive columns for the law's inputs and output; flagged rows are left out.
-      objective: huber-log, l1-log, ls-log (log output) or ls (output).
-      delta: size of a log residual beyond which a run's pull stops growing; for huber-log.
+      objective, delta: see `Objective`.
       inputs, output: columns that play the law's inputs and output, when not of those names.
       fixed: parameters held at a value, such as {"E": 0.0}.
       starts: laws whose exponents to start from, not the grid; coefficients follow by projection.
@@ -167,8 +166,6 @@ def fit(
     """
     law, fixed = named_law(law), dict(fixed or {})
     inputs, output, used = inputs or law.inputs, output or law.output, runs.usable()
-    if {"params", "tokens"} & {*inputs}:
-        refuse_mixed_units(used)
     used, offset = lift(law, used, output) if used.has(output) and not fixed else (used, 0.0)
     columns, observed = observations(law, used, inputs, output, objective, delta, fixed)
     logs = np.log(columns)
@@ -179,9 +176,7 @@ def fit(
     best, done, minima, agreeing, total = search(problem, held(law, fixed, centre), centre, starts)
     log_pred = law.log_predict(best, problem.logs)[0]
     reached = float(value(objective, delta, log_pred, observed)[0])
-    status, message, regular = UNJUDGED
-    if judge:
-        status, message, regular = fit_status(problem, best[0], done, agreeing, minima)
+    status, message, regular = fit_status(problem, best[0], done, agreeing, minima) if judge else UNJUDGED
     found = Fit(
         law=law(**plain_values(law, best[0], centre)),
         objective=Objective(objective, delta if objective == "huber-log" else None, reached),
@@ -283,6 +278,8 @@ def observations(
     law: type[Law], runs: Runs, inputs, output: str, objective: str, delta: float, fixed: dict
 ) -> tuple[list[Array], Array]:
     """What a law reads and what was observed, (R,) each; refuses arguments and columns of no use to a fit."""
+    if {"params", "tokens"} & {*inputs}:
+        refuse_mixed_units(runs)
     if objective not in OBJECTIVES:
         raise ValueError(f"objective {objective!r} is not one of {', '.join(OBJECTIVES)}")
     if not delta > 0:
