@@ -51,7 +51,7 @@ for command in ("fit", "isoflop", "frontier --bootstrap 10 --figure {tmp_path}/f
 
 
 @pytest.mark.parametrize(
-    ("command", "further"), [("fit", "scipy"), ("isoflop", "scipy"), ("frontier", "pandas")]
+    ("command", "further"), [("fit", "pandas"), ("isoflop", "scipy"), ("frontier", "pandas")]
 )
 def test_without_a_figure_little_is_imported(command, further, tmp_path):
     runs = tmp_path / "runs.csv"
