@@ -145,8 +145,7 @@ every = ("mesh", "fsdp", "pmap")
 for optimizer, ways in (("muon", every), ("lion", every), ("schedule-free", every), ("adafactor", ("fsdp",))):
     averaged = optimizer == "schedule-free"
     how = {"schedule": "constant"} if averaged else {"ema": 0.9}
-    rate = 0.002 if optimizer == "lion" else 0.02
-    config = replace(config_of(), optim=OptimConfig(optimizer=optimizer, learning_rate=rate, **how))
+    config = replace(config_of(), optim=OptimConfig(optimizer=optimizer, learning_rate=0.02, **how))
     config = replace(config, model=replace(config.model, n_layer=1, activation="gelu"))
     for way, n in [("jit", 1), *((way, 8) for way in ways)]:
         compiled, state = placed(config, way, jax.devices()[:n])
