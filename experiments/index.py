@@ -18,8 +18,10 @@ from experiments import (
     context,
     cooldown,
     dtypes,
+    experts,
     kaplan2020,
     known_entropy,
+    muon,
     plain,
     porian2024,
     prediction,
@@ -87,6 +89,7 @@ ENTRIES = (
     Entry(chinchilla2022, "bpe", "The same, smaller, on the kernel in 1,024 byte-pair ids"),
     *map(Entry, (porian2024, kaplan2020, prediction, known_entropy, transfer)),
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
+    *map(Entry, (muon, experts)),
 )
 
 

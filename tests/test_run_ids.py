@@ -14,14 +14,17 @@ from types import SimpleNamespace
 import pytest
 
 from experiments import (
+    activation,
     charrnn,
     chinchilla2022,
     compression,
     context,
     cooldown,
     dtypes,
+    experts,
     kaplan2020,
     known_entropy,
+    muon,
     plain,
     porian2024,
     prediction,
@@ -203,6 +206,9 @@ TABLES = {
     "repeats": repeats.runs,
     "context": context.runs,
     "charrnn": charrnn.runs,
+    "muon": muon.runs,
+    "experts": experts.runs,
+    "activation": activation.runs,
 }
 PARTS = {  # tables of some of another's runs: their curves, and what was measured of them
     "kaplan2020-curves": "kaplan2020",

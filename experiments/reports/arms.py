@@ -46,9 +46,10 @@ def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[Run
 
 
 def comparison(path: Path, column: str, baseline: str) -> Comparison:
-    """The arms of a table by a column, each at the best of the rates tried on a rung."""
-    best = best_of(table.read(path), f"{column},budget,seed")
-    arms = best.by(column)
+    """The arms of a table by a column, each at the best of the rates tried on a rung; by compute alone, since
+    the rungs lie on one line of params and tokens."""
+    best = best_of(table.read(path), f"{column},budget,seed").usable().by(column)
+    arms = {n: table.from_columns(n, flops=runs.flops, loss=runs.loss) for n, runs in best.items()}
     (name,) = set(arms) - {baseline}
     return compare(ladders.join(arms[baseline], arms[name], (baseline, name)), draws=2000)
 
@@ -65,15 +66,15 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
                 of_rate.setdefault(float(rate), []).append(float(loss))
             mean = {rate: np.mean(losses) for rate, losses in of_rate.items()}
             best = min(mean, key=mean.get)
-            words.append(
-                f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * (best in (min(mean), max(mean)))}"
-            )
+            edge = best in (min(mean), max(mean))
+            ends += edge
+            words.append(f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * edge}")
         lines.append(f"{budget:.2g} FLOPs: {', '.join(words)}")
     return [
-        headline(found),
+        *headline(found).split(". "),
         f"status {found.status}: {found.message}",
         *lines,
-        f"of {2 * len(lines)} best rates {ends} are an end of the {len(rates)} tried: only bounds",
+        f"of {2 * len(lines)} best rates {ends} lie at an end of the {len(rates)} tried: better may follow",
     ]
 
 
