@@ -17,9 +17,9 @@ from analysis.commands.compare import headline, trend_word
 from analysis.decisions import ladders
 from analysis.decisions.compare import compare
 from analysis.tables import table
-from experiments import quickstart
+from experiments import plain
 from lab.config import RunConfig
-from lab.plan import grid
+from lab.plan import arms, grid
 
 BUDGETS = [1e10, 2e10, 4e10]  # training FLOPs
 SIZES = 4
@@ -27,20 +27,24 @@ BATCH_TOKENS = 512  # so that the shortest run makes 86 updates
 
 
 def runs() -> list[RunConfig]:
-    models = [replace(model, activation="gelu") for model in quickstart.models()[:SIZES]]
+    models = [replace(model, activation="gelu") for model in plain.models()[:SIZES]]
     return grid.isoflop(
-        dict.fromkeys(BUDGETS, models),
-        data=quickstart.text(),
-        optim=quickstart.optim,
-        batch_tokens=BATCH_TOKENS,
+        dict.fromkeys(BUDGETS, models), data=plain.text(), optim=plain.optim, batch_tokens=BATCH_TOKENS
     )
+
+
+def compared() -> list[RunConfig]:
+    """Both arms as `lab compare` tuned them, whose runs the table holds: at twice the rule's rates."""
+    cells = runs()
+    swiglu = arms.pair(cells, lambda cell: replace(cell, model=replace(cell.model, activation="swiglu")))
+    return arms.with_factor([*cells, *swiglu], 2.0)
 
 
 def answer(path: Path) -> list[str]:
     """What `lab compare` said of both arms' runs, which the table holds."""
-    arms = table.read(path).by("activation")
-    found = compare(ladders.join(arms["gelu"], arms["swiglu"], ("GELU", "SwiGLU")), draws=2000)
-    rates = {name: arms[name].column("learning_rate") / quickstart.rule(arms[name].params) for name in arms}
+    by = table.read(path).by("activation")
+    found = compare(ladders.join(by["gelu"], by["swiglu"], ("GELU", "SwiGLU")), draws=2000)
+    rates = {name: by[name].column("learning_rate") / plain.rule(by[name].params) for name in by}
     factors = ", ".join(f"{name} {each.mean():.2g}" for name, each in rates.items())
     best = found.answer.compute
     word = "no difference seen" if best.low <= 1 <= best.high else trend_word(found)
@@ -48,5 +52,5 @@ def answer(path: Path) -> list[str]:
         f"SwiGLU: {best.value:.3g} ({best.low:.3g}, {best.high:.3g}) × GELU's compute; {word}",
         headline(found),
         f"{found.status}: {found.message}; noise {100 * found.noise:.2g} % of the loss, {found.pairs} pairs",
-        f"rates carried up from the least budget, times the quickstart's rule: {factors}",
+        f"rates carried up from the least budget, times the plain grid's rule: {factors}",
     ]

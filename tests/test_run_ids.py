@@ -208,7 +208,7 @@ TABLES = {
     "charrnn": charrnn.runs,
     "muon": muon.runs,
     "experts": experts.runs,
-    "activation": activation.runs,
+    "activation": activation.compared,
 }
 PARTS = {  # tables of some of another's runs: their curves, and what was measured of them
     "kaplan2020-curves": "kaplan2020",
