@@ -24,7 +24,7 @@ def steps(*errors: float, trained: int = 1000) -> list[Step]:
     runs = table.from_columns(params=[1e6], tokens=[1e8], loss=[3.0])
     one = np.ones(1)
     return [
-        Step(1e12 * 2**i, 2.0, trained, runs, one, one, 0.01 * z, 0.01 * abs(z), 0.02, 0.01)
+        Step(1e12 * 2**i, 2.0, trained, 5, runs, one, one, 0.01 * z, 0.01 * abs(z), 0.02, 0.01)
         for i, z in enumerate(errors)
     ]
 

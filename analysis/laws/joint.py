@@ -23,7 +23,8 @@ def balance(A, alpha, B, beta, flops: Array, k: float, p: float) -> tuple[Array,
     per = np.asarray(flops, float) / k
     total = alpha + p * beta
     with np.errstate(all="ignore"):  # of a draw with a vanished term: 0, inf or nan, an end that is open
-        scale = (alpha * A / (p * beta * B)) ** (1 / total)
+        # NumPy's: a Python float below zero has complex powers
+        scale = np.divide(alpha * A, p * beta * B) ** np.divide(1.0, total)
         params = scale * per ** (beta / total)
         return params, per / params**p
 
