@@ -45,9 +45,9 @@ def plot_valleys(iso: Isoflop, line: Frontier):
     )
     fig, axes = sheet(11.4, 3.9, caption, columns=3, widths=(1.25, 1, 1), wspace=0.05)
     colours, span = sequence(len(iso.valleys)), np.geomspace(3e18, 1.5e24, 60)
-    for valley, colour in zip(iso.valleys, colours, strict=True):
+    for k, (valley, colour) in enumerate(zip(iso.valleys, colours, strict=True)):
         axes[0].scatter(valley.runs.params, valley.runs.loss, color=colour, s=9, zorder=3)
-        draw_valley(axes[0], iso, valley, colour)
+        draw_valley(axes[0], iso, k, colour)
         style = {"color": colour, "ms": 6, "zorder": 6, "mec": INK, "label": power(valley.budget)}
         axes[0].plot(valley.params, valley.loss, "o", **style)
     log_axes(axes[0], count_axis, plain_axis, xlabel="parameters", ylabel=LOSS, title="IsoFLOP valleys")
