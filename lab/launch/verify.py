@@ -37,7 +37,9 @@ class Place:
 
     def task(self, store: Store, config: RunConfig, save_seconds: float = 15.0) -> Task:
         cores = processes.cores()[: self.devices] if processes.on_cpu() else None
-        return Task(str(store.root), [to_json(config)], cores, self.devices, self.how, save_seconds)
+        return Task(
+            str(store.root), [to_json(config)], cores, self.devices, self.how, save_seconds=save_seconds
+        )
 
     @property
     def how(self) -> str:
