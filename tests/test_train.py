@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lab.data import corpora
+from lab.models.target import target_of
 from lab.store.files import sha256
 from lab.store.store import Store
 from lab.train import checkpoint, lanes
@@ -291,7 +292,9 @@ def test_runs_that_differ_in_rate_seed_and_length_share_one_program(tmp_path, lo
     for other in (longer, change(longer, seed=1, tokens=90 * 128, optim__learning_rate=0.003)):
         assert trained(trainer, other, corpus)["status"] == "done"
     assert compile_step.cache_info().misses == 1
-    program = compile_step(longer.shape, "jit", tuple(trainer.devices))
+    on = target_of(trainer.devices[0], remat="")
+    program = compile_step(longer.shape, "jit", tuple(trainer.devices), on, 1)
+    assert compile_step.cache_info().misses == 1, "the very one"
     assert program.jitted._cache_size() == 1
 
 
