@@ -283,7 +283,7 @@ print(compiled.look(config, estimate.Layout(way, batch, "nothing"), compiled.dev
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
-    ["v5e:1x1 jit 2 64 8", "v5e:2x2 fsdp 2 64 8", "v5e:4x4 fsdp 24 2048 128"],
+    ["v5e:1x1 jit 2 64 8", "v5e:2x2 fsdp 2 64 8"],  # by hand: "v5e:4x4 fsdp 24 2048 128", a minute and a half
     ids=lambda asked: asked.replace(" ", "-"),
 )
 def test_the_compiler_fits_a_step_each_way(asked):
