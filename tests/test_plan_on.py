@@ -193,6 +193,53 @@ def test_what_is_needed_is_read_off_the_compilers_message():
     assert compiled.memory_wanted("something else") is None
 
 
+class Memory:
+    """Buffers of 4 bytes that are there all the time, and two of 100 that take turns in one place."""
+
+    argument_size_in_bytes = output_size_in_bytes = alias_size_in_bytes = 4
+    temp_size_in_bytes, generated_code_size_in_bytes = 200, 0
+
+
+def test_the_peak_is_the_compilers_own_and_a_sum_where_it_has_none():
+    compiled = pytest.importorskip("lab.train.compiled")
+    own = type("Own", (Memory,), {"peak_memory_in_bytes": 104})
+    assert compiled.peak_bytes(own()) == (104, True)
+    assert compiled.peak_bytes(Memory()) == (204, False)
+    config, on = run(), chips.find("v5e:2x4")
+    at = {"way": "mesh", "micro_batch": 32, "remat": "nothing", "fits": True, "compile_seconds": 1.0}
+    said = at | {"peak_bytes": 5e9, "available_bytes": 16e9, "tried": [], "seconds": 0.1}
+    assert "summed" in plan_on.row([config], on, 1.2, said | {"memory": "summed"})["note"]
+
+
+@pytest.mark.parametrize(
+    ("peak", "error", "expected"),
+    [
+        (15.7, "", True),
+        (15.8, "", False),  # whatever was compiled
+        (0, "Used 15.75G of 15.75G hbm", False),  # whatever it is rounded to
+        (0, "Used 16.60G of 15.75G hbm", False),
+    ],
+)
+def test_what_fits_is_what_needs_no_more_than_there_is(monkeypatch, peak, error, expected):
+    compiled = pytest.importorskip("lab.train.compiled")
+
+    class Program:
+        def compile(self):
+            if error:
+                raise RuntimeError(f"RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. {error}.")
+            return self
+
+        def memory_analysis(self):
+            return type("Own", (Memory,), {"peak_memory_in_bytes": round(peak * 2**30)})
+
+        lower, cost_analysis, as_text = lambda self, *args: self, lambda self: {}, lambda self: ""
+
+    monkeypatch.setattr(compiled.parallel, "ahead", lambda *args, **more: (Program(), ()))
+    monkeypatch.setattr(compiled, "devices", lambda on: (0,) * on.devices)
+    said = compiled.answer(run(), chips.find("v5e:2x4"))
+    assert said["fits"] is expected is (said["peak_bytes"] <= said["available_bytes"])
+
+
 def test_what_the_compiler_says_is_taken_and_what_it_does_not_say_is_arithmetic():
     config, on = run(), chips.find("v5e:2x4")
     at = {"way": "mesh", "micro_batch": 32, "remat": "nothing"}
@@ -275,7 +322,7 @@ from tests.test_plan_on import run
 
 on, way, layers, width, batch = chips.find(sys.argv[1]), sys.argv[2], *map(int, sys.argv[3:])
 config = run(layers, width, batch=batch)
-print(compiled.look(config, estimate.Layout(way, batch, "nothing"), compiled.devices(on)))
+print(compiled.look(config, estimate.Layout(way, batch, "nothing"), on, compiled.devices(on)))
 """
 
 

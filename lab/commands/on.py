@@ -86,17 +86,18 @@ def row(runs: list[RunConfig], on: Slice, price: float | None, said: dict[str, A
     if note := estimate.splits(config, on.devices):
         return found | {"note": note}
     seconds = said.pop("seconds", None)
-    note = said.pop("refused", "") or said.pop("error", "")
+    memory, note = said.pop("memory", ""), said.pop("refused", "") or said.pop("error", "")
     if "peak_bytes" in said:
         found |= said | {name: round(said[name]) for name in ("peak_bytes", "available_bytes")}
     else:
         found |= by_arithmetic(config, on)
     at = Layout(found["way"], found["micro_batch"], found["remat"])
     if not found["fits"]:
-        return found | {"note": note}
+        return found | {"note": memory or note}
     if seconds is None:
         seconds = estimate.step_seconds(config, at, on)
         note = f"step by roofline{': ' * bool(note)}{note}"
+    note = "; ".join(filter(None, (note, memory)))
     return found | {"step_seconds": seconds, **asdict(estimate.bill(runs, on, seconds, price)), "note": note}
 
 

@@ -46,10 +46,19 @@ def memory_wanted(message: str) -> tuple[float, float] | None:
     return float(found[1]) * UNITS[found[2]], float(found[3]) * UNITS[found[4]]
 
 
-def look(config: RunConfig, at: Layout, where: tuple, **said: Any) -> dict[str, Any]:
-    """What the compiler says of one program: `peak` bytes a device, processor seconds to `compile`, `flops`
-    and `seconds` of a device (of a loop's body once), whether `kernels` are in it; or the bytes `needed` and
-    `available`."""
+def peak_bytes(memory: Any) -> tuple[int, bool]:
+    """Bytes that a device needs at the most, and whether they are the compiler's own number, in which buffers
+    that take turns in one place count once. An older jaxlib gives none; the sum of all buffers says more."""
+    if peak := getattr(memory, "peak_memory_in_bytes", 0):
+        return peak, True
+    parts = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
+    return parts + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes, False
+
+
+def look(config: RunConfig, at: Layout, on: Slice, where: tuple, **said: Any) -> dict[str, Any]:
+    """What the compiler says of one program: `peak` bytes a device of those `available`, whether that is its
+    `own` number, and processor seconds to `compile`; where it made one, `flops` and `seconds` of a device (of
+    a loop's body once), whether `kernels` are in it. The peak of what it refused is above what is available."""
     shape = replace(config, micro_batch=0 if said.get("flat") else at.micro_batch).shape
     jitted, args = parallel.ahead(shape, at.way, where, remat=at.remat, **said)
     lowered = jitted.lower(*args)
@@ -60,19 +69,25 @@ def look(config: RunConfig, at: Layout, where: tuple, **said: Any) -> dict[str, 
         wanted = memory_wanted(str(error)) if "RESOURCE_EXHAUSTED" in str(error) else None
         if wanted is None:
             raise
-        return {"needed": wanted[0], "available": wanted[1], "compile": time.process_time() - began}
-    memory = program.memory_analysis()
-    parts = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    parts += memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
+        needed, available = wanted  # rounded to hundredths: they may look equal
+        said = {"peak": max(needed, available + 1), "available": available, "own": True}
+        return said | {"compile": time.process_time() - began}
+    peak, own = peak_bytes(program.memory_analysis())
     cost = program.cost_analysis() or {}
     cost = cost[0] if isinstance(cost, list) else cost
     return {
-        "peak": max(parts, getattr(memory, "peak_memory_in_bytes", 0)),
+        "peak": peak,
+        "available": on.chip.memory,
+        "own": own,
         "compile": time.process_time() - began,
         "flops": cost.get("flops", 0.0),
         "seconds": cost.get("optimal_seconds", 0.0),
         "kernels": "tpu_custom_call" in lowered.as_text(),
     }
+
+
+def fits(said: dict[str, Any]) -> bool:
+    return said["peak"] <= said["available"]
 
 
 def fastest_that_fits(
@@ -83,11 +98,11 @@ def fastest_that_fits(
     at = next(order)
     while True:
         said = compile(at)
-        tried.append(asdict(at) | {"bytes": said.get("peak", said.get("needed"))})
-        if "peak" in said:
+        tried.append(asdict(at) | {"bytes": said["peak"]})
+        if fits(said):
             return at, said, tried
         try:
-            at = order.send(said["needed"])
+            at = order.send(said["peak"])
         except StopIteration:
             return at, said, tried
 
@@ -109,21 +124,23 @@ def of_probe(config: RunConfig, probe: Probe) -> RunConfig:
 def answer(config: RunConfig, on: Slice) -> dict[str, Any]:
     """Of one shape: whether it fits and how, and what a step takes, or in `refused` why that is not said."""
     where = devices(on)
-    at, said, tried = fastest_that_fits(config, on, lambda at: look(config, at, where))
+    at, said, tried = fastest_that_fits(config, on, lambda at: look(config, at, on, where))
     found = {
-        "fits": "peak" in said,
-        "peak_bytes": said.get("peak", said.get("needed")),
-        "available_bytes": said.get("available", on.chip.memory),
+        "fits": fits(said),
+        "peak_bytes": said["peak"],
+        "available_bytes": said["available"],
         "compile_seconds": said["compile"],
         "tried": tried,
         **asdict(at),
     }
+    if not said["own"]:
+        found["memory"] = "bytes summed over all buffers: this jaxlib gives no peak"
     if not found["fits"]:
         return found
     try:
         probes = estimate.probes(config, len(where))
-        numbers = [(probe, look(of_probe(config, probe), at, where, flat=True)) for probe in probes]
-        if any("needed" in about for _, about in numbers):
+        numbers = [(probe, look(of_probe(config, probe), at, on, where, flat=True)) for probe in probes]
+        if not all(fits(about) for _, about in numbers):
             raise estimate.Nonsense("a part of the step does not fit without its loops")
         return found | {"seconds": estimate.compiled_step(config, at, on, numbers)}
     except estimate.Nonsense as error:
