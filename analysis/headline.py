@@ -61,17 +61,14 @@ class Headline:
         return f"Ten times the compute: {times(a)} the parameters{ends(a)}, {times(b)} the tokens{ends(b)}."
 
     def size(self, flops: float | None = None) -> str:
-        """What to train at a budget, by default the largest of the frontier."""
+        """What to train at a budget, by default the largest of the frontier, as a sentence."""
         flops = float(self.front.flops.max()) if flops is None else flops
-        try:
-            n, d, loss = self.front.at([flops])
-        except ValueError:
-            return ""
-        return (
-            f"At {power(flops)} FLOPs: {human(short(n.value[0]))} parameters{span(n)} on "
-            f"{human(short(d.value[0]))} tokens{span(d)}, loss {loss.value[0]:.3f}"
-            f"{span(loss, '{:.3f}'.format)}{self.front.unit}."
-        )
+        model = self.model(flops)
+        return model and f"At {power(flops)} FLOPs: {model}."
+
+    def model(self, flops: float) -> str:
+        """The model for a budget, with its 95 % intervals; "" where the method does not reach there."""
+        return model_of(self.front, flops)
 
     @property
     def how_sure(self) -> str:
@@ -126,6 +123,18 @@ class Headline:
         first = "" if self.trusted else "NOT TO BE RELIED ON. "
         size = self.size(flops)
         return [first + self.growth, *[size] * bool(size), self.how_sure, f"Surer with: {self.surer}."]
+
+
+def model_of(front: Frontier, flops: float) -> str:
+    """A frontier's model for a budget in words, with its 95 % intervals; "" where it gives none there."""
+    try:
+        n, d, loss = front.at([flops])
+    except ValueError:
+        return ""
+    return (
+        f"{human(short(n.value[0]))} parameters{span(n)} on {human(short(d.value[0]))} tokens{span(d)}, "
+        f"loss {loss.value[0]:.3f}{span(loss, '{:.3f}'.format)}{front.unit}"
+    )
 
 
 def is_trusted(front: Frontier) -> bool:

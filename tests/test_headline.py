@@ -1,5 +1,6 @@
 """One answer: which frontier stands first, how sure it is called, and what each command says first."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +83,36 @@ def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(cap
     growth = (
         "Ten times the compute: 4.1 times the parameters (3.1 to 5.6), 2.6 times the tokens (1.9 to 3.4)."
     )
-    size = "111k parameters (91.5k to 147k) on 5.04M tokens (3.83M to 6.11M)"
+    size = "111k parameters (91.5k to 147k) on 5.04M tokens (3.83M to 6.11M), loss "
     for name, text in said.items():
         assert growth in text and size in text and "Evidence: moderate" in text, name
-    assert said["decide"].startswith("Train 128k parameters (")
+    assert said["decide"].startswith(f"Train {size}")
+    assert "The fitted law says 128k parameters (" in said["decide"]  # beside it, with what others print
+
+
+def test_a_budget_alone_is_answered_by_the_headline_and_all_else_by_the_law(tmp_path, capsys):
+    """What a script reads is what is printed: `headline` is null where the law's plan stands first."""
+    out = tmp_path / "found.json"
+    ask = ["decide", str(TABLE), "--bootstrap", "40", "--json", str(out)]
+    for question, by_headline in (
+        (["--budget", "3.6e12"], True),
+        (["--budget", "3.6e12", "--serve", "1e7"], False),
+        (["--target-loss", "1.75"], False),
+        (["--budget", "3.6e12", "--intervals", "none"], True),
+    ):
+        assert main([*ask, *question]) == 0
+        first = capsys.readouterr().out.split(", loss ")[0]
+        found = json.loads(out.read_text())
+        assert bool(found["headline"]) == by_headline
+        size = (found["headline"] or found["answer"])["params"]["value"]
+        assert first.startswith(f"Train {size / 1e3:.3g}k parameters"), question
+
+
+def test_provenance_is_told_when_asked_for(capsys):
+    ask = ["decide", str(TABLE), "--budget", "3.6e12", "--bootstrap", "40"]
+    assert main(ask) == 0
+    short = capsys.readouterr().out
+    assert main([*ask, "-v"]) == 0
+    long = capsys.readouterr().out
+    for words in ("convention", "bootstrap)", "under every resampled law", "CAREFUL"):
+        assert words in long and words not in short

@@ -6,7 +6,7 @@ from analysis import frontiers
 from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command, numbers, positive
-from analysis.commands.decision import in_words, names_the_same, show
+from analysis.commands.decision import answers_alone, in_words, show
 from analysis.commands.fit import add_law_name
 from analysis.decisions import (
     Answer,
@@ -20,6 +20,7 @@ from analysis.decisions import (
 from analysis.decisions.answer import Bands
 from analysis.decisions.plans import DECAY
 from analysis.figures import plot_decision
+from analysis.headline import Headline
 from analysis.tables import cautions, headers
 
 
@@ -96,16 +97,11 @@ def run(options) -> int:
         check_doubts(options, fitted, decision)
         statuses.append(decision.status)
         best = answers.of_table(options, runs, alone)
-        same = best is not None and names_the_same(best, decision)
-        lines = best.lines(decision.plan["flops"].value) if best else []
-        answers.say(
-            group,
-            in_words(decision, best if same else None) + [x for x in lines if not (same and x[:3] == "At ")],
-        )
+        answers.say(group, in_words(decision, best))
         print()
         show(group, runs, decision, options.verbose)
         answers.suggest(options, "audit")
-        return as_json(decision), lambda: plot_decision(fitted, cost, decision)
+        return as_json(decision, best), lambda: plot_decision(fitted, cost, decision)
 
     refused = shared.each_group(options, answer)
     return refused or int(not options.anyway and set(statuses) - {"ok"} != set())
@@ -170,8 +166,9 @@ def decide(options, fitted, cost) -> Answer:
     return least_loss(fitted, cost, options.compute, options.serve)
 
 
-def as_json(answer: Answer) -> dict:
-    """An infinite end is null; `unreachable_draws` then says how many draws made it so."""
+def as_json(answer: Answer, best: Headline | None = None) -> dict:
+    """An infinite end is null; `unreachable_draws` then says how many draws made it so. `answer` is the
+    fitted law's; `headline` is what is printed first, and null where that is the law's own plan."""
 
     def plain(bands: Bands) -> dict:
         return {name: shared.band_json(band) for name, band in bands.items()}
@@ -180,6 +177,7 @@ def as_json(answer: Answer) -> dict:
         "question": answer.question,
         **answer.given,
         "answer": plain(answer.plan),
+        "headline": headline_json(answer, best),
         "alternatives": [{"name": name, **plain(bands)} for name, bands in answer.alternatives],
         "assumptions": answer.assumptions,
         "times_largest_run": answer.times_largest_run,
@@ -190,3 +188,15 @@ def as_json(answer: Answer) -> dict:
         "message": answer.message,
         "cautions": answer.notes,
     }
+
+
+def headline_json(answer: Answer, best: Headline | None) -> dict | None:
+    if not answers_alone(answer, best):
+        return None
+    bands = best.front.at([answer.plan["flops"].value])
+    ends = ("value", "low", "high")
+    said = {
+        name: {end: getattr(band, end)[0] for end in ends}
+        for name, band in zip(("params", "tokens", "loss"), bands, strict=True)
+    }
+    return {"method": best.front.method, "evidence": best.evidence, **said}

@@ -1,5 +1,4 @@
-"""How `decide` says its answer: the plan in a sentence, then every number with its interval, and the
-alternatives."""
+"""How `decide` says its answer: the plan in a sentence, how sure it is, and the alternatives."""
 
 import textwrap
 
@@ -10,7 +9,7 @@ from analysis.commands import shared
 from analysis.decisions import Answer
 from analysis.figures.words import human
 from analysis.fitting import Band
-from analysis.headline import Headline, power, short
+from analysis.headline import Headline, model_of, power, short
 
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
     "params": ("params", "{:.4g}", True),
@@ -35,38 +34,71 @@ def names_the_same(best: Headline, answer: Answer) -> bool:
     return best.trusted and bool(np.isclose(size, answer.plan["params"].value))
 
 
+LONGEST = 240  # letters of a doubt beside the answer
+
+
 def in_words(answer: Answer, best: Headline | None) -> list[str]:
-    """What to train, in a sentence; what the neighbours cost; what stands against it. Where the headline of
-    the table names the same model its intervals are said, which are those of every other command."""
-    plan, bad = answer.plan, answer.status != "ok"
-    if best:
-        bands = best.front.at([plan["flops"].value])
-        same = {
-            n: Band(*map(float, (b.value[0], b.low[0], b.high[0])))
-            for n, b in zip(HEADLINE, bands, strict=True)
-        }
-        plan = plan | same
-    size, seen, loss = (plan[name] for name in ("params", "tokens", "loss"))
-    epochs = f", {plan['epochs'].value:.3g} times over" if "epochs" in plan else ""
-    cost = f"{power(plan['flops'].value)} FLOPs"
+    """What to train, how sure that is, what the neighbours cost and what stands against it.
+
+    A budget alone is answered by the table's headline, in its numbers and words, and the fitted law stands
+    beside it; with serving or repeats, for a loss and of a planned run only the law can answer.
+    """
+    alone = answers_alone(answer, best)
+    *lines, surer = best.lines(answer.plan["flops"].value) if best else [""]
+    if alone:
+        lines = [line for line in lines if not line.startswith("At ")]
+        lines.insert(0, f"Train {best.model(answer.plan['flops'].value)} ({price(answer)}).")
+    else:
+        lines.insert(0, by_law(answer))
+    notes = [textwrap.shorten(note, LONGEST, placeholder=" ... (whole with -v)") for note in answer.notes]
+    doubts = [f"Doubt: {note[0].upper()}{note[1:].rstrip('.')}." for note in notes]
+    return [*lines, *neighbours(answer, best if alone else None), *doubts, *[surer] * bool(surer)]
+
+
+def answers_alone(answer: Answer, best: Headline | None) -> bool:
+    """Whether the question is of a budget and nothing else, and the table has a headline to trust."""
+    asked = set(answer.given) == {"budget"} and best is not None and best.trusted
+    return asked and bool(best.model(answer.plan["flops"].value))
+
+
+def by_law(answer: Answer) -> str:
+    """The fitted law's plan, with the intervals of its draws."""
+    size, seen, loss = (answer.plan[name] for name in ("params", "tokens", "loss"))
+    guess = "" if answer.status == "ok" else f"A GUESS, the fit is {answer.status}. "
+    times = f", {answer.plan['epochs'].value:.3g} times over" if "epochs" in answer.plan else ""
+    return (
+        f"{guess}Train {human(short(size.value))} parameters{between(size)} on {human(short(seen.value))} "
+        f"tokens{between(seen)}{times}, loss {loss.value:.3f}{between(loss, '{:.3f}'.format)}{answer.unit} "
+        f"({price(answer)})."
+    )
+
+
+def price(answer: Answer) -> str:
+    """What the plan costs."""
+    plan = answer.plan
+    words = [f"{power(plan['flops'].value)} FLOPs"]
     if "total_flops" in plan:
-        cost += f" of training, {power(plan['total_flops'].value)} with serving"
+        words[0] += f" of training, {power(plan['total_flops'].value)} with serving"
     if "device_hours" in plan:
-        cost += f", {plan['device_hours'].value:.3g} device-hours"
+        words.append(f"{plan['device_hours'].value:.3g} device-hours")
     if "money" in plan:
-        cost += f", {plan['money'].value:.3g} of money"
-    lines = [
-        f"{'A GUESS, the fit is ' + answer.status + '. ' if bad else ''}Train {human(short(size.value))} "
-        f"parameters{between(size)} on {human(short(seen.value))} tokens{between(seen)}{epochs} ({cost}): "
-        f"loss {loss.value:.4f}{between(loss, '{:.4f}'.format)}{answer.unit}."
-    ]
-    rows = dict(answer.alternatives)
+        words.append(f"{plan['money'].value:.3g} of money")
+    return ", ".join(words)
+
+
+def neighbours(answer: Answer, best: Headline | None) -> list[str]:
+    """What half and double the size waste by the fitted law; before it that law's own size, with the interval
+    that every command gives it, where the headline is another's."""
+    rows, law = dict(answer.alternatives), ""
+    if best and not best.front.method.startswith("fit of"):
+        fitted = next((front for front in best.others if front.method.startswith("fit of")), None)
+        law = fitted and model_of(fitted, answer.plan["flops"].value)
     wasted = [rows.get(name, {}).get("wasted_compute") for name in ("size × 0.5", "size × 2")]
+    words = [f"The fitted law says {law}"] * bool(law)
     if all(wasted):
         half, twice = (f"{100 * band.value:.0f} %" for band in wasted)
-        lines.append(f"Half the size wastes {half} of the compute, twice the size {twice}.")
-    doubts = [textwrap.shorten(note.split(". ")[0], 90, placeholder=" ...") for note in answer.notes]
-    return lines + [f"Doubts ({len(doubts)}, in full below): {'; '.join(doubts[:3])}."] * bool(doubts)
+        words.append(f"{'by it h' if law else 'H'}alf that size wastes {half} of the compute, twice {twice}")
+    return ["; ".join(words) + "."] * bool(words)
 
 
 def between(band: Band, write=lambda value: human(short(value))) -> str:
@@ -76,10 +108,21 @@ def between(band: Band, write=lambda value: human(short(value))) -> str:
 
 
 def show(group, runs, answer: Answer, verbose: bool = False) -> None:
+    """What doing otherwise costs; with `verbose` first what the answer rests on, and every number with its
+    interval over the draws."""
+    if verbose:
+        show_provenance(group, runs, answer)
+    print("  by the fitted law:")
+    for line in table(answer):
+        print("  " + line)
+    print()
+
+
+def show_provenance(group, runs, answer: Answer) -> None:
     shared.print_head(group, runs, answer.question, cautions=())  # its notes hold them
     guess = [answer.status.upper() + " FIT: what follows is a guess"] * (answer.status != "ok")
     for label, lines in (
-        ("assumes", [line for line in answer.assumptions if line != frontiers.convention(runs)] * verbose),
+        ("assumes", [line for line in answer.assumptions if line != frontiers.convention(runs)]),
         ("status", [f"{answer.status}: {answer.fit_message}"]),
         ("reach", [f"training compute is {answer.times_largest_run:.3g} × the largest run's"]),
         ("CAREFUL", guess + answer.notes),
@@ -92,9 +135,6 @@ def show(group, runs, answer: Answer, verbose: bool = False) -> None:
     for name, band in answer.plan.items():
         heading, form, _ = COLUMNS[name]
         print(f"  {heading:<18}{form.format(band.value):>12}  {interval_words(band, form)}".rstrip())
-    print()
-    for line in table(answer):
-        print("  " + line)
     print()
 
 
