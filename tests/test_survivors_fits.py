@@ -17,7 +17,6 @@ from analysis.fitting.splits import follows, splits
 from analysis.fitting.status import degeneracy, fit_status, rival_minimum, undetermined, vagueness
 from analysis.laws import Chinchilla, DataConstrained, PurePower
 from analysis.laws.beyond import worth
-from analysis.laws.tuned import Tuned
 from analysis.tables import synthetic, table
 from tests.test_laws import subjects
 
@@ -167,10 +166,6 @@ def test_at_the_right_exponents_the_projection_gives_the_right_coefficients(trut
     if law is DataConstrained:  # of sizes that the data warrants: alpha is beta, and A / B is 0.35
         warranted = columns[0] < 0.05 * np.minimum(columns[1], columns[2])
         columns = tuple(column[warranted] for column in columns)
-    if law is Tuned:  # of runs at the best rate and batch
-        params, tokens = columns[:2]
-        best = truth.r * params**truth.r_N * tokens**truth.r_D, truth.b * tokens**truth.b_D
-        columns = (params, tokens, *best)
     values = {name: np.array([getattr(truth, name)]) for name in law.grid}
     theta = project(law, np.log(columns), truth.loss(*columns), values, {})
     np.testing.assert_allclose(law.from_theta(theta)[0], [getattr(truth, n) for n in law.names()], rtol=1e-3)

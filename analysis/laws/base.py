@@ -1,9 +1,9 @@
 """What a law is: a frozen dataclass whose fields are the parameters, and how one is fitted.
 
 A law says its log prediction once, in `formula`; its values and their exact derivatives follow
-(`jets`). It also names the parameters that follow from the others by linear least squares
-(`linear`, `basis`), the values of those others that are tried first (`grid`), and the unit of each
-(`units`). A law that is a plain sum of power terms says only its `terms`, and all of that follows.
+(`jets`). It also names the parameters in which it is linear, that follow from the others by least squares
+(`linear`; in what of it, says `basis`), the values of those others that are tried first (`grid`), and the
+unit of each (`units`). A law that is a plain sum of power terms says only its `terms`, and all of that follows.
 """
 
 from collections.abc import Callable
@@ -59,8 +59,19 @@ class Law:
     @classmethod
     def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
         """What each linear coefficient is multiplied with, over what they sum to: (S, K, R) at S
-        choices of the other parameters, so that Σ coefficient · basis = 1 where the law holds."""
-        raise NotImplementedError
+        choices of the other parameters, so that Σ coefficient · basis = 1 where the law holds. Of a law
+        whose output is that sum it is the output's derivative by each, wherever these are: at one."""
+        linear = np.array([cls.names().index(name) for name in cls.linear])
+        log_sum, share, _ = cls.expand(cls.at(values), logs, linear, second=False)
+        with np.errstate(divide="ignore"):
+            part = np.clip(log_sum[:, None] + np.log(np.abs(share)), -50, 50)
+        return np.sign(share) * np.exp(part) / output
+
+    @classmethod
+    def at(cls, values: dict[str, Array]) -> Array:
+        """Fitted form (S, P) of parameters of these values (S,), all others being at one."""
+        size = len(next(iter(values.values()), [1]))
+        return cls.to_theta(np.stack([values.get(name, np.ones(size)) for name in cls.names()], 1))
 
     @classmethod
     def from_linear(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
@@ -193,12 +204,3 @@ class Sum(Law):
     def times(self, factor: float) -> "Sum":
         """The law of `factor` times the output."""
         return replace(self, **{name: factor * getattr(self, name) for name in self.linear})
-
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        size = len(next(iter(values.values()))) if values else 1
-        out = np.zeros((size, len(cls.terms), logs.shape[1]))
-        for k, term in enumerate(cls.terms):
-            for v, exponent in term.powers:
-                out[:, k] -= values[exponent][:, None] * logs[v]
-        return np.exp(np.clip(out, -50, 50)) / output

@@ -129,12 +129,6 @@ class OverTrained(Law):
         ratio = logs[2] - logs[1]
         return jets.log_sum(p.E, p.a - p.eta * (logs[0] - ratio), p.b - p.eta * (logs[0] + ratio))
 
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        eta, ratio = values["eta"][:, None], logs[2] - logs[1]
-        size, data = -eta * (logs[0] - ratio), -eta * (logs[0] + ratio)
-        return np.exp(np.clip(np.stack([0 * size, size, data], 1), -50, 50)) / output
-
 
 @dataclass(frozen=True)
 class DownstreamError(Law):
@@ -155,8 +149,3 @@ class DownstreamError(Law):
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
         return jets.log(jets.exp(p.epsilon) - jets.exp(p.k - jets.exp(p.gamma) * np.exp(logs[0])))
-
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        falling = -np.exp(-values["gamma"][:, None] * np.exp(logs[0]))
-        return np.stack([np.ones_like(falling), falling], 1) / output

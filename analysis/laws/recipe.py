@@ -32,11 +32,6 @@ class BestRate(Law):
     def formula(cls, p, logs: Array) -> Jet:
         return p.c + p.a * logs[0] + p.b * logs[1]
 
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        a, b = values["a"][:, None], values["b"][:, None]
-        return (np.exp(np.clip(a * logs[0] + b * logs[1], -50, 50)) / output)[:, None]
-
 
 @dataclass(frozen=True)
 class BestBatch(BestRate):
@@ -71,13 +66,6 @@ class Precision(Law):
     def formula(cls, p, logs: Array) -> Jet:
         size = logs[0] + jets.log(-jets.expm1(-jets.exp(logs[2] - p.gamma)))
         return jets.log_sum(p.E, p.A - p.alpha * size, p.B - p.beta * logs[1])
-
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        alpha, beta, gamma = (values[name][:, None] for name in ("alpha", "beta", "gamma"))
-        size = logs[0] + np.log(-np.expm1(-np.exp(logs[2]) / gamma))
-        parts = np.stack([0 * size, -alpha * size, -beta * logs[1] + 0 * size], 1)
-        return np.exp(np.clip(parts, -50, 50)) / output
 
 
 @dataclass(frozen=True)
@@ -157,12 +145,6 @@ class Parallel(Law):
     def formula(cls, p, logs: Array) -> Jet:
         return jets.log_sum(p.E, p.A - p.alpha * (logs[0] + jets.log1p(jets.exp(p.k) * logs[1])))
 
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        alpha, k = values["alpha"][:, None], values["k"][:, None]
-        size = -alpha * (logs[0] + np.log1p(k * logs[1]))
-        return np.exp(np.clip(np.stack([0 * size, size], 1), -50, 50)) / output
-
 
 @dataclass(frozen=True)
 class Experts(Law):
@@ -206,10 +188,3 @@ class Experts(Law):
     def formula(cls, p, logs: Array) -> Jet:
         number = -jets.log_sum(-jets.log(jets.exp(p.few) + np.expm1(logs[1])), -p.many)
         return jets.log_sum(p.E, p.A - p.alpha * logs[0] - (p.delta - p.zeta * logs[0]) * number)
-
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        alpha, delta, zeta, few, many = (values[name][:, None] for name in cls.grid)
-        number = -np.log(1 / (few + np.expm1(logs[1])) + 1 / many)
-        part = -alpha * logs[0] - (delta - zeta * logs[0]) * number
-        return np.exp(np.clip(np.stack([0 * part, part], 1), -50, 50)) / output

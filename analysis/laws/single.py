@@ -72,11 +72,6 @@ class SaturatingPower(Law):
         end = float(np.exp(-logs[0].max()))
         return {**cls.grid, "gamma": tuple(end * v for v in cls.grid["gamma"])}
 
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        alpha, gamma = values["alpha"][:, None], values["gamma"][:, None]
-        return ((np.exp(-logs[0]) + gamma) ** alpha / output)[:, None]
-
 
 @dataclass(frozen=True)
 class TwoSidedPower(Law):
@@ -182,13 +177,6 @@ class BrokenPower(Law):
     def choices(cls, logs: Array, output: Array) -> dict[str, tuple[float, ...]]:
         return {**cls.grid, "d": tuple(np.exp(np.quantile(logs[0], cls.grid["d"])))}
 
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        c0, c1, d, f = (values[name][:, None] for name in ("c0", "c1", "d", "f"))
-        bend = c1 * f * np.logaddexp(0, (logs[0] - np.log(d)) / f)
-        power = np.exp(np.clip(-c0 * logs[0] - bend, -50, 50))
-        return np.stack([np.ones_like(power), power], 1) / output
-
 
 @dataclass(frozen=True)
 class Sigmoid(Law):
@@ -218,12 +206,6 @@ class Sigmoid(Law):
     @classmethod
     def choices(cls, logs: Array, output: Array) -> dict[str, tuple[float, ...]]:
         return {**cls.grid, "x0": tuple(np.exp(np.quantile(logs[0], cls.grid["x0"])))}
-
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        x0, s = values["x0"][:, None], values["s"][:, None]
-        share = sigmoid(-s * (logs[0] - np.log(x0)))
-        return np.stack([np.ones_like(share), share], 1) / output
 
 
 @dataclass(frozen=True)

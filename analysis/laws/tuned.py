@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from analysis.laws import jets
 from analysis.laws.base import Law, Unit
 from analysis.laws.jets import Array, Jet
@@ -60,17 +62,20 @@ class Tuned(Law):
 
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
-        batch = logs[3] - p.b - p.b_D * logs[1]
-        rate = logs[2] - p.r - p.r_N * logs[0] - p.r_D * logs[1] - p.r_b * batch
-        return (
-            Joint.formula(p, logs)
-            + jets.exp(p.h_r) * bowl(rate, p.s_r)
-            + jets.exp(p.h_b) * bowl(batch, p.s_b)
-        )
+        return Joint.formula(p, logs) + bowls(p, logs)
 
     @classmethod
     def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        return Joint.basis(values, logs, output)
+        """That of `Joint`, of what the output would be at the best rate and batch."""
+        p = jets.parameters(cls.at(values), cls.names(), False, np.empty(0))
+        return Joint.basis(values, logs, output * np.exp(-bowls(p, logs).value))
+
+
+def bowls(p, logs: Array) -> Jet:
+    """Log of the loss over that at the best rate and batch."""
+    batch = logs[3] - p.b - p.b_D * logs[1]
+    rate = logs[2] - p.r - p.r_N * logs[0] - p.r_D * logs[1] - p.r_b * batch
+    return jets.exp(p.h_r) * bowl(rate, p.s_r) + jets.exp(p.h_b) * bowl(batch, p.s_b)
 
 
 def bowl(x: Jet, skew: Jet) -> Jet:
