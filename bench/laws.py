@@ -24,9 +24,9 @@ import numpy as np
 
 from analysis import fitting
 from analysis.laws import Chinchilla, published
-from analysis.tables import synthetic, table
+from analysis.tables import table
 from analysis.tables.runs import Runs
-from bench import machine
+from bench import machine, synthetic
 from bench.options import Options
 from bench.packages import TOOLS, Tool
 

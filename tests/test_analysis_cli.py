@@ -7,7 +7,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.laws import LAWS, Chinchilla
-from analysis.tables import synthetic
+from bench import synthetic
 from tests.test_laws import SUBJECTS
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)

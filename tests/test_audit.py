@@ -19,7 +19,8 @@ from analysis.audit.parameters import parameter_profiles
 from analysis.fitting import fit
 from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 BUDGETS = np.geomspace(1e18, 1e21, 7)

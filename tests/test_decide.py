@@ -16,7 +16,8 @@ from analysis.decisions.answer import to_band
 from analysis.fitting import fit
 from analysis.frontiers import SIX, Cost
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 # Hoffmann's constants to three digits, as quoted with their example; known at second hand

@@ -9,8 +9,9 @@ from analysis import frontiers
 from analysis.__main__ import main
 from analysis.frontiers import heights
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
 from analysis.tables.table import from_columns
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 STEEP = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.5, beta=0.25)

@@ -7,7 +7,8 @@ from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, 
 from analysis.figures.words import human
 from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla, PowerLaw
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 from tests.test_laws import SUBJECTS
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)

@@ -8,7 +8,8 @@ import pytest
 
 from analysis.fitting import OBJECTIVES, fit, solve
 from analysis.laws import Chinchilla, PowerLaw
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 PARAMS, TOKENS = np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)

@@ -13,7 +13,8 @@ from analysis.audit.forecast import Step, hold_out, pooled_score
 from analysis.decisions import least_loss
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 SMALL = Chinchilla(E=1.04, A=39.9, B=1745.4, alpha=0.41, beta=0.58)
 RESULTS = Path(__file__).parents[1] / "experiments/results"

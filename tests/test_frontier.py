@@ -4,7 +4,8 @@ import pytest
 from analysis import fitting, frontiers
 from analysis.fitting import Band, fit
 from analysis.laws import Chinchilla, Joint, KaplanData, OverTrained, PowerLaw
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = np.geomspace(1e12, 1.6e13, 5)

@@ -7,7 +7,8 @@ import pytest
 from analysis import frontiers
 from analysis.frontiers.minima import akima, interpolate
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = [8e11, 1.6e12, 3.2e12, 6.4e12]

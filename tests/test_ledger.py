@@ -9,8 +9,8 @@ from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.frontiers import conventions, ledger
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic
 from analysis.tables.table import from_columns
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 BUDGETS = np.geomspace(1e12, 6.4e13, 7)

@@ -189,7 +189,7 @@ def test_repeats_are_worth_nothing_more_than_new_tokens_and_one_epoch_is_new():
 
 def test_the_objective_is_zero_where_the_law_made_the_data():
     law = Chinchilla(E=1.8, A=480.0, B=2085.0, alpha=0.348, beta=0.366)
-    from analysis.tables import synthetic
+    from bench import synthetic
 
     runs = synthetic.factorial(law, np.geomspace(1e7, 1e9, 4), np.geomspace(1e8, 1e10, 4))
     assert besiroglu2024.objective(law, runs) == pytest.approx(0, abs=1e-20)

@@ -7,7 +7,8 @@ from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 VOID = {"meta", "img", "br"}

@@ -10,7 +10,8 @@ from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.audit import audit_runs
 from analysis.laws import Chinchilla, PowerLaw
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
 WIDE = np.geomspace(1e7, 1e9, 6), np.geomspace(1e9, 1e11, 6)

@@ -14,8 +14,9 @@ from analysis.fitting.splits import describe_splits, splits
 from analysis.fitting.status import distinct_minima, undetermined
 from analysis.frontiers import Cost, fit_cost
 from analysis.laws import Chinchilla
-from analysis.tables import cells, headers, synthetic, table, units
+from analysis.tables import cells, headers, table, units
 from analysis.tables.sheets import listed
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 K, P = 90.0, 0.8  # flops = 90 · params^0.8 · tokens: far from 6·N·D

@@ -17,7 +17,8 @@ from analysis.fitting.splits import follows, splits
 from analysis.fitting.status import degeneracy, fit_status, rival_minimum, undetermined, vagueness
 from analysis.laws import Chinchilla, DataConstrained, PurePower
 from analysis.laws.beyond import worth
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 from tests.test_laws import subjects
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)

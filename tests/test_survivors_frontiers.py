@@ -9,7 +9,8 @@ from analysis.frontiers.conventions import without_attention
 from analysis.frontiers.lines import birge_ratio
 from analysis.frontiers.minima import akima_slopes
 from analysis.laws import Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 PARAMS, TOKENS = np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6)

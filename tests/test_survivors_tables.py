@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from analysis.tables import budgets, cautions, roles, schedule, states, synthetic, table, units
+from analysis.tables import budgets, cautions, roles, schedule, states, table, units
 from analysis.tables.cells import number
 from analysis.tables.delimited import find_delimiter
 from analysis.tables.headers import parse
 from analysis.tables.schedule import Curve
+from bench import synthetic
 
 # --- units and counts ----------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from scipy import stats
 from analysis import fitting
 from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla
-from analysis.tables import synthetic, table
+from analysis.tables import table
+from bench import synthetic
 from tests.conftest import ROOT
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)

@@ -2,8 +2,8 @@
 
 A law says its log prediction once, in `formula`; its values and their exact derivatives follow
 (`jets`). It also names the parameters in which it is linear, that follow from the others by least squares
-(`linear`; in what of it, says `basis`), the values of those others that are tried first (`grid`), and the
-unit of each (`units`). A law that is a plain sum of power terms says only its `terms`, and all of that follows.
+(`linear`), the values of those others that are tried first (`grid`), and the unit of each (`units`). A law
+that is a plain sum of power terms says only its `terms`, and all of that follows.
 """
 
 from collections.abc import Callable
