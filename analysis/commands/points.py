@@ -1,6 +1,7 @@
 """The places that `predict` is asked about: from options, or from a table that may hold what was measured
 there."""
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,23 @@ class Points:
         return Points(inputs, self.measured[mask], self.rows[mask], self.unit, self.notes, rows)
 
 
+def add_at(sub) -> None:
+    """The option that names places."""
+    help = 'where: "params=7e9,tokens=2e12", several parted by ; or by repeating it'
+    sub.add_argument("--at", action="append", default=[], metavar="PLACES", help=help)
+
+
+def split(texts: Iterable[str]) -> list[str]:
+    """The places of all texts of --at, one each."""
+    return [place for text in texts for place in text.split(";") if place.strip()]
+
+
+def check_whole(place: str, value: Container[str], needs: Iterable[str], hint: str) -> None:
+    """Refuse a place that lacks an input."""
+    if lacks := [name for name in needs if name not in value]:
+        raise ValueError(f"--at {place.strip()!r}: {' and '.join(lacks)} missing; {hint}")
+
+
 def from_text(law: type[Law], texts: list[str], played: dict[str, str]) -> Points:
     """Places written as "params=7e9,tokens=2e12", several parted by semicolons or in several texts. One of
     params and tokens may follow from flops, by flops = 6 params tokens.
@@ -43,7 +61,7 @@ def from_text(law: type[Law], texts: list[str], played: dict[str, str]) -> Point
     Raises:
       ValueError: an input is missing, unknown or no positive number.
     """
-    places = [place for text in texts for place in text.split(";") if place.strip()]
+    places = split(texts)
     called = {column: name for name, column in played.items()} | {name: name for name in played}
     called |= {name: name for name in COUNTS if {"params", "tokens"} <= set(played)}
     values = [read(place, called) for place in places]
@@ -55,8 +73,7 @@ def from_text(law: type[Law], texts: list[str], played: dict[str, str]) -> Point
             missing = "tokens" if "params" in value else "params"
             value[missing] = value["flops"] / 6 / value["params" if missing == "tokens" else "tokens"]
             notes.add(f"{missing} = flops/(6·{'params' if missing == 'tokens' else 'tokens'})")
-        if lacks := [name for name in law.inputs if name not in value]:
-            raise ValueError(f"--at {place.strip()!r}: {' and '.join(lacks)} missing; write {example(law)}")
+        check_whole(place, value, law.inputs, f"write {example(law)}")
     inputs = {name: np.array([value[name] for value in values]) for name in law.inputs}
     size = len(values)
     return Points(inputs, np.full(size, np.nan), 1 + np.arange(size), "", tuple(sorted(notes)))

@@ -9,7 +9,7 @@ from analysis import fitting
 from analysis.commands import shared
 from analysis.commands.arguments import command
 from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
-from analysis.commands.points import Points, from_table, from_text
+from analysis.commands.points import Points, add_at, from_table, from_text
 from analysis.fitting import Prediction
 from analysis.laws import DownstreamError, Law
 from analysis.laws.find import find_law
@@ -23,13 +23,7 @@ SHOWN = 40  # places printed; the JSON file holds all
 def add(commands) -> None:
     sub = command(commands, "predict", run, "what a fitted law says of new runs")
     add_law(sub, "auto")
-    sub.add_argument(
-        "--at",
-        action="append",
-        default=[],
-        metavar="PLACES",
-        help='where: "params=7e9,tokens=2e12", several parted by ; or by repeating it',
-    )
+    add_at(sub)
     sub.add_argument(
         "--at-table", metavar="POINTS", help="a table of places; what was measured there is compared"
     )

@@ -21,13 +21,7 @@ def add(commands) -> None:
     sub.add_argument(
         "--setting", metavar="COL", default="learning_rate", help="the column tuned (learning_rate)"
     )
-    sub.add_argument(
-        "--at",
-        action="append",
-        default=[],
-        metavar="PLACES",
-        help='where: "params=7e9,tokens=2e12", several parted by ; or by repeating it',
-    )
+    points.add_at(sub)
     add_options(sub, "--figure")
     sub.set_defaults(needs={"params", "tokens", "loss"})
 
@@ -44,7 +38,7 @@ def run(options) -> int:
 
 def places(texts: list[str], found: Rates) -> list[dict[str, float]]:
     """The places of --at, each with all that the rule needs."""
-    asked = [text for several in texts for text in several.split(";") if text.strip()]
+    asked = points.split(texts)
     if not asked:
         return []
     if found.rule is None:
@@ -52,8 +46,7 @@ def places(texts: list[str], found: Rates) -> list[dict[str, float]]:
     known = {name: name for name in found.sweeps[0].place}
     read = [points.read(text, known) for text in asked]
     for text, place in zip(asked, read, strict=True):
-        if lacks := [name for name in found.rule.inputs if name not in place]:
-            raise ValueError(f"--at {text.strip()!r}: {' and '.join(lacks)} missing; the rule needs them")
+        points.check_whole(text, place, found.rule.inputs, "the rule needs them")
     return read
 
 

@@ -2,17 +2,15 @@
 
 import argparse
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.commands import run as training
 from lab.commands import shared
+from lab.commands.asked import ask
 from lab.commands.experiment import CommandError, errors_with_place, load, load_file
-from lab.commands.plan import price, table
+from lab.commands.plan import show_plan
 from lab.commands.settings import override
-from lab.commands.view import View
 from lab.config import RunConfig
 from lab.launch.processes import cores
 from lab.plan import arms, grid
@@ -127,14 +125,6 @@ def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequenc
     return kept
 
 
-def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
-    view = View(store, configs, 1)
-    view.read(quiet=True)
-    view.workers = len(cores())
-    print("\n".join(table(store, configs) + price(view)))
-    return 0
-
-
 def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[int | None, float]:
     """(exit status where it stopped before its end, the factor on the arm's own rates that is best)."""
     factor, further = 1.0, None
@@ -170,10 +160,6 @@ def answer(store: Store, out: Path, ladders: Sequence[Sequence[RunConfig]], name
         export.write(export.rows(store, configs, name), path)
     files = {"--json": "compare.json", "--figure": "compare.png", "-o": "compare.html"}
     asked = [word for flag, file in files.items() for word in (flag, str(out / file))]
-    command = [sys.executable, "-m", "analysis", "compare", *map(str, paths), *asked]
-    done = subprocess.run(command, text=True, capture_output=True)
-    if done.returncode:
-        raise CommandError(done.stderr.strip())
-    print(done.stdout.rstrip())
+    print(ask("compare", *paths, *asked))
     print(f"tables, figure and page in {out}")
     return 0

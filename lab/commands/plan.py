@@ -42,6 +42,15 @@ def plan(options: argparse.Namespace) -> int:
     return 0
 
 
+def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
+    """What `lab plan` says of runs that a command makes itself."""
+    view = View(store, configs, 1)
+    view.read(quiet=True)
+    view.workers = len(cores())
+    print("\n".join(table(store, configs) + price(view)))
+    return 0
+
+
 def status(options: argparse.Namespace) -> int:
     """How many runs are done, running, silent, stopped, failed, diverged and left; and the time left."""
     view = open_view(options)

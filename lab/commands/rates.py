@@ -2,18 +2,16 @@
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lab.commands import run as training
 from lab.commands import shared
+from lab.commands.asked import Refused, ask
 from lab.commands.experiment import CommandError
-from lab.commands.plan import price, table
-from lab.commands.view import View, human
+from lab.commands.plan import show_plan
+from lab.commands.view import human
 from lab.config import RunConfig
-from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import tuning
 from lab.store import export
@@ -70,14 +68,6 @@ def run(options: argparse.Namespace) -> int:
     return show(found, largest(grid_of), out)
 
 
-def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
-    view = View(store, configs, 1)
-    view.read(quiet=True)
-    view.workers = len(cores())
-    print("\n".join(table(store, configs) + price(view)))
-    return 0
-
-
 def largest(configs: Sequence[RunConfig]) -> RunConfig:
     return max(configs, key=counts.run_flops)
 
@@ -88,14 +78,14 @@ def fitted(store: Store, configs: Sequence[RunConfig], out: Path, far: RunConfig
     out.mkdir(parents=True, exist_ok=True)
     rows = export.rows(store, configs, out.name)
     export.write(rows, out / "runs.csv")
-    files = ["--json", str(out / "rates.json"), "--figure", str(out / "rates.png")]
+    files = ["--json", out / "rates.json", "--figure", out / "rates.png"]
     place = f"params={tuning.params(far.model)},tokens={far.tokens},batch_tokens={far.batch_tokens}"
-    command = [sys.executable, "-m", "analysis", "rates", str(out / "runs.csv"), *files]
-    for asked in (["--at", place], []):
-        done = subprocess.run([*command, *asked], capture_output=True, text=True)
-        if done.returncode == 0:
-            return json.loads((out / "rates.json").read_text()), done.stdout
-    raise CommandError(done.stderr.strip())
+    command = ["rates", out / "runs.csv", *files]
+    try:
+        said = ask(*command, "--at", place)
+    except Refused:  # there is no rule that goes so far
+        said = ask(*command)
+    return json.loads((out / "rates.json").read_text()), said
 
 
 def show(found: dict, far: RunConfig, out: Path) -> int:

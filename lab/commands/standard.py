@@ -1,11 +1,9 @@
 """The page of a grid whose experiment draws none of its own: whatever its design, by `analysis report`."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.commands.asked import Refused, ask
 from lab.config import RunConfig
 from lab.store import export, lineage
 from lab.store.files import StoreError
@@ -29,12 +27,8 @@ def write(store: Store, configs: Sequence[RunConfig], out: Path, name: str) -> N
     export.write_curves(store, configs, curves)
     page.unlink(missing_ok=True)
     words = ["report", str(table), "-o", str(page), "--curves", str(curves), "--title", name]
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, "-m", "analysis", *words],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)},
-    )
-    print(done.stdout.strip() if done.returncode == 0 else done.stderr.strip())
+    try:
+        print(ask(*words))
+    except Refused as error:  # a table that gives no law has a page still, which says so
+        print(error)
     print(f"page: {page}" if page.exists() else f"no page; the table is {table}")
