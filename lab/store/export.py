@@ -18,6 +18,7 @@ from typing import Any
 from lab.config import NEXT_TOKEN, DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.config.fields import columns_of
 from lab.models import counts
+from lab.store import floors
 from lab.store.code import digest
 from lab.store.failures import trained_as
 from lab.store.files import StoreError, replace_file
@@ -102,8 +103,9 @@ def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[st
 
 def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> list[dict[str, Any]]:
     """Rows of the grid's finished runs, in the grid's order; a damaged record is a row that says
-    so and holds no measured number. Records without a checksum are used, and said on stderr."""
-    table, unsealed = [], 0
+    so and holds no measured number. Records without a checksum are used, and losses below a known
+    entropy shown; both are said on stderr."""
+    table, unsealed, low = [], 0, []
     for first in configs:
         config = trained_as(store, first)
         stands_for = {} if config == first else {"asked_for": first.run_id}
@@ -115,6 +117,9 @@ def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> li
         if record:
             unsealed += "sha256" not in record
             table.append(row(config, record, experiment) | stands_for)
+            low += filter(None, [floors.too_low(config, record)])
+    if low:
+        print(f"caution: {low[0]}{f' ({len(low)} runs do)' * (len(low) > 1)}", file=sys.stderr)
     if unsealed:
         print(
             f"note: {unsealed} of {len(table)} records have no checksum (an older version wrote "

@@ -58,7 +58,7 @@ def peak_bytes(memory: Any) -> tuple[int, bool]:
 def look(config: RunConfig, at: Layout, on: Slice, where: tuple, **said: Any) -> dict[str, Any]:
     """What the compiler says of one program: `peak` bytes a device of those `available`, whether that is its
     `own` number, and processor seconds to `compile`; where it made one, `flops` and `seconds` of a device (of
-    a loop's body once), whether `kernels` are in it. The peak of what it refused is above what is available."""
+    a loop's body once), whether `kernels` are in it. What it refused has a peak above that."""
     shape = replace(config, micro_batch=0 if said.get("flat") else at.micro_batch).shape
     jitted, args = parallel.ahead(shape, at.way, where, remat=at.remat, **said)
     lowered = jitted.lower(*args)
