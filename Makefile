@@ -72,9 +72,11 @@ $(VENV)/.papers: $(VENV)/.run
 	touch $@
 
 # jax[tpu]: the TPU's compiler, for the tests of `lab plan --on`, which skip without it (213 MB; Linux on x86 only)
+# playwright: drives Debian's chromium in tests/test_browser.py, which skips without either
 $(VENV)/.dev: $(VENV)/.run pyproject.toml
 	$(PIP) pytest pytest-xdist hypothesis ruff pooch "tokenizers>=0.21,<1"
 	-$(PIP) "jax[tpu]"
+	-$(PIP) playwright
 	touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev

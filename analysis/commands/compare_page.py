@@ -1,7 +1,6 @@
 """A comparison as one self-contained HTML page."""
 
 from collections.abc import Sequence
-from html import escape
 
 from analysis import report
 from analysis.decisions.compare import Comparison
@@ -18,18 +17,21 @@ def comparison_page(
       command: how to make the page again.
     """
     title = f"{', '.join(each.arm for each in found)} against {found[0].baseline}"
-    parts = [f"<h1>{escape(title)}</h1>"]
+    parts = [f"<h1>{report.text(title)}</h1>"]
     parts.append('<div class="answer">' + "".join(map(report.paragraph, answers)) + "</div>")
     for each, text in zip(found, texts, strict=True):
         if each.notes or each.status != "ok":
             notes = [f"{each.status}: {each.message}"] * (each.status != "ok") + each.notes
             parts.append(f'<div class="answer warn">{"".join(map(report.paragraph, notes))}</div>')
-        parts += [report.image(report.picture(plot_comparison(each)), each.arm), f"<pre>{escape(text)}</pre>"]
-    parts += ["<h2>Make this page again</h2>", f"<pre>{escape(command)}</pre>"]
+        parts += [
+            report.image(report.picture(plot_comparison(each)), each.arm),
+            f"<pre>{report.text(text)}</pre>",
+        ]
+    parts += ["<h2>Make this page again</h2>", f"<pre>{report.text(command)}</pre>"]
     runs = [
         (found[0].baseline, found[0].ladders.runs[0]),
         *((each.arm, each.ladders.runs[1]) for each in found),
     ]
-    for name, table in runs:
-        parts += [f"<h2>{escape(name)}</h2>", report.run_table(table)]
-    return report.PAGE.format(title=escape(title), style=report.STYLE, body="\n".join(parts))
+    for i, (name, table) in enumerate(runs):
+        parts += [f"<h2>{report.text(name)}</h2>", report.run_table(table, f"runs-{i}")]
+    return report.document(title, "\n".join(parts))

@@ -14,8 +14,9 @@ from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, 
 from analysis.commands.audit import make_audit
 from analysis.commands.fit import add_law_name
 from analysis.commands.frontier import as_json
-from analysis.figures.curves import plot_curves
+from analysis.report.charts import check_curves
 from analysis.tables import table
+from analysis.tables.runs import Runs
 
 
 def add(commands) -> None:
@@ -49,6 +50,7 @@ def run(options) -> int:
             options.title
             or f"Scaling of {', '.join(Path(path).name for path in np.atleast_1d(options.table))}"
         )
+        curves = read_curves(options.curves, notes)
         html = report.page(
             runs,
             title=title + (f", {options.by} = {group}" if group else ""),
@@ -57,7 +59,7 @@ def run(options) -> int:
             command="python -m analysis report " + shlex.join(sys.argv[2:]),
             audit=audit,
             best=best,
-            images=drawn(options.curves, notes),
+            curves=curves,
             **parts,
         )
         if options.json:
@@ -74,12 +76,14 @@ def run(options) -> int:
     return shared.each_group(options, answer)
 
 
-def drawn(curves: str | None, notes: list[str]) -> dict[str, bytes]:
-    """The figure of training curves where a file of them is given; else a note says why not."""
+def read_curves(curves: str | None, notes: list[str]) -> Runs | None:
+    """The training curves where a file of them is given and can be drawn; else a note says why not."""
     if not curves:
-        return {}
+        return None
     try:
-        return {"Training curves": report.picture(plot_curves(table.read(curves, needs=())))}
+        found = table.read(curves, needs=())
+        check_curves(found)
     except ValueError as error:
         notes.append(f"Training curves left out: {error}")
-        return {}
+        return None
+    return found

@@ -9,6 +9,7 @@ from analysis.figures.style import DASHED, INK, NOTE, badge, key, sequence, shee
 from analysis.figures.words import caution_words, loss_label, plain, power, warning
 from analysis.frontiers import Frontier, Isoflop, Valley
 from analysis.frontiers.minima import akima
+from analysis.tables.runs import Runs
 
 METHOD_WORDS = {
     "interpolate": "Akima interpolation of log loss over log params",
@@ -35,9 +36,9 @@ def plot_isoflop(
     """
     fig, ax = sheet(7.4, 5.2, caption(iso, front))
     colours = sequence(len(iso.valleys))
-    repeated = False
+    again = False
     for k, (valley, colour) in enumerate(zip(iso.valleys, colours, strict=True)):
-        repeated |= draw_points(ax, valley, colour)
+        again |= draw_points(ax, valley, colour)
         draw_valley(ax, iso, k, colour)
         draw_minimum(ax, valley, colour, np.isfinite(iso.noise.sigma))
     low = min(valley.runs.loss.min() for valley in iso.valleys)
@@ -46,17 +47,21 @@ def plot_isoflop(
     labels = {"xlabel": "parameters", "ylabel": loss_label(iso.runs), "title": plain(title)}
     log_axes(ax, count_axis, plain_axis, ylim=(low / room, high * room), **labels)
     draw_references(ax, references or {})
-    add_legends(ax, iso, colours, repeated)
+    add_legends(ax, iso, colours, again)
     badge(fig, verdict or warning(front))
     return fig
 
 
+def repeated(runs: Runs) -> np.ndarray:
+    """Which runs saw a token more than once (column `epochs`)."""
+    if not runs.has("epochs") or runs.column("epochs").dtype == object:
+        return np.zeros(len(runs), bool)
+    return np.nan_to_num(runs.column("epochs")) > 1.005
+
+
 def draw_points(ax, valley: Valley, colour) -> bool:
     """The runs of a budget; open where data was repeated. Returns whether any was."""
-    runs = valley.runs
-    again = np.zeros(len(runs), bool)
-    if runs.has("epochs") and runs.column("epochs").dtype != object:
-        again = np.nan_to_num(runs.column("epochs")) > 1.005
+    runs, again = valley.runs, repeated(valley.runs)
     style = {"s": 22, "linewidths": 1.1, "zorder": 4}
     ax.scatter(runs.params[~again], runs.loss[~again], color=colour, **style)
     ax.scatter(runs.params[again], runs.loss[again], facecolors="white", edgecolors=[colour], **style)
@@ -64,26 +69,28 @@ def draw_points(ax, valley: Valley, colour) -> bool:
 
 
 def draw_valley(ax, iso: Isoflop, budget: int, colour) -> None:
-    """The method's own curve, over the sizes it uses."""
+    params, losses = valley_curve(iso, budget, 300)
+    if len(params):
+        ax.plot(params, losses, color=colour, lw=1.3, zorder=3)
+
+
+def valley_curve(iso: Isoflop, budget: int, points: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """The method's own curve, over the sizes it uses: params and losses, none where there are too few."""
     x, y = iso.valleys[budget].log_params, iso.valleys[budget].log_loss
+    at, curve = np.linspace(x[0], x[-1], points), None
     if iso.method == "joint":
-        if iso.joint:
-            at = np.linspace(x[0], x[-1], 300)
-            ax.plot(np.exp(at), np.exp(iso.joint.log_loss(budget, at)), color=colour, lw=1.3, zorder=3)
-        return
-    if iso.method == "interpolate":
-        if len(x) >= 4:
-            at = np.linspace(x[0], x[-1], 300)
-            ax.plot(np.exp(at), np.exp(akima(x, y, at)), color=colour, lw=1.3, zorder=3)
-        return
-    degree, reach = (2, iso.window) if iso.method == "parabola" else (3, 1.5 * iso.window)
-    centre = x[np.argmin(y)]
-    near = np.abs(x - centre) <= reach + 1e-9
-    if near.sum() > degree:
-        u = x[near] - centre
-        at = np.linspace(u.min(), u.max(), 200)
-        curve = np.polyval(np.polyfit(u, y[near], degree), at)
-        ax.plot(np.exp(at + centre), np.exp(curve), color=colour, lw=1.3, zorder=3)
+        curve = iso.joint.log_loss(budget, at) if iso.joint else None
+    elif iso.method == "interpolate":
+        curve = akima(x, y, at) if len(x) >= 4 else None
+    else:
+        degree, reach = (2, iso.window) if iso.method == "parabola" else (3, 1.5 * iso.window)
+        centre = x[np.argmin(y)]
+        near = np.abs(x - centre) <= reach + 1e-9
+        if near.sum() > degree:
+            u = x[near] - centre
+            at = np.linspace(u.min(), u.max(), points)
+            curve, at = np.polyval(np.polyfit(u, y[near], degree), at), at + centre
+    return (np.exp(at), np.exp(curve)) if curve is not None else (np.empty(0), np.empty(0))
 
 
 def draw_minimum(ax, valley: Valley, colour, known: bool) -> None:

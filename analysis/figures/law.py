@@ -100,16 +100,26 @@ def draw_residuals(ax, fitted: Fit, across: Array, dots: dict) -> None:
 
 def draw_sizes(ax, fitted: Fit, norm) -> None:
     """The fitted curve over tokens at up to twelve sizes of the table."""
-    params, tokens = (fitted.runs.column(name) for name in fitted.inputs)
-    sizes, colours = np.unique(params), ramp()
+    for size in shown_sizes(fitted.runs.column(fitted.inputs[0])):
+        ax.plot(*size_curve(fitted, size, 200), color=ramp()(norm(size)), lw=1.3, zorder=2)
+
+
+def shown_sizes(params: Array) -> Array:
+    """Up to twelve of the sizes there are, spread evenly."""
+    sizes = np.unique(params)
     if len(sizes) > 12:
         even = np.linspace(np.log(sizes[0]), np.log(sizes[-1]), 12)
         sizes = np.unique([sizes[np.argmin(np.abs(np.log(sizes) - size))] for size in even])
-    span = np.geomspace(tokens.min(), tokens.max(), 200)
-    for size in sizes:
-        near = tokens[np.abs(np.log(params / size)) < 0.2]
-        part = span[(span >= near.min() / 1.15) & (span <= near.max() * 1.15)]
-        ax.plot(part, fitted.law.loss(size, part), color=colours(norm(size)), lw=1.3, zorder=2)
+    return sizes
+
+
+def size_curve(fitted: Fit, size: float, points: int = 60) -> tuple[Array, Array]:
+    """Tokens and the law's loss at a size, over the tokens that runs of about that size saw."""
+    params, tokens = (fitted.runs.column(name) for name in fitted.inputs)
+    near = tokens[np.abs(np.log(params / size)) < 0.2]
+    low, high = max(tokens.min(), near.min() / 1.15), min(tokens.max(), near.max() * 1.15)
+    span = np.geomspace(low, high, points)
+    return span, fitted.law.loss(size, span)
 
 
 def output_label(fitted: Fit) -> str:

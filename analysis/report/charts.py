@@ -1,0 +1,304 @@
+"""The page's own figures, from the objects that the figures of a paper are drawn from."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analysis.figures import isoflop as valleys
+from analysis.figures import law as laws
+from analysis.figures.frontier import caption as frontier_caption
+from analysis.figures.words import human, loss_label
+from analysis.fitting import Band, Fit
+from analysis.frontiers import Frontier, Isoflop
+from analysis.report.axes import Axis, power, span
+from analysis.report.svg import Chart, Marks, Panel
+from analysis.tables.curves import run_names
+from analysis.tables.runs import Runs
+
+RAMP = 12  # colours of the style sheet's ramp, r0 to r11
+METHODS = 4  # and of its methods, m0 to m3
+COUNTED = ("params", "tokens", "flops")  # axes that runs can be drawn against
+LABELS = {"params": "parameters", "tokens": "tokens", "flops": "training compute (FLOPs)"}
+KINDS = {"params": "count", "tokens": "count", "flops": "power"}
+CURVE_POINTS = 40  # kept of a training curve
+
+Places = Mapping[int, int]  # the row a table gives a run -> its place in the page's table
+
+
+def ramp(place: float) -> str:
+    """The class of a colour, 0 (low) to 1 (high)."""
+    return f"r{round((RAMP - 1) * min(1.0, max(0.0, place)))}"
+
+
+def place_of(i: int, count: int) -> float:
+    return i / (count - 1) if count > 1 else 0.3
+
+
+def axis(name: str, values, **how) -> Axis:
+    low, high = span(values, **how)
+    return Axis(LABELS.get(name, name), low, high, True, KINDS.get(name, "power"), name)
+
+
+def counted(runs: Runs) -> list[str]:
+    """Columns that x may change to: counts above zero of every run."""
+    return [name for name in COUNTED if runs.has(name) and np.nanmin(runs.column(name)) > 0]
+
+
+def dots(runs: Runs, places: Places, x: str, y: str = "loss", **how) -> Marks:
+    rows = [places[int(row)] for row in runs.rows]
+    return Marks("dots", runs.column(x), runs.column(y), rows=rows, hollow=valleys.repeated(runs), **how)
+
+
+def isoflop_chart(
+    iso: Isoflop, front: Frontier | None, references: Mapping[str, float] | None, places: Places
+) -> Chart:
+    """Valleys at equal compute, by params or tokens."""
+    marks, legend, minima = [], {}, []
+    known = np.isfinite(iso.noise.sigma)
+    for k, valley in enumerate(iso.valleys):
+        colour, group = ramp(place_of(k, len(iso.valleys))), f"{power(valley.budget)} FLOPs"
+        legend[group] = colour
+        look = {"colour": colour, "group": group}
+        x, y = valleys.valley_curve(iso, k)
+        if len(x):
+            marks.append(Marks("line", x, y, other=along(valley, x), **look))
+        marks.append(dots(valley.runs, places, "params", **look))
+        if valley.status == "few":
+            continue
+        here, height = np.array([valley.params]), np.array([valley.loss])
+        words = f"{group}: best at {human(float(f'{valley.params:.3g}'))} parameters, loss {valley.loss:.4f}"
+        ends = np.array([valley.low, valley.high])
+        if valley.inside and known:
+            words += f" ({' to '.join(human(float(f'{end:.3g}')) for end in ends)})"
+            marks.append(Marks("line", ends, height.repeat(2), "ink", group, other=along(valley, ends)))
+        minima.append(words)
+        kind = "minimum" if valley.inside else "cross"
+        marks.append(Marks(kind, here, height, words=[words], other=along(valley, here), **look))
+    runs = [valley.runs for valley in iso.valleys]
+    losses = np.concatenate([each.loss for each in runs])
+    x = axis("params", np.concatenate([each.params for each in runs]))
+    near, far = split_levels(references or {}, losses)
+    low, high = span(losses, np.array(list(near.values())), room=0.07)
+    for name, level in near.items():
+        ends = np.array([x.low, x.high])
+        words = [f"{name}: {level:.3f}"]
+        marks.append(Marks("line", ends, np.array([level] * 2), "soft", words=words, style="dashed"))
+    y = Axis(loss_label(iso.runs), low, high)
+    alt = f"Loss against model size: {len(losses)} runs at {len(runs)} budgets. {'; '.join(minima)}."
+    title = "Loss at equal compute"
+    choices = ["params", "tokens"] if all(each.has("tokens") for each in runs) else []
+    words = valleys.caption(iso, front) + level_words(near, far)
+    return Chart("valleys", [Panel(title, x, y, marks, alt, choices)], words, legend)
+
+
+def along(valley, params: np.ndarray) -> dict[str, np.ndarray]:
+    """Places on a valley by the tokens that its compute gives each size."""
+    return {"tokens": np.array([valley.tokens_at(float(each)) for each in params])}
+
+
+def split_levels(references: Mapping[str, float], losses) -> tuple[dict, dict]:
+    """Levels among the losses or near them, and those that would flatten the valleys."""
+    low, high = losses.min(), losses.max()
+    reach = np.cbrt(high / low)
+    near = {name: level for name, level in references.items() if low / reach <= level <= high * reach}
+    return near, {name: level for name, level in references.items() if name not in near}
+
+
+def level_words(near: Mapping[str, float], far: Mapping[str, float]) -> str:
+    words = " Dashed: " + ", ".join(f"{name} {level:.3f}" for name, level in near.items()) + "."
+    beyond = " Outside the figure: " + ", ".join(f"{name} {level:.3f}" for name, level in far.items()) + "."
+    return words * bool(near) + beyond * bool(far)
+
+
+def frontier_chart(fronts: Sequence[Frontier]) -> Chart:
+    """The best params, tokens and loss against compute, by every method, with 95 % bands."""
+    flops = np.concatenate([front.flops for front in fronts])
+    x = axis("flops", flops, room=0.08)
+    grid = np.geomspace(x.low, x.high, 24)
+    found, panels = [bands(front, grid) for front in fronts], []
+    unit = next((front.unit for front in fronts if front.unit), "")
+    heads = (
+        "Optimal parameters",
+        "Optimal tokens",
+        f"Loss at the optimum{f' ({unit.strip()})' * bool(unit)}",
+    )
+    for i, name in enumerate(("params", "tokens", "loss")):
+        marks, ends, said = [], [], []
+        for k, (front, three) in enumerate(zip(fronts, found, strict=True)):
+            look = {"colour": f"m{k % METHODS}", "group": front.method}
+            if three:
+                marks += band_marks(grid, three[i], look)
+                ends += [three[i].value, *clipped(three[i])]
+            points = getattr(front, name)
+            if front.method.startswith("isoflop"):
+                marks += optima(front, points, look)
+                ends.append(points.value)
+            exponent = {"params": front.params_exponent, "tokens": front.tokens_exponent}.get(name)
+            said.append(f"{front.method}: exponent {exponent}" if exponent is not None else front.method)
+        low, high = span(*ends) if ends else (1.0, 10.0)
+        y = Axis(name if name == "loss" else LABELS[name], low, high, kind=KINDS.get(name, "plain"))
+        panels.append(Panel(heads[i], x, y, marks, f"{heads[i]} against compute. {'; '.join(said)}."))
+    legend = {front.method: f"m{k % METHODS}" for k, front in enumerate(fronts)}
+    return Chart("frontier", panels, frontier_caption(fronts), legend)
+
+
+def bands(front: Frontier, grid: np.ndarray) -> tuple[Band, ...]:
+    try:
+        return front.at(grid)
+    except ValueError:
+        return ()
+
+
+def clipped(band: Band) -> list[np.ndarray]:
+    """A band's sides as far as a figure shows them: within ten times its values."""
+    inside = [np.clip(side, band.value / 10, band.value * 10) for side in (band.low, band.high)]
+    return inside if np.isfinite(inside).all() else []
+
+
+def band_marks(x: np.ndarray, band: Band, look: dict) -> list[Marks]:
+    marks = []
+    if np.isfinite(band.low).all():
+        sides = np.concatenate([band.low, band.high[::-1]])
+        marks.append(Marks("band", np.concatenate([x, x[::-1]]), sides, **look))
+    return [*marks, Marks("line", x, band.value, **look)]
+
+
+def optima(front: Frontier, band: Band, look: dict) -> list[Marks]:
+    """A budget's optimum each, with its interval; a cross at an edge."""
+    marks = []
+    for i, status in enumerate(front.point_status):
+        value, low, high = (float(end[i]) for end in (band.value, band.low, band.high))
+        if status not in ("ok", "flat", "edge") or not np.isfinite(value):
+            continue
+        words = f"{front.method} at {power(front.flops[i])} FLOPs: {value:.4g}"
+        if np.isfinite([low, high]).all() and status != "edge":
+            words += f" ({low:.4g} to {high:.4g})"
+            marks.append(Marks("line", front.flops[[i, i]], np.array([low, high]), **look))
+        kind = "cross" if status == "edge" else "minimum"
+        marks.append(Marks(kind, front.flops[[i]], np.array([value]), words=[words], **look))
+    return marks
+
+
+def law_chart(fitted: Fit, places: Places) -> Chart:
+    """The law's curve over its runs where it has one to draw, else observed against predicted; and what is
+    left of each run."""
+    draw = curve_panel if laws.sized(fitted) or len(fitted.inputs) == 1 else predicted_panel
+    panels = [draw(fitted, places), residual_panel(fitted, places)]
+    return Chart("law", panels, laws.caption(fitted), {})
+
+
+def coloured(fitted: Fit, places: Places, x, y) -> list[Marks]:
+    """Dots of a fit's runs, coloured by their params where there are several inputs."""
+    rows = np.array([places[int(row)] for row in fitted.runs.rows])
+    if len(fitted.inputs) == 1:
+        return [Marks("dots", x, y, "m0", rows=rows)]
+    classes = size_classes(fitted.runs.column(fitted.inputs[0]))
+    names = np.array(classes, object)
+    return [
+        Marks("dots", x[names == each], y[names == each], each, rows=rows[names == each])
+        for each in dict.fromkeys(classes)
+    ]
+
+
+def size_classes(sizes: np.ndarray) -> list[str]:
+    logs = np.log(np.maximum(sizes, 1e-300))
+    low, wide = np.nanmin(logs), np.nanmax(logs) - np.nanmin(logs)
+    return [ramp((each - low) / wide if wide > 0 else 0.3) for each in np.nan_to_num(logs, nan=low)]
+
+
+def curve_panel(fitted: Fit, places: Places) -> Panel:
+    runs, name = fitted.runs, fitted.inputs[-1]
+    x, y, marks = runs.column(name), runs.column(fitted.output), []
+    if laws.sized(fitted):
+        sizes = laws.shown_sizes(runs.column(fitted.inputs[0]))
+        for size in sizes:
+            part, losses = laws.size_curve(fitted, size)
+            classes = size_classes(np.append(runs.column(fitted.inputs[0]), size))
+            words = [f"the law at {human(float(f'{size:.3g}'))} {fitted.inputs[0]}"]
+            marks.append(Marks("line", part, losses, classes[-1], words=words))
+    else:
+        grid = np.geomspace(x.min(), x.max(), 60)
+        band = Band(fitted.law.loss(grid), *([np.full(60, np.nan)] * 2))
+        if fitted.intervals != "none":
+            band = Band(band.value, *fitted.band(lambda law: law.loss(grid)))
+        marks += band_marks(grid, band, {"colour": "m0"})
+    marks += coloured(fitted, places, x, y)
+    head = laws.written(fitted)
+    label = loss_label(runs) if fitted.output == "loss" else fitted.output
+    alt = f"{head}: {len(runs)} runs over the fitted law. Status {fitted.status}."
+    return Panel(head, axis(name, x), Axis(label, *span(y), kind="plain"), marks, alt)
+
+
+def predicted_panel(fitted: Fit, places: Places) -> Panel:
+    observed = fitted.runs.column(fitted.output)
+    predicted = observed * np.exp(fitted.residuals)
+    ends = span(observed, predicted)
+    marks = [
+        Marks("line", np.array(ends), np.array(ends), "ink"),
+        *coloured(fitted, places, predicted, observed),
+    ]
+    label = loss_label(fitted.runs) if fitted.output == "loss" else fitted.output
+    x, y = Axis(f"predicted {label}", *ends), Axis(f"observed {label}", *ends)
+    head = laws.written(fitted)
+    return Panel(head, x, y, marks, f"{head}: observed against predicted of {len(observed)} runs.")
+
+
+def residual_panel(fitted: Fit, places: Places) -> Panel:
+    runs = fitted.runs
+    name = "flops" if laws.sized(fitted) and runs.has("flops") else fitted.inputs[0]
+    x, percent = runs.column(name), 100 * np.expm1(-fitted.residuals)
+    reach = 1.15 * float(np.abs(percent).max()) + 1e-9
+    ends = axis(name, x)
+    marks = [Marks("line", np.array([ends.low, ends.high]), np.zeros(2), "ink")]
+    marks += coloured(fitted, places, x, percent)
+    head = "Observed above the fit (%)"
+    alt = f"{head} against {ends.label}; the largest is {np.abs(percent).max():.2g} %."
+    return Panel(head, ends, Axis("%", -reach, reach, False), marks, alt, counted(runs))
+
+
+def curves_chart(curves: Runs, places: Mapping[str, int]) -> Chart:
+    """Loss as it fell, a line a run; `places` by run id.
+
+    Raises:
+      ValueError: no column names a row's run, or there is no loss or no count to draw it against.
+    """
+    names, against, whole = check_curves(curves)
+    x, loss = curves.column(against[0]), curves.column("loss")
+    sizes = curves.column("params") if curves.has("params") else np.ones(len(x))
+    classes = np.array(size_classes(sizes), object)
+    marks, order = [], np.lexsort((x, names.astype(str)))
+    order = order[whole[order]]
+    for part in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
+        part = part[kept_points(x[part])]
+        known = {name: curves.column(name)[part] for name in against[1:]}
+        rows = [places[names[part[0]]]] if names[part[0]] in places else ()
+        marks.append(Marks("line", x[part], loss[part], str(classes[part[0]]), rows=rows, other=known))
+    ends = [human(float(f"{size:.3g}")) for size in (sizes[whole].min(), sizes[whole].max())]
+    words = f"Each line is one of {len(marks)} runs, of {' to '.join(dict.fromkeys(ends))} parameters."
+    y = Axis(loss_label(curves), *span(loss[whole]))
+    panel = Panel(
+        "Training curves", axis(against[0], x[whole]), y, marks, f"Training curves. {words}", against
+    )
+    return Chart("curves", [panel], words, {})
+
+
+def check_curves(curves: Runs) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Run names (R,) of a table of curves, the counts it can be drawn against, and which rows (R,) can be.
+
+    Raises:
+      ValueError: no column names a row's run, or there is no loss or no count.
+    """
+    names = run_names(curves)
+    against = [name for name in ("flops", "tokens") if curves.has(name)] or ["tokens"]
+    x, loss = curves.column(against[0]), curves.column("loss")
+    whole = np.isfinite(x) & np.isfinite(loss) & (x > 0)
+    if not whole.any():
+        raise ValueError(f"{curves.source}: no point of a curve has both {against[0]} and a loss")
+    return names, against, whole
+
+
+def kept_points(x: np.ndarray) -> np.ndarray:
+    """Up to `CURVE_POINTS` of rising x, even in their logarithm, the last among them."""
+    if len(x) <= CURVE_POINTS:
+        return np.arange(len(x))
+    return np.unique(np.searchsorted(x, np.geomspace(x[0], x[-1], CURVE_POINTS)).clip(0, len(x) - 1))

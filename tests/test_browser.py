@@ -1,0 +1,237 @@
+"""The page in a real browser: what a reader can ask of it, and that nothing in a table can act on it."""
+
+import csv
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from analysis import fitting, frontiers, report
+from analysis.fitting import fit
+from analysis.laws import Chinchilla
+from analysis.tables import synthetic, table
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright (pip) is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium (Debian's package) is not installed")
+
+TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
+EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\u202egnp.exe $x$"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """One browser for all pages."""
+    with sync_api.sync_playwright() as engine:
+        browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, tmp_path):
+    """Opens HTML text as a file; afterwards nothing may have gone wrong or asked for anything."""
+    troubles, contexts = [], []
+
+    def show(html: str, address: str = "", **how):
+        path = tmp_path / "page.html"
+        path.write_text(html, encoding="utf-8", errors="backslashreplace")
+        contexts.append(browser.new_context(**{"viewport": {"width": 1100, "height": 800}} | how))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("request", lambda asked: troubles.append(asked.url) if not own(asked.url) else None)
+        page.goto(path.as_uri() + address)
+        return page
+
+    def own(url: str) -> bool:
+        return url.startswith(("data:", "blob:", (tmp_path / "page.html").as_uri()))
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+@pytest.fixture(scope="module")
+def runs():
+    made = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12, 6.4e12], noise=0.003, replicates=2)
+    columns = {
+        name: made.column(name) for name in ("run_id", "budget", "params", "tokens", "flops", "loss", "seed")
+    }
+    return table.from_columns("a grid", **columns)
+
+
+@pytest.fixture(scope="module")
+def html(runs):
+    iso, fitted = frontiers.find_optima(runs), fitting.resample(fit(Chinchilla, runs), 30)
+    fronts = [frontiers.from_isoflop(iso), frontiers.from_fit(fitted)]
+    return report.page(runs, title="A grid", fit=fitted, isoflop=iso, frontiers=fronts)
+
+
+def test_pointing_says_the_run_and_a_click_marks_it_everywhere(visit, html, runs):
+    page = visit(html)
+    dot = page.locator("#valleys circle").nth(3)
+    row = int(dot.get_attribute("data-row"))
+    dot.hover(force=True)
+    said = page.locator("#tip").inner_text()
+    for name in ("run_id", "params", "tokens", "loss", "seed"):
+        assert name in said
+    assert str(runs.columns["run_id"][row]) in said and f"{runs.loss[row]:.6g}" in said
+    dot.click(force=True)
+    figures = page.locator(".marked[data-row]").evaluate_all(
+        "all => all.map(e => [e.dataset.row, e.closest('figure')?.id])"
+    )
+    assert {tuple(each) for each in figures} >= {(str(row), "valleys"), (str(row), "law")}
+    assert page.locator(f"tr.marked[data-row='{row}'] input").is_checked()
+    page.reload()
+    assert page.locator(f"#law .marked[data-row='{row}']").count() == 2
+    page.get_by_role("button", name="clear marks").click()
+    assert page.locator(".marked").count() == 0
+
+
+def test_marks_stand_where_the_table_says_on_every_axis(visit, html, runs):
+    """The places of dots are read back from the drawing: along tokens they lie as log tokens do."""
+    page = visit(html)
+    for name, log in (("params", True), ("tokens", True), ("tokens", False)):
+        page.locator("#valleys select").select_option(name)
+        if not log:
+            page.locator("#valleys button:text-is('log x')").click()
+        spots = page.locator("#valleys circle").evaluate_all(
+            "all => all.map(e => [+e.dataset.row, e.getCTM().e])"
+        )
+        rows, places = np.array(spots).T
+        values = runs.column(name)[rows.astype(int)]
+        x = np.log(values) if log else values
+        assert np.corrcoef(x, places)[0, 1] > 0.99999
+
+
+def test_the_table_sorts_filters_and_downloads(visit, html, runs):
+    page = visit(html, "#sort=-loss")
+    first = page.locator("tbody tr[data-row]").first
+    assert int(first.get_attribute("data-row")) == int(np.argmax(runs.loss))
+    page.get_by_role("button", name=re.compile("^loss")).click()
+    page.get_by_role("button", name=re.compile("^loss")).click()
+    assert int(first.get_attribute("data-row")) == int(np.argmin(runs.loss))
+    assert page.locator("th[aria-sort=ascending]").count() == 1
+    page.get_by_role("searchbox").fill("seed=0 loss<2.2")
+    passing = (runs.column("seed") == 0) & (runs.loss < 2.2)
+    assert f"{passing.sum()} of {len(runs)} runs" in page.locator("#runs .soft").inner_text()
+    assert page.locator("#valleys circle:not(.faded)").count() == passing.sum()
+    with page.expect_download() as got:
+        page.get_by_role("button", name="Download the runs shown as CSV").click()
+    with open(got.value.path()) as file:
+        lines = list(csv.DictReader(file))
+    assert [float(line["loss"]) for line in lines] == sorted(runs.loss[passing])
+
+
+def test_figures_download_as_they_are_seen(visit, html):
+    page = visit(html)
+    with page.expect_download() as got:
+        page.locator("#frontier").get_by_role("button", name="Download as SVG").click()
+    drawn = got.value.path().read_text()
+    assert drawn.startswith("<svg") and "Optimal tokens" in drawn and "var(" not in drawn
+    with page.expect_download() as got:
+        page.locator("#law").get_by_role("button", name="Download as PNG").click()
+    assert got.value.path().read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_keyboard_goes_from_run_to_run(visit, html):
+    page = visit(html)
+    page.locator("#valleys svg").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.locator("#tip").is_visible() and page.locator("tr.marked").count() == 1
+
+
+def test_a_box_and_a_legend_leave_out_what_is_not_asked_for(visit, html):
+    page = visit(html)
+    keys = page.locator("#valleys .key")
+    keys.first.click()
+    assert page.locator("#valleys g.dots.off").count() == 1 and keys.count() == 4
+    box = page.locator("#valleys svg").bounding_box()
+    before = page.locator("#valleys .axes").inner_html()
+    page.mouse.move(box["x"] + 150, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 300, box["y"] + 200, steps=3)
+    page.mouse.up()
+    assert page.locator("#valleys .axes").inner_html() != before
+    page.locator("#valleys").get_by_role("button", name="Show the whole figure again").click()
+    assert page.locator("#valleys .axes").inner_html() == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_marks_and_text_stand_out_from_the_paper(visit, html, scheme):
+    """WCAG 2: 4.5:1 for text, 3:1 for marks, in both schemes."""
+    page = visit(html, color_scheme=scheme)
+    names = [*(f"r{i}" for i in range(12)), *(f"m{i}" for i in range(4)), "ink", "soft", "warn"]
+    paper, tint, *colours = page.evaluate(
+        "names => names.map(n => getComputedStyle(document.body).getPropertyValue('--' + n).trim())",
+        ["bg", "tint", *names],
+    )
+    for name, colour in zip(names, colours, strict=True):
+        least = 4.5 if name in ("ink", "soft", "warn") else 3.0
+        assert contrast(colour, paper) >= least, name
+    assert contrast(colours[-2], tint) >= 4.5
+
+
+def contrast(one: str, other: str) -> float:
+    def light(colour: str) -> float:
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+        parts = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(parts @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("width", [360, 1600])
+def test_a_page_is_no_wider_than_what_shows_it(visit, html, width):
+    page = visit(html, viewport={"width": width, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_names_from_outside_do_nothing(visit, runs):
+    columns = {name: runs.column(name) for name in ("budget", "params", "tokens", "flops", "loss")}
+    columns["run_id"] = np.array([f"{EVIL}{i}" for i in range(len(runs))], object)
+    columns[EVIL] = np.array([f"={EVIL}{i}" for i in range(len(runs))], object)
+    hostile = table.from_columns(EVIL, **columns)
+    iso = frontiers.find_optima(hostile)
+    front = frontiers.from_isoflop(iso)
+    words = {"title": EVIL, "intro": EVIL, "notes": [EVIL], "references": {EVIL: 2.2}}
+    page = visit(report.page(hostile, isoflop=iso, frontiers=[front], **words))
+    assert page.title() == EVIL.replace("\u202e", "\\u202e")
+    assert page.locator("script").count() == 2 and page.locator("img").count() == 0
+    dot = page.locator("#valleys circle").first
+    dot.hover(force=True)
+    assert EVIL.replace("\u202e", "\\u202e") in page.locator("#tip").inner_text()
+    assert "<script>document.title" in page.locator(".scroll tbody").inner_text()
+    assert "\u202e" not in page.locator("body").inner_text()
+
+
+def test_ten_thousand_runs_are_all_there_and_three_hundred_are_drawn_at_once(visit):
+    page = visit(report.page(many(10_000), title="many"))
+    assert page.locator("#runs .soft").inner_text() == "10000 of 10000 runs"
+    assert page.locator("tbody tr").count() < 100
+    page.locator(".scroll").evaluate("scroll => scroll.scrollTo(0, scroll.scrollHeight)")
+    page.wait_for_selector("tr[data-row='9999']")
+    page.get_by_role("searchbox").fill("run-9998")
+    assert page.locator("tr[data-row='9998']").is_visible()
+    few = many(300)
+    fitted = fit(Chinchilla, few)
+    whole = report.page(few, title="x", fit=fitted, frontiers=[frontiers.from_fit(fitted)])
+    assert len(whole.encode()) < 600_000
+    assert (
+        float(visit(whole).locator("html").get_attribute("data-ready")) < 1000
+    )  # 500 where nothing else runs
+
+
+def many(count: int):
+    rng = np.random.default_rng(0)
+    params, tokens = np.exp(rng.uniform(11, 18, count)), np.exp(rng.uniform(14, 20, count))
+    loss = TRUTH.loss(params, tokens) * np.exp(0.003 * rng.normal(size=count))
+    names = np.array([f"run-{i}" for i in range(count)], object)
+    further = {f"setting_{i}": rng.normal(size=count) for i in range(15)}
+    return table.from_columns("many", run_id=names, params=params, tokens=tokens, loss=loss, **further)
