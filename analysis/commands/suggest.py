@@ -11,7 +11,7 @@ from analysis.commands.suggest_grid import grid_file
 from analysis.decisions.suggest import Suggestion, Target, suggest
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
-from analysis.tables import Runs
+from analysis.tables import Runs, table
 
 
 def add(commands) -> None:
@@ -32,6 +32,8 @@ def add(commands) -> None:
     sub.add_argument(
         "-o", "--output", metavar="FILE.py", help="write the runs as a grid that `lab run` takes"
     )
+    help = "a table of params and tokens to choose from, instead of the runs' own sizes and lengths"
+    sub.add_argument("--among", metavar="CELLS", help=help)
     sub.set_defaults(figure=None)
 
 
@@ -53,11 +55,13 @@ def run(options) -> int:
     if options.output and options.by:
         raise ValueError("-o and --by: a grid is of one table; choose its rows with --where")
 
+    cells = among(options.among) if options.among else None
+
     def answer(group, runs: Runs):
         fitted = fit(Chinchilla, runs)
         name, at = options.asked
         wanted = Target(name, at or float(fitted.runs.flops.max()))
-        found = suggest(fitted, wanted, options.spend, seed=options.seed)
+        found = suggest(fitted, wanted, options.spend, cells, seed=options.seed)
         print(headline(found))
         show(group, runs, fitted, found)
         if options.output:
@@ -66,6 +70,12 @@ def run(options) -> int:
         return as_json(found, fitted), None
 
     return shared.each_group(options, answer)
+
+
+def among(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """(params, tokens) of the cells to choose from."""
+    cells = table.read(path, needs={"params", "tokens"})
+    return cells.params, cells.tokens
 
 
 def half(found: Suggestion, width: float) -> str:

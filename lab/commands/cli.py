@@ -52,12 +52,24 @@ def run_command(arguments: Sequence[str] | None) -> int:
 
 
 def parser() -> "Parser":
-    from lab.commands import bench, compare, data, plan, rates, release, results, run, text, verify_resume
+    from lab.commands import (
+        bench,
+        compare,
+        data,
+        grow,
+        plan,
+        rates,
+        release,
+        results,
+        run,
+        text,
+        verify_resume,
+    )
     from lab.commands.shared import Parser
 
     top = Parser(prog="lab", description="Trains grids of small language models and keeps every run.")
     commands = top.add_subparsers(dest="command", required=True)
-    for group in (plan, run, rates, compare, results, release, verify_resume, data, bench, text):
+    for group in (plan, run, rates, compare, grow, results, release, verify_resume, data, bench, text):
         group.add(commands)
     return top
 

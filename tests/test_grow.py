@@ -1,0 +1,194 @@
+"""`lab grow`: its goal, its rounds, what it seals before runs exist, and when it ends."""
+
+import json
+import math
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.commands import grow, grown
+from lab.models import counts
+from lab.plan import grid, growth
+from lab.store.files import Damaged, StoreError
+from lab.store.seals import Rounds
+from lab.store.store import Store
+
+
+@pytest.fixture
+def cells(config):
+    models = grid.ladder([(1, w, 1) for w in (8, 12, 16, 24)], vocab_size=8, seq_len=16)
+    grown = [replace(config, model=model, data=replace(config.data, max_epochs=1e6)) for model in models]
+    return [
+        replace(run, tokens=run.tokens * 2**k, seed=10 * i + k, data_seed=10 * i + k)
+        for i, run in enumerate(grown)
+        for k in range(5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("params_exponent±0.05", growth.Goal(0.05)),
+        ("exponent+-.05", growth.Goal(0.05)),
+        ("loss@1e15±0.5%", growth.Goal(0.005, 1e15)),
+        ("loss@1e15 +/- 0.5 %", growth.Goal(0.005, 1e15)),
+    ],
+)
+def test_a_goal_is_a_number_and_a_width(text, expected):
+    assert growth.goal(text) == expected
+
+
+@pytest.mark.parametrize("text", ["exponent", "exponent±0", "loss±1%", "loss@1e15±0.5", "loss@0±1%", "a±1"])
+def test_what_is_no_goal_is_refused_with_how_to_write_one(text):
+    with pytest.raises(ValueError, match="write params_exponent"):
+        growth.goal(text)
+
+
+def test_the_first_round_is_the_cheapest_runs_that_may_show_a_law(cells):
+    first = growth.beginning(cells)
+    assert len(first) == growth.FIRST < len(cells)
+    dearest = max(map(counts.run_flops, first))
+    assert all(counts.run_flops(cell) >= dearest for cell in cells if cell not in first)
+    one_size = [cell for cell in cells if cell.model == cells[0].model]
+    assert set(growth.beginning(one_size)) == set(one_size), "a grid of one size has no law to show"
+
+
+def test_candidates_are_of_the_grid_s_models_at_its_lengths_and_cost(cells):
+    among = growth.candidates(cells)
+    assert {growth.place(cell) for cell in cells} <= {growth.place(cell) for cell in among}
+    assert len(among) > len(cells)
+    flops, bounds = [[counts.run_flops(c) for c in part] for part in (among, cells)]
+    assert min(flops) >= min(bounds) and max(flops) <= max(bounds)
+    assert all(c.tokens % c.batch_tokens == 0 for c in among)
+    short = [replace(cell, data=replace(cell.data, max_epochs=0.5)) for cell in cells]
+    kept = growth.candidates(short)
+    assert {c for c in kept if c not in short} == {c for c in kept if c not in short and c.epochs <= 0.505}
+
+
+def test_what_is_chosen_was_not_trained_before_and_shares_no_luck(cells):
+    among, before = growth.candidates(cells), cells[:6]
+    off = next(cell for cell in among if growth.place(cell) not in {growth.place(c) for c in cells})
+    asked = [
+        {"params": n, "tokens": d, "seeds": seeds}
+        for (n, d), seeds in (
+            (growth.place(cells[0]), 2),
+            (growth.place(cells[7]), 2),
+            (growth.place(off), 3),
+        )
+    ]
+    new = growth.chosen(asked, among, cells, before)
+    assert [growth.place(run) for run in new] == [
+        (each["params"], each["tokens"]) for each in asked for _ in range(each["seeds"])
+    ]
+    assert cells[7] in new and not {run.run_id for run in new} & {run.run_id for run in before}
+    fresh = [run for run in new if run != cells[7]]
+    assert len({run.seed for run in fresh}) == len(fresh) and min(run.seed for run in fresh) > 34
+    assert all(run.seed == run.data_seed for run in fresh)
+    assert growth.chosen(asked, among, cells, before) == new, "a resumed command chooses alike"
+
+
+def test_it_ends_when_more_runs_would_not_help_and_says_why():
+    goal = growth.Goal(0.05)
+    assert growth.no_help(goal, [math.inf, 0.3, 0.2], 0.5, 10, 1) == ""
+    assert "budget is spent" in growth.no_help(goal, [0.3], 0.5, 0.5, 1)
+    assert "not noise" in growth.no_help(goal, [0.3, 0.2, 0.199, 0.2], 0.5, 10, 1)
+    assert growth.no_help(goal, [0.3, 0.25, 0.249], 0.5, 10, 1) == "", "one such round may be luck"
+    assert growth.no_help(goal, [math.inf] * 5, None, 10, 1) == "", "no interval yet says nothing of help"
+    assert "larger ones would" in growth.no_help(goal, [0.3], 0.99, 10, 1)
+
+
+def test_a_forecast_is_held_where_its_interval_holds_the_loss():
+    said = {"predicted": 2.0, "low": 1.9, "high": 2.1}
+    rows = [growth.scored(said, loss) for loss in (1.9, 2.05, 2.2, None)]
+    assert [row["inside"] for row in rows] == [True, True, False, None]
+    assert growth.held([*rows, growth.scored({"predicted": None, "low": None, "high": None}, 2.0)]) == (2, 3)
+
+
+def test_a_round_is_sealed_once_and_read_as_it_was(tmp_path, cells):
+    rounds = Rounds(tmp_path / "grown" / "x")
+    said = [{"predicted": 2.0, "low": 1.9, "high": 2.1}] * 2
+    assert rounds.sealed(0) is None and rounds.all_scored() == []
+    rounds.seal(0, cells[:2], said, flops=1.0)
+    sealed = rounds.sealed(0)
+    assert [each["config"] for each in sealed["runs"]] == cells[:2]
+    assert [each["low"] for each in sealed["runs"]] == [1.9, 1.9]
+    with pytest.raises(StoreError, match="there already"):
+        rounds.seal(0, cells[2:4], said, flops=1.0)
+    assert rounds.sealed(0) == sealed
+    path = rounds.folder / "round-00.json"
+    path.write_text(path.read_text().replace("1.9", "1.8"))
+    with pytest.raises(Damaged, match="checksum"):
+        rounds.sealed(0)
+
+
+def grows(store: Store, cells, **options) -> grown.Growth:
+    asked = Namespace(until=growth.Goal(0.05), flops=None, within=None, workers=1, devices=1)
+    for name, value in options.items():
+        setattr(asked, name, value)
+    return grown.Growth(asked, store, cells, "x", store.root / "out")
+
+
+def test_rounds_are_those_of_the_grid_whatever_is_asked_of_it(tmp_path, cells):
+    folder = grows(Store(tmp_path), cells).rounds.folder
+    assert grows(Store(tmp_path), cells, until=growth.Goal(0.01, 1e15)).rounds.folder == folder
+    assert grows(Store(tmp_path), cells[1:]).rounds.folder != folder
+
+
+def test_the_budget_is_of_all_rounds_sealed_so_far(tmp_path, cells):
+    growing = grows(Store(tmp_path), cells)
+    whole = grid.price(cells).flops
+    assert grow.budget(growing) == whole
+    assert grow.seal_next(growing, 0, [], grown.UNKNOWN) == ""
+    first = growing.rounds.sealed(0)
+    assert first["flops"] == grid.price(growth.beginning(cells)).flops
+    assert all(each["low"] is None for each in first["runs"]), "nothing can be forecast from nothing"
+    growing.rounds.score(0, goal="exponent", known=grown.UNKNOWN, seconds=30.0, runs=[])
+    assert grow.flops_left(growing, []) == whole - first["flops"]
+    assert grow.flops_left(grows(Store(tmp_path), cells, flops=2 * whole), []) == 2 * whole - first["flops"]
+
+
+def test_narrow_enough_is_not_reached_where_the_audit_refuses():
+    known = grown.UNKNOWN | {"half": 0.04, "verdict": "warn"}
+    assert grow.reached(growth.Goal(0.05), known)
+    assert not grow.reached(growth.Goal(0.03), known)
+    assert not grow.reached(growth.Goal(0.05), known | {"verdict": "refuse"})
+    assert not grow.reached(growth.Goal(0.05), grown.UNKNOWN)
+
+
+@pytest.mark.slow
+def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_again(lab_command, tmp_path):
+    Path(tmp_path, "little.py").write_text(LITTLE)
+    asked = ("grow", tmp_path / "little.py", "--until", "params_exponent+-0.001", "--flops", "8e9")
+    said = lab_command(*asked, code=1).stdout
+    assert "round 0: 9 runs" in said and "round 1:" in said and "NOT reached" in said
+    (folder,) = (tmp_path / "runs" / "grown").iterdir()
+    sealed = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first, second = (json.loads(sealed[f"round-0{n}.json"]) for n in (0, 1))
+    finished = {
+        path.parent.name: json.loads(path.read_text())["finished"]
+        for path in (tmp_path / "runs").glob("*/record.json")
+    }
+    assert finished.keys() == {run["run_id"] for part in (first, second) for run in part["runs"]}
+    assert all(finished[run["run_id"]] >= second["sealed"] for run in second["runs"]), "sealed before it was"
+    again = lab_command(*asked, code=1).stdout
+    assert "round" not in again.replace("rounds", "") and "NOT reached" in again
+    assert sealed == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert (tmp_path / "out" / "little-grown" / "report.html").exists()
+
+
+LITTLE = """
+from dataclasses import replace
+from lab.plan import grid
+from tests import tiny
+
+def runs():
+    first = tiny.runs()[0]
+    sizes = grid.ladder([(1, w, 1) for w in (8, 12, 16)], vocab_size=8, seq_len=16, position="learned")
+    data = replace(first.data, max_epochs=1000)
+    return [
+        replace(first, model=m, tokens=first.batch_tokens * 50 * 2**k, data=data, budget=0.0, seed=9 * i + k)
+        for i, m in enumerate(sizes) for k in range(4)
+    ]
+"""
