@@ -68,6 +68,18 @@ def test_forecasts_are_made_from_rows_below_each_cut_alone(monkeypatch):
     assert min(errors) > 0.008 > 2 * min(form.error for form in forms if form.name == "chinchilla")
 
 
+def test_one_form_of_joint_keeps_its_floor_at_two_thirds_of_the_least_loss():
+    runs = isoflops(replace(JOINT, E=0.1), noise=0.0005)
+    least = runs.loss.min()
+    assert 0.1 < 0.5 * least
+    forms = [form for form in select.select(runs).forms if form.name == "joint"]
+    forms = [form for form in forms if np.isinf([form.within, form.since]).all()]
+    (high,), (free,) = ([form for form in forms if bool(form.floor) == floor] for floor in (True, False))
+    assert high.law.E > 0.6 * least and free.law.E < 0.5 * least
+    assert free.error < high.error
+    assert "floor >= 0.67 of the least loss" in str(high)
+
+
 def test_forms_weigh_by_their_errors_and_predict_is_their_mean():
     runs = isoflops(JOINT, noise=0.005)
     fitted = fitting.intervals(fitting.fit("auto", runs), "wild", 100)
@@ -108,7 +120,7 @@ def test_the_frontier_of_auto_is_the_mean_of_the_forms_and_holds_the_truth():
 def test_a_table_on_one_ray_has_a_status_and_numbers_but_no_end_beyond_it():
     size = np.geomspace(1e7, 1e9, 9)
     runs = from_columns(params=size, tokens=20 * size, loss=CHINCHILLA.loss(size, 20 * size))
-    for law in ("auto", *select.FORMS):
+    for law in ("auto", *dict(select.FORMS)):
         fitted = fitting.fit(law, runs)
         assert fitted.status == "unidentified" and np.isfinite(list(fitted.parameters.values())).all()
     fitted = fitting.intervals(fitting.fit("auto", runs), "wild", 50)
@@ -146,7 +158,7 @@ def test_the_commands_say_what_was_chosen(tmp_path, capsys):
 
 def test_fit_counts_the_rows_that_auto_leaves_out(capsys):
     runs = isoflops(CHINCHILLA)
-    form = select.Form("chinchilla", 0.3, np.inf, 55, 0.1, 1.0, "ok", CHINCHILLA)
+    form = select.Form("chinchilla", 0.0, 0.3, np.inf, 55, 0.1, 1.0, "ok", CHINCHILLA)
     found = replace(regression.fit(Chinchilla, runs), dropped=[(3, "left out by auto")], forms=(form,))
     show(None, runs, found)
     assert "55 used, 1 flagged" in capsys.readouterr().out

@@ -126,7 +126,7 @@ def forms_json(fitted: fitting.Fit) -> dict:
     """The forms that "auto" weighed, the best first; no key of any other law."""
     if not fitted.forms:
         return {}
-    keys = ("name", "within", "since", "rows", "error", "weight", "status")
+    keys = ("name", "floor", "within", "since", "rows", "error", "weight", "status")
     return {"forms": [{**shared.pick(form, *keys), "parameters": vars(form.law)} for form in fitted.forms]}
 
 

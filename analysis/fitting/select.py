@@ -1,14 +1,15 @@
 """`--law auto`: rolling forecasts inside a table choose and weigh forms of the law.
 
-One rule. Each form is fitted to all rows, and to those whose loss is within 30, 15 and 8 % of the best at
-their compute or less: what a form cannot follow far from the optimum does not bend it near by; each time at
-all compute, and at the largest factors of 100 and 20: nor does what small runs did. A member is raised to
-the middle of its residuals at the largest compute. Each forecasts, from the rows below a quarter and below
-half of the largest compute, the rows above; its error is the mean size of the log residuals there (of rows
-within 15 % of the best). A member weighs as error^-2, and the forecast is the weighted mean of log losses.
-The member of least error is the one shown.
+One rule. Four forms: three laws, and one of them with its floor held up, as few levels let it fall far below
+what larger runs then show. Each is fitted to all rows, and to those whose loss is within 30, 15 and 8 % of
+the best at their compute or less: what a form cannot follow far from the optimum does not bend it near by;
+each time at all compute, and at the largest factors of 100 and 20: nor does what small runs did. A member is
+raised to the middle of its residuals at the largest compute. Each forecasts, from the rows below a quarter
+and below half of the largest compute, the rows above; its error is the mean size of the log residuals there
+(of rows within 15 % of the best). A member weighs as error^-2, and the forecast is the weighted mean of log
+losses. The member of least error is the one shown.
 
-Rows to be forecast are never seen. The numbers of the rule lie on a broad plateau: see docs/laws.md.
+Rows to be forecast are never seen. The numbers of the rule were chosen with tables in view: see docs/laws.md.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ from analysis.fitting.regression import Fit
 from analysis.laws import LAWS, Array, Law
 from analysis.tables.runs import Runs
 
-FORMS = ("chinchilla", "joint", "kaplan-nd")
+HIGH = 2 / 3  # of the least loss: the floor of the second form of `joint` lies no lower
+FORMS = (("chinchilla", 0.0), ("joint", 0.0), ("joint", HIGH), ("kaplan-nd", 0.0))  # law, least floor
 WITHIN = (np.inf, 0.3, 0.15, 0.08)  # log loss above the best at its compute or less
 SINCE = (np.inf, 100.0, 20.0)  # factors of compute below the largest from which rows are fitted
 TOP = 2.0  # the factor below the largest compute of rows to whose middle a member is raised, three or more
@@ -31,17 +33,19 @@ SCORED = 0.15  # the same of held-out rows
 CUTS = (4.0, 2.0)  # below the largest compute by these factors are the rows fitted to
 HEAVY = 0.05  # weight from which a form's status is found
 LEAST = 10  # rows fitted to, and 2 forecast
-Member = tuple[str, float, float]  # form, within, since
+Member = tuple[str, float, float, float]  # law, least floor, within, since
 Members = dict[Member, tuple[Fit, Law]]  # as fitted, and raised
 
 
 @dataclass(frozen=True)
 class Form:
-    """One form fitted to the rows within `within` of the best loss at their compute or less, of the largest
-    factor `since` of compute, and raised to the middle of the largest: its rolling `error` (mean size of log
-    residuals; inf: no forecast could be made) and its `weight` in the mean."""
+    """One form, a law whose floor is `floor` of the least loss or more, fitted to the rows within `within` of
+    the best loss at their compute or less, of the largest factor `since` of compute, and raised to the middle
+    of the largest: its rolling `error` (mean size of log residuals; inf: no forecast could be made) and its
+    `weight` in the mean."""
 
     name: str
+    floor: float
     within: float
     since: float
     rows: int
@@ -55,7 +59,8 @@ class Form:
         rows += f" within {100 * self.within:.0f} %" if np.isfinite(self.within) else ""
         rows += f" of the top {self.since:.0f} ×" if np.isfinite(self.since) else ""
         error = f"{100 * self.error:.2g} %" if np.isfinite(self.error) else "none"
-        return f"{self.name} ({rows}): {error}"
+        floor = f"floor >= {self.floor:.2g} of the least loss, " if self.floor else ""
+        return f"{self.name} ({floor}{rows}): {error}"
 
 
 @wraps(regression.fit)
@@ -85,13 +90,13 @@ def select(runs: Runs, fixed=None, starts=None, **options) -> Fit:
     errors, known = rolling_errors(used, compute, above, columns, output, options)
     members = dict(fit_members(used, compute, above, options, known, cold=True))
     if not members:
-        regression.fit(FORMS[0], runs, **options)  # says why
+        regression.fit(FORMS[0][0], runs, **options)  # says why
         raise ValueError(f"{runs.source}: no form of --law auto has a finite fit")
     forms = weigh(members, errors)
     best = forms[0]
     forms = tuple(judged(form, members, options) for form in forms)
-    rows = members[best.name, best.within, best.since][0].runs
-    chosen = regression.fit(LAWS[best.name], rows, **options)
+    member = members[best.name, best.floor, best.within, best.since][0]
+    chosen = regression.fit(LAWS[best.name], member.runs, fixed=member.fixed, **options)
     away = set(used.rows.tolist()) - set(chosen.runs.rows.tolist())
     above_best = f"loss over {100 * best.within:.0f} % above the best at its compute or less"
     limits = [above_best] * bool(np.isfinite(best.within))
@@ -112,7 +117,7 @@ def excess(compute: Array, output: Array) -> Array:
 def rolling_errors(used: Runs, compute, above, columns, output, options):
     """Mean error of each member's forecasts, and the laws of the last cut, from which later fits start."""
     gaps: list[dict[Member, float]] = []  # of each cut
-    known: dict[str, Law] = {}
+    known: dict[tuple[str, float], Law] = {}
     for cut in CUTS:
         below = compute <= compute.max() / cut * (1 + 1e-9)
         ahead = ~below & (above < SCORED)
@@ -122,46 +127,55 @@ def rolling_errors(used: Runs, compute, above, columns, output, options):
         for key, (fitted, raised) in fit_members(
             some, compute[below], excess(compute[below], output[below]), options, known
         ):
-            if np.isinf(key[1:]).all():
-                known = {**known, key[0]: fitted.law}
+            if np.isinf(key[2:]).all():
+                known = {**known, key[:2]: fitted.law}
             with np.errstate(all="ignore"):
                 said = np.log(raised.loss(*(column[ahead] for column in columns)))
             gap = float(np.mean(np.abs(said - np.log(output[ahead]))))
             here[key] = gap if np.isfinite(gap) else np.inf
         gaps.append(here)
-    whole = [{key[0]: gap for key, gap in here.items() if np.isinf(key[1:]).all()} for here in gaps]
+    whole = [{key[:2]: gap for key, gap in here.items() if np.isinf(key[2:]).all()} for here in gaps]
+    pairs = list(zip(gaps, whole, strict=True))
     errors = {  # where a member had too few rows at a cut, its form's error by all of them stands in
-        key: float(
-            np.mean([here.get(key, all_.get(key[0], np.inf)) for here, all_ in zip(gaps, whole, strict=True)])
-        )
+        key: float(np.mean([here.get(key, all_.get(key[:2], np.inf)) for here, all_ in pairs]))
         for key in set().union(*gaps)
     }
     return errors, known
 
 
 def fit_members(
-    some: Runs, compute: Array, above: Array, options, known: dict[str, Law], cold: bool = False
+    some: Runs, compute: Array, above: Array, options, known: dict[tuple[str, float], Law], cold: bool = False
 ) -> Iterator[tuple[Member, tuple[Fit, Law]]]:
     """Every form fitted to all rows and to those near the best or of large compute, and raised. A form starts
     from its grid where it is not `known` from fewer rows (or `cold`), and elsewhere from the law of all."""
-    for name in FORMS:
-        starts, done = None if cold or name not in known else [known[name]], {}
+    least = float(regression.positive(some, options.get("output") or "loss").min())
+    for name, floor in FORMS:
+        starts, done = None if cold or (name, floor) not in known else [known[name, floor]], {}
         for since, within in product(SINCE, WITHIN):
             rows = (above < within) & (compute >= compute.max() / since * (1 - 1e-9))
             if rows.tobytes() in done:  # the same rows again: another member of the rule, not of the mean
                 if not cold:
-                    yield (name, within, since), done[rows.tobytes()]
+                    yield (name, floor, within, since), done[rows.tobytes()]
                 continue
             if done and rows.sum() < LEAST:
                 continue
             try:
-                fitted = regression.fit(LAWS[name], some.select(rows), starts=starts, judge=False, **options)
+                fitted = fit_above(name, floor * least, some.select(rows), starts, options)
             except ValueError:
                 continue  # too few rows
             if np.isfinite(list(fitted.parameters.values())).all():
                 done[rows.tobytes()] = fitted, raise_to_top(fitted, compute[rows], above[rows])
-                yield (name, within, since), done[rows.tobytes()]
+                yield (name, floor, within, since), done[rows.tobytes()]
                 starts = starts or [fitted.law]
+
+
+def fit_above(name: str, floor: float, rows: Runs, starts, options) -> Fit:
+    """The law fitted with a floor of at least `floor` nats/token: held there where it would lie lower, as the
+    objective then falls towards it."""
+    fitted = regression.fit(LAWS[name], rows, starts=starts, judge=False, **options)
+    if not floor or fitted.parameters["E"] >= floor:
+        return fitted
+    return regression.fit(LAWS[name], rows, fixed={"E": floor}, starts=starts, judge=False, **options)
 
 
 def raise_to_top(fitted: Fit, compute: Array, above: Array) -> Law:
@@ -179,7 +193,7 @@ def weigh(members: Members, errors: dict[Member, float]) -> tuple[Form, ...]:
     if np.isfinite(error).any():
         weight = np.maximum(error / error.min(), 1) ** -2.0 if error.min() > 0 else (error == 0) * 1.0
     else:
-        weight = np.array([float(np.isinf([within, since]).all()) for _, within, since in members])
+        weight = np.array([float(np.isinf(key[2:]).all()) for key in members])
     weight = weight / weight.sum() if weight.any() else np.full(len(members), 1 / len(members))
     forms = [
         Form(*key, len(one.runs), float(e), float(w), one.status, law)
@@ -192,8 +206,8 @@ def judged(form: Form, members: Members, options) -> Form:
     """The form with its status, where it weighs something."""
     if form.weight < HEAVY:
         return form
-    fitted, _ = members[form.name, form.within, form.since]
-    again = regression.fit(LAWS[form.name], fitted.runs, starts=[fitted.law], **options)
+    fitted, _ = members[form.name, form.floor, form.within, form.since]
+    again = regression.fit(LAWS[form.name], fitted.runs, fixed=fitted.fixed, starts=[fitted.law], **options)
     return replace(form, status=again.status)
 
 
@@ -201,6 +215,6 @@ def describe(forms: tuple[Form, ...]) -> str:
     """The best member of each form and its error, in words."""
     if np.isinf(forms[0].error):
         return "auto could forecast no larger rows, so forms weigh alike"
-    best = {form.name: form for form in reversed(forms)}
+    best = {(form.name, form.floor): form for form in reversed(forms)}
     ranked = ", ".join(map(str, sorted(best.values(), key=lambda form: form.error)))
     return f"auto chose by the errors of rolling forecasts: {ranked}"
