@@ -14,7 +14,7 @@ from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, 
 from analysis.commands.audit import make_audit
 from analysis.commands.fit import add_law_name
 from analysis.commands.frontier import as_json
-from analysis.report.charts import check_curves
+from analysis.report.trained import check_curves
 from analysis.tables import table
 from analysis.tables.runs import Runs
 

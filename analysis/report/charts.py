@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.figures import isoflop as valleys
-from analysis.figures import law as laws
 from analysis.figures.frontier import caption as frontier_caption
 from analysis.figures.words import human, loss_label
-from analysis.fitting import Band, Fit
+from analysis.fitting import Band
 from analysis.frontiers import Frontier, Isoflop
 from analysis.report.axes import Axis, power, span
 from analysis.report.svg import Chart, Marks, Panel
-from analysis.tables.curves import run_names
 from analysis.tables.runs import Runs
 
 RAMP = 12  # colours of the style sheet's ramp, r0 to r11
@@ -20,7 +18,6 @@ METHODS = 4  # and of its methods, m0 to m3
 COUNTED = ("params", "tokens", "flops")  # axes that runs can be drawn against
 LABELS = {"params": "parameters", "tokens": "tokens", "flops": "training compute (FLOPs)"}
 KINDS = {"params": "count", "tokens": "count", "flops": "power"}
-CURVE_POINTS = 40  # kept of a training curve
 
 Places = Mapping[int, int]  # the row a table gives a run -> its place in the page's table
 
@@ -37,6 +34,12 @@ def place_of(i: int, count: int) -> float:
 def axis(name: str, values, **how) -> Axis:
     low, high = span(values, **how)
     return Axis(LABELS.get(name, name), low, high, True, KINDS.get(name, "power"), name)
+
+
+def size_classes(sizes: np.ndarray) -> list[str]:
+    logs = np.log(np.maximum(sizes, 1e-300))
+    low, wide = np.nanmin(logs), np.nanmax(logs) - np.nanmin(logs)
+    return [ramp((each - low) / wide if wide > 0 else 0.3) for each in np.nan_to_num(logs, nan=low)]
 
 
 def counted(runs: Runs) -> list[str]:
@@ -177,128 +180,3 @@ def optima(front: Frontier, band: Band, look: dict) -> list[Marks]:
         kind = "cross" if status == "edge" else "minimum"
         marks.append(Marks(kind, front.flops[[i]], np.array([value]), words=[words], **look))
     return marks
-
-
-def law_chart(fitted: Fit, places: Places) -> Chart:
-    """The law's curve over its runs where it has one to draw, else observed against predicted; and what is
-    left of each run."""
-    draw = curve_panel if laws.sized(fitted) or len(fitted.inputs) == 1 else predicted_panel
-    panels = [draw(fitted, places), residual_panel(fitted, places)]
-    return Chart("law", panels, laws.caption(fitted), {})
-
-
-def coloured(fitted: Fit, places: Places, x, y) -> list[Marks]:
-    """Dots of a fit's runs, coloured by their params where there are several inputs."""
-    rows = np.array([places[int(row)] for row in fitted.runs.rows])
-    if len(fitted.inputs) == 1:
-        return [Marks("dots", x, y, "m0", rows=rows)]
-    classes = size_classes(fitted.runs.column(fitted.inputs[0]))
-    names = np.array(classes, object)
-    return [
-        Marks("dots", x[names == each], y[names == each], each, rows=rows[names == each])
-        for each in dict.fromkeys(classes)
-    ]
-
-
-def size_classes(sizes: np.ndarray) -> list[str]:
-    logs = np.log(np.maximum(sizes, 1e-300))
-    low, wide = np.nanmin(logs), np.nanmax(logs) - np.nanmin(logs)
-    return [ramp((each - low) / wide if wide > 0 else 0.3) for each in np.nan_to_num(logs, nan=low)]
-
-
-def curve_panel(fitted: Fit, places: Places) -> Panel:
-    runs, name = fitted.runs, fitted.inputs[-1]
-    x, y, marks = runs.column(name), runs.column(fitted.output), []
-    if laws.sized(fitted):
-        sizes = laws.shown_sizes(runs.column(fitted.inputs[0]))
-        for size in sizes:
-            part, losses = laws.size_curve(fitted, size)
-            classes = size_classes(np.append(runs.column(fitted.inputs[0]), size))
-            words = [f"the law at {human(float(f'{size:.3g}'))} {fitted.inputs[0]}"]
-            marks.append(Marks("line", part, losses, classes[-1], words=words))
-    else:
-        grid = np.geomspace(x.min(), x.max(), 60)
-        band = Band(fitted.law.loss(grid), *([np.full(60, np.nan)] * 2))
-        if fitted.intervals != "none":
-            band = Band(band.value, *fitted.band(lambda law: law.loss(grid)))
-        marks += band_marks(grid, band, {"colour": "m0"})
-    marks += coloured(fitted, places, x, y)
-    head = laws.written(fitted)
-    label = loss_label(runs) if fitted.output == "loss" else fitted.output
-    alt = f"{head}: {len(runs)} runs over the fitted law. Status {fitted.status}."
-    return Panel(head, axis(name, x), Axis(label, *span(y), kind="plain"), marks, alt)
-
-
-def predicted_panel(fitted: Fit, places: Places) -> Panel:
-    observed = fitted.runs.column(fitted.output)
-    predicted = observed * np.exp(fitted.residuals)
-    ends = span(observed, predicted)
-    marks = [
-        Marks("line", np.array(ends), np.array(ends), "ink"),
-        *coloured(fitted, places, predicted, observed),
-    ]
-    label = loss_label(fitted.runs) if fitted.output == "loss" else fitted.output
-    x, y = Axis(f"predicted {label}", *ends), Axis(f"observed {label}", *ends)
-    head = laws.written(fitted)
-    return Panel(head, x, y, marks, f"{head}: observed against predicted of {len(observed)} runs.")
-
-
-def residual_panel(fitted: Fit, places: Places) -> Panel:
-    runs = fitted.runs
-    name = "flops" if laws.sized(fitted) and runs.has("flops") else fitted.inputs[0]
-    x, percent = runs.column(name), 100 * np.expm1(-fitted.residuals)
-    reach = 1.15 * float(np.abs(percent).max()) + 1e-9
-    ends = axis(name, x)
-    marks = [Marks("line", np.array([ends.low, ends.high]), np.zeros(2), "ink")]
-    marks += coloured(fitted, places, x, percent)
-    head = "Observed above the fit (%)"
-    alt = f"{head} against {ends.label}; the largest is {np.abs(percent).max():.2g} %."
-    return Panel(head, ends, Axis("%", -reach, reach, False), marks, alt, counted(runs))
-
-
-def curves_chart(curves: Runs, places: Mapping[str, int]) -> Chart:
-    """Loss as it fell, a line a run; `places` by run id.
-
-    Raises:
-      ValueError: no column names a row's run, or there is no loss or no count to draw it against.
-    """
-    names, against, whole = check_curves(curves)
-    x, loss = curves.column(against[0]), curves.column("loss")
-    sizes = curves.column("params") if curves.has("params") else np.ones(len(x))
-    classes = np.array(size_classes(sizes), object)
-    marks, order = [], np.lexsort((x, names.astype(str)))
-    order = order[whole[order]]
-    for part in np.split(order, np.flatnonzero(names[order][1:] != names[order][:-1]) + 1):
-        part = part[kept_points(x[part])]
-        known = {name: curves.column(name)[part] for name in against[1:]}
-        rows = [places[names[part[0]]]] if names[part[0]] in places else ()
-        marks.append(Marks("line", x[part], loss[part], str(classes[part[0]]), rows=rows, other=known))
-    ends = [human(float(f"{size:.3g}")) for size in (sizes[whole].min(), sizes[whole].max())]
-    words = f"Each line is one of {len(marks)} runs, of {' to '.join(dict.fromkeys(ends))} parameters."
-    y = Axis(loss_label(curves), *span(loss[whole]))
-    panel = Panel(
-        "Training curves", axis(against[0], x[whole]), y, marks, f"Training curves. {words}", against
-    )
-    return Chart("curves", [panel], words, {})
-
-
-def check_curves(curves: Runs) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Run names (R,) of a table of curves, the counts it can be drawn against, and which rows (R,) can be.
-
-    Raises:
-      ValueError: no column names a row's run, or there is no loss or no count.
-    """
-    names = run_names(curves)
-    against = [name for name in ("flops", "tokens") if curves.has(name)] or ["tokens"]
-    x, loss = curves.column(against[0]), curves.column("loss")
-    whole = np.isfinite(x) & np.isfinite(loss) & (x > 0)
-    if not whole.any():
-        raise ValueError(f"{curves.source}: no point of a curve has both {against[0]} and a loss")
-    return names, against, whole
-
-
-def kept_points(x: np.ndarray) -> np.ndarray:
-    """Up to `CURVE_POINTS` of rising x, even in their logarithm, the last among them."""
-    if len(x) <= CURVE_POINTS:
-        return np.arange(len(x))
-    return np.unique(np.searchsorted(x, np.geomspace(x[0], x[-1], CURVE_POINTS)).clip(0, len(x) - 1))

@@ -24,7 +24,9 @@ function power(x) {
 }
 function written(value) {
   if (value === null || value === undefined) return "";
-  return typeof value === "number" ? String(+value.toPrecision(6)).replace("e+", "e") : shown(value);
+  if (typeof value !== "number") return shown(value);
+  const six = +value.toPrecision(6);
+  return (Math.abs(six) >= 1e9 ? six.toExponential() : String(six)).replace("e+", "e");
 }
 function make(tag, words = "", settings = {}) {
   const element = Object.assign(document.createElement(tag), settings);
@@ -307,7 +309,8 @@ class Table {
   id(row) { const name = RUN_IDS.find(each => this.byName.has(each)); return written(name ? this.cell(name, row) : this.cell("row", row)); }
   words(row) {
     const names = [...new Set(SAID)].filter(name => this.byName.has(name));
-    return names.map(name => [name, written(this.cell(name, row))]).filter(([, words]) => words).map(each => each.join("  ")).join("\n");
+    const said = { count: human, power }, say = (name, x) => x > 0 && KINDS[name] ? said[KINDS[name]](x) : written(x);
+    return names.map(name => [name, say(name, this.cell(name, row))]).filter(([, words]) => words).map(each => each.join("  ")).join("\n");
   }
   csv() {
     const quote = x => { // a cell that a spreadsheet would run as a formula says by a ' that it is none

@@ -13,7 +13,7 @@ from analysis.figures.audit import caption as audit_caption
 from analysis.fitting import Fit
 from analysis.frontiers import Frontier, Isoflop
 from analysis.headline import Headline, choose
-from analysis.report import charts, words
+from analysis.report import charts, fitted, trained, words
 from analysis.report.svg import Chart, chart
 from analysis.report.table import run_table
 from analysis.report.text import paragraph, text
@@ -100,12 +100,14 @@ def figures(runs: Runs, fit, iso: Isoflop | None, fronts, references, curves: Ru
         parts += section("The compute-optimal frontier", charts.frontier_chart(fronts))
         parts.append(words.frontier_table(fronts))
     if fit is not None:
-        parts += section("The parametric law", charts.law_chart(fit, places))
+        parts += section("The parametric law", fitted.law_chart(fit, places))
         parts.append(words.fit_table(fit))
+    if iso is None and fit is None and (seen := trained.runs_chart(runs, places)):
+        parts += section("What was trained", seen)
     if curves is not None:
         name = next((name for name in RUN_IDS if runs.has(name)), None)
         ids = {label: i for i, label in enumerate(runs.labels(name))} if name else {}
-        parts += section("Training curves", charts.curves_chart(curves, ids))
+        parts += section("Training curves", trained.curves_chart(curves, ids))
     return parts
 
 

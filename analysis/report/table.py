@@ -19,7 +19,7 @@ def run_table(runs: Runs, name: str = "runs") -> str:
     further = ""
     if same and len(runs) > 1:
         items = "".join(f"<li><b>{text(each['name'])}</b> {text(str(each['value']))}</li>" for each in same)
-        head = f"The same in every run ({len(same)} columns)"
+        head = f"The same in every run: {len(same)} column{'s' * (len(same) > 1)}"
         further = f'<details class="same"><summary>{head}</summary><ul>{items}</ul></details>'
     content = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return (

@@ -72,17 +72,17 @@ def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
 
 def findings(audit: Audit) -> str:
     """Everything the audit looked at, worst first."""
-    rows = [cells(("", "code", "finding"), "th")]
+    rows = ['<tr><th></th><th class="text">code</th><th class="text">finding</th></tr>']
     for finding in audit.findings:
         code = f'<td class="text">{finding.code}</td><td class="text wrap">{text(finding.message)}</td>'
         bad = ' class="flagged"' if finding.severity in ("warn", "refuse") else ""
         rows.append(f"<tr{bad}><td>{finding.severity}</td>{code}</tr>")
-    return f"<p>{text(audit.headline())}.</p>{table(rows)}"
+    return f"<p>{text(audit.headline())}.</p>{table(rows, 'findings')}"
 
 
-def table(rows: Sequence[str]) -> str:
+def table(rows: Sequence[str], kind: str = "") -> str:
     """A small table; its first row is its head."""
-    return f'<div class="wide"><table>{"".join(rows)}</table></div>'
+    return f'<div class="wide"><table class="{kind}">{"".join(rows)}</table></div>'
 
 
 def cells(values: Sequence[str], tag: str = "td") -> str:
