@@ -5,6 +5,7 @@ that changes orphans both. A new field with a default changes none of these.
 """
 
 import csv
+import hashlib
 from collections import defaultdict
 from dataclasses import fields
 from functools import partial
@@ -37,7 +38,7 @@ from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.config import run as config
 from lab.data import corpora
 from lab.data.languages import parse_language
-from lab.plan import grid
+from lab.plan import arms, grid, tuning
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 
@@ -271,3 +272,18 @@ def test_every_committed_table_is_held():
 def test_runs_whose_losses_were_predicted_keep_their_ids():
     """Each was sealed with its whole config; `runs` refuses one whose id is another now."""
     assert [run.run_id for run in prediction.runs()] == ["dbeacfe9d0f5", "ad91d1566cf7", "e0d36bd5d001"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "of_rates", "of_arms"),
+    [
+        (3, "7fcf87df5878", "e658e4ec2326"),
+        (4, "bfadbc244c0a", "5cb75778e59b"),
+        (5, "6d691415b6c2", "1cb25f674b41"),
+    ],
+)
+def test_the_runs_that_tune_a_grid_and_an_arm_keep_their_ids(rates, of_rates, of_arms):
+    cells = arms.own_cells(plain.runs())
+    planned = tuning.rate_design(cells, rates=rates), arms.at_rates(cells, rates)
+    ids = [",".join(run.run_id for run in runs) for runs in planned]
+    assert [hashlib.sha256(each.encode()).hexdigest()[:12] for each in ids] == [of_rates, of_arms]

@@ -60,13 +60,13 @@ def affordable(cells: Sequence[RunConfig], fits: Callable[[list[int]], bool]) ->
 
 
 def at_rates(cells: Sequence[RunConfig], rates: int) -> list[RunConfig]:
-    """Runs that tune an arm: sizes in the middle of the least budget, each at `rates` rates a factor 2 apart
-    about its own."""
+    """Runs that tune an arm: sizes in the middle of the least budget, each at `rates` rates about its own."""
     least = [cells[i] for i in budgets(cells)[0] if cells[i].seed == cells[0].seed]
     least.sort(key=lambda cell: tuning.params(cell.model))
     first = max(0, (len(least) - SIZES) // 2)
-    factors = [2.0 ** math.ceil(i - (rates - 1) / 2) for i in range(rates)]
-    return [run for factor in factors for run in with_factor(least[first : first + SIZES], factor)]
+    return [
+        run for factor in tuning.factors(rates) for run in with_factor(least[first : first + SIZES], factor)
+    ]
 
 
 def best_factor(

@@ -48,9 +48,12 @@ def rate_design(
 
 def around(cell: RunConfig, rates: int) -> list[RunConfig]:
     """A run at several rates about its own."""
-    middle = (rates - 1) / 2
-    own = cell.optim.learning_rate
-    return [at_rate(cell, own * STEP ** math.ceil(i - middle)) for i in range(rates)]
+    return [at_rate(cell, cell.optim.learning_rate * factor) for factor in factors(rates)]
+
+
+def factors(rates: int) -> list[float]:
+    """So many factors on a rate, `STEP` apart about 1, one more above than below where they are even."""
+    return [STEP ** math.ceil(i - (rates - 1) / 2) for i in range(rates)]
 
 
 def at_rate(config: RunConfig, rate: float) -> RunConfig:
