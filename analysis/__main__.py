@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser(words[0] if words else "").parse_args(words)
     try:
         return options.run(options)
     except BrokenPipeError:  # an OSError, so it comes first
@@ -50,10 +51,11 @@ class Parser(argparse.ArgumentParser):
         return options, unknown
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """Of one command, which alone is then imported, or of all."""
     top = Parser(prog="python -m analysis", description=__doc__.split(".")[0])
     subparsers = top.add_subparsers(dest="command", required=True)
-    for name in COMMANDS:
+    for name in [command] if command in COMMANDS else COMMANDS:
         import_module(f"analysis.commands.{name}").add(subparsers)
     return top
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from lab.commands import cli, run
+from lab.commands.plan import spent
 from lab.models import counts
-from lab.plan import grid
+from lab.plan import chips, grid
 from lab.store.store import Store
 from tests.conftest import ROOT, data_folder
 
@@ -237,6 +239,32 @@ def test_an_error_in_a_report_is_told_with_its_place(said, tmp_path):
 def test_plan_and_status_tell_the_same_time_left_compiling_included(said):
     times = [re.search(r"about (\w+)", said(word, TINY, "--workers", 1))[1] for word in ("plan", "status")]
     assert times == [f"0m{2 * grid.COMPILE_SECONDS:02d}s"] * 2
+
+
+def test_plan_and_status_end_with_the_command_that_goes_on(said):
+    """Of the same grid, settings and store, as it was named."""
+    for words in (("plan",), ("plan", "--set", "seed=3"), ("status", "--store", "other place")):
+        last = said(words[0], TINY, *words[1:]).splitlines()[-1]
+        assert last == f"Next: python -m lab run {shlex.join([str(TINY), *words[1:]])}"
+
+
+def test_what_runs_took_is_told_in_hours_and_where_known_in_money_and_energy():
+    """Of a chip with two devices half the device-hours are paid for."""
+    assert spent({"cpu": 5400.0}) == ["    spent 1.5 device-hours on cpu"]
+    (line,) = spent({"NVIDIA H100 80GB HBM3": 36000.0})
+    assert "10 device-hours" in line and "$30.00 at $3 a chip-hour" in line and "at most 7 kWh" in line
+    assert chips.DATE in line and "at most 0.262 kWh" in spent({"TPU v3": 7200.0})[0]
+    names = (
+        "TPU v5 lite",
+        "TPU v5",
+        "TPU v5p",
+        "TPU v6 lite",
+        "TPU7x",
+        "NVIDIA A100-SXM4-80GB",
+        "NVIDIA H200",
+    )
+    found = [chip.name if (chip := chips.named(name)) else "" for name in names]
+    assert found == ["v5e", "v5p", "v5p", "v6e", "tpu7x", "a100", "h200"] and chips.named("cpu") is None
 
 
 def test_the_time_left_counts_shapes_nobody_compiled_and_is_no_less_than_the_longest_run(config):

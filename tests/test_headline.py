@@ -79,6 +79,8 @@ def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(cap
         assert main([words[0], str(TABLE), *words[1:]]) == 0
         text = capsys.readouterr().out
         said[words[0]] = " ".join(text.partition("\n\n")[0].split())
+        if words == ["ledger"]:
+            assert max(map(len, text.splitlines())) <= 100
         assert text.rstrip().splitlines()[-1].startswith("Next: python -m analysis "), words
     growth = (
         "Ten times the compute: 4.1 times the parameters (3.1 to 5.6), 2.6 times the tokens (1.9 to 3.4)."

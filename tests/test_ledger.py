@@ -216,7 +216,7 @@ def test_the_command_writes_a_row_for_every_counting_and_approach(tmp_path, caps
     assert rows[0]["against_first"] == "first" and rows[0]["moved"]["value"] == 0
     text = capsys.readouterr().out
     for row in rows:
-        assert row["convention"] in text
+        assert row["params"] in text and row["flops"] in text
 
 
 @pytest.mark.parametrize(

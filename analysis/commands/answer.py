@@ -9,7 +9,7 @@ from contextlib import suppress
 import numpy as np
 
 from analysis import fitting, frontiers, headline
-from analysis.commands.shared import HEAVY
+from analysis.commands.shared import HEAVY, WIDTH
 from analysis.frontiers import Frontier
 from analysis.headline import Headline
 from analysis.laws import Chinchilla
@@ -24,6 +24,8 @@ CARRIED = (
     "where",
     "best_of",
     "by",
+    "arm",
+    "baseline",
 )  # options that say what is read
 
 
@@ -39,14 +41,17 @@ def of_table(options, runs: Runs, fitted: fitting.Fit | None) -> Headline | None
         own = {name: getattr(options, name) for name in ("window", "budgets", "seed") if name in options}
         with suppress(ValueError):
             iso = frontiers.find_optima(runs, **own)
-            fronts.append(frontiers.from_isoflop(iso, cost, own_law))
-            fronts[0] = frontiers.choose_valleys(runs, cost, own_law, known=iso, **own).frontier
+            try:
+                fronts.append(frontiers.choose_valleys(runs, cost, own_law, known=iso, **own).frontier)
+            except ValueError:  # no way has an exponent, which the first of them says, too
+                fronts.append(frontiers.from_isoflop(iso, cost, own_law))
         if fitted is not None:
             small = len(fitted.runs) * len(fitted.parameters) <= HEAVY
             asked = options.intervals != "none" and options.bootstrap != 0
             if fitted.intervals == "none" and asked and small and (fitted.regular or fitted.forms):
                 fitted = fitting.intervals(fitted, "auto", seed=options.seed)
-            fronts.append(frontiers.from_fit(fitted, cost))
+            budgets = frontiers.budgets_of(fitted.runs)
+            fronts.append(frontiers.from_fit(fitted, cost, np.array([budgets.min(), budgets.max()])))
     return headline.choose(fronts)
 
 
@@ -55,7 +60,7 @@ def say(group, lines: Iterable[str]) -> None:
     for line in lines:
         text = f"[{group}] {line}" if group is not None else line
         print(
-            textwrap.fill(text, 110, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+            textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
         )
 
 
@@ -68,8 +73,8 @@ def head(group, best: Headline | None, flops: float | None = None, without: str 
 
 
 def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:
-    """The command to type next, on the same table read the same way."""
-    print(f"Next: {command(options, name, *words, drop=drop)}")
+    """The command to type next, on the same table read the same way; said when all else is (`each_group`)."""
+    options.next = command(options, name, *words, drop=drop)
 
 
 def command(options, name: str, *words: str, drop: Sequence[str] = ()) -> str:

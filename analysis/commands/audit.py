@@ -42,8 +42,7 @@ def run(options) -> int:
         base = audit.fitted and shared.fit_if_possible(options, runs)
         answers.head(group, answers.of_table(options, runs, base))
         show(group, runs, audit)
-        if audit.verdict != "refuse":
-            answers.suggest(options, "report", "-o", "report.html")
+        answers.suggest(options, "report", "-o", "report.html")
         if options.figure and not (audit.steps or audit.profiles):
             print("no figure: there is nothing to forecast or to profile\n")
             return as_json(audit), None

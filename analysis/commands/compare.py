@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options
 from analysis.commands.compare_page import comparison_page
@@ -79,6 +80,8 @@ def run(options) -> int:
     if options.output and found:
         write_page(options.output, found, len(others))
     print("\n".join(refused), file=sys.stderr, end="\n" * bool(refused))
+    further = ("--json", "compare.json") if options.output else ("-o", "compare.html")
+    print(f"Next: {answers.command(options, 'compare', *further)}")
     return int(bool(refused))
 
 

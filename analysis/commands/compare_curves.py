@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis import frontiers
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.speedup import as_json, show
 from analysis.frontiers.speedup import STEPS
@@ -42,6 +43,7 @@ def answer_curves(options, arms: dict[str, Runs], baseline: str) -> int:
         show(each)
     if options.json:
         shared.dump(options.json, results if len(results) > 1 else results[0])
+    print(f"Next: {answers.command(options, 'envelope', drop=('arm', 'baseline'))}")
     return 0
 
 

@@ -128,7 +128,7 @@ def show_provenance(group, runs, answer: Answer) -> None:
         ("CAREFUL", guess + answer.notes),
     ):
         for i, line in enumerate(lines):
-            wrapped = textwrap.wrap(line, 100, subsequent_indent=" " * 14)
+            wrapped = textwrap.wrap(line, shared.WIDTH - 14, subsequent_indent=" " * 14)
             print(f"  {label if not i else '':<12}" + "\n".join(wrapped))
     print(f"\n  {answer.headline}\n")
     print("  under every resampled law:\n" * (answer.draws > 0), end="")

@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis import frontiers
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ENVELOPE, add_options, command, count
 from analysis.commands.frontier import as_json, print_at, print_summary
@@ -35,6 +36,10 @@ def run(options) -> int:
         envelope = shared.traced(options, curves, runs)
         front = frontiers.from_envelope(envelope, frontiers.fit_cost(envelope.source, options.cost))
         show(group, envelope, front, options.at)
+        if options.runs:
+            options.next = f"python -m analysis frontier {options.runs} --curves {options.table}"
+        else:
+            answers.suggest(options, "speedup")
         return as_json(front, options.at), lambda: plot_envelope(envelope, front)
 
     return shared.each_group(options, answer)

@@ -1,5 +1,6 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
+from analysis.commands import answer as answers
 from analysis.commands import frontier, shared
 from analysis.commands.arguments import FRONTIER, OPTIONS, add_options, command
 from analysis.figures import plot_isoflop
@@ -18,6 +19,7 @@ def run(options) -> int:
         for valley in iso.valleys:
             if valley.status != "ok":
                 print(f"  {valley.budget:.3g} is {valley.status}: {valley.message}")
+        answers.suggest(options, "frontier")
         return frontier.as_json(front, choice=choice), lambda: plot_isoflop(iso, front)
 
     return shared.each_group(options, answer)

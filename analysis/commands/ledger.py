@@ -1,5 +1,8 @@
 """`python -m analysis ledger TABLE`: the same runs under every counting of parameters and FLOPs."""
 
+import textwrap
+from contextlib import suppress
+
 import numpy as np
 
 from analysis.commands import answer as answers
@@ -9,6 +12,8 @@ from analysis.figures import plot_ledger
 from analysis.frontiers import conventions, ledger
 from analysis.frontiers.ledger import Entry
 from analysis.tables.budgets import group
+
+WIDE = 32  # of the column of countings; lines stay within 100
 
 
 def add(commands) -> None:
@@ -33,19 +38,25 @@ def run(options) -> int:
             countings = conventions.by_value(runs, options.convention)
         else:
             countings = conventions.by_columns(runs)
+        fitted = shared.fit_if_possible(options, runs)
+        if fitted and fitted.regular:
+            with suppress(ValueError):  # too few to resample, as the rows then say
+                fitted = shared.with_intervals(options, fitted)
         entries = ledger.make_ledger(
             countings,
             methods=methods,
+            known=fitted if fitted and fitted.intervals != "none" else None,
             **shared.pick(options, "valley", "window", "objective", "delta", "seed"),
             add_intervals=lambda fitted: shared.with_intervals(options, fitted),
             resamples=options.bootstrap or 1000,
         )
         if all(each.frontier is None for each in entries):
             raise ValueError("; ".join(dict.fromkeys(each.message for each in entries)))
-        answers.head(group, answers.of_table(options, runs, shared.fit_if_possible(options, runs)))
+        answers.head(group, answers.of_table(options, runs, fitted))
         for line in ledger.summarize(entries):
             answers.say(None, [line])
-        show(group, runs, entries)
+        print()
+        show(group, runs, entries, options.verbose)
         answers.suggest(options, "report", "-o", "report.html")
         return as_json(entries), lambda: plot_ledger(entries)
 
@@ -94,29 +105,38 @@ def as_json(entries: list[Entry]) -> dict:
     return {"rows": rows, "message": " ".join(ledger.summarize(entries))}
 
 
-def show(group, runs, entries: list[Entry]) -> None:
+def show(group, runs, entries: list[Entry], verbose: bool = False) -> None:
+    """A row a counting, under the approach and what N is there; notes below of what is not ok, or of all."""
     found = [caution for each in entries if each.frontier for caution in each.frontier.cautions]
-    shared.print_head(group, runs, "convention ledger", dict.fromkeys([*runs.cautions, *found]))
-    wide = max(len(str(each.convention)) for each in entries)
-    print(
-        f"\n  {'approach':<9}{'convention':<{wide + 2}}{'a (params)':<23}{'b (tokens)':<24}"
-        f"{'moved':<25}{'against first':<15}status"
-    )
+    shared.print_head(group, runs, "convention ledger", dict.fromkeys([*runs.cautions, *found * verbose]))
     notes: dict[str, int] = {}
+    approach = params = None
     for each in entries:
-        front = each.frontier
-        b = front.tokens_exponent if front else "none"
+        convention, front = each.convention, each.frontier
+        if each.approach != approach:
+            title = "A" + ledger.NAMES[each.approach][1:]
+            print(f"\n  {title:<{WIDE}}{'a (params)':<23}{'moved':<25}{'status'}")
+            approach, params = each.approach, None
+        if convention.flops and convention.params != params:
+            print(f"  N = {convention.params}")
+            params = convention.params
+        label = f"  C = {convention.flops}" if convention.flops else textwrap.shorten(convention.params, WIDE)
         a = each.exponent if front else "none"
-        moved = f"{each.moved.value:+.3f}" if np.isfinite(each.moved.value) else ""
-        if np.isfinite(each.moved.low):
-            moved += f" ({each.moved.low:+.3f}, {each.moved.high:+.3f})"
-        moved = "" if each.agreement == "first" else moved
-        mark = f" [{notes.setdefault(each.message, len(notes) + 1)}]"
-        print(
-            f"  {each.approach:<9}{each.convention!s:<{wide + 2}}{a!s:<23}{b!s:<24}{moved:<25}"
-            f"{each.agreement:<15}{front.status if front else 'failed'}{mark}"
-        )
+        status = front.status if front else "failed"
+        if verbose or status != "ok" or each.message != front.message:
+            status += f" [{notes.setdefault(each.message, len(notes) + 1)}]"
+        print(f"  {label:<{WIDE}}{a!s:<23}{moved_words(each):<25}{status}")
     print()
     for message, number in notes.items():
         shared.paragraph(f"[{number}]", message)
     print()
+
+
+def moved_words(entry: Entry) -> str:
+    """How far the exponent lies from the first row's, and where they do not agree, that."""
+    if entry.agreement == "first":
+        return "first"
+    text = f"{entry.moved.value:+.3f}" if np.isfinite(entry.moved.value) else ""
+    if np.isfinite(entry.moved.low):
+        return text + f" ({entry.moved.low:+.3f}, {entry.moved.high:+.3f})"
+    return text + f" {entry.agreement}" * (entry.agreement in ("in part", "disagree"))

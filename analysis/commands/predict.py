@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 
 from analysis import fitting
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import command
 from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
@@ -52,6 +53,7 @@ def run(options) -> int:
         show(group, runs, fitted, places, said, errors, then)
         all_said.append(said)
         all_measured.append(places.measured)
+        answers.suggest(options, "audit")
         return as_json(fitted, places, said, errors, then), None
 
     options.figure = None

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.commands import answer as answers
 from analysis.commands import points, shared
 from analysis.commands.arguments import add_options, command
 from analysis.figures.rates import plot_rates
@@ -31,6 +32,11 @@ def run(options) -> int:
         found = best_rates(runs, options.setting)
         said = [(place, found.rule.at(place)) for place in places(options.at, found)]
         show(group, runs, found, said)
+        far = found.sweeps[-1].place
+        place = ",".join(
+            f"{name}={4 * value if name == 'params' else value:.3g}" for name, value in far.items()
+        )
+        answers.suggest(options, "rates", *["--at", place] * (found.rule is not None and not said))
         return as_json(found, said), lambda: plot_rates(found)
 
     return shared.each_group(options, answer)

@@ -71,6 +71,8 @@ def run(options) -> int:
             raise ValueError(f"{why}; what there is to see stands in {path}")
         answers.head(group, best)
         print(path)
+        budget = headline.power(max(front.flops.max() for front in fronts))
+        answers.suggest(options, "decide", "--budget", budget)
         return [], None
 
     return shared.each_group(options, answer)

@@ -52,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
     data, start = find(options.data), time.perf_counter()
     if data.folder is None and not options.download:
         print(
-            "no published tables were named, so claims on them are left out: --download fetches what is "
-            "public, --data DIR or SCALING_DATA names a folder of them (docs/papers.md)",
+            "no published tables were named, so claims on them are left out. To have them: "
+            f"python -m analysis reproduce {options.paper} --download (what is public; pip install pooch), "
+            "or name a folder with --data DIR or SCALING_DATA (docs/papers.md)",
             file=sys.stderr,
         )
     downloads = public.Downloads() if options.download else None
@@ -74,6 +75,10 @@ def run(options: argparse.Namespace) -> int:
     failed = downloads.failed if downloads else {}
     for reason in failed.values():
         print(f"analysis reproduce: {reason}", file=sys.stderr)
+    if counts.get("no data"):
+        print(f"Next: python -m analysis reproduce {options.paper} --download")
+    else:
+        print(f"Next: python -m analysis reproduce {options.paper} --figures figures")
     return 1 if counts["fail"] or failed else 0
 
 

@@ -23,6 +23,7 @@ from analysis.tables.identity import best_of, final_rows
 HEAVY = (
     20_000  # rows times parameters from which a fifth of the resamples are made where nobody asks for more
 )
+WIDTH = 100  # letters of a line, but for tables that are wider
 
 
 def each_group(options, answer: Callable, several: bool = False) -> int:
@@ -54,6 +55,8 @@ def each_group(options, answer: Callable, several: bool = False) -> int:
             print(f"analysis {options.command}: {options.by} = {group}: {error}\n", file=sys.stderr)
     if options.json and results:
         dump(options.json, results if options.by or several else results[0])
+    if getattr(options, "next", ""):
+        print(f"Next: {options.next}")
     return 1 if refused else 0
 
 
@@ -252,7 +255,7 @@ def print_head(group, runs: Runs, what: str, cautions=None) -> None:
         print(f"              {len(rows)} × {reason} (row {shown})")
     if len(counts) > 8:
         print(f"              and {len(counts) - 8} more reasons; `fit --json` holds all")
-    print(f"  convention  {frontiers.convention(runs)}")
+    paragraph("convention", frontiers.convention(runs))
     for caution in runs.cautions if cautions is None else cautions:
         paragraph("CAUTION", caution)
 
@@ -260,4 +263,4 @@ def print_head(group, runs: Runs, what: str, cautions=None) -> None:
 def paragraph(name: str, text: str) -> None:
     """A line of a head, its text wrapped beside its name."""
     indents = {"initial_indent": f"  {name:<12}", "subsequent_indent": " " * 14}
-    print(textwrap.fill(text, 110, break_on_hyphens=False, **indents))
+    print(textwrap.fill(text, WIDTH, break_on_hyphens=False, **indents))

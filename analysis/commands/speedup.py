@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis import frontiers
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import add_options, command, positive_count
 
@@ -24,6 +25,7 @@ def run(options) -> int:
         shared.print_head(group, curves, "steps to equal loss", cautions=())
         for each in found:
             show(each)
+        answers.suggest(options, "envelope")
         return [as_json(each) for each in found], None
 
     return shared.each_group(options, answer, several=True)

@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, command, positive
 from analysis.commands.suggest_grid import grid_file
 from analysis.decisions.suggest import Suggestion, Target, suggest
 from analysis.fitting import fit
+from analysis.headline import power
 from analysis.laws import Chinchilla
 from analysis.tables import Runs, table
 
@@ -66,7 +68,11 @@ def run(options) -> int:
         show(group, runs, fitted, found)
         if options.output:
             grid_file(options.output, fitted.runs, found)
-            print(f"  grid: python -m lab run {options.output}")
+            options.next = f"python -m lab run {options.output}"
+        else:
+            asked = name if at is None else f"{name}@{power(at)}"
+            words = ("--for", asked, "--flops", power(options.spend), "-o", "grid.py")
+            answers.suggest(options, "suggest", *words)
         return as_json(found, fitted), None
 
     return shared.each_group(options, answer)

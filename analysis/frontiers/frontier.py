@@ -141,12 +141,15 @@ def growth(fitted: Fit, cost: Cost, flops: float) -> Band:
 def optimum_bands(fitted: Fit, cost: Cost) -> Extend:
     """A function flops (K,) -> Bands of params, tokens and loss at the optimum of a fitted law. It
     keeps what it made: profiles take seconds, and a page asks again."""
-    known: dict[bytes, tuple[Band, Band, Band]] = {}
+    known: dict[float, np.ndarray] = {}  # of a budget the three bands (3, 3)
 
     def extend(flops: Array) -> tuple[Band, Band, Band]:
-        if flops.tobytes() not in known:
-            known[flops.tobytes()] = bands(flops)
-        return known[flops.tobytes()]
+        new = np.array([each for each in dict.fromkeys(flops.tolist()) if each not in known])
+        if new.size:
+            made = np.array([[band.value, band.low, band.high] for band in bands(new)])
+            known.update(zip(new.tolist(), np.moveaxis(made, -1, 0), strict=True))
+        parts = np.array([known[each] for each in flops.tolist()]).reshape(-1, 3, 3)
+        return tuple(Band(*part) for part in np.moveaxis(parts, 0, -1))
 
     @np.errstate(all="ignore")  # where an end of a parameter is open, an end of these is
     def bands(flops: Array) -> tuple[Band, Band, Band]:

@@ -58,6 +58,7 @@ def make_ledger(
     add_intervals: Callable[[Fit], Fit] = intervals,
     resamples: int = 1000,
     seed: int = 0,
+    known: Fit | None = None,
 ) -> list[Entry]:
     """Every approach under every convention, in their order, approach by approach.
 
@@ -69,23 +70,25 @@ def make_ledger(
       add_intervals: gives a fit its intervals.
       resamples, seed: of the pairs bootstrap that `moved` comes from where `add_intervals`
         resamples nothing. Equal seeds draw equal rows, so exponents are compared one by one.
+      known: a fit with its intervals, as `add_intervals` gives them, of one of the countings.
     """
     entries: list[Entry] = []
     for method in methods:
         first: tuple[Frontier, Array | None] | None = None
-        fits: list[Fit] = []
+        fits: list[Made] = [Made(known)] if known else []
         for number, convention in enumerate(conventions):
             draws, front = None, None
             try:
                 if method == "isoflop":
                     front, message = valleys(convention.runs, conventions[0].runs, valley, window, seed)
                 else:
-                    fitted = fit_once(convention.runs, fits, objective, delta, add_intervals)
-                    front = from_fit(fitted, fit_cost(convention.runs))
+                    made = fit_once(convention.runs, fits, objective, delta, add_intervals)
+                    fitted = replace(made.fitted, runs=convention.runs.usable())
+                    front = from_fit(fitted, fit_cost(convention.runs), fitted.runs.flops[:1])
                     message, off = front.message, front.cost.deviation
                     if off >= OFF:
                         message += f"; flops/tokens is no power of N by this count: off by {100 * off:.0f} %"
-                    draws = draw_exponents(fitted, front.cost.p, resamples, seed)
+                    draws = made.exponents(front.cost.p, resamples, seed)
             except ValueError as error:
                 message = str(error)
             if number == 0 and front is not None:
@@ -109,24 +112,33 @@ def compare_with(first, convention: Convention, front, draws, number: int) -> tu
     return moved, compare_bands(front.params_exponent, first[0].params_exponent)
 
 
-def fit_once(runs: Runs, fits: list[Fit], objective, delta, add_intervals) -> Fit:
+@dataclass
+class Made:
+    """A fit with its intervals, and its resamples once they were asked for: where only C is counted otherwise
+    both stay as they are."""
+
+    fitted: Fit
+    resampled: Fit | None = None
+
+    def exponents(self, p: float, resamples: int, seed: int) -> Array | None:
+        """The params exponent of every resample (S,); None for a fit without intervals."""
+        if self.fitted.intervals == "none":
+            return None
+        if self.resampled is None:
+            drawn = self.fitted.draws is not None
+            self.resampled = self.fitted if drawn else resample(self.fitted, resamples, seed)
+        return self.resampled.law_draws().exponents(p)[0][:, 0]
+
+
+def fit_once(runs: Runs, fits: list[Made], objective, delta, add_intervals) -> Made:
     """The Chinchilla fit; one made before where only C is counted differently."""
     used = runs.usable()
     for made in fits:
-        both = [(table.rows, table.params, table.tokens) for table in (made.runs, used)]
+        both = [(table.rows, table.params, table.tokens) for table in (made.fitted.runs, used)]
         if all(map(np.array_equal, *both)):
-            return replace(made, runs=used)
-    fits.append(add_intervals(fit(Chinchilla, runs, objective=objective, delta=delta)))
+            return made
+    fits.append(Made(add_intervals(fit(Chinchilla, runs, objective=objective, delta=delta))))
     return fits[-1]
-
-
-def draw_exponents(fitted: Fit, p: float, resamples: int, seed: int) -> Array | None:
-    """The params exponent of every resample (S,); None for a fit without intervals."""
-    if fitted.intervals == "none":
-        return None
-    if fitted.draws is None:
-        fitted = resample(fitted, resamples, seed)
-    return fitted.law_draws().exponents(p)[0][:, 0]
 
 
 def valleys(runs: Runs, own: Runs, method: str, window: float, seed: int) -> tuple[Frontier, str]:

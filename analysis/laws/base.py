@@ -8,6 +8,7 @@ that is a plain sum of power terms says only its `terms`, and all of that follow
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -84,6 +85,7 @@ class Law:
         return cls.grid
 
     @classmethod
+    @cache
     def names(cls) -> tuple[str, ...]:
         return tuple(field.name for field in fields(cls))
 

@@ -14,7 +14,7 @@ class Refused(RuntimeError):
 
 
 def ask(*words: str | Path) -> str:
-    """What `analysis WORDS` prints.
+    """What `analysis WORDS` prints, but for the command that it would type next.
 
     Raises:
       Refused: with the reason it gives.
@@ -28,4 +28,4 @@ def ask(*words: str | Path) -> str:
     )
     if done.returncode:
         raise Refused(done.stderr.strip() or done.stdout.strip())
-    return done.stdout.strip()
+    return "\n".join(line for line in done.stdout.splitlines() if not line.startswith("Next: ")).strip()

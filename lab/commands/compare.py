@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -78,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
     status, over = training.train(options, store, grid.unique([*ladders[0], *ladders[1]]), out, out.name)
     if not over or status:
         return status
-    return answer(store, out, ladders, (experiment.name, name))
+    answer(store, out, ladders, (experiment.name, name))
+    return 0
 
 
 def change_of(options: argparse.Namespace) -> tuple[str, Callable[[RunConfig], RunConfig]]:
@@ -152,7 +154,7 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.,=+-]", "_", name)[:80]
 
 
-def answer(store: Store, out: Path, ladders: Sequence[Sequence[RunConfig]], names: tuple[str, str]) -> int:
+def answer(store: Store, out: Path, ladders: Sequence[Sequence[RunConfig]], names: tuple[str, str]) -> None:
     """Both arms' tables, their comparison's figure, JSON and page in `out`, and what it says."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{file_name(name)}.csv" for name in names]
@@ -162,4 +164,4 @@ def answer(store: Store, out: Path, ladders: Sequence[Sequence[RunConfig]], name
     asked = [word for flag, file in files.items() for word in (flag, str(out / file))]
     print(ask("compare", *paths, *asked))
     print(f"tables, figure and page in {out}")
-    return 0
+    print(f"Next: python -m analysis audit {shlex.quote(str(paths[-1]))}")

@@ -2,7 +2,7 @@
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lab.commands import on, own, shared
 from lab.commands.experiment import CommandError
@@ -11,7 +11,7 @@ from lab.commands.view import View, duration, human
 from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
-from lab.plan import grid, trunk
+from lab.plan import chips, grid, trunk
 from lab.store import lineage
 from lab.store.store import Store
 
@@ -39,6 +39,7 @@ def plan(options: argparse.Namespace) -> int:
     view = open_view(options)
     own.look_over(view.store, view.configs)
     print("\n".join(table(view.store, view.configs) + price(view) + notes(view.store, view.configs)))
+    shared.suggest(options, "run" if view.left else "report")
     return 0
 
 
@@ -57,7 +58,33 @@ def status(options: argparse.Namespace) -> int:
     print("\n".join([*own.changes(view.store, view.configs), view.summary()]))
     for word, n in Counter(view.status.values()).most_common():
         print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
+    print("\n".join(spent(view.device_seconds)), end="\n" * bool(view.device_seconds))
+    if view.left:
+        shared.suggest(options, "run")
+    elif "failed" in view.status.values():
+        shared.suggest(options, "run", "--retry", "failed")
+    else:
+        shared.suggest(options, "export", "-o", "runs.csv")
     return 0
+
+
+def spent(device_seconds: Mapping[str, float]) -> list[str]:
+    """The time that finished runs took, a line a kind of device, with its list price and the most energy it
+    can have drawn where these are known."""
+    lines = []
+    for kind, seconds in device_seconds.items():
+        chip, hours = chips.named(kind), seconds / 3600
+        line = f"    spent {hours:,.3g} device-hours on {kind}"
+        if chip is not None:
+            hours /= chip.halves
+            known = []
+            if chip.dollars:
+                known.append(f"${hours * chip.dollars:,.2f} at ${chip.dollars:g} a chip-hour")
+            if chip.watts:
+                known.append(f"at most {hours * chip.watts / 1e3:,.3g} kWh")
+            line += f": {', '.join(known)} (lab/plan/chips.py, {chips.DATE})" * bool(known)
+        lines.append(line)
+    return lines
 
 
 def open_view(options: argparse.Namespace) -> View:

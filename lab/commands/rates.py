@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,5 +106,7 @@ def show(found: dict, far: RunConfig, out: Path) -> int:
     rule, powers = found["rule"], {"params": "N", "tokens": "D"}
     factors = [f"{powers.get(name, name)}**{band['value']:.3f}" for name, band in rule["exponents"].items()]
     print(f"for an experiment: learning_rate = {rule['constant']:.4g} * {' * '.join(factors)}")
-    print(f"table and figure in {out}; at other places: python -m analysis rates {out / 'runs.csv'} --at ...")
+    print(f"table and figure in {out}; --at tells the rule's rate elsewhere")
+    place = f"params={tuning.params(far.model)},tokens={far.tokens},batch_tokens={far.batch_tokens}"
+    print(f"Next: python -m analysis rates {shlex.quote(str(out / 'runs.csv'))} --at {place}")
     return 0

@@ -1,6 +1,7 @@
 """`lab export` and `lab report`: what a grid came to, as a table and as figures."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from lab.commands import shared
@@ -29,6 +30,7 @@ def write_table(options: argparse.Namespace) -> int:
     if options.curves:
         export.write_curves(store, experiment.configs(), options.curves)
         print(f"their curves in {options.curves}")
+    print(f"Next: python -m analysis fit {shlex.quote(str(options.output))}")
     return 0
 
 
@@ -37,4 +39,5 @@ def report(options: argparse.Namespace) -> int:
     runs, an experiment may draw the table committed with it, and says so."""
     experiment, store = shared.open_grid(options)
     experiment.report(store, options.out)
+    shared.suggest(options, "export", "-o", "runs.csv")
     return 0

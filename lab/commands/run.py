@@ -86,9 +86,12 @@ def run(options: argparse.Namespace) -> int:
             print(experiment.no_report)
         else:
             experiment.report(store, options.out)
-        print(f"Next: open {out / 'report.html'}, or python -m lab export {options.experiment} -o runs.csv")
+        print(f"page: {out / 'report.html'}")
+        shared.suggest(options, "export", "-o", "runs.csv")
     elif status:
-        print(f"Next: python -m lab status {options.experiment}", file=sys.stderr)
+        shared.suggest(options, "status", file=sys.stderr)
+    else:
+        shared.suggest(options, "status")
     return status
 
 

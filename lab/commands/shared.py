@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import itertools
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -85,3 +86,13 @@ def open_grid(options: argparse.Namespace) -> tuple[Experiment, Store]:
     if folder.exists() and not folder.is_dir():
         raise CommandError(f"--store {folder} is a file; name a folder of runs, or one to be made")
     return experiment, Store(folder)
+
+
+def suggest(options: argparse.Namespace, name: str, *words: str | Path, file=None) -> None:
+    """The command to type next, on the same grid in the same store."""
+    given = [options.experiment]
+    for field in getattr(options, "set", []):
+        given += ["--set", field]
+    if options.store != STORE["default"]:
+        given += ["--store", options.store]
+    print(f"Next: python -m lab {name} {shlex.join(map(str, [*given, *words]))}", file=file)

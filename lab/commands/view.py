@@ -38,6 +38,7 @@ class View:
         self.store, self.configs, self.workers = store, list(configs), max(1, workers)
         self.status: dict[str, str] = {}
         self.timed: list[tuple[RunConfig, float]] = []
+        self.device_seconds: Counter[str] = Counter()  # of finished runs, by the kind of device
         self.losses: dict[str, float | None] = {}
         self.silent: dict[str, float] = {}  # and when its claim was last written
         self.pause = max(0.5, len(configs) / 1000)
@@ -84,6 +85,8 @@ class View:
                 if record.get("seconds"):  # which it took from where it began, however it is planned now
                     began = replace(config, init_from=record.get("init_from") or "")
                     self.timed.append((began, record["seconds"]))
+                    kind, devices = record.get("device") or "device", record.get("devices") or 1
+                    self.device_seconds[kind] += devices * record["seconds"]
                 self.losses[run_id] = record["loss"]
             if status in FINISHED and status != self.status.get(run_id) and not (quiet or self.live):
                 loss = self.losses.get(run_id)

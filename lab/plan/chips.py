@@ -92,6 +92,18 @@ class Slice:
         return self.chip.bandwidth / self.chip.halves
 
 
+def named(kind: str) -> Chip | None:
+    """The chip that JAX calls `kind`, such as "TPU v5 lite" or "NVIDIA H100 80GB HBM3"; None of a processor
+    and of what is not known here."""
+    word = kind.casefold()
+    if found := re.search(r"tpu ?(v?\d+\w?)( lite)?", word):
+        name = found[1] + "e" * bool(found[2])
+        return CHIPS.get({"v5": "v5p", "7x": "tpu7x"}.get(name, name))
+    return next(
+        (chip for chip in CHIPS.values() if not chip.is_tpu and chip.name in re.split(r"\W", word)), None
+    )
+
+
 def find(name: str) -> Slice:
     """The chips that `--on` names.
 
