@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from importlib import import_module
 
 COMMANDS = (
-    "fit isoflop envelope frontier ledger speedup rates predict audit decide planner compare suggest "
+    "fit isoflop envelope frontier ledger speedup rates losers predict audit decide planner compare suggest "
     "report reproduce"
 ).split()
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number

@@ -1,0 +1,91 @@
+"""`python -m analysis losers RUNS --curves CURVES`: which runs of a sweep cannot win, and since when."""
+
+import argparse
+
+import numpy as np
+
+from analysis.commands import shared
+from analysis.commands.arguments import command, positive
+from analysis.decisions import losers
+from analysis.tables import Runs, table
+
+
+def add(commands) -> None:
+    help = "which runs of a rate sweep can no longer win, from part of their curves"
+    sub = command(commands, "losers", run, help)
+    sub.add_argument("--curves", metavar="FILE", required=True, help="the runs' training curves")
+    help = "the column that the runs of a sweep differ in (learning_rate)"
+    sub.add_argument("--setting", metavar="COL", default="learning_rate", help=help)
+    help = "of a whole run, where the curves are of runs under way: says which to stop now"
+    sub.add_argument("--length", type=positive, metavar="STEPS", help=help)
+    for name, what in (
+        ("first", "share of a run's steps before which none is stopped"),
+        ("below", "how far a run at a rate under the leader's may be behind, in the leader's last doublings"),
+        ("above", "the same of rates over the leader's"),
+        ("spread", "of ln loss between equal runs"),
+    ):
+        default = getattr(losers.Rule(), name)
+        sub.add_argument(f"--{name}", type=share, default=default, metavar="X", help=f"{what} ({default:g})")
+    sub.set_defaults(figure=None, needs={"loss"})
+
+
+def share(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not (number >= 0 and np.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return number
+
+
+def run(options) -> int:
+    curves = table.read(options.curves, needs={"loss"})
+    rule = losers.Rule(options.first, options.below, options.above, options.spread)
+
+    def answer(group, runs: Runs):
+        found = losers.sweeps(curves, runs, options.setting, options.length)
+        verdicts = [losers.replay(sweep, rule) for sweep in found]
+        under_way = options.length is not None
+        if not under_way:
+            saved, kept = losers.total(verdicts)
+            print(
+                f"{100 * saved:.0f} % of the FLOPs of {len(found)} sweeps would have been saved, and the "
+                f"winner kept in {kept} of {len(found)}"
+            )
+        for verdict in verdicts:
+            show(verdict, under_way)
+        return {
+            "rule": vars(rule),
+            **({} if under_way else {"saved": saved, "kept": kept, "sweeps": len(found)}),
+            "each": [as_json(verdict, under_way) for verdict in verdicts],
+        }, None
+
+    return shared.each_group(options, answer)
+
+
+def show(verdict: losers.Verdict, under_way: bool) -> None:
+    sweep = verdict.sweep
+    print(f"\n  {sweep.place or 'one sweep'}")
+    for name, value, stopped in zip(sweep.names, sweep.setting, verdict.stopped, strict=True):
+        word = f"loses, seen at {100 * stopped:.0f} % of its steps" if stopped < 1 else "can still win"
+        if not under_way and stopped == 1:
+            word = "trained to its end"
+        note = ", the winner" * (not under_way and name == verdict.winner)
+        print(f"    {value:>9.4g}  {name:<14} {word}{note}")
+    if not under_way and not verdict.kept:
+        print(
+            f"    THE WINNER WAS STOPPED: the best that is left is {100 * np.expm1(verdict.cost):.2g} % worse"
+        )
+
+
+def as_json(verdict: losers.Verdict, under_way: bool) -> dict:
+    sweep = verdict.sweep
+    runs = [
+        {"run": name, "setting": float(value), "stopped": float(share) if share < 1 else None}
+        for name, value, share in zip(sweep.names, sweep.setting, verdict.stopped, strict=True)
+    ]
+    said = {"place": sweep.place, "runs": runs}
+    if under_way:
+        return said
+    return said | {name: getattr(verdict, name) for name in ("saved", "winner", "kept", "cost")}
