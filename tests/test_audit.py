@@ -20,6 +20,7 @@ from analysis.fitting import fit
 from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Chinchilla
 from analysis.tables import table
+from analysis.tables.kinds import clusters
 from bench import synthetic
 
 TRUTH = Chinchilla(E=1.7, A=400.0, B=1500.0, alpha=0.34, beta=0.36)
@@ -330,22 +331,22 @@ def test_a_known_bias_of_the_largest_scale_comes_back():
 
 def test_replicates_are_rows_equal_but_for_their_seed():
     runs = table.from_columns(**grid())
-    sigma, freedom, cells = seed_noise([runs])
+    noise = seed_noise([runs])
     middle = runs.select(
         (runs.budget == BUDGETS[3]) & (runs.params == np.median(runs.params[runs.budget == BUDGETS[3]]))
     )
-    assert (freedom, cells) == (3, 1) and len(middle) == 4
-    assert sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
-    assert np.isnan(seed_noise([table.from_columns(**ray(grid()))])[0])
+    assert (noise.freedom, noise.cells) == (3, 1) and len(middle) == 4
+    assert noise.sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
+    assert np.isnan(seed_noise([table.from_columns(**ray(grid()))]).sigma)
 
 
 @given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=30), st.randoms())
 @settings(max_examples=60, deadline=None)
 def test_levels_do_not_depend_on_the_order_of_rows(values, random):
-    label = design.clusters(np.array(values))
+    label = clusters(np.array(values), 0.03)
     order = list(range(len(values)))
     random.shuffle(order)
-    again = design.clusters(np.array(values)[order])
+    again = clusters(np.array(values)[order], 0.03)
     np.testing.assert_array_equal(label[order], again)
     assert sorted(set(label)) == list(range(label.max() + 1))
     for i in range(len(values)):

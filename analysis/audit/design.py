@@ -5,8 +5,9 @@ import numpy as np
 from analysis.audit.findings import Finding, counted, grade, listed, make_finding, sentence
 from analysis.fitting.solve import Problem
 from analysis.fitting.status import degeneracy
-from analysis.laws import Array, Chinchilla
+from analysis.laws import Chinchilla
 from analysis.tables import cautions, headers
+from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
 SAME = 0.03  # ln distance within which two scales are one level
@@ -26,14 +27,6 @@ def check(runs: Runs) -> list[Finding]:
         raise ValueError(f"{runs.source}: every run is flagged; {runs.dropped()[0][1]}")
     further = (units, conventions, mixed, repeated, mid_curve)
     return [one_ray(used), *few_levels(used), unfinished(runs), *(look(used) for look in further)]
-
-
-def clusters(values: Array, apart: float = SAME) -> Array:
-    """Levels (R,) numbered from 0 of positive values (R,): equal within a gap `apart` in ln."""
-    order = np.argsort(values, kind="stable")
-    label = np.empty(len(values), int)
-    label[order] = np.concatenate([[0], np.cumsum(np.diff(np.log(values[order])) > apart)])
-    return label
 
 
 def one_ray(used: Runs) -> Finding:
@@ -59,7 +52,7 @@ def one_ray(used: Runs) -> Finding:
 
 def few_levels(used: Runs) -> list[Finding]:
     """few-levels: a term and its exponent take two levels, the floor a third; a fourth checks."""
-    numbers = {name: int(clusters(getattr(used, name)).max() + 1) for name in ("params", "tokens")}
+    numbers = {name: int(clusters(getattr(used, name), SAME).max() + 1) for name in ("params", "tokens")}
     numbers["runs"] = len(used)
     numbers["cells"] = cells = len(set(zip(used.params.tolist(), used.tokens.tolist(), strict=True)))
     axis = min(("params", "tokens"), key=numbers.get)

@@ -70,8 +70,7 @@ def listed(rows) -> str:
 
 def rank(findings) -> list[Finding]:
     """Worst first, otherwise in the order they were looked at."""
-    order = ("refuse", "warn", "note", "ok")
-    return sorted(findings, key=lambda finding: order.index(finding.severity))
+    return sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity))
 
 
 def verdict_of(findings) -> str:

@@ -3,7 +3,6 @@ the law fits as well as seeds repeat."""
 
 import numpy as np
 
-from analysis.audit.design import clusters
 from analysis.audit.findings import Finding, counted, listed, make_finding
 from analysis.audit.neighbourhood import FINEST, Neighbourhood
 from analysis.audit.parameters import exponents, variance
@@ -11,6 +10,7 @@ from analysis.fitting.solve import minimise
 from analysis.frontiers import Isoflop
 from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Array
+from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
 ENOUGH = 3  # runs a parameter below which no run is called an outlier
@@ -137,7 +137,8 @@ def levels(column: Array, most: int = 12) -> Array:
 def noise(near: Neighbourhood, used: Runs, iso: Isoflop | None) -> Finding:
     """noise: what seeds say of the noise, else how smooth the isoFLOP valleys are, and whether the
     law fits the runs as well as that."""
-    sigma, freedom, cells = seed_noise([used])
+    seeds = seed_noise([used])
+    sigma, freedom = seeds.sigma, seeds.freedom
     numbers = {"residual": near.noise, "seeds": sigma, "degrees_of_freedom": freedom}
     percent = f"{100 * near.noise:.2g} %"
     if not freedom:
@@ -163,8 +164,8 @@ def noise(near: Neighbourhood, used: Runs, iso: Isoflop | None) -> Finding:
     ratio = near.noise / sigma
     chance = float(fdtrc(max(1, len(used) - 5), freedom, ratio**2))
     statement = (
-        f"seeds differ by {100 * sigma:.2g} % of loss ({freedom} degrees of freedom in {cells} "
-        f"cell{'s' * (cells > 1)}), and the law leaves {percent}"
+        f"seeds differ by {100 * sigma:.2g} % of loss ({freedom} degrees of freedom in {seeds.cells} "
+        f"cell{'s' * (seeds.cells > 1)}), and the law leaves {percent}"
     )
     fits = ratio < 2 or chance > 1e-3
     if fits and freedom < 4:

@@ -177,8 +177,8 @@ def noise_of(fitted: Fit) -> float:
     """Of log loss: between seeds where the table has them, or what the fit leaves, whichever is more."""
     spare = max(len(fitted.runs) - len(fitted.law.names()) + len(fitted.fixed), 1)
     left = float(np.sqrt((fitted.residuals**2).sum() / spare))
-    sigma, freedom, _ = seed_noise([fitted.runs])
-    return max(left, sigma) if freedom >= 3 else max(left, 1e-5)
+    seeds = seed_noise([fitted.runs])
+    return max(left, seeds.sigma) if seeds.freedom >= 3 else max(left, 1e-5)
 
 
 def grid_of(fitted: Fit, cost: Cost, flops: float) -> tuple[Array, Array]:

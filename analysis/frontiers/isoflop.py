@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.frontiers.joint_valleys import FREE, JointValleys, fit_jointly
 from analysis.frontiers.minima import LOWEST, Array
-from analysis.frontiers.replicates import Noise, Sizes, average_sizes, estimate_noise, noise_of_seeds
+from analysis.frontiers.replicates import Noise, Sizes, average_sizes, estimate_noise, seed_noise
 from analysis.tables.budgets import group
 from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
@@ -138,7 +138,7 @@ def find_optima(
 def find_jointly(groups, sizes, runs: Runs, notes, window, asked, draws: int, seed: int, noise) -> Isoflop:
     """The `Isoflop` of one curve through all valleys."""
     log_flops = np.array([np.log(rows.flops).mean() for _, rows in groups])
-    seeds, rng = noise_of_seeds(rows for _, rows in groups), np.random.default_rng(seed)
+    seeds, rng = seed_noise(rows for _, rows in groups), np.random.default_rng(seed)
     fitted = fit_jointly(sizes, log_flops, noise, seeds, rng, draws)
     if fitted and not (inside := fitted.inside(sizes)).all():  # what has no valley takes no part
         fitted = fit_jointly(sizes, log_flops, noise, seeds, rng, draws, inside) or fitted
@@ -151,30 +151,9 @@ def find_jointly(groups, sizes, runs: Runs, notes, window, asked, draws: int, se
         if fitted:
             places, heights = fitted.minima()[:, k], fitted.heights[:, k]
             status, message = joint_status(places[0], x, fitted.clear, names)
-        low, high = np.percentile(places[1:], [2.5, 97.5])
-        loss_low, loss_high = np.percentile(heights[1:], [2.5, 97.5])
-        valleys.append(
-            Valley(
-                budget=budget,
-                flops=float(np.exp(log_flops[k])),
-                runs=rows,
-                log_params=x,
-                log_loss=size.log_loss,
-                repeats=size.repeats,
-                params=float(np.exp(places[0])),
-                loss=float(np.exp(heights[0])),
-                low=float(np.exp(low)),
-                high=float(np.exp(high)),
-                loss_low=float(np.exp(loss_low)),
-                loss_high=float(np.exp(loss_high)),
-                other_params=np.nan,
-                status=status,
-                message=message,
-                draws=np.exp(places[1:]),
-                loss_draws=np.exp(heights[1:]),
-                sunk=0.0,
-            )
-        )
+        judged = {"other_params": np.nan, "status": status, "message": message, "sunk": 0.0}
+        parts = [(part[0], *np.percentile(part[1:], [2.5, 97.5]), part[1:]) for part in (places, heights)]
+        valleys.append(to_valley(budget, rows, size, *parts, **judged))
     unknown = Noise(float("nan"), 0, "too few points for a joint fit: no interval")
     noise = fitted.noise if fitted else unknown
     return Isoflop(
@@ -218,26 +197,25 @@ def make_valley(
     heights = np.nanpercentile(draw_y, [2.5, 97.5]) if known else [np.nan] * 2
     agreed = other_status == "ok"
     both, levels = [best_x] + [other_x] * agreed, [best_y] + [other_y] * agreed
-    return Valley(
-        budget=budget,
-        flops=float(np.exp(np.log(rows.flops).mean())),
-        runs=rows,
-        log_params=x,
-        log_loss=y,
-        repeats=size.repeats,
-        params=float(np.exp(best_x)),
-        loss=float(np.exp(best_y)),
-        low=float(np.exp(min(spread[0], *both))),
-        high=float(np.exp(max(spread[1], *both))),
-        loss_low=float(np.exp(min(heights[0], *levels))),
-        loss_high=float(np.exp(max(heights[1], *levels))),
+    return to_valley(
+        budget,
+        rows,
+        size,
+        (best_x, min(spread[0], *both), max(spread[1], *both), draw_x),
+        (best_y, min(heights[0], *levels), max(heights[1], *levels), draw_y),
         other_params=float(np.exp(other_x)) if agreed else np.nan,
         status=status,
         message=message,
-        draws=np.exp(draw_x),
-        loss_draws=np.exp(draw_y),
         sunk=sunk,
     )
+
+
+def to_valley(budget: float, rows: Runs, size: Sizes, places, heights, **judged) -> Valley:
+    """The `Valley` of logarithms: of places (params) and heights (loss) the lowest, both ends, and draws."""
+    keys = ("params", "low", "high", "draws", "loss", "loss_low", "loss_high", "loss_draws")
+    numbers = dict(zip(keys, map(np.exp, (*places, *heights)), strict=True))
+    flops = float(np.exp(np.log(rows.flops).mean()))
+    return Valley(budget=budget, flops=flops, runs=rows, **vars(size), **numbers, **judged)
 
 
 def valley_status(status: str, size: Sizes, window: float, sigma: float, lost: float) -> tuple[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from analysis.fitting.band import Band
 from analysis.laws import Array
 from analysis.tables.headers import find
+from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
 BATCHES = ("batch_tokens", "global_batch_size", "train_batch_size", "batch_size", "bsz", "batch")
@@ -151,19 +152,10 @@ def cells_of(runs: Runs, setting: str) -> list[tuple[dict[str, float], Array]]:
     inputs = {"params": runs.params, "tokens": runs.tokens}
     if batch and runs.columns[batch].dtype != object and (runs.columns[batch] > 0).all():
         inputs[batch] = runs.columns[batch]
-    keys = np.stack([groups(values) for values in inputs.values()])
+    keys = np.stack([clusters(values, np.log(SAME)) for values in inputs.values()])
     kinds, which = np.unique(keys, axis=1, return_inverse=True)
     rows = [np.flatnonzero(which.ravel() == i) for i in range(kinds.shape[1])]
     return [({name: float(np.median(x[own])) for name, x in inputs.items()}, own) for own in rows]
-
-
-def groups(values: Array) -> Array:
-    """Codes (R,) of counts, equal for neighbours within `SAME`."""
-    order = np.argsort(values)
-    steps = np.cumsum(np.diff(np.log(values[order]), prepend=np.log(values[order[0]])) > np.log(SAME))
-    codes = np.empty(len(values), int)
-    codes[order] = steps
-    return codes
 
 
 def fit_valleys(cells: Sequence[tuple[dict, Array, Array]]) -> Valleys:

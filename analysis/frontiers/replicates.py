@@ -22,11 +22,12 @@ TWICE = 0.03  # in ln params: sizes closer than this are one size read twice
 @dataclass(frozen=True)
 class Noise:
     """Of log loss between runs that differ only in seed: its standard deviation (NaN where none is
-    known), its degrees of freedom, and where it is from."""
+    known), its degrees of freedom, where it is from, and in how many cells such runs were seen."""
 
     sigma: float
     freedom: int
     source: str
+    cells: int = 0
 
     def doubt(self, rng: np.random.Generator, draws: int) -> Array | float:
         """(draws, 1) factors of a sigma that is itself known only as well as its runs allow: Student's t,
@@ -90,28 +91,22 @@ def average_sizes(rows: Runs, notes: list[str]) -> Sizes:
     return Sizes(x, y, total)
 
 
-def seed_noise(budgets: Iterable[Runs]) -> tuple[float, int, int]:
-    """(standard deviation of log loss between runs equal but for their seed, its degrees of
-    freedom, cells of such runs); (NaN, 0, 0) without any."""
+def seed_noise(budgets: Iterable[Runs]) -> Noise:
+    """Of log loss between runs equal but for their seed."""
     squares, freedom, cells = 0.0, 0, 0
     for rows in budgets:
         count, _, within, _ = replicates(rows)
         squares += float(within[count > 1].sum())
         freedom += int((count - 1).sum())
         cells += int((count > 1).sum())
-    return float(np.sqrt(squares / freedom)) if freedom else np.nan, freedom, cells
-
-
-def noise_of_seeds(budgets: Iterable[Runs]) -> Noise:
-    """`seed_noise` as a `Noise`."""
-    sigma, freedom, cells = seed_noise(budgets)
+    sigma = float(np.sqrt(squares / freedom)) if freedom else np.nan
     where = f"{cells} cell{'s' * (cells > 1)}"
-    return Noise(sigma, freedom, f"{freedom + cells} runs in {where} that differ only in seed")
+    return Noise(sigma, freedom, f"{freedom + cells} runs in {where} that differ only in seed", cells)
 
 
 def estimate_noise(budgets: Iterable[Runs], sizes: Sequence[Sizes], window: float) -> Noise:
     """From replicate seeds; where there are none, from what each valley leaves about a cubic."""
-    seeds = noise_of_seeds(budgets)
+    seeds = seed_noise(budgets)
     if seeds.freedom:
         return seeds
     squares, freedom = 0.0, 0

@@ -70,34 +70,23 @@ TABLE_3 = {  # parameters -> FLOPs for which that size is the best, by approach 
     params: Published(flops, f"{_H} Table 3", _SIX)
     for params, flops in {400e6: 1.92e19, 10e12: 1.30e28}.items()
 }
-# Table A3: parameters -> (FLOPs, tokens) at which that size is the best
-TABLE_A3_APPROACH2 = {
-    params: tuple(Published(v, f"{_H} Table A3, approach 2", _SIX) for v in row)
-    for params, row in {
-        400e6: (1.84e19, 7.7e9),
-        1e9: (1.20e20, 20.0e9),
-        10e9: (1.32e22, 219.5e9),
-        67e9: (6.88e23, 1.7e12),
-        175e9: (4.54e24, 4.3e12),
-        280e9: (1.18e25, 7.1e12),
-        520e9: (4.19e25, 13.4e12),
-        1e12: (1.59e26, 26.5e12),
-        10e12: (1.75e28, 292.0e12),
-    }.items()
+_TABLE_A3 = {  # parameters -> (FLOPs, tokens) at which that size is the best, by approach 2 and by 3
+    400e6: ((1.84e19, 7.7e9), (2.21e19, 9.2e9)),
+    1e9: ((1.20e20, 20.0e9), (1.62e20, 27.1e9)),
+    10e9: ((1.32e22, 219.5e9), (2.46e22, 410.1e9)),
+    67e9: ((6.88e23, 1.7e12), (1.71e24, 4.1e12)),
+    175e9: ((4.54e24, 4.3e12), (1.26e24, 12.0e12)),
+    280e9: ((1.18e25, 7.1e12), (3.52e25, 20.1e12)),
+    520e9: ((4.19e25, 13.4e12), (1.36e26, 43.5e12)),
+    1e12: ((1.59e26, 26.5e12), (5.65e26, 94.1e12)),
+    10e12: ((1.75e28, 292.0e12), (8.55e28, 1425.5e12)),
 }
-TABLE_A3_APPROACH3 = {
-    params: tuple(Published(v, f"{_H} Table A3, approach 3", _SIX) for v in row)
-    for params, row in {
-        400e6: (2.21e19, 9.2e9),
-        1e9: (1.62e20, 27.1e9),
-        10e9: (2.46e22, 410.1e9),
-        67e9: (1.71e24, 4.1e12),
-        175e9: (1.26e24, 12.0e12),
-        280e9: (3.52e25, 20.1e12),
-        520e9: (1.36e26, 43.5e12),
-        1e12: (5.65e26, 94.1e12),
-        10e12: (8.55e28, 1425.5e12),
-    }.items()
+TABLE_A3 = {  # by approach
+    approach: {
+        params: tuple(Published(v, f"{_H} Table A3, approach {approach}", _SIX) for v in rows[approach - 2])
+        for params, rows in _TABLE_A3.items()
+    }
+    for approach in (2, 3)
 }
 TABLE_A9 = {  # row of the table -> parameters; six of the 50, evenly spread
     row: Published(params, f"{_H} Table A9", "with one embedding")

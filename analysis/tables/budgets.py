@@ -29,6 +29,7 @@ def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
     stale = uneven(runs) if runs.has("budget") else ""
     if stale:
         notes.append(stale)
+        stale += ", and "
     elif runs.has("budget"):
         known = runs.select(np.isfinite(runs.budget) & (runs.budget > 0))
         if len(known) < len(runs):
@@ -43,13 +44,9 @@ def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
     wide = [p for p in parts if np.ptp(np.log(runs.flops[p])) > WIDEST]
     if wide:
         low, high = runs.flops[wide[0]].min(), runs.flops[wide[0]].max()
-        raise scattered(
-            runs, f"{stale and stale + ', and '}flops run from {low:.3g} to {high:.3g} without a gap"
-        )
+        raise scattered(runs, f"{stale}flops run from {low:.3g} to {high:.3g} without a gap")
     if len(parts) > max(1, len(runs) / 3):
-        raise scattered(
-            runs, f"{stale and stale + ', and '}{len(runs)} runs have {len(parts)} different flops"
-        )
+        raise scattered(runs, f"{stale}{len(runs)} runs have {len(parts)} different flops")
     notes.append(f"{len(parts)} budget{'s' * (len(parts) > 1)} told from gaps in flops")
     notes += [f"the flops of one budget are {lump}" for p in parts if (lump := lumps(runs, p))]
     return [(float(np.exp(np.log(runs.flops[p]).mean())), runs.select(np.sort(p))) for p in parts]

@@ -47,3 +47,11 @@ def earliest(code: np.ndarray) -> np.ndarray:
     """The place (R,) of the first row of each row's kind: equal for columns that part rows alike."""
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     return first[inverse]
+
+
+def clusters(values: np.ndarray, apart: float) -> np.ndarray:
+    """Levels (R,) numbered from 0 of positive values (R,): equal within a gap `apart` in ln."""
+    order = np.argsort(values, kind="stable")
+    label = np.empty(len(values), int)
+    label[order] = np.concatenate([[0], np.cumsum(np.diff(np.log(values[order])) > apart)])
+    return label
