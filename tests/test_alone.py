@@ -51,15 +51,22 @@ for command in ("fit", "isoflop", "frontier --bootstrap 10 --figure {tmp_path}/f
 
 
 @pytest.mark.parametrize(
-    ("command", "further"), [("fit", "pandas"), ("isoflop", "scipy"), ("frontier", "pandas")]
+    ("command", "further"),
+    [
+        ("fit", "scipy.optimize"),  # of scipy the quantiles of Student's t alone, which intervals take
+        ("fit --intervals none", "scipy"),
+        ("isoflop", "scipy"),
+        ("frontier", "scipy.optimize"),
+    ],
 )
 def test_without_a_figure_little_is_imported(command, further, tmp_path):
     runs = tmp_path / "runs.csv"
     write_runs(runs)
     done = python(f"""
 from analysis.__main__ import main
-assert main([{command!r}, {str(runs)!r}]) == 0
-heavy = [name for name in ("matplotlib", "jax", {further!r}) if name in sys.modules]
+name, *options = {command!r}.split()
+assert main([name, {str(runs)!r}, *options]) == 0
+heavy = [name for name in ("matplotlib", "jax", "pandas", "scipy.stats", {further!r}) if name in sys.modules]
 assert not heavy, heavy
 """)
     assert done.returncode == 0, done.stderr
