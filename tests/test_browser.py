@@ -3,6 +3,8 @@
 import csv
 import re
 import shutil
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from bench import synthetic
+from lab.commands import watch
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright (pip) is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -235,6 +238,31 @@ def seconds_taken(visit, html: str) -> float:
     page.reload()
     metrics = tools.send("Performance.getMetrics")["metrics"]
     return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
+
+
+def test_a_watched_page_comes_again_with_what_was_asked_of_it(browser, html):
+    state = {"summary": "1/2 runs done", "cost": "so far 1", "heads": ["run", "part"]}
+    board = SimpleNamespace(name=EVIL, page=html, version=1, state=state | {"running": [[EVIL, 0.5]]})
+    server = watch.serve(board)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    context, troubles = browser.new_context(), []
+    page = context.new_page()
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on(
+        "request", lambda asked: None if asked.url.startswith(server.address) else troubles.append(asked.url)
+    )
+    page.goto(own)
+    frame = page.frame_locator("#page")
+    frame.get_by_role("searchbox").fill("seed=0")
+    assert EVIL in page.locator("#running td").first.inner_text() and page.title() == EVIL
+    board.page, board.version = html.replace("<h1>A grid", "<h1>A grown grid"), 2
+    frame.get_by_role("heading", name="A grown grid").wait_for()
+    assert frame.get_by_role("searchbox").input_value() == "seed=0"
+    assert not troubles
+    server.shutdown()
+    server.server_close()
+    page.get_by_text("lab watch has ended").wait_for()
+    context.close()
 
 
 def many(count: int):

@@ -64,12 +64,13 @@ def parser() -> "Parser":
         run,
         text,
         verify_resume,
+        watch,
     )
     from lab.commands.shared import Parser
 
     top = Parser(prog="lab", description="Trains grids of small language models and keeps every run.")
     commands = top.add_subparsers(dest="command", required=True)
-    for group in (plan, run, rates, compare, grow, results, release, verify_resume, data, bench, text):
+    for group in (plan, run, watch, rates, compare, grow, results, release, verify_resume, data, bench, text):
         group.add(commands)
     return top
 

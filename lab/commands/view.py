@@ -15,6 +15,7 @@ from lab.store.store import Store
 
 FINISHED = ("done", "diverged", "failed", "unreadable")  # nothing more happens to these
 PLAIN_SECONDS = 30.0  # between summaries when the output is no terminal
+MOST_RESULTS = 60  # rows of results that stay in the terminal
 
 
 def human(number: float) -> str:
@@ -40,6 +41,7 @@ class View:
         self.timed: list[tuple[RunConfig, float]] = []
         self.device_seconds: Counter[str] = Counter()  # of finished runs, by the kind of device
         self.losses: dict[str, float | None] = {}
+        self.records: dict[str, dict[str, Any]] = {}
         self.silent: dict[str, float] = {}  # and when its claim was last written
         self.pause = max(0.5, len(configs) / 1000)
         self.read_at = self.printed_at = 0.0
@@ -56,7 +58,8 @@ class View:
 
     def __exit__(self, *error) -> None:
         self.refresh(now=True)
-        if self.live:
+        if self.live:  # what it shows last stays
+            self.live.update(self.results(), refresh=True)
             self.live.__exit__(*error)
 
     def refresh(self, now: bool = False) -> None:
@@ -88,6 +91,8 @@ class View:
                     kind, devices = record.get("device") or "device", record.get("devices") or 1
                     self.device_seconds[kind] += devices * record["seconds"]
                 self.losses[run_id] = record["loss"]
+            if record:
+                self.records[run_id] = record
             if status in FINISHED and status != self.status.get(run_id) and not (quiet or self.live):
                 loss = self.losses.get(run_id)
                 end = (f"loss {loss:.4f}" if loss else "") + " (trunk)" * config.trunk
@@ -161,6 +166,32 @@ class View:
                 human(now.get("tokens_per_second", 0)),
             )
         return Group(Text(self.summary(), style="bold"), table)
+
+    def results(self) -> Any:
+        """What came of the grid, the smallest budgets first; of a large one the runs of the lowest loss."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        over = [config for config in self.configs if self.status[config.run_id] in FINISHED]
+        lowest = sorted(over, key=lambda config: self.losses.get(config.run_id) or float("inf"))
+        shown = sorted(lowest[:MOST_RESULTS], key=lambda c: (c.budget, counts.count_params(c.model).params))
+        table = Table("run", "layers x width", "N", "tokens", "FLOPs", "held-out", "time", "status", box=None)
+        for config in shown:
+            loss = self.losses.get(config.run_id)
+            seconds = self.records.get(config.run_id, {}).get("seconds")
+            table.add_row(
+                config.run_id,
+                config.model.name,
+                human(counts.count_params(config.model).params),
+                human(config.tokens),
+                f"{counts.run_flops(config):.2g}",
+                f"{loss:.4f}" if loss else "",
+                duration(seconds) if seconds else "",
+                self.status[config.run_id] + " (trunk)" * config.trunk,
+            )
+        more = f"the {MOST_RESULTS} of the lowest loss of {len(over)}" if len(over) > MOST_RESULTS else ""
+        return Group(*[table, Text(more)] if over else [], Text(self.summary(), style="bold"))
 
 
 def describe(config: RunConfig) -> str:

@@ -129,6 +129,19 @@ def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> li
     return table
 
 
+def rows_so_far(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> list[dict[str, Any]]:
+    """`rows`, and one of each run that has a curve and no record yet, with status `running`: how far it is,
+    and its last held-out loss."""
+    configs = list(configs)
+    table = rows(store, configs, experiment)
+    known = {line["run_id"] for line in table}
+    for config in (trained_as(store, first) for first in configs):
+        if config.run_id not in known and (curve := store.curve(config.run_id)):
+            now = {"status": "running", "steps": int(curve[-1]["step"]), "loss": float(curve[-1]["loss"])}
+            table.append(row(config, now, experiment))
+    return table
+
+
 def check(path: Path) -> None:
     """Refuse a table's name that says no format, before the table is made."""
     if path.suffix not in (".csv", ".jsonl"):
@@ -155,10 +168,10 @@ def harmless(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None:
-    """Every finished run's learning curve in one table, with run_id and params: what `envelope`
-    reads. A branch's begins with its trunk's, and trunks have none of their own. A curve that does
-    not match its record's checksum is left out, and said on stderr."""
+def write_curves(store: Store, configs: Iterable[RunConfig], path: Path, so_far: bool = False) -> None:
+    """Every finished run's learning curve in one table (`so_far`: those of the others too), with run_id and
+    params: what `envelope` reads. A branch's begins with its trunk's, and trunks have none of their own. A
+    curve that does not match its record's checksum is left out, and said on stderr."""
     path.parent.mkdir(parents=True, exist_ok=True)
     configs = [trained_as(store, config) for config in configs if not config.trunk]
     columns = ["step", "tokens", "flops", "loss"] + ["loss_ema"] * any(c.optim.ema for c in configs)
@@ -166,7 +179,7 @@ def write_curves(store: Store, configs: Iterable[RunConfig], path: Path) -> None
     for config in configs:
         try:
             record = store.record(config.run_id)
-            curve = store.curve(config.run_id, record) if record else []
+            curve = store.curve(config.run_id, record) if record or so_far else []
         except StoreError as error:
             print(f"warning: {error}", file=sys.stderr)
             continue
