@@ -160,7 +160,7 @@ def test_narrow_enough_is_not_reached_where_the_audit_refuses():
 @pytest.mark.slow
 def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_again(lab_command, tmp_path):
     Path(tmp_path, "little.py").write_text(LITTLE)
-    asked = ("grow", tmp_path / "little.py", "--until", "params_exponent+-0.001", "--flops", "8e9")
+    asked = ("grow", tmp_path / "little.py", "--until", "params_exponent+-0.001", "--flops", "4e9")
     said = lab_command(*asked, code=1).stdout
     assert "round 0: 9 runs" in said and "round 1:" in said and "NOT reached" in said
     (folder,) = (tmp_path / "runs" / "grown").iterdir()

@@ -4,6 +4,7 @@ import argparse
 
 import numpy as np
 
+from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import command, positive
 from analysis.decisions import losers
@@ -55,6 +56,7 @@ def run(options) -> int:
             )
         for verdict in verdicts:
             show(verdict, under_way)
+        answers.suggest(options, "rates")
         return {
             "rule": vars(rule),
             **({} if under_way else {"saved": saved, "kept": kept, "sweeps": len(found)}),

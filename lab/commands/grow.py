@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lab.commands import grown, shared, standard
 from lab.commands import run as training
+from lab.commands.asked import Refused
 from lab.commands.compare import seconds
 from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
@@ -14,6 +15,8 @@ from lab.config import RunConfig
 from lab.launch.processes import shares
 from lab.models import counts
 from lab.plan import arms, grid, growth
+
+ROUNDS = 50  # at most
 
 
 def add(commands) -> None:
@@ -49,12 +52,12 @@ def run(options: argparse.Namespace) -> int:
     if options.plan:
         return show_plan(store, growth.beginning(cells))
     runs: list[RunConfig] = []
-    known, why = grown.UNKNOWN, ""
-    for number in range(100):
+    known, why = grown.UNKNOWN, f"{ROUNDS} rounds"
+    for number in range(ROUNDS):
         sealed = grows.rounds.sealed(number)
         if sealed is None:
-            why = seal_next(grows, number, runs, known)
-            if why:
+            if end := seal_next(grows, number, runs, known):
+                why = end
                 break
             sealed = grows.rounds.sealed(number)
         runs += [each["config"] for each in sealed["runs"]]
@@ -68,24 +71,25 @@ def seal_next(grows: grown.Growth, number: int, runs: list[RunConfig], known: di
     """Choose the next round's runs and seal what they will give; or say why there is no next round."""
     if not number:
         first = growth.beginning(grows.cells)
-        return seal(grows, 0, first, [dict(grown.NO_FORECAST) for _ in first], math.inf)
+        return seal(grows, 0, first, [dict(grown.NO_FORECAST) for _ in first])
     if reached(grows.goal, known):
         return "reached"
     left, spent = flops_left(grows, runs), sum(map(counts.run_flops, runs))
-    least = min(map(counts.run_flops, grows.among))
+    least = max(min(map(counts.run_flops, grows.among)), growth.REST * spent)
     halves = [math.inf if each["half"] is None else each["half"] for each in scores(grows)]
-    why = growth.no_help(grows.goal, halves, None, left, least)
-    if not why and math.isfinite(halves[-1]):
-        why = growth.no_help(grows.goal, halves, grown.suggested(grows, left)["gain"], left, least)
-    if why:
-        return why
-    asked = grown.suggested(grows, max(least, min(left, spent)))
+    try:
+        gain = grown.suggested(grows, left)["gain"] if left >= least and math.isfinite(halves[-1]) else None
+        if why := growth.no_help(grows.goal, halves, gain, left, least):
+            return why
+        asked = grown.suggested(grows, max(least, min(left, spent)))
+    except Refused as error:
+        return str(error)
     new = growth.chosen(asked["runs"], grows.among, grows.cells, runs)
-    return seal(grows, number, new, grown.forecasts(grows, new), left)
+    return seal(grows, number, new, grown.forecasts(grows, new))
 
 
-def seal(grows: grown.Growth, number: int, new: list[RunConfig], forecasts: list[dict], left: float) -> str:
-    """The empty string, once it is done; why it is not, where the runs cost more than is left."""
+def seal(grows: grown.Growth, number: int, new: list[RunConfig], forecasts: list[dict]) -> str:
+    """Write a round before any of its runs begins. Returns "", as what ends a growth has words."""
     flops = grid.price([c for c in new if grows.store.status(c.run_id) != "done"]).flops
     if not number and flops > budget(grows):
         raise CommandError(f"the first {len(new)} runs cost {flops:.3g} FLOPs, more than --flops allows")
@@ -107,7 +111,7 @@ def train_round(grows: grown.Growth, sealed: dict, runs: list[RunConfig]) -> tup
         if not over or status:
             return status, grown.UNKNOWN
     grown.write_table(grows, runs)
-    if score is not None and score["goal"] == grows.goal.name:
+    if score is not None and (score["goal"] == grows.goal.name or grows.rounds.sealed(number + 1)):
         return None, score["known"]
     known = grown.measure(grows)
     if score is None:

@@ -14,6 +14,7 @@ FIRST = 9  # runs of the first round, at least
 LEVELS = 3  # of sizes and of lengths among them, as few as show a law
 LENGTHS = 9  # to choose from, between the grid's shortest and its longest
 NO_HELP = 0.95  # of the half width, at least, left by all that may still be spent: not worth it
+REST = 0.02  # of the FLOPs spent: the smallest round
 STUCK = 2  # rounds that each left the interval as wide as it was
 SHRINKS = 0.97  # of the half width: what is more is as wide as it was
 
@@ -127,12 +128,10 @@ def no_help(goal: Goal, halves: Sequence[float], best: float | None, left: float
       halves: the half width after each round so far, infinite where no interval could be trusted.
       best: what is expected of all that may still be spent, over what is expected of nothing more; None
         where it was not asked.
-      left: FLOPs that may still be spent; least: the cheapest candidate's.
+      left: FLOPs that may still be spent; least: those of the smallest round worth its fit.
     """
     if left < least:
-        return (
-            f"the budget is spent: {max(left, 0):.3g} FLOPs are left, and the cheapest run costs {least:.3g}"
-        )
+        return f"the budget is spent: {max(left, 0):.3g} FLOPs are left, and a round takes {least:.3g}"
     last = np.array(halves[-1 - STUCK :])
     if len(last) > STUCK and np.isfinite(last).all() and (last[1:] > SHRINKS * last[:-1]).all():
         return (
