@@ -5,15 +5,19 @@ Exit status: 0 did its job, 1 refused and says what, 2 wrong usage, 130 stopped 
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
-COMMANDS = (
-    "fit isoflop envelope frontier ledger speedup rates losers predict audit decide planner compare suggest "
-    "report reproduce"
-).split()
+from analysis.commands.help import EXAMPLES, Help, arrange
+
+WORDS = """Laws and frontiers from tables of runs, and published ones computed again.
+
+  python -m analysis fit runs.csv
+  python -m analysis decide -h"""
+COMMANDS = tuple(EXAMPLES)
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 
 
@@ -40,23 +44,46 @@ def run(arguments: Sequence[str] | None) -> int:
         return 1
 
 
+MEANT = {  # what people call options
+    "--lr": "--learning_rate",
+    "--rate": "--learning_rate",
+    "--bs": "--batch_tokens",
+    "--batch_size": "--batch_tokens",
+    "--compute": "--budget",
+    "--out": "--output",
+    "--fig": "--figure",
+    "--plot": "--figure",
+    "--filter": "--where",
+    "--group": "--by",
+    "--bootstraps": "--bootstrap",
+}
+
+
 class Parser(argparse.ArgumentParser):
-    """Asks of an unknown option which was meant."""
+    """Asks of an unknown option or word which was meant."""
+
+    def error(self, message: str):
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            for near in get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), 1):
+                message += f"; did you mean {near}?"
+        super().error(message)
 
     def parse_known_args(self, args=None, namespace=None):
         options, unknown = super().parse_known_args(args, namespace)
         known, first = self._option_string_actions, "".join(unknown[:1]).partition("=")[0]
-        if near := get_close_matches(first, known, 1):
+        usual = MEANT.get(first.replace("-", "_").replace("__", "--", 1))
+        if near := [usual] if usual in known else get_close_matches(first, known, 1):
             self.error(f"unrecognized arguments: {' '.join(unknown)}; did you mean {near[0]}?")
         return options, unknown
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:
     """Of one command, which alone is then imported, or of all."""
-    top = Parser(prog="python -m analysis", description=__doc__.split(".")[0])
-    subparsers = top.add_subparsers(dest="command", required=True)
+    top = Parser(prog="python -m analysis", description=WORDS, formatter_class=Help)
+    subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in [command] if command in COMMANDS else COMMANDS:
         import_module(f"analysis.commands.{name}").add(subparsers)
+    arrange(subparsers)
     return top
 
 

@@ -1,9 +1,12 @@
 """What a notebook needs beside fits and frontiers: tables from anywhere, and the figure of a result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.decisions import Answer, least_compute, least_loss
+from analysis.decisions import Answer, ladders, least_compute, least_loss
+from analysis.decisions.compare import Comparison
+from analysis.decisions.compare import compare as multiples
+from analysis.decisions.fairness import comparable
 from analysis.fitting import Fit, intervals
 from analysis.frontiers import (
     Cost,
@@ -17,6 +20,7 @@ from analysis.frontiers import (
 )
 from analysis.headline import Headline, choose
 from analysis.tables import Runs, table
+from analysis.tables.identity import final_rows
 
 
 def read(source, *, where: str | None = None, **roles: str | None) -> Runs:
@@ -57,6 +61,38 @@ def answer(*frontiers: Frontier) -> Headline | None:
     """The one answer of several frontiers of a table, as commands and page give it (docs/decisions.md); it
     prints with its interval, how sure it is, what would make it surer. None where none has an exponent."""
     return choose(frontiers)
+
+
+def compare(
+    baseline,
+    arm,
+    *,
+    names: tuple[str, str] = ("baseline", "arm"),
+    at: Sequence[float] = (),
+    fixed: Mapping[str, float] | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+    anyway: bool = False,
+) -> Comparison:
+    """How many times the baseline's compute an arm is worth, as `analysis compare` says it (docs/compare.md).
+
+    Args:
+      baseline, arm: `Runs` with params, tokens, flops and loss of ladders at equal compute, or whatever
+        `read` takes.
+      names: what they are called.
+      at: FLOPs at which it is told too, beyond the runs also.
+      fixed: E, alpha or beta, held in both arms.
+      draws, seed: behind the intervals.
+      anyway: compare losses of different text too, with a caution.
+
+    Raises:
+      ValueError: too few runs, or losses that do not compare, and how to mend it.
+    """
+    tables = (each if isinstance(each, Runs) else read(each) for each in (baseline, arm))
+    runs, notes = comparable(tuple(final_rows(each) for each in tables), names, anyway=anyway)
+    joined = ladders.join(*runs, names)
+    joined.notes.extend(notes)
+    return multiples(joined, at=at, fixed=fixed, draws=draws, seed=seed)
 
 
 def plan(

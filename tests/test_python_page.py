@@ -4,13 +4,17 @@ import os
 import re
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import analysis
+import lab
+from analysis.__main__ import main
 from analysis.laws import LAWS, Chinchilla
+from lab.store.files import StoreError
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(encoding="utf-8"), re.S)
@@ -18,6 +22,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(
 
 def test_every_block_of_the_page_runs_and_prints(tmp_path, monkeypatch, capsys):
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    (tmp_path / "runs").symlink_to(ROOT / "tests/stores/before")
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for number, block in enumerate(BLOCKS):
@@ -89,3 +94,32 @@ def test_a_law_goes_by_its_name():
 def test_no_rows_is_said(columns):
     with pytest.raises(ValueError, match="no rows"):
         analysis.read(columns)
+
+
+def test_a_store_is_a_table_without_jax_and_a_frame_where_pandas_is(tmp_path):
+    code = "import sys, lab; t = lab.load('tests/stores/before'); print(len(t.rows), 'jax' in sys.modules)"
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["2", "False"], done.stderr
+    table = lab.load(ROOT / "tests/stores/before")
+    runs = analysis.read(table)
+    assert runs.loss.tolist() == table["loss"] and "2 done" in repr(table)
+    with pytest.raises(KeyError):
+        table["no such column"]
+    with pytest.raises(StoreError, match="there is no store"):
+        lab.load(tmp_path / "nowhere")
+    pandas = pytest.importorskip("pandas")
+    assert isinstance(table.to_frame(), pandas.DataFrame) and list(table.to_frame()) == [*table]
+    assert runs.to_frame()["loss"].tolist() == table["loss"]
+
+
+def test_a_notebook_says_what_the_commands_say(capsys):
+    """The verdict of `analysis audit`, the answer of `analysis compare`; both print in a few lines."""
+    results = ROOT / "experiments/results"
+    audit = analysis.audit(analysis.read(results / "activation.csv"), hold_out="none")
+    assert repr(audit).startswith(f"verdict {audit.verdict}: ") and len(repr(audit)) < 3000
+    assert next(iter(signature(analysis.audit).parameters)) == "runs" and callable(analysis.audit)
+    base, arm = analysis.read(results / "activation.csv").by("activation").values()
+    found = analysis.compare(base, arm, names=("gelu", "swiglu"), draws=200)
+    assert main(["compare", str(results / "activation.csv"), "--arm", "activation", "--draws", "200"]) == 0
+    assert capsys.readouterr().out.startswith(repr(found).splitlines()[0] + "\n")

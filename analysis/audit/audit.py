@@ -23,7 +23,7 @@ LITTLE = 0.01  # difference of exponents that no use of them would notice
 WIDE = 0.2  # half of an exponent's interval, from which agreement proves little
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     """All findings on a table, with the forecasts and profiles behind them."""
 
@@ -32,6 +32,11 @@ class Audit:
     fitted: Fit | None = None
     steps: tuple[Step, ...] = ()
     profiles: Mapping[str, Profile] = field(default_factory=dict)  # of alpha, beta and E
+
+    def __repr__(self) -> str:
+        against = [each for each in self.findings if each.severity in ("refuse", "warn")]
+        first = f"verdict {self.verdict}: {self.headline()}"
+        return "\n".join([first, *(f"{each.severity} {each.code}: {each.message}" for each in against)])
 
     @property
     def verdict(self) -> str:

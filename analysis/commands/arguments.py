@@ -53,18 +53,33 @@ OPTIONS = {
     "--by": {"metavar": "COL", "help": "repeat for each value of this column"},
     "--json": {"metavar": "FILE", "help": "results in full precision"},
     "--verbose": {"action": "store_true", "help": "what the answer rests on, too: conventions, costs"},
-    "--seed": {"type": int, "default": 0, "help": "of resampling (default 0)"},
-    "--objective": {"choices": OBJECTIVES, "default": "huber-log"},
-    "--delta": {"type": positive, "default": 1e-3, "help": "huber-log's (default 1e-3)"},
+    "--seed": {"type": int, "default": 0, "metavar": "N", "help": "of resampling (default 0)"},
+    "--objective": {
+        "choices": OBJECTIVES,
+        "default": "huber-log",
+        "metavar": "NAME",
+        "help": f"what a fit minimises: {', '.join(OBJECTIVES)} (default huber-log)",
+    },
+    "--delta": {"type": positive, "default": 1e-3, "metavar": "X", "help": "huber-log's (default 1e-3)"},
     "--bootstrap": {
         "type": count,
         "metavar": "N",
         "help": "resamples for the kinds that resample (1000); alone it means pairs, and 0 means none",
     },
     "--cluster": {"metavar": "COL", "help": "rows equal in this column are resampled together"},
-    "--window": {"type": positive, "default": 1.0, "help": "of parabola and cubic, in ln params (default 1)"},
+    "--window": {
+        "type": positive,
+        "default": 1.0,
+        "metavar": "X",
+        "help": "of parabola and cubic, in ln params (default 1)",
+    },
     "--budgets": {"type": numbers, "metavar": "F,F", "help": "FLOPs to group by"},
-    "--cost": {"choices": ("table", "6nd"), "default": "table"},
+    "--cost": {
+        "choices": ("table", "6nd"),
+        "default": "table",
+        "metavar": "table|6nd",
+        "help": "flops of params and tokens: fitted to the table's own, or 6·N·D (default table)",
+    },
     "--at": {"type": numbers, "metavar": "F,F", "help": "budgets to extrapolate to"},
     "--valley": {
         "choices": frontiers.VALLEY_METHODS,
@@ -78,7 +93,12 @@ OPTIONS = {
         "help": "of a curve: all, or the final one alone",
     },
     "--levels": {"type": positive_count, "default": 100, "metavar": "K", "help": "FLOP values (default 100)"},
-    "--smooth": {"type": width, "default": 0.1, "help": "average a curve over this width in ln FLOPs (0.1)"},
+    "--smooth": {
+        "type": width,
+        "default": 0.1,
+        "metavar": "X",
+        "help": "average a curve over this width in ln FLOPs (0.1)",
+    },
     "--figure": {"metavar": "FILE", "help": "png, pdf or svg"},
 }
 FRONTIER = ("--window", "--budgets", "--cost")
@@ -123,8 +143,9 @@ def add_fit_options(sub, intervals: str = "auto") -> None:
     sub.add_argument(
         "--intervals",
         choices=("auto", "profile", *fitting.BOOTSTRAPS, "none"),
-        help="95 %% intervals of the fit: auto is what covers best at this number of "
-        f"runs (default {intervals})",
+        metavar="KIND",
+        help=f"95 %% intervals of the fit: profile, {', '.join(fitting.BOOTSTRAPS)}, none, or auto, which "
+        f"is what covers best at this number of runs (default {intervals})",
     )
     add_options(sub, "--bootstrap", "--cluster")
     sub.set_defaults(intervals_default=intervals)

@@ -6,14 +6,12 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import numpy as np
-
 from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options
 from analysis.commands.compare_page import comparison_page
 from analysis.decisions import fairness, ladders
-from analysis.decisions.compare import Comparison, Multiplier, compare
+from analysis.decisions.compare import Comparison, Multiplier, compare, interval, number, tiny, trend_word
 from analysis.figures.compare import plot_comparison
 from analysis.fitting import Band
 from analysis.tables import Runs
@@ -23,7 +21,7 @@ FEW_RUNS = 3  # an arm of fewer runs, with curves, is compared by curve
 
 
 def add(commands) -> None:
-    help = "how many times the compute of a baseline an arm is worth, and how that changes with scale"
+    help = "how many times a baseline's compute an arm is worth, and how that changes"
     sub = commands.add_parser("compare", help=help, description=help)
     what = "a run table an arm, the baseline first; or one table with --arm"
     sub.add_argument("table", metavar="TABLE", nargs="+", action=OneOrMore, help=what)
@@ -68,7 +66,7 @@ def run(options) -> int:
                 raise
             refused.append(f"analysis compare: {name}: {error}")
     for each in found:
-        print(headline(each))
+        print(each.headline)
     for each in found:
         show(each, len(others))
     if options.json and found:
@@ -92,7 +90,7 @@ def write_page(path: str, found: list[Comparison], arms: int) -> None:
             show(each, arms)
         texts.append(text.getvalue())
     command = "python -m analysis compare " + shlex.join(sys.argv[2:])
-    html = comparison_page(found, [*map(headline, found)], texts, command)
+    html = comparison_page(found, [each.headline for each in found], texts, command)
     Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
     print(f"page: {path}")
 
@@ -152,39 +150,6 @@ def by_curve(runs: Runs) -> bool:
     return len(runs.usable()) > 3 * FEW_RUNS and 0 < len(final_rows(runs).usable()) < FEW_RUNS
 
 
-def headline(each: Comparison) -> str:
-    """The answer in a line."""
-    best = each.answer
-    kappa, at = best.compute, f"at {best.flops:.3g} FLOPs"
-    value, ends = f"{kappa.value:.3g}", interval(kappa)
-    if kappa.low <= 1 <= kappa.high:
-        word = f"{each.arm} against {each.baseline}: no difference seen; worth {value} times the compute"
-        return f"{word} {ends} {at}. This design sees {each.smallest:.3g} times or more"
-    return f"{each.arm} is worth {value} times the compute of {each.baseline} {ends} {at}, {trend_word(each)}"
-
-
-def trend_word(each: Comparison) -> str:
-    if each.trend_p is None:
-        return "taken as one number at all scales: too few runs to see a change"
-    if each.trend_p >= 0.05:
-        return f"and no change with scale is seen (p {tiny(each.trend_p)})"
-    rises, ahead = each.trend.value > 1, each.answer.compute.value > 1
-    word = ("growing" if rises else "shrinking") if ahead else ("catching up" if rises else "falling behind")
-    return f"{word} with size (p {tiny(each.trend_p)})"
-
-
-def interval(band: Band) -> str:
-    return f"({number(band.low)} to {number(band.high)})"
-
-
-def number(value: float) -> str:
-    return f"{value:.3g}" if np.isfinite(value) else "no end"
-
-
-def tiny(p: float) -> str:
-    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
-
-
 def show(each: Comparison, arms: int) -> None:
     rows = each.fit.rows
     arm, base = rows.arm.sum(), (1 - rows.arm).sum()
@@ -242,7 +207,7 @@ def as_json(each: Comparison) -> dict:
     return {
         "arm": each.arm,
         "baseline": each.baseline,
-        "answer": headline(each),
+        "answer": each.headline,
         "budgets": [budget_json(row) for row in each.budgets],
         "trend": {
             "per_decade": each.trend.value,

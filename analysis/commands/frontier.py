@@ -16,7 +16,8 @@ MOST = 15  # points printed of a frontier
 def add(commands) -> None:
     sub = command(commands, "frontier", run, "params, tokens and loss against compute")
     add_options(sub, "--at")
-    sub.add_argument("--method", choices=("fit", "isoflop", "envelope", "all"), default="all")
+    help = "by a fitted law, isoFLOP valleys, the envelope of curves, or all (default all)"
+    sub.add_argument("--method", choices=("fit", "isoflop", "envelope", "all"), default="all", help=help)
     sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, for the envelope")
     add_options(sub, *ENVELOPE, "--valley")
     add_law_name(sub)

@@ -22,7 +22,8 @@ def add(commands) -> None:
     sub.add_argument(
         "--convention", metavar="COL", help="a column whose values are countings of the same study"
     )
-    sub.add_argument("--method", choices=("fit", "isoflop", "all"), default="all")
+    help = "by a fitted law, isoFLOP valleys, or both (default all)"
+    sub.add_argument("--method", choices=("fit", "isoflop", "all"), default="all", help=help)
     add_options(sub, "--valley", "--window", "--budgets")
     add_fit_options(sub)
     add_options(sub, "--figure")

@@ -27,9 +27,11 @@ PAGE = Path(__file__).parents[1] / "planner.html"
 
 
 def add(commands) -> None:
-    help = "one offline page that answers what to train: budget or loss, serving, hours, money, energy"
+    help = "one offline page that answers what to train, how long and at what price"
     sub = command(commands, "planner", run, help, roles=[role for role in ROLES if role != "budget"])
-    sub.add_argument("-o", "--output", default="planner.html", metavar="FILE")
+    sub.add_argument(
+        "-o", "--output", default="planner.html", metavar="FILE", help="the page (default planner.html)"
+    )
     add_options(sub, "--cost")
     sub.add_argument("--anyway", action="store_true", help="plan on a fit that is not ok")
     add_fit_options(sub, "pairs")

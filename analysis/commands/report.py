@@ -22,7 +22,9 @@ from analysis.tables.runs import Runs
 def add(commands) -> None:
     help = "one HTML page with figures, tables and warnings"
     sub = command(commands, "report", run, help)
-    sub.add_argument("-o", "--output", default="report.html", metavar="FILE")
+    sub.add_argument(
+        "-o", "--output", default="report.html", metavar="FILE", help="the page (default report.html)"
+    )
     sub.add_argument("--title", help="of the page")
     sub.add_argument("--curves", metavar="FILE", help="training curves of the table's runs, to be drawn")
     add_law_name(sub)

@@ -44,7 +44,7 @@ class Multiplier:
         return self.beyond > 1.01
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """An arm against a baseline. `trend` is of κ per decade of compute, a factor; `trend_p` the chance of one
     as strong where there is none, None where runs are too few to tell. `models` holds κ at the largest common
@@ -77,6 +77,43 @@ class Comparison:
         """At the largest budget that both arms have."""
         within = [each for each in self.budgets if not each.extrapolated]
         return (within or self.budgets)[-1]
+
+    @property
+    def headline(self) -> str:
+        """The answer in a line."""
+        best = self.answer
+        kappa, at = best.compute, f"at {best.flops:.3g} FLOPs"
+        value, ends = f"{kappa.value:.3g}", interval(kappa)
+        if kappa.low <= 1 <= kappa.high:
+            word = f"{self.arm} against {self.baseline}: no difference seen; worth {value} times the compute"
+            return f"{word} {ends} {at}. This design sees {self.smallest:.3g} times or more"
+        word = f"{self.arm} is worth {value} times the compute of {self.baseline}"
+        return f"{word} {ends} {at}, {trend_word(self)}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.headline, f"status {self.status}: {self.message}", *self.notes])
+
+
+def trend_word(each: Comparison) -> str:
+    if each.trend_p is None:
+        return "taken as one number at all scales: too few runs to see a change"
+    if each.trend_p >= 0.05:
+        return f"and no change with scale is seen (p {tiny(each.trend_p)})"
+    rises, ahead = each.trend.value > 1, each.answer.compute.value > 1
+    word = ("growing" if rises else "shrinking") if ahead else ("catching up" if rises else "falling behind")
+    return f"{word} with size (p {tiny(each.trend_p)})"
+
+
+def interval(band: Band) -> str:
+    return f"({number(band.low)} to {number(band.high)})"
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}" if np.isfinite(value) else "no end"
+
+
+def tiny(p: float) -> str:
+    return f"= {p:.2g}" if p >= 0.001 else "< 0.001"
 
 
 def compare(

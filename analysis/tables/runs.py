@@ -12,7 +12,7 @@ from analysis.tables.sheets import listed
 from analysis.tables.units import UNSTATED
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Runs:
     """A table of R runs: columns, which of them are params, tokens, flops, loss, budget, and flags.
 
@@ -112,6 +112,21 @@ class Runs:
         """What looks wrong in the usable rows, a line each (see `cautions`)."""
         used = self.usable()
         return [*cautions.units(used.columns, used.roles), *cautions.mixtures(used.columns, used.roles)]
+
+    def to_frame(self):
+        """The table as a pandas data frame, with a column `flag`: why a row is kept out, "" where it is used.
+
+        Raises:
+          ModuleNotFoundError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame({**self.columns, "flag": self.reasons})
+
+    def __repr__(self) -> str:
+        used = int((self.reasons == "").sum())
+        roles = ", ".join(f"{role} = {column}" for role, column in self.roles.items())
+        return f"{used} runs of {self.source}, {len(self) - used} more flagged; {roles}"
 
     def with_column(self, role: str, values: np.ndarray, note: str) -> "Runs":
         """The same runs with one role's values replaced, and a note that says how."""

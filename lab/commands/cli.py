@@ -66,12 +66,14 @@ def parser() -> "Parser":
         verify_resume,
         watch,
     )
+    from lab.commands.help import arrange
     from lab.commands.shared import Parser
 
     top = Parser(prog="lab", description="Trains grids of small language models and keeps every run.")
-    commands = top.add_subparsers(dest="command", required=True)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for group in (plan, run, watch, rates, compare, grow, results, release, verify_resume, data, bench, text):
         group.add(commands)
+    arrange(commands)
     return top
 
 

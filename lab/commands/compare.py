@@ -50,8 +50,9 @@ def seconds(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a change beside every run of a grid, at equal compute, data order and seeds, both arms' learning
-    rates tuned alike, and say how many times the compute it is worth. Finished runs are not trained again."""
+    """Train a change beside a grid, tuned alike, and say how many times the compute it is worth. Each run has
+    one beside it at equal compute, data order and seed; both arms' learning rates are
+    tuned. Finished runs are not trained again."""
     experiment, name, change = load(options.experiment), *change_of(options)
     store = Store(options.store)
     cells = arms.own_cells(experiment.configs())

@@ -12,7 +12,7 @@ from lab.data.sources import SOURCES, SPLITS
 from lab.data.tokenizer_files import FromFile
 
 WORDS = (
-    "List the corpora there are, prepare one (fetch, clean, split, tokenize, once), or show one. They lie in "
+    "List, prepare or show corpora of text. One is fetched, cleaned, split and tokenized once. They lie in "
     "the folder that LAB_DATA names, by default data/."
 )
 HELP = {
@@ -29,7 +29,7 @@ HELP = {
 def add(commands) -> None:
     parser = commands.add_parser("data", help=WORDS, description=WORDS)
     shared.option_adder(parser, HELP)("--tokenizer", default="bytes", metavar="KIND")
-    actions = parser.add_subparsers(dest="action", required=True)
+    actions = parser.add_subparsers(dest="action", required=True, help="what to do")
     shared.command(actions, "list", list_all)
     for name, run in (("prepare", prepare_one), ("show", show)):
         option = shared.option_adder(shared.command(actions, name, run), HELP)

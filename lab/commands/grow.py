@@ -42,7 +42,7 @@ def goal(text: str) -> growth.Goal:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a grid round by round until a number is known: each round's runs are those that narrow it most,
+    """Train a grid round by round until a number is known. Each round's runs are those that narrow it most,
     and what they will give is sealed before. Ends when it is known, the budget is spent, or more runs would
     not help; the same command goes on after a stop."""
     experiment, store = shared.open_grid(options)

@@ -53,7 +53,8 @@ def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """How many runs are done, running, silent, stopped, failed, diverged and left; and the time left."""
+    """Say how far a grid is: what is done, running, failed and left, and what it cost. Runs may also be
+    silent, stopped or diverged; the time left is of all that are not over."""
     view = open_view(options)
     print("\n".join([*own.changes(view.store, view.configs), view.summary()]))
     for word, n in Counter(view.status.values()).most_common():

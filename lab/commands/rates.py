@@ -39,8 +39,8 @@ def add(commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Find the best learning rate of a grid: train its smallest models at several rates and lengths, fit the
-    best of each and the rule through them, and carry it to the grid's largest run."""
+    """Find a grid's best learning rate by its small models, and carry it up by a rule. They are trained at
+    several rates and lengths; the best of each and the rule through them are fitted."""
     experiment, store = shared.open_grid(options)
     grid_of = experiment.configs()
     try:

@@ -30,8 +30,8 @@ def add(commands) -> None:
 
 
 def write(options: argparse.Namespace) -> int:
-    """Copy a grid's finished runs into a folder to give away: configs, records, curves, final weights, table,
-    code, environment, checksums and a card."""
+    """Copy a grid's finished runs into a folder to give away. It holds configs, records, curves, final
+    weights, table, code, environment, checksums and a card."""
     experiment, store = shared.open_grid(options)
     configs = experiment.configs()
     code = {Path(inspect.getfile(experiment.module)), *userfile.NAMED.values()}

@@ -1,14 +1,18 @@
 """What the commands share: their options, the grid and store that these name, and how a slip is told."""
 
 import argparse
+import dataclasses
 import difflib
 import itertools
+import re
 import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from lab.commands.experiment import CommandError, Experiment, load
+from lab.commands.settings import SHORT
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.store.store import Store
 
 HELP = {
@@ -24,8 +28,11 @@ COUNT = {"type": int, "metavar": "N"}
 WAY = {"choices": ("", "jit", "mesh", "fsdp", "pmap"), "default": "", "metavar": "jit|mesh|fsdp|pmap"}
 
 
-class Help(argparse.HelpFormatter):
+class Help(argparse.RawDescriptionHelpFormatter):
     """Options with their defaults, where they have one that says something."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=28, width=100)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         plain = action.default in (None, "", False, [], argparse.SUPPRESS) or not action.option_strings
@@ -39,6 +46,12 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **settings):
         super().__init__(formatter_class=Help, allow_abbrev=False, **settings)
 
+    def error(self, message: str):
+        if found := re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message):
+            for near in difflib.get_close_matches(found[1], re.findall(r"[\w-]+", found[2]), 1):
+                message += f"; was {near} meant?"
+        super().error(message)
+
     def parse_known_args(self, args=None, namespace=None):
         words = list(sys.argv[1:] if args is None else args)
         several = {name for action in self._actions if action.nargs == "*" for name in action.option_strings}
@@ -49,10 +62,23 @@ class Parser(argparse.ArgumentParser):
         options, unknown = super().parse_known_args(words, namespace)
         if unknown:
             known = [name for action in self._actions for name in action.option_strings]
-            meant = difflib.get_close_matches(unknown[0].partition("=")[0], known, 1)
+            name = unknown[0].partition("=")[0]
+            meant = field_option(name) or difflib.get_close_matches(name, known, 1)
             hint = f"; was {meant[0]} meant?" if meant else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return options, unknown
+
+
+def field_option(name: str) -> list[str]:
+    """How to set the field of a run that somebody wrote as an option, such as --lr; [] of no field."""
+    word = name.lstrip("-").replace("-", "_")
+    field = SHORT.get(word, word)
+    parts = {"model.": ModelConfig, "optim.": OptimConfig, "data.": DataConfig, "": RunConfig}
+    return [f"--set {part}{field}=..." for part, kind in parts.items() if field in names_of(kind)]
+
+
+def names_of(kind: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)} - {"model", "optim", "data"}
 
 
 def command(commands, name: str, run: Callable[[argparse.Namespace], int]) -> Parser:

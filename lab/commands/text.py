@@ -81,8 +81,8 @@ def run_sample(options: argparse.Namespace) -> int:
 
 
 def run_compress(options: argparse.Namespace) -> int:
-    """Pack a file by what a run's model foresees of it, and tell its size beside gzip's, bzip2's and
-    xz's. The packed file can be unpacked with the same run on the same kind of machine."""
+    """Pack a file by what a run's model foresees of it. Its size is told beside gzip's, bzip2's and xz's.
+    The packed file can be unpacked with the same run on the same kind of machine."""
     file = options.file
     text, output = read(file), new_file(options.output or file.with_name(file.name + ".lab"))
     if not text:

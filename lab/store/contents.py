@@ -50,7 +50,23 @@ def find(store: Store, prefix: str) -> RunConfig:
             f"{prefix!r} names {len(named)} runs of the store {store.root}; name one by its id or "
             f"its first digits, such as {', '.join((named or ids)[:4])}"
         )
-    path = store.root / named[0] / "config.json"
+    return read(store, named[0])
+
+
+def every(store: Store) -> list[RunConfig]:
+    """The runs of the store, by their ids.
+
+    Raises:
+      StoreError: there is no such folder, or a config.json can't be believed.
+    """
+    if not store.root.is_dir():
+        raise StoreError(f"there is no store {store.root}; name the folder of runs")
+    return [read(store, path.parent.name) for path in sorted(store.root.glob("*/config.json"))]
+
+
+def read(store: Store, run_id: str) -> RunConfig:
+    """The run of an id, from its config.json, if that can be believed."""
+    path = store.root / run_id / "config.json"
     try:
         config = from_json(read_json(path) or {}, where=str(path))
     except ValueError as error:
@@ -58,9 +74,9 @@ def find(store: Store, prefix: str) -> RunConfig:
             f"{error}. Another version of the lab wrote it, or the file was changed; `lab run` of "
             "its experiment writes config.json anew where the run is not finished"
         ) from error
-    if config.run_id != named[0]:
+    if config.run_id != run_id:
         raise StoreError(
-            f"{path} describes run {config.run_id} and not {named[0]}: its results belong to another "
+            f"{path} describes run {config.run_id} and not {run_id}: its results belong to another "
             "version of the lab, or the file was changed"
         )
     return config
