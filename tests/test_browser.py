@@ -4,12 +4,15 @@ import csv
 import re
 import shutil
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from analysis import fitting, frontiers, report
+from analysis.commands import planner as planners
+from analysis.decisions import plans
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
@@ -20,6 +23,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright (pip) i
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="chromium (Debian's package) is not installed")
 
+QUICKSTART = Path(__file__).parents[1] / "experiments/results/quickstart.csv"
 TRUTH = Chinchilla(E=1.2, A=25.0, B=60.0, alpha=0.4, beta=0.36)
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>\u202egnp.exe $x$"
 
@@ -262,6 +266,68 @@ def test_a_watched_page_comes_again_with_what_was_asked_of_it(browser, html):
     server.server_close()
     page.get_by_text("lab watch has ended").wait_for()
     context.close()
+
+
+@pytest.fixture(scope="module")
+def planner(runs):
+    fitted = fitting.resample(fit(Chinchilla, table.read(QUICKSTART)), 1000)
+    return planners.page(planners.data_of(fitted, frontiers.fit_cost(fitted.runs)), "a <b>table</b>")
+
+
+def test_a_slider_moves_the_plan_at_once_and_the_address_holds_it(visit, planner):
+    page = visit(planner, "#budget=1e13&serve=1e9&rate=1e11&price=2")
+    first = page.locator("#answer").inner_text()
+    assert "Train" in first and "money" in page.locator("#rows").inner_text()
+    took = page.evaluate(
+        """() => [...Array(20).keys()].map(i => {
+            const slide = document.getElementById("slide"), since = performance.now();
+            slide.value = 300 + 20 * i; slide.dispatchEvent(new Event("input", { bubbles: true }));
+            return performance.now() - since; })"""
+    )
+    assert sorted(took)[5] < 50  # milliseconds; a quarter of the moves, as other processes take their turns
+    assert page.locator("#answer").inner_text() != first
+    asked = page.evaluate("location.hash")
+    budget = page.locator("[name=budget]").input_value()
+    assert (
+        f"budget={float(budget):.3g}".replace("e+", "e").split("e")[0] in asked
+        and "serve=1000000000" in asked
+    )
+    said = page.locator("#answer").inner_text()
+    page.reload()
+    assert page.locator("#answer").inner_text() == said
+
+
+def test_a_table_pasted_into_the_planner_is_fitted_and_a_plan_copied(visit, planner):
+    page = visit(planner)
+    page.locator("summary").click()
+    page.locator("#table").fill("params,tokens,loss\n1e6,1e8,3\n")
+    page.get_by_text("Refused: 1 usable runs").wait_for()
+    text = QUICKSTART.read_text()
+    page.locator("#table").fill(text)
+    page.get_by_text("From 36 runs of the table below").wait_for()
+    page.locator("#fitted", has_text=re.compile(r"^L = [^;]*$")).wait_for()
+    found = fit(Chinchilla, table.read(QUICKSTART)).parameters
+    for name in ("E", "A", "alpha"):
+        assert f"{found[name]:.5g}".rstrip("0") in page.locator("#fitted").inner_text()
+    page.get_by_role("button", name="Copy as a grid for lab").click()
+    page.get_by_text("save it as plan.py").wait_for()
+    compile(page.locator("#grid").inner_text(), "plan.py", "exec")
+
+
+def test_200_random_questions_have_one_answer_in_the_planner_and_from_decide(visit, planner):
+    """`decide` at the full law, without its draws: those are compared in tests/test_planner.py."""
+    page = visit(planner)
+    law, cost = fit(Chinchilla, table.read(QUICKSTART)).law, frontiers.fit_cost(table.read(QUICKSTART))
+    rng, asked = np.random.default_rng(1), []
+    for i in range(200):
+        kind = {"budget": 10 ** rng.uniform(11, 20)} if i % 2 else {"loss": law.E + rng.uniform(0.02, 1)}
+        asked.append(kind | {"serve": 10 ** rng.uniform(5, 9) if i % 3 == 0 else 0})
+    said = page.evaluate("all => all.map(q => plan({ ...data, draws: [] }, q))", asked)
+    for question, ours in zip(asked, said, strict=True):
+        make = plans.optimum if "budget" in question else plans.cheapest
+        best = make(law, cost, question.get("budget") or question["loss"], question["serve"])
+        for name in ("params", "tokens", "loss", "flops"):
+            assert ours[name][0] == pytest.approx(float(getattr(best, name)), rel=1e-4), question
 
 
 def many(count: int):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,9 @@ from analysis.decisions.counted import law_with_draws
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
+from lab.config import DataConfig
+from lab.data import corpora
+from lab.models import counts
 
 TABLE = Path(__file__).parents[1] / "experiments/results/quickstart.csv"
 
@@ -31,8 +35,6 @@ def found():
 
 
 def test_200_random_questions_are_answered_as_decide_does_to_four_digits(found, tmp_path):
-    if not shutil.which("node"):
-        pytest.skip("no node on this machine")
     fitted, cost = found
     rng, data, law = np.random.default_rng(0), data_of(fitted, cost), law_with_draws(fitted)
     questions = []
@@ -41,13 +43,8 @@ def test_200_random_questions_are_answered_as_decide_does_to_four_digits(found, 
         if i % 2:
             asked = {"loss": fitted.law.E + rng.uniform(0.02, 1)}
         questions.append({**asked, "serve": 10 ** rng.uniform(5, 9) if i % 3 == 0 else 0})
-    words = f"{script(page(data, 'x'))}\nconst all = {json.dumps([data, questions])};\n"
-    words += "const text = (k, v) => (v === Infinity ? 'inf' : v);\n"
-    words += "console.log(JSON.stringify(all[1].map(q => plan(all[0], q)), text))"
-    path = tmp_path / "planner.js"
-    path.write_text(words)
-    done = subprocess.run(["node", path], capture_output=True, text=True, check=True)
-    for question, said in zip(questions, json.loads(done.stdout), strict=True):
+    said_of_all = in_node(tmp_path, "all[1].map(q => plan(all[0], q))", [data, questions])
+    for question, said in zip(questions, said_of_all, strict=True):
         serve = float(question["serve"])
         if "loss" in question:
             best = plans.cheapest(law, cost, question["loss"], serve)
@@ -57,6 +54,81 @@ def test_200_random_questions_are_answered_as_decide_does_to_four_digits(found, 
             ours = [np.nan if x is None else float(x) for x in said[name]]
             theirs = [band.value, band.low, band.high]
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, err_msg=f"{question} {name}")
+        for name, times in (("half", 0.5), ("twice", 2.0)):
+            size = best.params[:1] * times
+            if "loss" in question:
+                other = plans.plan_to_loss(fitted.law, cost, question["loss"], size, serve)
+            else:
+                other = plans.plan_at_size(fitted.law, cost, question["budget"], size, serve)
+            theirs = plans.wasted_share(fitted.law, cost, other, serve)
+            np.testing.assert_allclose(said[name], theirs, rtol=1e-4, atol=1e-9, err_msg=f"{question}")
+
+
+def in_node(tmp_path, expression: str, given) -> list:
+    """What the page's script makes of an expression over `all`, which is given."""
+    if not shutil.which("node"):
+        pytest.skip("no node on this machine")
+    words = f"{script(page({}, 'x'))}\nconst all = {json.dumps(given)};\n"
+    words += "const text = (k, v) => (v === Infinity ? 'inf' : v);\n"
+    path = tmp_path / "planner.js"
+    path.write_text(f"{words}console.log(JSON.stringify({expression}, text))")
+    done = subprocess.run(["node", path], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def as_csv(runs, names=("params", "tokens", "flops", "loss")) -> str:
+    lines = zip(*(runs.column(name).tolist() for name in names), strict=True)
+    return "\n".join([",".join(names), *(",".join(map(repr, line)) for line in lines)])
+
+
+def test_a_pasted_table_is_fitted_as_fit_does_to_five_digits(found, tmp_path):
+    fitted, cost = found
+    runs = fitted.runs
+    other = as_csv(runs).replace(",", ";").replace("params", '"N"').replace("loss", "Val_Loss")
+    whole, again = in_node(tmp_path, "all.map(text => fitTable(text))", [as_csv(runs), other])
+    names = ("E", "A", "B", "alpha", "beta")
+    np.testing.assert_allclose(whole["law"], [fitted.parameters[name] for name in names], rtol=1e-5)
+    np.testing.assert_allclose([whole["cost"]["k"], whole["cost"]["p"]], [cost.k, cost.p], rtol=1e-9)
+    assert again["law"] == whole["law"] and whole["runs"] == len(runs) and len(whole["draws"]) > 280
+    ours, theirs = np.array(whole["draws"]), fitted.draws
+    spread = [np.std(draws[:, 3], ddof=1) for draws in (ours, theirs)]
+    assert 0.6 < spread[0] / spread[1] < 1.7  # two bootstraps of pairs, of 300 draws and of 60
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2", "no column for params"),
+        ("params,tokens,loss\n1e6,1e8,3\n2e6,1e8,2.9", "2 usable runs"),
+        (
+            "params,tokens,loss\n" + "".join(f"{n}e6,{20 * n}e6,{3 - n / 20}\n" for n in range(1, 9)),
+            "one ray",
+        ),
+    ],
+)
+def test_a_pasted_table_that_tells_nothing_is_refused(tmp_path, text, words):
+    attempt = "all.map(text => { try { return fitTable(text) } catch (error) { return error.message } })"
+    assert words in in_node(tmp_path, attempt, [text])[0]
+
+
+def test_a_plan_is_copied_as_a_grid_whose_runs_cost_the_budget(found, tmp_path, monkeypatch):
+    fitted, cost = found
+    data, asked = data_of(fitted, cost), [{"budget": 2e12}, {"loss": 1.75}, {"budget": 1e16}]
+    assert data["grid"]["shapes"] and data["grid"]["seq_len"] > 0
+    files = in_node(tmp_path, "all[1].map(q => gridFile(all[0], q))", [data, asked])
+    corpus = SimpleNamespace(vocab_size=256, data=lambda max_epochs: DataConfig(corpus="x", sha256="0" * 64))
+    monkeypatch.setattr(corpora, "prepare", lambda name, tokenizer: corpus)
+    for question, text in zip(asked, files, strict=True):
+        exec(text, names := {})
+        runs = names["runs"]()
+        wanted = plans.optimum(fitted.law, cost, question["budget"]) if "budget" in question else None
+        sizes = [counts.count_params(run.model).params for run in runs]
+        assert len(runs) >= 3 and len({run.budget for run in runs}) == 1
+        for run in runs:
+            assert counts.run_flops(run) == pytest.approx(run.budget, rel=0.05)
+        if wanted:
+            assert runs[0].budget == pytest.approx(question["budget"], rel=1e-4)
+            assert min(sizes) < wanted.params < max(sizes)
 
 
 def test_one_script_alone_may_run_and_names_are_text(found):
@@ -64,7 +136,8 @@ def test_one_script_alone_may_run_and_names_are_text(found):
     html = page(data_of(*found) | {"cautions": [evil]}, evil)
     assert html.count("<script") == 2 and html.count("</script>") == 2 and "&lt;/script&gt;" in html
     digest = base64.b64encode(hashlib.sha256(script(html).encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in html and not re.search(r"https?://|\bon\w+=", html)
+    assert f"script-src 'sha256-{digest}'" in html and "unsafe" not in html.partition("<title>")[0]
+    assert not re.search(r"https?://|\bon\w+=", html)
     data = re.search(r'id="law">(.*?)</script>', html, re.S)[1]
     assert json.loads(data)["cautions"] == [evil] and len(html) < 600_000
 

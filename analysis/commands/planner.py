@@ -15,13 +15,14 @@ import numpy as np
 from analysis import frontiers
 from analysis.audit import cautions
 from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import shared, suggest_grid
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command
 from analysis.commands.decide import check_one_text
 from analysis.decisions.answer import design_notes, draw_notes
 from analysis.decisions.counted import law_with_draws
 from analysis.fitting import Fit
 from analysis.frontiers import Cost
+from analysis.tables import Runs
 
 PAGE = Path(__file__).parents[1] / "planner.html"
 
@@ -79,27 +80,35 @@ def data_of(fitted: Fit, cost: Cost) -> dict:
         "largest": float(fitted.runs.flops.max()),
         "ratios": [float(ratio.min()), float(ratio.max())],
         "unit": fitted.runs.unit,
-        "cautions": [
-            *own,
-            *notes,
-            *fitted.cautions,
-            *cautions(fitted),
-            *draw_notes(fitted, law_with_draws(fitted)),
-        ],
+        "cautions": list(dict.fromkeys([*own, *notes, *fitted.cautions, *cautions(fitted)])),
+        "grid": grid_of(fitted.runs),
     }
 
 
+def grid_of(runs: Runs) -> dict:
+    """What a grid of the table's kind takes: its text, batch and length, and (params, layers, width, heads)
+    of each size there is; the parts that the table tells."""
+    names = ("corpus", "tokenizer", "seq_len", "batch_tokens")
+    known = {name: suggest_grid.one(runs, name) for name in names}
+    found = {name: value for name, value in known.items() if isinstance(value, str) or (value and value > 0)}
+    if all(name in runs.columns and runs.columns[name].dtype != object for name in suggest_grid.SHAPE):
+        columns = np.stack([runs.params, *(runs.columns[name] for name in suggest_grid.SHAPE)], 1)
+        found["shapes"] = np.unique(columns[np.isfinite(columns).all(1)], axis=0).astype(int).tolist()
+    return found
+
+
 def page(data: dict, title: str) -> str:
-    """The page as HTML text; its one script is named by its hash, so that no other can run."""
+    """The page as HTML text; its script and style are named by their hashes, so that no others can act."""
     html = PAGE.read_text(encoding="utf-8")
-    digest = hashlib.sha256(script(html).encode()).digest()
     text = json.dumps(shared.clean(data)).replace("<", "\\u003c")
-    parts = {"HASH": f"sha256-{base64.b64encode(digest).decode()}", "TITLE": escape(title), "DATA": text}
-    return re.sub("'HASH'|TITLE|DATA", lambda at: put(at[0], parts), html)
+    style = re.search(r"<style>(.*?)</style>", html, re.S)[1]
+    parts = {"'STYLE'": sha256(style), "'SCRIPT'": sha256(script(html)), "TITLE": escape(title), "DATA": text}
+    return re.sub("'STYLE'|'SCRIPT'|TITLE|DATA", lambda at: parts[at[0]], html)
 
 
-def put(word: str, parts: dict[str, str]) -> str:
-    return f"'{parts['HASH']}'" if word == "'HASH'" else parts[word]
+def sha256(content: str) -> str:
+    """A content's name in a policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def script(html: str) -> str:
