@@ -131,7 +131,7 @@ PLANTED = {
         lambda c: {**c, "flops": c["flops"] * np.where(np.arange(66) == 9, 100, 1)},
         {"hold-out", "approaches"},
     ),
-    "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02), {"influence", "objectives"}),
+    "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02), {"influence", "objectives", "bend"}),
     "outliers": (
         lambda c: scaled(c, at_random(c, 0.15), 1 / np.log(2)),
         {"objectives", "edge", "approaches", "noise", "hold-out"},

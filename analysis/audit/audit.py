@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis import fitting, frontiers
-from analysis.audit import design, forecast, parameters, rows
+from analysis.audit import bend, design, forecast, parameters, rows
 from analysis.audit.findings import Finding, headline_of, rank, sentence, verdict_of
 from analysis.audit.forecast import Step
 from analysis.audit.neighbourhood import neighbourhood
@@ -106,6 +106,7 @@ def audit_runs(
             forecast.steps(fewer.runs, fitted.objective.name, delta, hold_out, law=type(fitted.law))
         )
         findings.append(forecast.hold_out(steps))
+        findings += bend.check(fewer, price, at)
     findings += sampled(fitted, fewer)
     if not lacking(type(fitted.law), "optimum"):
         findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]

@@ -15,6 +15,7 @@ WORDS = {
     "approaches": "approaches disagree",
     "objectives": "exponents hang on the objective",
     "hold-out": "held-out scales missed",
+    "bend": "the law bends",
     "extrapolation": "far extrapolation",
     "outliers": "outliers",
     "influence": "one scale decides",

@@ -5,10 +5,10 @@ from itertools import islice
 
 import numpy as np
 
-from analysis import fitting
+from analysis import decisions, fitting
 from analysis.commands import answer as answers
 from analysis.commands import shared
-from analysis.commands.arguments import command
+from analysis.commands.arguments import command, positive
 from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
 from analysis.commands.points import Points, add_at, from_table, from_text
 from analysis.fitting import Prediction
@@ -27,6 +27,12 @@ def add(commands) -> None:
     add_at(sub)
     sub.add_argument(
         "--at-table", metavar="POINTS", help="a table of places; what was measured there is compared"
+    )
+    sub.add_argument(
+        "--within",
+        type=positive,
+        metavar="PERCENT",
+        help="the error asked for: refuse where forms of the law, held-out runs or a bend say more",
     )
     sub.add_argument(
         "--downstream",
@@ -48,6 +54,7 @@ def run(options) -> int:
     def answer(group, runs):
         fitted, places = fit_rows(runs), of_group(options, points, group)
         compare_units(fitted, places)
+        check_doubts(options, fitted, places)
         said = fitting.predict(fitted, **places.inputs)
         then = fitting.chain(said, errors) if errors else None
         show(group, runs, fitted, places, said, errors, then)
@@ -61,6 +68,19 @@ def run(options) -> int:
     if len(all_said) > 1 and (score := fitting.score(joined(all_said), np.concatenate(all_measured))):
         print(f"all of --by {options.by}: {describe_score(score)}")
     return refused
+
+
+def check_doubts(options, fitted: fitting.Fit, places: Points) -> None:
+    """Refuse where the table cannot tell the place of most compute within the error asked for."""
+    if not options.within:
+        return
+    if not {"params", "tokens"} <= set(places.inputs):
+        raise ValueError(f"--within asks about params and tokens, and --law {options.law} takes in others")
+    params, tokens = places.inputs["params"], places.inputs["tokens"]
+    most = int(np.argmax(params * tokens))
+    if why := decisions.doubts(fitted, params[most], tokens[most], options.within / 100):
+        at = f"{params[most]:.3g} params on {tokens[most]:.3g} tokens"
+        raise ValueError(f"{fitted.runs.source}: refused at {at}: {'; '.join(why)}")
 
 
 def joined(said: list[Prediction]) -> Prediction:

@@ -1,10 +1,13 @@
-"""Whether a table bears a forecast of an asked error: what the forms of the law differ by there, and how well
-the table's own largest runs are forecast from a quarter and half of their compute."""
+"""Whether a table bears a forecast of an asked error: what the forms of the law differ by there, how well
+the table's own largest runs are forecast from a quarter and half of their compute, and whether they leave the
+law."""
 
 import numpy as np
 
 from analysis import fitting
+from analysis.audit.bend import find_bend
 from analysis.fitting import Fit
+from analysis.frontiers import fit_cost
 
 
 def doubts(fitted: Fit, params: float, tokens: float, within: float) -> list[str]:
@@ -47,4 +50,17 @@ def doubts(fitted: Fit, params: float, tokens: float, within: float) -> list[str
             f"the table's own largest runs are forecast from a quarter and half of their compute "
             f"to {100 * error:.2g} % at best, over {asked}"
         )
-    return out
+    return [*out, *filter(None, [bends(fitted, params, tokens, within)])]
+
+
+def bends(fitted: Fit, params: float, tokens: float, within: float) -> str:
+    """How the largest runs leave the fitted law, where a forecast that carries it on would be off by two
+    thirds of what is asked for or more; else ""."""
+    if not fitted.runs.has("flops") or not set(fitted.law.inputs) <= {"params", "tokens", "flops"}:
+        return ""
+    price = fit_cost(fitted.runs)
+    at = {"params": params, "tokens": tokens, "flops": price.k * params**price.p * tokens}
+    bend = find_bend(fitted, np.array([at["flops"]]), [np.array([at[name]]) for name in fitted.law.inputs])
+    if bend is None or not bend.speaks_against(within).all():
+        return ""
+    return f"the law bends: {bend}, so that a forecast there is off by {100 * bend.size[0]:.2g} % at least"
