@@ -3,21 +3,18 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from lab.data.tokenizer import Tokenizer, id_dtype, utf8
+from lab.data.tokenizer import Batched
 
 MOST_IDS = 1 << 20
 
 
 @dataclass(frozen=True)
-class Bpe(Tokenizer):
+class Bpe(Batched):
     """Byte-pair encoding on bytes (Sennrich et al. 2016; Radford et al. 2019, whose cut of text
     into words is used): ids 0..255 are the bytes, and each merge of two ids makes the next one.
 
@@ -79,17 +76,8 @@ class Bpe(Tokenizer):
         ids = {word: i for i, word in enumerate(words)}
         return _byte_level(library().models.BPE(vocab=ids, merges=merges))
 
-    def encode(self, text: str) -> np.ndarray:
-        return next(self.encode_all([text]))
-
-    def encode_all(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        """Each text's ids, many texts at a time: on all cores."""
-        texts = iter(texts)
-        while part := [*islice(texts, 256)]:
-            for text in part:
-                utf8(text)  # refuses what UTF-8 can't hold, with the place
-            for encoded in self._coder.encode_batch_fast(part):
-                yield np.array(encoded.ids, id_dtype(self.vocab_size))
+    def encode_part(self, texts: list[str]) -> Iterable[list[int]]:
+        return (encoded.ids for encoded in self._coder.encode_batch_fast(texts))
 
 
 def bpe_size(tokenizer: str) -> int:

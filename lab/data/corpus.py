@@ -106,9 +106,8 @@ class Corpus:
         except CorpusError as error:
             for piece, ids in zip(chain(*self.pieces.values()), self.mapped_parts, strict=True):
                 path = Path(piece.path)
-                cut = (
-                    path.exists() and path.stat().st_size < piece.offset + piece.nbytes
-                )  # reading on is fatal
+                # reading on is fatal
+                cut = path.exists() and path.stat().st_size < piece.offset + piece.nbytes
                 if cut or hashlib.sha256(ids).hexdigest() != piece.sha256:
                     raise CorpusError(
                         f"tokens were overwritten while they were trained on: {error}"

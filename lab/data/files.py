@@ -33,12 +33,9 @@ def user_files(name: str) -> tuple[list[tuple[str, Path]], str]:
         files = list(matches(where))
     if not files:
         what = "an empty folder" if Path(where).is_dir() else "no file, no folder and no glob that matches"
-        raise CorpusError(f"{name}: {os.path.abspath(where)} is {what}; give a path to {what_of(name)}")
+        wanted = "shards of ids" if name.startswith("ids:") else "UTF-8 text"
+        raise CorpusError(f"{name}: {os.path.abspath(where)} is {what}; give a path to {wanted}")
     return sorted((rel.as_posix(), path) for rel, path in files), key
-
-
-def what_of(name: str) -> str:
-    return "shards of ids" if name.startswith("ids:") else "UTF-8 text"
 
 
 def matches(where: str) -> Iterator[tuple[Path, Path]]:
@@ -59,9 +56,8 @@ def matches(where: str) -> Iterator[tuple[Path, Path]]:
 def files_stamp(name: str) -> dict[str, str]:
     """Another one where a file of text:PATH came, went or was written to, its old time put back or not."""
     files, key = user_files(name)
-    spelled = os.path.exists(
-        os.path.expanduser(name.partition(":")[2])
-    )  # a glob's files went by their whole paths
+    # a glob's files went by their whole paths
+    spelled = os.path.exists(os.path.expanduser(name.partition(":")[2]))
     stats = [(rel if spelled else path.as_posix(), path.stat()) for rel, path in files]
     by_key = [key] * any(kind_of(path) or path.suffix in IDS for _, path in files)
     return {

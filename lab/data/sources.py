@@ -40,9 +40,8 @@ class Source:
     name: str  # how it is asked for
     what: str
     licence: str
-    read: Callable[
-        [str, Path, Say], Text | Tokens | shards.Shards
-    ]  # from the data directory, if it keeps anything
+    # from the data directory, if it keeps anything
+    read: Callable[[str, Path, Say], Text | Tokens | shards.Shards]
     recipe: Callable[[str], dict] = lambda name: {}  # what tells, unread, that it is as it was
     folder: Callable[[str, str], str] = "{}.{}".format  # of the files prepared with a tokenizer
 

@@ -3,18 +3,15 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from lab.data.byte_pairs import byte_of_letter, library
 from lab.data.texts import sha256_of
-from lab.data.tokenizer import Tokenizer, id_dtype, utf8
+from lab.data.tokenizer import Batched
 
 SUFFIXES = (".json", ".tiktoken")
 # what a .tiktoken does not hold, by its name: how text is cut into words (openai/tiktoken,
@@ -33,7 +30,7 @@ KNOWN = {
 
 
 @dataclass(frozen=True)
-class FromFile(Tokenizer):
+class FromFile(Batched):
     """A tokenizer whose file lies in the corpus's folder; what it is, is the file's sha256. Special ids
     stand for no text, and text that looks like one is text."""
 
@@ -46,20 +43,6 @@ class FromFile(Tokenizer):
 
     def save(self, folder: Path) -> None:
         (folder / f"tokenizer{self.suffix}").write_bytes(self.path.read_bytes())
-
-    def encode(self, text: str) -> np.ndarray:
-        return next(self.encode_all([text]))
-
-    def encode_all(self, texts: Iterable[str]) -> Iterator[np.ndarray]:
-        texts = iter(texts)
-        while part := [*islice(texts, 256)]:
-            for text in part:
-                utf8(text)  # refuses what UTF-8 can't hold, with the place
-            for ids in self.encode_part(part):
-                yield np.array(ids, id_dtype(self.vocab_size))
-
-    def encode_part(self, texts: list[str]) -> Iterable[list[int]]:
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,8 @@ from pathlib import Path
 
 from lab.data.writing import PROGRESS
 
-STALE_SECONDS, STARTED_SECONDS = (
-    3600,
-    7 * 86400,
-)  # of a folder with nothing, and with something, to go on from
+# of a folder with nothing, and with something, to go on from
+STALE_SECONDS, STARTED_SECONDS = 3600, 7 * 86400
 
 
 @contextmanager
