@@ -23,11 +23,6 @@ class LanguageModel(nnx.Module):
     z_loss = 0.0  # what the square of log(sum of exp(logits)) weighs in training
 
     @staticmethod
-    def has_extra(cfg: ModelConfig) -> bool:
-        """Whether training adds something to the loss."""
-        return False
-
-    @staticmethod
     def is_causal(cfg: ModelConfig) -> bool:
         """Whether a position sees nothing of what comes after it."""
         return True

@@ -83,10 +83,6 @@ class Mixture(transformer.Transformer):
 
     Settings, block = Settings, Block
 
-    @staticmethod
-    def has_extra(cfg: ModelConfig) -> bool:
-        return True
-
     def layers(self, x_BLD: jax.Array) -> tuple[jax.Array, jax.Array]:
         x_BLD, balances = self.through(x_BLD)
         uneven = sum((balance / len(self.names) for balance in balances), 0.0)

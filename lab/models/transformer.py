@@ -201,10 +201,6 @@ class Transformer(LanguageModel):
         self.norm = Norm(cfg)
 
     @staticmethod
-    def has_extra(cfg: ModelConfig) -> bool:
-        return settings(cfg, Settings).z_loss > 0
-
-    @staticmethod
     def is_causal(cfg: ModelConfig) -> bool:
         return settings(cfg, Settings).causal
 

@@ -80,15 +80,6 @@ def losses(
     return bind(cfg, params, on).losses(inputs_BL, targets_BL)
 
 
-@cache
-def has_extra(cfg: ModelConfig) -> bool:
-    """Whether training adds something to the loss."""
-    if not cfg.is_own:
-        return FAMILIES[cfg.kind].has_extra(cfg)
-    params, tokens = jax.eval_shape(lambda: init(cfg, jax.random.key(0))), np.zeros((1, cfg.seq_len), int)
-    return jax.eval_shape(lambda p: losses(cfg, p, tokens, tokens), params)[1] is not None
-
-
 def bind(cfg: ModelConfig, params: Params, on: Target | None = None) -> LanguageModel:
     """The model with its weights, in the form it takes on a target: the devices that are here where
     none is said."""

@@ -79,25 +79,6 @@ def mean_nats(
     return tree.losses(cfg, params, *shift(tokens_BL), on)[0].mean()
 
 
-def nats_and_grads(
-    cfg: ModelConfig, on: Target | None = None
-) -> Callable[[tree.Params, jax.Array], tuple[jax.Array, tree.Params]]:
-    """Mean nats of (params, tokens), and the gradients of what is trained: where a model adds something
-    to the loss, its gradient too."""
-    if not tree.has_extra(cfg):
-        return jax.value_and_grad(lambda p, t: mean_nats(cfg, p, t, on))
-
-    def trained(params, tokens_BL):
-        nats_BL, extra = tree.losses(cfg, params, *shift(tokens_BL), on)
-        return nats_BL.mean() + extra, nats_BL.mean()
-
-    def grad(params, tokens_BL):
-        (_, nats), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
-        return nats, grads
-
-    return grad
-
-
 def micro_batch(shape: Shape, n_device: int = 1, platform: str = "") -> int:
     """Sequences whose gradients are made at once, on all devices together: what the config says,
     else what keeps activations in a CPU core's cache, which makes a step up to 1.5 times as fast,
@@ -110,19 +91,24 @@ def micro_batch(shape: Shape, n_device: int = 1, platform: str = "") -> int:
     return n_device * min(divisors, key=lambda n: abs(math.log(n / wanted)))
 
 
-def sums_and_grads(shape: Shape, step: jax.Array, on: Target | None = None) -> Callable:
-    """As `nats_and_grads`, of an objective whose targets have weights: (nats, weights), each summed, and the
-    gradients of the first. What divides them is known when all parts of a batch are added up."""
+def grads_of_part(shape: Shape, step: jax.Array | int, on: Target | None = None) -> Callable:
+    """A function of (params, tokens): the mean nats, and the gradients of what is trained: where a model adds
+    something to the loss, its gradient too. Of an objective whose targets have weights (nats, weights), each
+    summed, and the gradients of the first: what divides them is known when all parts of a batch are added up.
+    """
 
     def trained(params, tokens_BL):
         inputs_BL, targets_BL, weights_BL = objectives.examples(shape.objective, shape.model, tokens_BL, step)
         nats_BL, extra = tree.losses(shape.model, params, inputs_BL, targets_BL, on)
+        if weights_BL is None:
+            nats = nats_BL.mean()
+            return nats if extra is None else nats + extra, nats
         nats, weight = (nats_BL * weights_BL).sum(), weights_BL.sum()
         return nats + (0.0 if extra is None else weight * extra), (nats, weight)
 
     def grad(params, tokens_BL):
-        (_, sums), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
-        return sums, grads
+        (_, told), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
+        return told, grads
 
     return grad
 
@@ -134,10 +120,9 @@ def loss_and_grads(
     step: jax.Array | int = 0,
     on: Target | None = None,
 ) -> tuple[Any, tree.Params]:
-    """Over the batch at once, or over micro-batches one after another: the mean of a loss and its gradients,
-    or `sums_and_grads` over the number of parts."""
-    weighted = shape.objective != NEXT_TOKEN
-    grad = sums_and_grads(shape, step, on) if weighted else nats_and_grads(shape.model, on)
+    """Over the batch at once, or over micro-batches one after another, and then the mean of the parts: see
+    `grads_of_part`."""
+    grad, weighted = grads_of_part(shape, step, on), shape.objective != NEXT_TOKEN
     B, L = tokens_BL.shape
     if not shape.micro_batch or shape.micro_batch >= B:
         return grad(params, tokens_BL)
