@@ -46,11 +46,7 @@ def test_what_a_program_takes_ahead_is_what_it_takes(way):
     way = "jit" if each else way
     _, (state, tokens, n) = parallel.ahead(config.shape, way, each=each)
     here = tuple(jax.local_devices()[:1])
-    program = (
-        parallel.compile_pack(config.shape, here, each)
-        if each
-        else parallel.compile_step(config.shape, way, here)
-    )
+    program = parallel.compile_step(config.shape, way, here, each=each)
     real = program.place(step.initial_state(config))
     of = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)  # noqa: E731
     assert of(state) == of(real)

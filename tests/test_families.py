@@ -275,7 +275,7 @@ for name, fields in models.items():
         compiled = parallel.compile_step(config.shape, way, tuple(jax.devices()[:n]))
         _, metrics = compiled.step(compiled.place(step.initial_state(config)), tokens[None], np.int32(6))
         losses[way] = np.asarray(metrics["loss"])[:6].tolist()
-    pack = parallel.compile_pack(config.shape, tuple(jax.devices()[:1]), 2)
+    pack = parallel.compile_step(config.shape, devices=tuple(jax.devices()[:1]), each=2)
     _, metrics = pack.step(pack.place(step.initial_state(config)), np.stack([tokens, tokens]), np.int32(6))
     losses["pack"] = np.asarray(metrics["loss"])[1, :6].tolist()
     found[name] = losses

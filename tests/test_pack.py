@@ -17,7 +17,7 @@ from lab.launch import local, worker
 from lab.launch.order import Order
 from lab.launch.task import Task
 from lab.store.store import Store
-from lab.train import measures
+from lab.train import measures, parallel
 from lab.train.keeper import LostClaim
 from lab.train.lanes import Lanes
 from lab.train.loop import Crew
@@ -213,7 +213,7 @@ def states(config, seeds):
     return [step.init_state(config.shape, jax.random.key(seed), hyper) for seed in seeds]
 config = config_of(optimizer="sgd", clip=0.0)
 many = np.random.default_rng(1).integers(0, 32, (16, 6, 16, 17), np.int32)
-packed, alone = parallel.compile_pack(config.shape, tuple(jax.devices()), 2), []
+packed, alone = parallel.compile_step(config.shape, devices=tuple(jax.devices()), each=2), []
 all = packed.place(states(config, [99])[0])
 for lane, state in enumerate(states(config, range(16))):
     all = packed.put(all, lane, state)
@@ -243,7 +243,7 @@ def test_the_best_size_is_measured_once_and_kept(tmp_path, config, monkeypatch):
     rates = {1: 100.0, 2: 190.0, 4: 300.0, 8: 310.0, 16: 999.0}
     asked = []
 
-    def measured(config, device, size):
+    def measured(config, device, size, on):
         asked.append(size)
         return rates[size]
 
@@ -264,6 +264,10 @@ def test_the_best_size_is_measured_once_and_kept(tmp_path, config, monkeypatch):
 def test_sizes_are_timed_for_real_and_memory_that_is_short_is_no_error(config, monkeypatch):
     device = jax.local_devices()[0]
     assert all(measures.time_pack(config, device, size) > 0 for size in (1, 2))
+
+    made = parallel.pack.cache_info().misses
+    Lanes(config.shape, "jit", (device,), 2).choose()
+    assert parallel.pack.cache_info().misses == made, "what was timed is what trains"
 
     def short(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")

@@ -203,7 +203,7 @@ def test_every_way_of_running_a_step_runs_an_lstm_s():
         compiled = parallel.compile_step(shape, way, here)
         _, metrics = compiled.step(compiled.place(begin), tokens_RSBL, np.int32(2))
         losses[way] = np.asarray(metrics["loss"])
-    packed = parallel.compile_pack(shape, here, 2)
+    packed = parallel.compile_step(shape, devices=here, each=2)
     _, metrics = packed.step(packed.place(begin), tokens_RSBL.repeat(2, 0), np.int32(2))
     losses["pack"], losses["other lane"] = np.asarray(metrics["loss"])
     for way, found in losses.items():

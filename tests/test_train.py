@@ -12,13 +12,12 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lab.data import corpora
-from lab.models.target import target_of
 from lab.store.files import sha256
 from lab.store.store import Store
 from lab.train import checkpoint, lanes
 from lab.train.evaluate import Evaluator, eval_steps
 from lab.train.keeper import LostClaim
-from lab.train.parallel import compile_step
+from lab.train.parallel import compile_step, one_run
 from lab.train.run import check_corpus
 from lab.train.step import initial_state
 from tests.conftest import change
@@ -287,14 +286,13 @@ def test_tokens_replaced_by_others_leave_a_run_that_has_them_mapped_as_it_is(tmp
 
 
 def test_runs_that_differ_in_rate_seed_and_length_share_one_program(tmp_path, longer, corpus):
-    compile_step.cache_clear()
+    one_run.cache_clear()
     trainer = trainer_in(tmp_path)
     for other in (longer, change(longer, seed=1, tokens=90 * 128, optim__learning_rate=0.003)):
         assert trained(trainer, other, corpus)["status"] == "done"
-    assert compile_step.cache_info().misses == 1
-    on = target_of(trainer.devices[0], remat="")
-    program = compile_step(longer.shape, "jit", tuple(trainer.devices), on, 1)
-    assert compile_step.cache_info().misses == 1, "the very one"
+    assert one_run.cache_info().misses == 1
+    program = compile_step(longer.shape, "jit", tuple(trainer.devices))
+    assert one_run.cache_info().misses == 1, "the very one"
     assert program.jitted._cache_size() == 1
 
 

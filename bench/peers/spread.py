@@ -11,7 +11,7 @@ def prepare(task: dict[str, Any]) -> Work:
     import jax
     import numpy as np
 
-    from lab.train.parallel import compile_pack, compile_step
+    from lab.train.parallel import compile_step
     from lab.train.step import initial_state
 
     shape, way = shapes.shape_of(task), task["way"]
@@ -23,11 +23,8 @@ def prepare(task: dict[str, Any]) -> Work:
     runs = task["each"] * len(devices) if pack else 1
     one = shapes.batches(shape, n=most)
     tokens_RSBL = np.broadcast_to(one, (runs, *one.shape)).copy()
-    program = (
-        compile_pack(config.shape, devices, task["each"])
-        if pack
-        else compile_step(config.shape, way, devices)
-    )
+    each = task["each"] if pack else 0
+    program = compile_step(config.shape, "jit" if pack else way, devices, each=each)
     state = program.place(initial_state(config))
     losses = []
 

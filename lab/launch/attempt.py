@@ -131,7 +131,7 @@ class Attempts:
         each = self.task.pack or -(-left // len(self.devices))
         each = min(each, self.most.get(config.shape, each))
         if not self.task.pack and each > 1:
-            each = best_pack(self.store.root / ".packs", config, self.devices[0], each)
+            each = best_pack(self.store.root / ".packs", config, self.devices[0], each, self.task.remat)
             log(f"shape of {config.run_id}: {each} runs a device are fastest")
         return each if each * len(self.devices) > 1 else 0
 

@@ -12,7 +12,7 @@ from lab.config import OptimConfig, RunConfig, Shape
 from lab.models.target import target_of
 from lab.train import optimizers
 from lab.train.evaluate import EVAL_BLOCK, Evaluator, window_nats
-from lab.train.parallel import Program, Way, compile_pack, compile_step
+from lab.train.parallel import Program, Way, compile_step
 from lab.train.step import TrainState, initial_state, micro_batch
 
 
@@ -88,11 +88,7 @@ class Lanes:
         return state
 
     def choose(self) -> Program:
-        shape, devices, each = self.shape, self.devices, self.each
-        if each:
-            self.program = compile_pack(shape, devices, each, self.on)
-        else:
-            self.program = compile_step(shape, self.way, devices, self.on, self.tensor)
+        self.program = compile_step(self.shape, self.way, self.devices, self.on, self.tensor, self.each)
         return self.program
 
     def compile(self, began: float) -> None:

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.config import RunConfig
+from lab.models.target import Target, target_of
 from lab.store.failures import kind_of
 from lab.store.files import StoreError, is_number, read_json, sealed, sha256, write_json
-from lab.train.parallel import compile_pack, compile_step
+from lab.train.parallel import compile_step
 from lab.train.step import initial_state
 
 TIMES = 5  # a product; the fastest counts, since others may use the machine
@@ -72,14 +73,16 @@ def time_products(device: jax.Device, dtype: str) -> float:
         size *= 2
 
 
-def best_pack(folder: Path, config: RunConfig, device: jax.Device, most: int) -> int:
-    """The runs a device, `most` at most, at which runs of this one's shape get the most tokens/s;
-    1 where packing does not pay. Sizes are doubled until they stop paying or fitting."""
+def best_pack(folder: Path, config: RunConfig, device: jax.Device, most: int, remat: str = "") -> int:
+    """The runs a device, `most` at most, at which runs of this one's shape get the most tokens/s, with what
+    `remat` says kept of a block; 1 where packing does not pay. Sizes are doubled until they stop paying or
+    fitting."""
     about = {
         "shape": dataclasses.asdict(config.shape),
         "device": device.device_kind,
         "memory": (device.memory_stats() or {}).get("bytes_limit"),
         "jax": jax.__version__,
+        **({"remat": remat} if remat else {}),
     }
     best = 1
 
@@ -90,7 +93,7 @@ def best_pack(folder: Path, config: RunConfig, device: jax.Device, most: int) ->
         size = 1
         while size <= most:
             if str(size) not in rates:
-                rates[str(size)] = time_pack(config, device, size)
+                rates[str(size)] = time_pack(config, device, size, target_of(device, remat=remat))
             if size > 1 and rates[str(size)] < GAIN * rates[str(best)]:
                 break
             best, size = size, 2 * size
@@ -100,10 +103,10 @@ def best_pack(folder: Path, config: RunConfig, device: jax.Device, most: int) ->
     return best
 
 
-def time_pack(config: RunConfig, device: jax.Device, size: int) -> float:
+def time_pack(config: RunConfig, device: jax.Device, size: int, on: Target | None = None) -> float:
     """Tokens/s of `size` runs together on one device; 0 when its memory does not hold them."""
     try:
-        seconds = dispatch_seconds(config, device, size)
+        seconds = dispatch_seconds(config, device, size, on)
         next(seconds)
         timed = [next(seconds)]
         while sum(timed) < TIMED_SECONDS:
@@ -115,10 +118,13 @@ def time_pack(config: RunConfig, device: jax.Device, size: int) -> float:
     return size * config.batch_tokens * config.shape.steps_per_dispatch * len(timed) / sum(timed)
 
 
-def dispatch_seconds(config: RunConfig, device: jax.Device, size: int = 1) -> Iterator[float]:
-    """What one dispatch after another of `size` runs takes; the first compiles."""
-    shape, one = config.shape, (device,)
-    program = compile_step(shape, "jit", one) if size == 1 else compile_pack(shape, one, size)
+def dispatch_seconds(
+    config: RunConfig, device: jax.Device, size: int = 1, on: Target | None = None
+) -> Iterator[float]:
+    """What one dispatch after another of `size` runs takes, by the program that trains them; the first
+    compiles."""
+    shape = config.shape
+    program = compile_step(shape, "jit", (device,), on, each=size if size > 1 else 0)
     tokens_SBL = np.random.default_rng(0).integers(0, shape.model.vocab_size, shape.dispatch, np.int32)
     tokens_RSBL = np.broadcast_to(tokens_SBL, (size, *tokens_SBL.shape))
     states = program.place(initial_state(config))

@@ -45,23 +45,20 @@ def ahead(
       what `jax.jit` made, and (state, tokens (S, B, L + 1) or (R, S, B, L + 1), number of updates).
     """
     devices = devices or tuple(jax.local_devices()[:1])
-    on = target_of(devices[0], **said)
-    if each:
-        program = compile_pack(shape, devices, each, on)
-    else:
-        program = compile_step(shape, way, devices, on, tensor)
+    program = compile_step(shape, way, devices, target_of(devices[0], **said), tensor, each)
     return program.jitted, program.args()
 
 
-@cache
 def compile_step(
     shape: Shape,
     way: Way = "jit",
     devices: tuple[jax.Device, ...] = (),
     on: Target | None = None,
     tensor: int = 1,
+    each: int = 0,
 ) -> Program:
-    """The training program of one run, on one device ("jit") or with the batch split.
+    """The training program of one run, on one device ("jit") or with the batch split; or of a pack of `each`
+    runs on every device. It is made once, whatever is left to its default.
 
     "mesh" splits the batch over the mesh's axis "data" and keeps a whole state on every device
     (jit of `shard_map`); "fsdp" cuts the state too (jit with `shard_of`), and with `tensor` > 1 so many
@@ -74,6 +71,11 @@ def compile_step(
     """
     devices = devices or tuple(jax.local_devices()[:1])
     on = on or target_of(devices[0])
+    return pack(shape, devices, each, on) if each else one_run(shape, way, devices, on, tensor)
+
+
+@cache
+def one_run(shape: Shape, way: Way, devices: tuple[jax.Device, ...], on: Target, tensor: int) -> Program:
     parts, uneven = divmod(len(devices), tensor)
     if uneven or (tensor > 1 and way != "fsdp"):
         raise ValueError(
@@ -145,13 +147,11 @@ def over_replicas(shape: Shape, devices: Sequence[jax.Device], on: Target) -> Pr
 
 
 @cache
-def compile_pack(
-    shape: Shape, devices: tuple[jax.Device, ...], each: int, on: Target | None = None
-) -> Program:
+def pack(shape: Shape, devices: tuple[jax.Device, ...], each: int, on: Target) -> Program:
     """The training program of `each` runs on every device: `vmap` over the runs of a device, and
     devices that never talk (the mesh axis "run"). No number of one run enters another's; runs agree
     with themselves trained alone to float error. States are stacked, (R, ...)."""
-    R, on = each * len(devices), on or target_of(devices[0])
+    R = each * len(devices)
     whole_batch = shape.batch_size if on.flat else step.micro_batch(shape, 1, on.platform)
     shape = replace(shape, micro_batch=whole_batch)
     mesh = jax.sharding.Mesh(np.array(devices), ("run",), axis_types=(AxisType.Auto,))
