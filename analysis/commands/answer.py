@@ -9,24 +9,14 @@ from contextlib import suppress
 import numpy as np
 
 from analysis import fitting, frontiers, headline
+from analysis.commands.arguments import ROLES
 from analysis.commands.shared import HEAVY, WIDTH
 from analysis.frontiers import Frontier
 from analysis.headline import Headline
 from analysis.laws import Chinchilla
 from analysis.tables import Runs
 
-CARRIED = (
-    "params",
-    "tokens",
-    "flops",
-    "loss",
-    "budget",
-    "where",
-    "best_of",
-    "by",
-    "arm",
-    "baseline",
-)  # options that say what is read
+CARRIED = (*ROLES, "where", "best_of", "by", "arm", "baseline")  # options that say what is read
 
 
 def of_table(options, runs: Runs, fitted: fitting.Fit | None) -> Headline | None:
@@ -80,10 +70,7 @@ def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:
 def command(options, name: str, *words: str, drop: Sequence[str] = ()) -> str:
     given = [str(path) for path in np.atleast_1d(options.table)]
     for option in CARRIED:
-        if (
-            option not in drop
-            and getattr(options, option, None)
-            and isinstance(getattr(options, option), str)
-        ):
-            given += ["--" + option.replace("_", "-"), getattr(options, option)]
+        value = getattr(options, option, None)
+        if value and isinstance(value, str) and option not in drop:
+            given += ["--" + option.replace("_", "-"), value]
     return f"python -m analysis {name} {shlex.join([*given, *words])}"

@@ -120,10 +120,8 @@ def as_json(
         ]
         said["headline"] = frontier_json(choice.frontier, at) | {
             "chosen": choice.chosen.method,
-            "reason": choice.reason,
-            "gap": choice.gap,
+            **shared.pick(choice, "reason", "gap", "beyond_noise"),
             "noise": choice.half,
-            "beyond_noise": choice.beyond_noise,
             "ways": ways,
         }
     return said
@@ -136,16 +134,13 @@ def frontier_json(front: frontiers.Frontier, at: list[float] | None) -> dict:
         rows = point_rows(front.flops, front.params, front.tokens, front.loss, front.point_status)
     keys = ("flops", "params", "tokens", "loss", "low", "high", "status")
     return {
-        "method": front.method,
-        "convention": front.convention,
+        **shared.pick(front, "method", "convention"),
         "cost": str(front.cost),
         "params_exponent": shared.band_json(front.params_exponent),
         "tokens_exponent": shared.band_json(front.tokens_exponent),
         "points": [dict(zip(keys, row, strict=True)) for row in rows],
-        "status": front.status,
-        "message": front.message,
+        **shared.pick(front, "status", "message", "cautions"),
         "bias_check": bias_json(front, at),
-        "cautions": front.cautions,
     }
 
 

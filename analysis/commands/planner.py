@@ -66,9 +66,8 @@ def data_of(fitted: Fit, cost: Cost) -> dict:
     """What the page works from: the law and its draws as [E, A, B, alpha, beta], and what it warns by."""
     order = [fitted.law.names().index(name) for name in ("E", "A", "B", "alpha", "beta")]
     draws = np.zeros((0, 5)) if fitted.draws is None else fitted.draws[:, order]
-    draws = draws[
-        np.isfinite(draws).all(1) & (draws[:, 3:].min(1, initial=np.inf) > 0)
-    ]  # others have no optimum
+    # others have no optimum
+    draws = draws[np.isfinite(draws).all(1) & (draws[:, 3:].min(1, initial=np.inf) > 0)]
     ratio = fitted.runs.tokens / fitted.runs.params
     notes = design_notes(fitted, float(ratio.min()), (ratio.min(), ratio.max()))
     notes += draw_notes(fitted, law_with_draws(fitted))

@@ -20,9 +20,8 @@ from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs, headers, table
 from analysis.tables.identity import best_of, final_rows
 
-HEAVY = (
-    20_000  # rows times parameters from which a fifth of the resamples are made where nobody asks for more
-)
+# rows times parameters from which a fifth of the resamples are made where nobody asks for more
+HEAVY = 20_000
 WIDTH = 100  # letters of a line, but for tables that are wider
 
 
@@ -176,9 +175,8 @@ def fit_if_possible(options, runs) -> fitting.Fit | None:
 def parametric(options, runs):
     """Approach 3: the fit of the law that is asked for, else Chinchilla's, and its frontier."""
     fitted = fit(options, runs)
-    if (
-        fitted.regular or fitted.forms or asks_intervals(options)
-    ):  # those of a fit that says nothing take long, and say less
+    # those of a fit that says nothing take long, and say less
+    if fitted.regular or fitted.forms or asks_intervals(options):
         fitted = with_intervals(options, fitted)
     budgets = getattr(options, "budgets", None)
     flops = np.array(sorted(budgets)) if budgets else None

@@ -190,10 +190,8 @@ class Sigmoid(Law):
 
     inputs: ClassVar = ("x",)
     output: ClassVar = "y"
-    grid: ClassVar = {
-        "x0": (0.1, 0.35, 0.6, 0.85),
-        "s": (-1.0, -0.4, 0.2, 0.4, 0.8, 1.6),
-    }  # x0: quantiles of x
+    # x0: quantiles of x
+    grid: ClassVar = {"x0": (0.1, 0.35, 0.6, 0.85), "s": (-1.0, -0.4, 0.2, 0.4, 0.8, 1.6)}
     linear: ClassVar = ("low", "height")
     scales: ClassVar = ("x0",)
     units: ClassVar[dict[str, Unit]] = {"x0": ((0, 1, None),)}
