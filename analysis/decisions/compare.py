@@ -19,9 +19,8 @@ from analysis.fitting import Band
 from analysis.laws import Array
 
 SEEN = 0.05  # p below which arms differ in what they might share
-POWER = (
-    1 + 0.84 / 1.96
-)  # half widths of a 95 % interval that a difference needs, to be seen four times of five
+# half widths of a 95 % interval that a difference needs, to be seen four times of five
+POWER = 1 + 0.84 / 1.96
 FAR = 100.0  # times beyond the runs up to which a crossing is told
 
 
@@ -149,7 +148,6 @@ def compare(
     found = multipliers(ladders, models[chosen], models[wide], drawn[wide], budgets, level, misses)
     slope, p, crossing = trend(ladders, models[wide], drawn[wide], level)
     top = ladders.budgets[-1:]
-    kappas = {name: kappa(model, drawn[name], ladders, top, level) for name, model in models.items()}
     answer = next((each for each in found[::-1] if not each.extrapolated), found[-1]).compute
     half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
     status, message = judge(models[wide], wide, rows, answer)
@@ -163,7 +161,7 @@ def compare(
         trend_p=p,
         shared=shared,
         tests=tests,
-        models=kappas,
+        models={name: kappa(model, drawn[name], ladders, top, level) for name, model in models.items()},
         status=status,
         message=message,
         notes=[*ladders.notes, *notes],

@@ -10,10 +10,8 @@ from analysis.decisions.ladders import Ladders, by_compute, by_counts, not_by_co
 WITHIN = (np.inf, 0.3, 0.15, 0.08)  # log loss above the best of a budget
 MISS = 2.0  # times their scatter about a smooth curve, by which a form may miss the best runs
 TOLD = 5  # degrees of freedom from which that scatter is known
-SLIGHT, GROSS = (
-    0.002,
-    0.01,
-)  # of the loss: a miss that is none, and, where scatter is hardly known, one that is
+# of the loss: a miss that is none, and, where scatter is hardly known, one that is
+SLIGHT, GROSS = 0.002, 0.01
 
 
 def choose_rows(ladders: Ladders, fixed: Mapping[str, float]) -> tuple[Rows, list[str], bool]:

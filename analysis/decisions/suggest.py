@@ -191,9 +191,8 @@ def grid_of(fitted: Fit, cost: Cost, flops: float) -> tuple[Array, Array]:
     lengths = np.linspace(np.log(runs.tokens.min()), np.log(2 * runs.tokens.max()), STEPS)
     n, d = (np.exp(each.ravel()) for each in np.meshgrid(sizes, lengths, indexing="ij"))
     price = cost.flops(n, d)
-    if (
-        runs.has("unique_tokens") and runs.column("unique_tokens").dtype != object
-    ):  # repeats follow another law
+    # repeats follow another law
+    if runs.has("unique_tokens") and runs.column("unique_tokens").dtype != object:
         d = np.minimum(d, max(np.nanmax(runs.column("unique_tokens")) * EPOCHS, runs.tokens.max()))
         price = cost.flops(n, d)
     keep = (price >= runs.flops.min() * 0.99) & (price <= min(flops, 10 * runs.flops.max()))

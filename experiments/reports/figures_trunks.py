@@ -83,14 +83,8 @@ def repeats(worth: Any, published: float):
         for unique, dash in zip(texts, DASHES, strict=False):
             here = (worth.params == params) & (worth.unique == unique)
             order = np.argsort(worth.epochs[here])
-            left.plot(
-                worth.epochs[here][order],
-                100 * worth.beyond[here][order],
-                color=colour,
-                lw=1.1,
-                ls=dash,
-                **POINT,
-            )
+            epochs, beyond = worth.epochs[here][order], 100 * worth.beyond[here][order]
+            left.plot(epochs, beyond, color=colour, lw=1.1, ls=dash, **POINT)
     handles = [
         Line2D([], [], color=colour, lw=1.1, **POINT, label=human(float(f"{n:.3g}")))
         for n, colour in zip(sizes, sequence(len(sizes)), strict=True)
