@@ -25,15 +25,6 @@ COLUMNS = {  # of an answer: heading, format, whether the table of alternatives 
     "device_hours": ("device-hours", "{:.4g}", False),
     "money": ("money", "{:.4g}", False),
 }
-HEADLINE = ("params", "tokens", "loss")
-
-
-def names_the_same(best: Headline, answer: Answer) -> bool:
-    """Whether the table's headline names the model that is planned, so that its intervals are the plan's."""
-    size = best.front.at([answer.plan["flops"].value])[0].value[0]
-    return best.trusted and bool(np.isclose(size, answer.plan["params"].value))
-
-
 LONGEST = 240  # letters of a doubt beside the answer
 
 
