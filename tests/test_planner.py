@@ -116,7 +116,12 @@ def test_a_plan_is_copied_as_a_grid_whose_runs_cost_the_budget(found, tmp_path, 
     data, asked = data_of(fitted, cost), [{"budget": 2e12}, {"loss": 1.75}, {"budget": 1e16}]
     assert data["grid"]["shapes"] and data["grid"]["seq_len"] > 0
     files = in_node(tmp_path, "all[1].map(q => gridFile(all[0], q))", [data, asked])
-    corpus = SimpleNamespace(vocab_size=256, data=lambda max_epochs: DataConfig(corpus="x", sha256="0" * 64))
+    unique = int(data["grid"]["unique_tokens"])  # fewer than the plans take: they are repeated
+
+    def text_of(max_epochs):
+        return DataConfig(corpus="x", sha256="0" * 64, train_tokens=unique, max_epochs=max_epochs)
+
+    corpus = SimpleNamespace(vocab_size=256, data=text_of)
     monkeypatch.setattr(corpora, "prepare", lambda name, tokenizer: corpus)
     for question, text in zip(asked, files, strict=True):
         exec(text, names := {})

@@ -90,6 +90,8 @@ def grid_of(runs: Runs) -> dict:
     names = ("corpus", "tokenizer", "seq_len", "batch_tokens")
     known = {name: suggest_grid.one(runs, name) for name in names}
     found = {name: value for name, value in known.items() if isinstance(value, str) or (value and value > 0)}
+    if unique := suggest_grid.unique_tokens(runs):
+        found["unique_tokens"] = float(unique)
     if all(name in runs.columns and runs.columns[name].dtype != object for name in suggest_grid.SHAPE):
         columns = np.stack([runs.params, *(runs.columns[name] for name in suggest_grid.SHAPE)], 1)
         found["shapes"] = np.unique(columns[np.isfinite(columns).all(1)], axis=0).astype(int).tolist()

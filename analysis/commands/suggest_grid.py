@@ -132,10 +132,13 @@ def whole(tokens: float, batch: int) -> int:
 
 def epochs(runs: Runs, found: Suggestion) -> float:
     """That hold the longest run, where the table counts unique tokens; else one."""
+    unique = unique_tokens(runs)
+    return float(max(1, math.ceil(found.tokens.max() / unique))) if unique else 1.0
+
+
+def unique_tokens(runs: Runs) -> float | None:
+    """Tokens of the table's text, where it counts them."""
     unique = one(runs, "unique_tokens")
     if unique is None and runs.has("epochs"):
-        each = runs.tokens / runs.column("epochs")
-        unique = float(np.nanmedian(each))
-    if not isinstance(unique, float | np.floating) or not unique > 0:
-        return 1.0
-    return float(max(1, math.ceil(found.tokens.max() / unique)))
+        unique = float(np.nanmedian(runs.tokens / runs.column("epochs")))
+    return unique if isinstance(unique, float | np.floating) and unique > 0 else None
