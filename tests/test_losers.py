@@ -15,7 +15,7 @@ STEPS = np.geomspace(10, 1000, 12)
 RATES = np.array([0.001, 0.002, 0.004, 0.008, 0.016])
 
 
-def sweep(behind=(0.3, 0.1, 0.0, 0.02, 0.1)) -> Sweep:
+def sweep(behind=(0.5, 0.2, 0.0, 0.02, 0.2)) -> Sweep:
     """Runs that follow one power of the steps, each its own share of the loss behind the best."""
     leader = np.log(1.5 + 20 * STEPS**-0.5)
     return Sweep("planted", list("abcde"), RATES, STEPS, leader + np.array(behind)[:, None], 1000.0)
@@ -29,9 +29,9 @@ def test_what_is_far_behind_is_stopped_early_and_the_winner_is_kept():
     assert found.saved == pytest.approx(1 - found.stopped.mean())
 
 
-def test_a_rate_above_the_leader_s_is_given_longer_than_one_below_since_it_falls_last():
-    found = replay(sweep((0.4, 0.2, 0.0, 0.2, 0.4)))
-    assert found.stopped[1] < found.stopped[3]
+def test_a_rate_below_the_leader_s_is_given_longer_than_one_above_since_it_catches_up():
+    found = replay(sweep((0.4, 0.12, 0.0, 0.12, 0.4)))
+    assert found.stopped[3] < found.stopped[1] < 1
 
 
 @pytest.mark.parametrize("at", [6, 8, 10])

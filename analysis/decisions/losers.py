@@ -4,9 +4,10 @@ The runs of a sweep are alike but for one setting, the learning rate, and stand 
 The leader is the lowest there. A run is behind by the logarithm of its loss over the leader's; what it may
 still make up is counted in the leader's own progress over its last doubling of steps, which falls as the
 curve flattens. A run is stopped where it is behind by more than a share of that and the spread of equal runs.
-The share is small for rates below the leader's, whose runs are late and stay so, and large for rates above
-it, whose runs fall last, when the rate decays. A run beyond a stopped one on the same side of the leader is
-stopped with it, since loss is a valley in the setting.
+The share is larger for rates below the leader's: these catch up as the run goes on, since the best rate falls
+with the steps, while rates above it fall further behind until the rate decays, and then make up half of that
+at most. A run beyond a stopped one on the same side of the leader is stopped with it, since loss is a valley
+in the setting.
 """
 
 from collections.abc import Sequence
@@ -28,9 +29,9 @@ class Rule:
     """When a run is stopped: not before `first` of its steps; where it is behind by `spread` and `below` (at
     a rate under the leader's) or `above` (over it) of the leader's last doubling, in ln loss."""
 
-    first: float = 0.12
-    below: float = 0.5
-    above: float = 1.5
+    first: float = 0.08
+    below: float = 0.75
+    above: float = 0.5
     spread: float = 0.005
 
 
