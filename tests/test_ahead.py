@@ -14,7 +14,7 @@ WAYS = ["jit", "mesh", "fsdp", "pmap", "pack"]
 
 
 def config_of(kind="transformer", **fields) -> RunConfig:
-    heads = {"n_head": 2} if kind in ("transformer", "moe") else {"n_head": 1}
+    heads = {"n_head": 2} if kind in ("transformer", "moe", "encoder_decoder") else {"n_head": 1}
     model = {"d_model": 16, "n_layer": 2, "vocab_size": 32, "seq_len": 8} | heads | fields
     return RunConfig(
         model=ModelConfig(kind=kind, **model),

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from lab.config import RunConfig, fields, userfile
+from lab.config import ModelConfig, RunConfig, fields, userfile
 from lab.data.corpora import open_corpus
 from lab.models import tree
 from lab.store import export
@@ -47,7 +47,7 @@ def windows(number, seq_len=L, ids=V - 12):
 
 
 def made(name, tokens_BL, update=0):
-    cfg = type("Model", (), {"vocab_size": V, "seq_len": tokens_BL.shape[1] - 1})
+    cfg = ModelConfig(d_model=4, n_layer=1, n_head=1, vocab_size=V, seq_len=tokens_BL.shape[1] - 1)
     return [
         np.asarray(part) for part in jax.jit(lambda t: objectives.examples(name, cfg, t, update))(tokens_BL)
     ]

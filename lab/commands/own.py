@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from lab.commands.experiment import errors_with_place
-from lab.config import RunConfig, userfile
+from lab.config import ModelConfig, RunConfig, userfile
 from lab.config.fields import static_part
 from lab.models import counts
 from lab.store import contents
@@ -47,13 +47,18 @@ def look_at_attention(configs: Sequence[RunConfig]) -> None:
     Raises:
       ValueError: there is one.
     """
-    pairs = {(c.objective, c.model) for c in configs if c.model.is_own or "causal" in c.model.settings}
+    pairs = {(c.objective, c.model) for c in configs if looks_ahead(c.model)}
     if pairs:
         from lab.train import objectives
 
         with errors_with_place():
             for objective, model in sorted(pairs, key=str):
                 objectives.check_attention(objective, model)
+
+
+def looks_ahead(model: ModelConfig) -> bool:
+    words = ("causal", "prefix")
+    return model.is_own or model.kind == "encoder_decoder" or any(word in model.settings for word in words)
 
 
 def check(configs: Sequence[RunConfig]) -> None:

@@ -6,13 +6,13 @@ from typing import Literal
 from lab.config import fields, userfile
 from lab.config.fields import OWN, POSITIVE, static
 
-HEADS = ("transformer", "moe", "megabyte")  # kinds with heads and positions
+HEADS = ("transformer", "moe", "megabyte", "encoder_decoder")  # kinds with heads and positions
 BLOCKS = (*HEADS, "hgrn", "mixer")  # kinds with norms and a feed-forward part
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Shape of one decoder-only model. Equal configs build equal parameter trees.
+    """Shape of one model. Equal configs build equal parameter trees.
 
     The defaults are a LLaMA-like Transformer; `norm="layernorm", position="learned",
     activation="gelu", tied=True` is GPT-2-like. A recurrent `kind` has no heads, positions, norms
@@ -32,8 +32,8 @@ class ModelConfig:
     tied: bool = static(False)  # the readout is the embedding, transposed
     parameterization: Literal["standard", "mup"] = static("standard")
     dtype: Literal["float32", "bfloat16"] = static("float32")  # of matmul inputs; weights stay float32
-    kind: Literal["transformer", "lstm", "gru", "moe", "hgrn", "mixer", "megabyte"] = static(
-        "transformer", own=True
+    kind: Literal["transformer", "lstm", "gru", "moe", "hgrn", "mixer", "megabyte", "encoder_decoder"] = (
+        static("transformer", own=True)
     )
     remat: bool = static(False)  # make each block's activations again for its gradient: memory for time
     # F; unless given 4 D for GELU, 8/3 D rounded up to a multiple of 8 for SwiGLU

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 ROUNDS = 6
+CORRUPTED, SPAN = 0.15, 3  # of a window's tokens, in spans of so many on average (Raffel et al. 2020)
 SUBSET_KEY = 0x5EED  # which windows `unique_tokens` keeps is the same for every seed
 WORD = (1 << 64) - 1
 
@@ -108,6 +109,21 @@ def shift(tokens: Any) -> tuple[Any, Any]:
     """Inputs and targets of windows (..., L + 1), each (..., L): every token but the first is told from those
     before it."""
     return tokens[..., :-1], tokens[..., 1:]
+
+
+def spans_of(seq_len: int) -> tuple[int, int, int]:
+    """How many tokens of a window span corruption reads, how many it cuts out of these, in how many spans:
+    the most whose text and answer fill seq_len + 1 places.
+
+    Raises:
+      ValueError: a window is too short for one.
+    """
+    for length in range(seq_len, 1, -1):
+        noise = max(1, round(CORRUPTED * length))
+        spans = max(1, round(noise / SPAN))
+        if length + 2 * spans + 1 <= seq_len + 1 and length - noise >= spans:
+            return length, noise, spans
+    raise ValueError(f"seq_len={seq_len} is too short to cut a span out of; take 8 or more")
 
 
 def permute(place: np.ndarray, n: int, seed: int, epoch: int) -> np.ndarray:

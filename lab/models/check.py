@@ -48,8 +48,8 @@ def check(cfg: ModelConfig) -> str:
 
 def check_sequences(cfg: ModelConfig, params: tree.Params) -> None:
     """Change a token of a sequence, or all from one on, at as many places and to as many values as a moment
-    allows: where the model is causal no logit before it may change. And whatever stands beside a sequence in
-    its batch must not matter."""
+    allows: where the model is causal no logit before it may change, nor if it reads a beginning, which ends
+    before that token, from both sides. And whatever stands beside a sequence in its batch must not matter."""
     L, V, rng = cfg.seq_len, cfg.vocab_size, np.random.default_rng(0)
     rows = int(np.clip(LOGITS // (L * V), 4, max(4, TOKENS // L)))
     texts = np.tile(rng.integers(0, V, L), (rows, 1)).astype(np.int32)
@@ -58,16 +58,20 @@ def check_sequences(cfg: ModelConfig, params: tree.Params) -> None:
     others[::2] = np.where(later, rng.integers(0, V, (rows, L)), texts)[::2]
     others[np.arange(rows), places] = np.resize(rng.permutation(V), rows)
 
+    prefix_R = rng.integers(1, np.maximum(places, 1) + 1) if tree.takes_prefix(cfg) else None
+    logits = lambda params, tokens, *prefix: tree.apply(cfg, params, tokens, None, *prefix)  # noqa: E731
+
     @jax.jit
     def moved(params, texts, others):
-        one, other = (tree.apply(cfg, params, tokens) for tokens in (texts, others))
+        one, other = (logits(params, tokens, prefix_R) for tokens in (texts, others))
         return other[0], jnp.abs(other - one).max(-1), jnp.isfinite(one).all() & jnp.isfinite(other).all()
 
     beside_LV, moved_RL, finite = jax.device_get(moved(params, texts, others))
     if not finite:
         raise ValueError(f"{cfg.kind} gives logits that are no numbers, of weights near its initial ones")
     largest = max(1e-6, np.abs(beside_LV).max())
-    alone_LV = np.asarray(jax.jit(lambda p, t: tree.apply(cfg, p, t))(params, others[:1]))[0]
+    alone = others[:1], None if prefix_R is None else prefix_R[:1]
+    alone_LV = np.asarray(jax.jit(logits)(params, *alone))[0]
     if np.abs(alone_LV - beside_LV).max() > ROUNDING * largest:
         raise ValueError(f"{cfg.kind} mixes the sequences of a batch: alone, one has other logits")
     leaks = np.argwhere(~later & (moved_RL > SEEN * largest))

@@ -1,6 +1,6 @@
 """What every model has around its layers: the table of its tokens and the readout."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -32,6 +32,22 @@ class LanguageModel(nnx.Module):
         """How many keys a position's attention meets, on average."""
         return (cfg.seq_len + 1) / 2
 
+    @staticmethod
+    def unseen(cfg: ModelConfig) -> float | None:
+        """FLOPs of products in the forward pass of a sequence that a mask throws away; None where `keys` and
+        the square of the length say it."""
+        return None
+
+    @staticmethod
+    def source(cfg: ModelConfig) -> int:
+        """How many inputs of a window it reads before it tells any token; 0 where it tells all."""
+        return 0
+
+    @staticmethod
+    def takes_prefix(cfg: ModelConfig) -> bool:
+        """Whether it may be told how many first inputs of each window it reads from both sides."""
+        return False
+
     def __init__(
         self, cfg: ModelConfig, on: Target, layer: Callable[[ModelConfig, Target], nnx.Module], name: str
     ):
@@ -46,43 +62,49 @@ class LanguageModel(nnx.Module):
 
     def features(self, tokens_BL: jax.Array) -> jax.Array | tuple[jax.Array, jax.Array]:
         """What the readout multiplies, (B, L, D): position l sees tokens 0..l only; and what the layers
-        add to the loss in training, where they do."""
+        add to the loss in training, where they do. A family that takes a prefix gets it, (B,), too."""
         raise NotImplementedError
 
-    def layers(self, x_BLD: jax.Array) -> jax.Array:
-        return self.through(x_BLD)[0]
+    def layers(self, x_BLD: jax.Array, *more: jax.Array) -> jax.Array:
+        return self.through(x_BLD, *more)[0]
 
     def apart(self, x_BLD: jax.Array) -> jax.Array:
         """Sequences on the devices on which they were, whatever lies where besides."""
         return self.on.split(x_BLD, 1 if self.time_first else 0)
 
-    def through(self, x_BLD: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        """The stream after all layers, and what each says besides, if it does.
+    def through(
+        self, x_BLD: jax.Array, *more: jax.Array, names: Sequence[str] = ()
+    ) -> tuple[jax.Array, list[jax.Array]]:
+        """The stream after all layers, or those of `names`, and what each says besides, if it does; each is
+        given `more`, too.
 
         On CPU one layer after another; elsewhere one program of a layer that is run through a stack of their
         weights, made here, so that the time to compile does not grow with the depth. Of a layer is kept
         for the gradient what `on.remat` says."""
-        layers, said = [getattr(self, name) for name in self.names], []
+        layers, said = [getattr(self, name) for name in names or self.names], []
         if self.on.on_cpu or self.on.flat or len(layers) == 1:
             for layer in layers:
-                out = self.on.checkpoint(layer)(self.apart(x_BLD))
-                x_BLD, *more = out if isinstance(out, tuple) else (out,)
-                said += more
+                out = self.on.checkpoint(layer)(self.apart(x_BLD), *more)
+                x_BLD, *besides = out if isinstance(out, tuple) else (out,)
+                said += besides
             return x_BLD, said
         graph = nnx.graphdef(layers[0])
         stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nnx.state, layers))
 
         def one(x_BLD: jax.Array, state: nnx.State) -> tuple[jax.Array, tuple]:
-            out = nnx.merge(graph, state)(self.apart(x_BLD))
-            x_BLD, *more = out if isinstance(out, tuple) else (out,)
-            return x_BLD, tuple(more)
+            out = nnx.merge(graph, state)(self.apart(x_BLD), *more)
+            x_BLD, *besides = out if isinstance(out, tuple) else (out,)
+            return x_BLD, tuple(besides)
 
-        x_BLD, more = jax.lax.scan(self.on.checkpoint(one), x_BLD, stack)
-        return x_BLD, [part[i] for part in more for i in range(len(layers))]
+        x_BLD, besides = jax.lax.scan(self.on.checkpoint(one), x_BLD, stack)
+        return x_BLD, [part[i] for part in besides for i in range(len(layers))]
 
-    def read(self, tokens_BL: jax.Array) -> tuple[jax.Array, jax.Array, Any]:
+    def read(
+        self, tokens_BL: jax.Array, prefix_B: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array, Any]:
         """What is multiplied for logits, as `features` lies, and what the layers add to the loss."""
-        features = self.features(tokens_BL.swapaxes(0, 1) if self.time_first else tokens_BL)
+        prefix = () if prefix_B is None else (prefix_B,)
+        features = self.features(tokens_BL.swapaxes(0, 1) if self.time_first else tokens_BL, *prefix)
         x_BLD, extra = features if isinstance(features, tuple) else (features, None)
         x_BLD = self.readout_scale * self.apart(x_BLD)
         return x_BLD, self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...], extra
@@ -91,15 +113,17 @@ class LanguageModel(nnx.Module):
         logits_BLV = ops.matmul(x_BLD, readout_DV, self.on)
         return self.cap * jnp.tanh(logits_BLV / self.cap) if self.cap else logits_BLV
 
-    def __call__(self, tokens_BL: jax.Array) -> jax.Array:
-        x_BLD, readout_DV, _ = self.read(tokens_BL)
+    def __call__(self, tokens_BL: jax.Array, prefix_B: jax.Array | None = None) -> jax.Array:
+        x_BLD, readout_DV, _ = self.read(tokens_BL, prefix_B)
         logits_BLV = self.logits(x_BLD, readout_DV)
         return logits_BLV.swapaxes(0, 1) if self.time_first else logits_BLV
 
-    def losses(self, tokens_BL: jax.Array, targets_BL: jax.Array) -> tuple[jax.Array, Any]:
+    def losses(
+        self, tokens_BL: jax.Array, targets_BL: jax.Array, prefix_B: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
         """The nats of each target, and what training adds to their mean, None where that is nothing."""
         swap = (lambda x: x.swapaxes(0, 1)) if self.time_first else lambda x: x
-        x_BLD, readout_DV, extra = self.read(tokens_BL)
+        x_BLD, readout_DV, extra = self.read(tokens_BL, prefix_B)
         if not (self.cap or self.z_loss):
             time = 0 if self.time_first else 1
             return swap(ops.cross_entropy(x_BLD, readout_DV, swap(targets_BL), self.on, time)), extra

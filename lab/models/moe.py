@@ -72,8 +72,8 @@ class Experts(nnx.Module):
 class Block(transformer.Block):
     feed = Experts
 
-    def __call__(self, x_BLD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_BLD = self.mixed(x_BLD)
+    def __call__(self, x_BLD: jax.Array, *prefix_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x_BLD = self.mixed(x_BLD, *prefix_B)
         out_BLD, balance = self.ffn(self.given(x_BLD, self.norm2))
         return self.fed(x_BLD, out_BLD), balance
 
@@ -83,11 +83,11 @@ class Mixture(transformer.Transformer):
 
     Settings, block = Settings, Block
 
-    def layers(self, x_BLD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_BLD, balances = self.through(x_BLD)
+    def layers(self, x_BLD: jax.Array, *prefix_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x_BLD, balances = self.through(x_BLD, *prefix_B)
         uneven = sum((balance / len(self.names) for balance in balances), 0.0)
         return x_BLD, settings(self.cfg, Settings).balance * uneven
 
-    def features(self, tokens_BL: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_BLD, extra = self.layers(self.embedded(tokens_BL))
+    def features(self, tokens_BL: jax.Array, *prefix_B: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x_BLD, extra = self.layers(self.embedded(tokens_BL), *prefix_B)
         return self.norm(x_BLD), extra

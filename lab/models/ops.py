@@ -137,15 +137,19 @@ def attend_near(
     window: int,
     cap: float,
     causal: bool = True,
+    prefix_B: jax.Array | None = None,
 ) -> jax.Array:
     """Attention to the last `window` positions (0: to all), and where it is not causal to all after, its
-    logits softly below `cap` (0: as they are): written plainly, on every device."""
+    logits softly below `cap` (0: as they are): written plainly, on every device. Causal, it may see the
+    first `prefix_B` positions of each sequence from everywhere, those before them too."""
     q, k, v = (round_to(t, on) for t in (scale * q_BLHK, k_BLHK, v_BLHK))
     scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
     if cap:
         scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)
     L = q.shape[1]
     seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
+    if prefix_B is not None:
+        seen_LM = seen_LM | (np.arange(L) < prefix_B[:, None, None, None])
     if causal:
         scores_BHLM = jnp.where(seen_LM, scores_BHLM, -1e30)
     p_BHLM = round_to(jax.nn.softmax(scores_BHLM), on)

@@ -48,6 +48,8 @@ def forward(cfg: ModelConfig) -> traced.Work:
 def flops(cfg: ModelConfig, causal: bool = True) -> float:
     """FLOPs of the forward pass, per token."""
     L, here = cfg.seq_len, forward(cfg).products
+    if (unseen := tree.unseen(cfg)) is not None:
+        return (here - causal * unseen) / L
     longer = forward(replace(cfg, seq_len=2 * L)).products
     each = max(0.0, (longer - 2 * here) / (2 * L * L))  # attention's, for a key that a position meets
     return (here - each * L * L) / L + each * (tree.keys(cfg) if causal else L)

@@ -22,6 +22,7 @@ class Settings:
     kv_heads: int = 0  # heads of keys and values, each shared by as many queries; 0: n_head (Ainslie 2023)
     qk_norm: bool = False  # queries and keys of unit power before their product (Dehghani et al. 2023)
     causal: bool = True  # whether a position attends to itself and those before it alone, or to all (BERT)
+    prefix: bool = False  # whether the beginning that an objective gives is seen from both sides (UL2)
     window: int = 0  # of the last positions that one attends to, itself among them; 0: all
     attention_cap: float = 0.0  # of attention's logits, softly; 0: none (Gemma 2)
     logit_cap: float = 0.0  # of the readout's logits, softly; 0: none (Gemma 2)
@@ -47,6 +48,11 @@ def told(cfg: ModelConfig) -> Settings:
         raise ValueError(f"{own}: none may be negative")
     if own.window and not own.causal:
         raise ValueError(f"window={own.window} of last positions, and causal=False looks both ways")
+    if own.prefix and (own.window or not own.causal):
+        raise ValueError(
+            f"prefix=True with window={own.window}, causal={own.causal}: a beginning is seen by all, and "
+            "what follows it by what is after it alone"
+        )
     return own
 
 
@@ -107,28 +113,35 @@ class Attention(nnx.Module):
         shrink = (2 * cfg.n_layer) ** -0.5  # the sum over blocks keeps its size (GPT-2)
         self.w_o_HKD = matrix(cfg, "hidden", (H, K, D), fan_in=D, scale=shrink, tensor=0)
 
-    def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        B, L, _ = x_BLD.shape
-        (D, H, K), own = self.w_q_DHK.shape, self.own
+    def heads(self, x_BLD: jax.Array, read_BMD: jax.Array, rotated: bool) -> tuple[jax.Array, ...]:
+        """Queries (B, L, H, K) of one text, keys and values (B, M, H, K) of what it attends to."""
+        B, (D, H, K), own = len(x_BLD), self.w_q_DHK.shape, self.own
         # three products: one fused with a split makes slow transposed copies on CPU
-        q_BLHK, k_BLHK, v_BLHK = (
-            ops.matmul(x_BLD, w_DHK[...].reshape(D, -1), self.on).reshape(B, L, -1, K)
-            for w_DHK in (self.w_q_DHK, self.w_k_DHK, self.w_v_DHK)
+        q_BLHK, k_BMHK, v_BMHK = (
+            ops.matmul(x, w_DHK[...].reshape(D, -1), self.on).reshape(B, x.shape[1], -1, K)
+            for x, w_DHK in ((x_BLD, self.w_q_DHK), (read_BMD, self.w_k_DHK), (read_BMD, self.w_v_DHK))
         )
         if own.qk_norm:
             q_BLHK = unit(q_BLHK) * self.gain_q_K[...]
-            k_BLHK = unit(k_BLHK) * self.gain_k_K[...]
-        if self.cfg.position == "rope":
-            q_BLHK, k_BLHK = rotate(q_BLHK), rotate(k_BLHK)
+            k_BMHK = unit(k_BMHK) * self.gain_k_K[...]
+        if rotated:
+            q_BLHK, k_BMHK = rotate(q_BLHK), rotate(k_BMHK)
         if own.kv_heads:
-            k_BLHK, v_BLHK = (jnp.repeat(t, H // own.kv_heads, axis=2) for t in (k_BLHK, v_BLHK))
-        given = (q_BLHK, k_BLHK, v_BLHK, self.logit_scale, self.on)
-        if own.window or own.attention_cap or not own.causal:
-            mixed_BLHK = ops.attend_near(*given, own.window, own.attention_cap, own.causal)
-        else:
-            mixed_BLHK = ops.attend(*given)
-        w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, D), mixed_BLHK.reshape(B, L, H * K)
-        return ops.matmul(self.norm(mixed_BLD) if own.norms == "sub" else mixed_BLD, w_o, self.on)
+            k_BMHK, v_BMHK = (jnp.repeat(t, H // own.kv_heads, axis=2) for t in (k_BMHK, v_BMHK))
+        return q_BLHK, k_BMHK, v_BMHK
+
+    def joined(self, mixed_BLHK: jax.Array) -> jax.Array:
+        """What leaves, of the heads' sums."""
+        B, L, H, K = mixed_BLHK.shape
+        w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, -1), mixed_BLHK.reshape(B, L, H * K)
+        return ops.matmul(self.norm(mixed_BLD) if self.own.norms == "sub" else mixed_BLD, w_o, self.on)
+
+    def __call__(self, x_BLD: jax.Array, prefix_B: jax.Array | None = None) -> jax.Array:
+        own = self.own
+        given = (*self.heads(x_BLD, x_BLD, self.cfg.position == "rope"), self.logit_scale, self.on)
+        if own.window or own.attention_cap or not own.causal or prefix_B is not None:
+            return self.joined(ops.attend_near(*given, own.window, own.attention_cap, own.causal, prefix_B))
+        return self.joined(ops.attend(*given))
 
 
 class FeedForward(nnx.Module):
@@ -172,9 +185,9 @@ class Block(nnx.Module):
         """What a part reads of the stream."""
         return shifted(norm(x_BLD)) if self.own.token_shift else norm(x_BLD)
 
-    def mixed(self, x_BLD: jax.Array) -> jax.Array:
+    def mixed(self, x_BLD: jax.Array, *prefix_B: jax.Array) -> jax.Array:
         """The stream after attention."""
-        out_BLD = self.attention(self.given(x_BLD, self.norm1))
+        out_BLD = self.attention(self.given(x_BLD, self.norm1), *prefix_B)
         return ops.join_gradients(
             x_BLD + (self.after1(out_BLD) if hasattr(self, "after1") else out_BLD), self.on
         )
@@ -185,8 +198,8 @@ class Block(nnx.Module):
             x_BLD + (self.after2(out_BLD) if hasattr(self, "after2") else out_BLD), self.on
         )
 
-    def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x_BLD = self.mixed(x_BLD)
+    def __call__(self, x_BLD: jax.Array, *prefix_B: jax.Array) -> jax.Array:
+        x_BLD = self.mixed(x_BLD, *prefix_B)
         return self.fed(x_BLD, self.ffn(self.given(x_BLD, self.norm2)))
 
 
@@ -205,18 +218,25 @@ class Transformer(LanguageModel):
         return settings(cfg, Settings).causal
 
     @staticmethod
+    def takes_prefix(cfg: ModelConfig) -> bool:
+        return settings(cfg, Settings).prefix
+
+    @staticmethod
     def keys(cfg: ModelConfig) -> float:
         L, own = cfg.seq_len, settings(cfg, Settings)
         if not own.causal:
             return L
+        if own.prefix:  # a beginning of 1 to L tokens, each as often
+            return (L + 1) * (4 * L - 1) / (6 * L)
         near = min(L, own.window or L)
         return (near * (near + 1) / 2 + (L - near) * near) / L
 
-    def embedded(self, tokens_BL: jax.Array) -> jax.Array:
+    def embedded(self, tokens_BL: jax.Array, first: int = 0) -> jax.Array:
+        """The stream before the layers, of tokens that stand from place `first` of a window on."""
         x_BLD = self.embed_VD[...][tokens_BL]
         if self.cfg.position == "learned":
-            x_BLD = x_BLD + self.position_LD[...][: tokens_BL.shape[1]]
+            x_BLD = x_BLD + self.position_LD[...][first : first + tokens_BL.shape[1]]
         return x_BLD
 
-    def features(self, tokens_BL: jax.Array) -> jax.Array:
-        return self.norm(self.layers(self.embedded(tokens_BL)))
+    def features(self, tokens_BL: jax.Array, *prefix_B: jax.Array) -> jax.Array:
+        return self.norm(self.layers(self.embedded(tokens_BL), *prefix_B))

@@ -13,6 +13,7 @@ from flax import nnx
 from lab.config import ModelConfig
 from lab.data.batches import shift
 from lab.models import own
+from lab.models.encoder_decoder import EncoderDecoder
 from lab.models.ends import LanguageModel
 from lab.models.hgrn import Hgrn
 from lab.models.megabyte import MegaByte
@@ -32,6 +33,7 @@ FAMILIES = {  # by kind
     "hgrn": Hgrn,
     "mixer": Mixer,
     "megabyte": MegaByte,
+    "encoder_decoder": EncoderDecoder,
 }
 
 
@@ -59,11 +61,18 @@ def from_normal(cfg: ModelConfig, normal: jax.Array | np.ndarray) -> Params:
     return params
 
 
-def apply(cfg: ModelConfig, params: Params, tokens_BL: jax.Array, on: Target | None = None) -> jax.Array:
-    """Logits (B, L, V), float32; position l sees tokens 0..l only, where the model is causal."""
+def apply(
+    cfg: ModelConfig,
+    params: Params,
+    tokens_BL: jax.Array,
+    on: Target | None = None,
+    prefix_B: jax.Array | None = None,
+) -> jax.Array:
+    """Logits (B, L, V), float32; position l sees tokens 0..l only, where the model is causal, and where it
+    takes a prefix the first `prefix_B` tokens, too."""
     if cfg.is_own:
         return own.logits(cfg, params, tokens_BL)[0]
-    return bind(cfg, params, on)(tokens_BL)
+    return bind(cfg, params, on)(tokens_BL, prefix_B)
 
 
 def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
@@ -72,12 +81,18 @@ def nats(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
 
 
 def losses(
-    cfg: ModelConfig, params: Params, inputs_BL: jax.Array, targets_BL: jax.Array, on: Target | None = None
+    cfg: ModelConfig,
+    params: Params,
+    inputs_BL: jax.Array,
+    targets_BL: jax.Array,
+    on: Target | None = None,
+    prefix_B: jax.Array | None = None,
 ) -> tuple[jax.Array, Any]:
-    """The nats of each target, and what training adds to their mean: None where that is nothing."""
+    """The nats of each target, and what training adds to their mean: None where that is nothing. `prefix_B`
+    as of `apply`."""
     if cfg.is_own:
         return own.losses(cfg, params, inputs_BL, targets_BL)
-    return bind(cfg, params, on).losses(inputs_BL, targets_BL)
+    return bind(cfg, params, on).losses(inputs_BL, targets_BL, prefix_B)
 
 
 def bind(cfg: ModelConfig, params: Params, on: Target | None = None) -> LanguageModel:
@@ -106,6 +121,21 @@ def keys(cfg: ModelConfig) -> float:
     if not cfg.is_own:
         return FAMILIES[cfg.kind].keys(cfg)
     return (cfg.seq_len + 1) / 2 if own.is_causal(cfg) else cfg.seq_len
+
+
+def unseen(cfg: ModelConfig) -> float | None:
+    """FLOPs of the forward pass of a sequence that a mask throws away, where the kind of model says it."""
+    return None if cfg.is_own else FAMILIES[cfg.kind].unseen(cfg)
+
+
+def source(cfg: ModelConfig) -> int:
+    """How many inputs of a window a model reads before it tells any token; 0 where it tells all."""
+    return 0 if cfg.is_own else FAMILIES[cfg.kind].source(cfg)
+
+
+def takes_prefix(cfg: ModelConfig) -> bool:
+    """Whether it may be told how many first inputs of each window it reads from both sides."""
+    return not cfg.is_own and FAMILIES[cfg.kind].takes_prefix(cfg)
 
 
 @cache

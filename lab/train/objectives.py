@@ -15,12 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from lab.config import NEXT_TOKEN, ModelConfig, userfile
-from lab.data.batches import shift
+from lab.data.batches import shift, spans_of
 from lab.models import tree
 
 HELD_OUT = 2**32 - 1  # in the place of an update's number
 MASKED = 0.15  # of the tokens; of these 80 % are masked, 10 % are others, 10 % stay (Devlin et al. 2019)
-CORRUPTED, SPAN = 0.15, 3  # of the tokens, in spans of so many on average (Raffel et al. 2020)
 Example = tuple[jax.Array, jax.Array, jax.Array]  # inputs, targets and weights of these, (L,) each
 
 
@@ -33,12 +32,18 @@ class Objective:
       unit: of its loss, the mean over targets by their weights.
       ids: of seq_len, how many of the vocabulary's last ids are marks of its own, which no text may hold.
       causal: whether a target is among the inputs after its place, so that a model that looks there copies.
+      end: whether targets are the end of a window alone, so that a model may read what stands before from
+        both sides.
+      parted: as `example`, of a model, too, that reads so many tokens before it tells any: where a window may
+        be parted anywhere.
     """
 
     example: Callable[[jax.Array, jax.Array, int], Example]
     unit: str = "nats/target"
     ids: Callable[[int], int] = lambda seq_len: 0
     causal: bool = True
+    end: bool = False
+    parted: Callable[[jax.Array, jax.Array, int, int], Example] | None = None
 
 
 class Batch(NamedTuple):
@@ -63,26 +68,12 @@ def masked(key: jax.Array, tokens: jax.Array, vocab_size: int) -> Example:
     return jnp.where(told, hidden, text), text, told.astype(jnp.float32)
 
 
-def prefix(key: jax.Array, tokens: jax.Array, vocab_size: int) -> Example:
-    """The end of a window is told from its beginning, parted anywhere (Raffel et al. 2020, 3.2.1)."""
+def prefix(key: jax.Array, tokens: jax.Array, vocab_size: int, source: int = 0) -> Example:
+    """The end of a window is told from its beginning, parted anywhere (Raffel et al. 2020, 3.2.1), or after
+    `source` tokens."""
     inputs, targets = shift(tokens)
-    given = jax.random.randint(key, (), 1, len(tokens))  # tokens
+    given = source or jax.random.randint(key, (), 1, len(tokens))  # tokens
     return inputs, targets, (jnp.arange(len(targets)) >= given - 1).astype(jnp.float32)
-
-
-def spans_of(seq_len: int) -> tuple[int, int, int]:
-    """How many tokens of a window are read, how many of these are cut out, and in how many spans: the most
-    whose text and answer fill seq_len + 1 places.
-
-    Raises:
-      ValueError: a window is too short for one.
-    """
-    for length in range(seq_len, 1, -1):
-        noise = max(1, round(CORRUPTED * length))
-        spans = max(1, round(noise / SPAN))
-        if length + 2 * spans + 1 <= seq_len + 1 and length - noise >= spans:
-            return length, noise, spans
-    raise ValueError(f"seq_len={seq_len} is too short to cut a span out of; take 8 or more")
 
 
 def parts(key: jax.Array, total: int, number: int) -> jax.Array:
@@ -117,8 +108,8 @@ def span_corruption(key: jax.Array, tokens: jax.Array, vocab_size: int) -> Examp
 OBJECTIVES = {
     NEXT_TOKEN: Objective(next_token, "nats/token"),
     "masked": Objective(masked, "nats/masked token", lambda seq_len: 1, causal=False),
-    "prefix": Objective(prefix, "nats/token"),
-    "span_corruption": Objective(span_corruption, ids=lambda seq_len: spans_of(seq_len)[2] + 1),
+    "prefix": Objective(prefix, "nats/token", end=True, parted=prefix),
+    "span_corruption": Objective(span_corruption, ids=lambda seq_len: spans_of(seq_len)[2] + 1, end=True),
 }
 
 
@@ -149,7 +140,11 @@ def example(name: str, cfg: ModelConfig, tokens: jax.Array, step: jax.Array | in
     powers = np.array([pow(0x9E3779B1, place, 1 << 32) for place in range(len(tokens))], np.uint32)
     content = (tokens.astype(jnp.uint32) * powers).sum(dtype=jnp.uint32)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), step), content)
-    made = find(name).example(key, tokens, cfg.vocab_size)
+    how, source = find(name), tree.source(cfg)
+    if source and how.parted:
+        made = how.parted(key, tokens, cfg.vocab_size, source)
+    else:
+        made = how.example(key, tokens, cfg.vocab_size)
     shapes = [jnp.shape(part) for part in made]
     if shapes != [(len(tokens) - 1,)] * 3:
         raise ValueError(
@@ -159,17 +154,43 @@ def example(name: str, cfg: ModelConfig, tokens: jax.Array, step: jax.Array | in
     return made
 
 
+def prefix_of(cfg: ModelConfig, weights_BL: jax.Array | None) -> jax.Array | None:
+    """How many inputs of each window stand before the first target that is told, (B,), for a model that reads
+    them from both sides; None for others."""
+    if weights_BL is None or not tree.takes_prefix(cfg):
+        return None
+    return 1 + (weights_BL > 0).argmax(1)
+
+
 def check_attention(name: str, cfg: ModelConfig) -> None:
-    """Refuse a model that is given what it is to tell.
+    """Refuse a model that is given what it is to tell, or does not tell what it is asked.
 
     Raises:
-      ValueError: the objective needs a causal model, and this is none.
+      ValueError: the objective needs a causal model, and this is none; or the model reads the beginning of
+        a window whole, and the objective tells of it.
     """
     if find(name).causal and not tree.is_causal(cfg):
         raise ValueError(
             f"objective {userfile.content(name)!r} tells tokens that stand later in what the model is given, "
             f"and {cfg.name} looks there: it would copy them; take 'masked', or leave causal=False out"
         )
+    source = tree.source(cfg)
+    if (source or tree.takes_prefix(cfg)) and not find(name).end:
+        raise ValueError(
+            f"objective {userfile.content(name)!r} tells more than the end of a window, and {cfg.name} reads "
+            "the beginning from both sides: take 'prefix' or 'span_corruption'"
+        )
+    if source and (told := first_told(name, cfg)) < source - 1:
+        raise ValueError(
+            f"objective {userfile.content(name)!r} tells what follows {told + 1} tokens of a window, and "
+            f"{cfg.name} reads {source} before it tells any: give settings={{'source': {told + 1}}}"
+        )
+
+
+def first_told(name: str, cfg: ModelConfig) -> int:
+    """The place of the first input of a window after which a token is told."""
+    weights = example(name, cfg, jnp.zeros(cfg.seq_len + 1, int), HELD_OUT)[2]
+    return int((np.asarray(weights) > 0).argmax())
 
 
 def check(name: str, cfg: ModelConfig, text_ids: int) -> None:

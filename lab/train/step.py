@@ -99,7 +99,8 @@ def grads_of_part(shape: Shape, step: jax.Array | int, on: Target | None = None)
 
     def trained(params, tokens_BL):
         inputs_BL, targets_BL, weights_BL = objectives.examples(shape.objective, shape.model, tokens_BL, step)
-        nats_BL, extra = tree.losses(shape.model, params, inputs_BL, targets_BL, on)
+        prefix_B = objectives.prefix_of(shape.model, weights_BL)
+        nats_BL, extra = tree.losses(shape.model, params, inputs_BL, targets_BL, on, prefix_B)
         if weights_BL is None:
             nats = nats_BL.mean()
             return nats if extra is None else nats + extra, nats
@@ -194,7 +195,8 @@ def eval_step(
     """Nats summed over the targets that `mask_BL` counts, one sum a window: (B,). An objective with weights
     of its own counts a window wholly or not at all."""
     inputs_BL, targets_BL, weights_BL = objectives.examples(objective, cfg, tokens_BL, objectives.HELD_OUT)
-    nats_BL, _ = tree.losses(cfg, params, inputs_BL, targets_BL, on)
+    prefix_B = objectives.prefix_of(cfg, weights_BL)
+    nats_BL, _ = tree.losses(cfg, params, inputs_BL, targets_BL, on, prefix_B)
     if weights_BL is not None:
         mask_BL = weights_BL * mask_BL.min(axis=1, keepdims=True)
     return (nats_BL * mask_BL).sum(axis=1)

@@ -30,7 +30,7 @@ from lab.data.tokenizer import Tokenizer
 from lab.models import ops, tree
 from lab.store.files import sha256
 from lab.trained.coder import Decoder, Encoder
-from lab.trained.weights import Trained
+from lab.trained.weights import Trained, check_tells_all
 
 MAGIC = b"lab compressed 1\n"
 SCALE = 1 << 24  # frequencies of a token's alternatives sum to about this
@@ -138,6 +138,7 @@ def decode(cfg: ModelConfig, params: tree.Params, streams: list[bytes], n_tokens
 
 def compress(run: Trained, tokenizer: Tokenizer, text: bytes) -> bytes:
     """The file that `decompress` gives `text` back from."""
+    check_tells_all(run.config.model)
     ids = tokenizer.encode_bytes(text)
     streams = encode(run.config.model, jax.device_put(run.params), ids)
     header = Header(

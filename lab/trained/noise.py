@@ -21,6 +21,7 @@ from lab.data import batches
 from lab.data.corpora import Corpus
 from lab.models import tree
 from lab.train import step
+from lab.trained.weights import check_tells_all
 
 GROUPS = 16  # of parts, left out in turn for the interval
 
@@ -86,6 +87,7 @@ def noise_scale(
 ) -> NoiseScale:
     """Over the text that the run would have trained on next: GROUPS x parts parts of `sequences`
     windows, none of them seen before while a run is shorter than an epoch."""
+    check_tells_all(config.model)
     cfg, want = config.model, GROUPS * parts * sequences
     first = -(-config.tokens // (cfg.seq_len * want))
     tokens_1TL = batches.batches(

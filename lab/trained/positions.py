@@ -11,6 +11,7 @@ from lab.data import batches
 from lab.data.corpora import Corpus
 from lab.models import tree
 from lab.train.evaluate import EVAL_BLOCK
+from lab.trained.weights import check_tells_all
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def by_position(
     Windows follow each other without overlap: neighbours share a document, so where documents
     differ much the standard error is too small.
     """
+    check_tells_all(cfg)
     tokens_WL, mask_WL = batches.eval_windows(corpus.held_out, cfg.seq_len, n_tokens)
     nats_WL = _nats(cfg, params, tokens_WL, EVAL_BLOCK)
     windows = mask_WL.sum(0)
@@ -53,6 +55,7 @@ def by_octave(cfg: ModelConfig, params: tree.Params, text: np.ndarray) -> np.nda
     Of octave (a, b] each token is scored once, in a window of b tokens that starts a + 1 to b
     before it. So what differs between octaves is the context and not the tokens.
     """
+    check_tells_all(cfg)
     L, columns = cfg.seq_len, []
     n = (len(text) - L) // L * L
     for end in octaves(L):

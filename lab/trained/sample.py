@@ -36,9 +36,14 @@ def sample(
       n_ids: draw only ids below it (a tokenizer's `n_text_ids`); 0 means all of the vocabulary.
 
     Raises:
-      ValueError: there is no prompt, or an option makes no sense.
+      ValueError: there is no prompt or one too short for an encoder, or an option makes no sense.
     """
     check(prompt, n_tokens, temperature, top_k)
+    if len(prompt) < tree.source(cfg):
+        raise ValueError(
+            f"the prompt has {len(prompt)} tokens, and the encoder of {cfg.name} reads {tree.source(cfg)} "
+            "before any is told: give a prompt of so many or more"
+        )
     L, n_ids = cfg.seq_len, n_ids or cfg.vocab_size
     window_1L, key = np.zeros((1, L), np.int32), jax.random.key(seed)
     seen = np.asarray(prompt)[-L:]
@@ -47,9 +52,11 @@ def sample(
     params = jax.device_put(params)
     for i in range(n_tokens):
         at = np.int32(min(L, len(seen) + i))
-        drawn, window_1L = next_token(
-            cfg, top_k, n_ids, params, window_1L, at, jax.random.fold_in(key, i), np.float32(temperature)
-        )
+        prefix_B = None
+        if tree.takes_prefix(cfg):  # what is left of the prompt in the window
+            prefix_B = np.array([max(1, len(seen) - max(0, len(seen) + i - L))])
+        each, warmth = jax.random.fold_in(key, i), np.float32(temperature)
+        drawn, window_1L = next_token(cfg, top_k, n_ids, params, window_1L, at, each, warmth, prefix_B)
         yield int(drawn)
 
 
@@ -64,9 +71,9 @@ def check(prompt: np.ndarray, n_tokens: int, temperature: float, top_k: int) -> 
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def next_token(cfg, top_k, n_ids, params, window_1L, n, key, temperature):
+def next_token(cfg, top_k, n_ids, params, window_1L, n, key, temperature, prefix_B=None):
     """The token after the first `n` of the window, and the window with it."""
-    logits_V = tree.apply(cfg, params, window_1L)[0, n - 1, :n_ids]
+    logits_V = tree.apply(cfg, params, window_1L, prefix_B=prefix_B)[0, n - 1, :n_ids]
     least = jax.lax.top_k(logits_V, top_k)[0][-1]
     kept_V = jnp.where(logits_V >= least, logits_V, -jnp.inf)
     warm_V = kept_V / jnp.where(temperature > 0, temperature, 1.0)

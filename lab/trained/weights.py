@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from lab.config import RunConfig
+from lab.config import ModelConfig, RunConfig
 from lab.data.corpora import Corpus, open_corpus
 from lab.models import tree
 from lab.store.contents import find
@@ -75,6 +75,19 @@ def read(store: Store, prefix: str) -> Trained:
         checkpoints.close()
     params = optimizers.evaluated(config.optim, state.params, state.opt_state)
     return Trained(config, record, params)
+
+
+def check_tells_all(cfg: ModelConfig) -> None:
+    """Refuse a model that does not tell each token from those before it.
+
+    Raises:
+      ValueError: it reads the beginning of a window before it tells any.
+    """
+    if source := tree.source(cfg):
+        raise ValueError(
+            f"{cfg.name} reads {source} tokens of a window before it tells any, and this takes a model that "
+            "tells each token from those before it, such as a Transformer"
+        )
 
 
 def abstract_state(config: RunConfig) -> step.TrainState:
