@@ -13,9 +13,8 @@ wide, so about as many weights). Both arms try three rates at the least budget, 
 from dataclasses import replace
 from pathlib import Path
 
-from analysis.commands.compare import headline, trend_word
 from analysis.decisions import ladders
-from analysis.decisions.compare import compare
+from analysis.decisions.compare import compare, trend_word
 from analysis.tables import table
 from experiments import plain
 from lab.config import RunConfig
@@ -50,7 +49,7 @@ def answer(path: Path) -> list[str]:
     word = "no difference seen" if best.low <= 1 <= best.high else trend_word(found)
     return [
         f"SwiGLU: {best.value:.3g} ({best.low:.3g}, {best.high:.3g}) × GELU's compute; {word}",
-        headline(found),
+        found.headline,
         f"{found.status}: {found.message}; noise {100 * found.noise:.2g} % of the loss, {found.pairs} pairs",
         f"rates carried up from the least budget, times the plain grid's rule: {factors}",
     ]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.commands.compare import headline
 from analysis.decisions import ladders
 from analysis.decisions.compare import Comparison, compare
 from analysis.figures.compare import plot_comparison
@@ -71,7 +70,7 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
             words.append(f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * edge}")
         lines.append(f"{budget:.2g} FLOPs: {', '.join(words)}")
     return [
-        *headline(found).split(". "),
+        *found.headline.split(". "),
         f"status {found.status}: {found.message}",
         *lines,
         f"of {2 * len(lines)} best rates {ends} lie at an end of the {len(rates)} tried: better may follow",
