@@ -19,29 +19,35 @@ def growth(results: dict[str, Any], folder: Path) -> Figure:
     """Speed over model size, context and, where the part `many` left them, packed runs; and the
     cost of a run in grids of many."""
     packed = packs(folder)
-    fig = Figure(figsize=(13.5 if packed else 10.5, 3.5), layout="constrained", dpi=200)
-    left, middle, *between, right = fig.subplots(1, 4 if packed else 3)
+    fig = Figure(figsize=(9.6, 5.8), layout="constrained", dpi=170)
+    (left, middle, *between), (left_share, middle_share, right) = fig.subplots(2, 3)
     peak = one_core_peak(folder)
+    for axes in between if not packed else ():
+        axes.set_visible(False)
     sizes = [row for row in results["sizes"] if "rate" in row]
     weights = [row["params_all"] for row in sizes]
-    speed(left, sizes, weights, peak)
-    left.set(title="Size (context 128)", xlabel="all weights", yscale="log")
+    speed(left, left_share, sizes, weights, peak)
+    left.set(title="Size (context 128)", yscale="log")
+    left_share.set(xlabel="all weights")
     decades = range(int(np.ceil(np.log10(min(weights)))), int(np.log10(max(weights))) + 1)
-    ticks(left.xaxis, [10.0**n for n in decades])
+    for axes in (left, left_share):
+        ticks(axes.xaxis, [10.0**n for n in decades])
     contexts = [row for row in results["contexts"] if "rate" in row]
     lengths = [row["shape"]["context"] for row in contexts]
-    speed(middle, contexts, lengths, peak)
-    middle.set(title="Context (5 x 128, 4096 tokens a step)", xlabel="tokens of context")
+    speed(middle, middle_share, contexts, lengths, peak)
+    middle.set(title="Context (5 x 128, 4096 tokens a step)")
+    middle_share.set(xlabel="tokens of context")
     middle.set_ylim(bottom=0)
-    ticks(middle.xaxis, lengths)
-    for axes in between:
+    for axes in (middle, middle_share):
+        ticks(axes.xaxis, lengths)
+    for axes in between if packed else ():
         for (shape, rows), colour in zip(packed.items(), METHOD_COLOURS, strict=False):
             axes.plot(*zip(*rows, strict=True), "o-", label=shape, color=colour)
         axes.set(
             title="Runs packed on one device",
             xlabel="runs",
             xscale="log",
-            ylabel="tokens / s of all, over those of one run",
+            ylabel="tokens / s over those of one run",
         )
         axes.set_ylim(0, 1.1 * max(1.0, *(speed for rows in packed.values() for _, speed in rows)))
         axes.legend()
@@ -63,19 +69,15 @@ def growth(results: dict[str, Any], folder: Path) -> Figure:
     return fig
 
 
-def speed(axes, rows: list[dict[str, Any]], at: list[float], peak: float | None) -> None:
-    """Tokens a second, and at the right what share of the peak (or FLOPs a second) that is."""
+def speed(axes, below, rows: list[dict[str, Any]], at: list[float], peak: float | None) -> None:
+    """Tokens a second, and below what share of the peak (or how many FLOPs a second) that is."""
     axes.plot(at, [row["rate"] for row in rows], "o-", color=BLUE)
-    axes.set_xscale("log")
-    axes.set_ylabel("tokens / s of one core", color=BLUE)
-    beside = axes.twinx()
+    axes.set(xscale="log", ylabel="tokens / s of one core")
     unit = peak / 100 if peak else 1e9
     share = [row["rate"] * row["flops_per_token"] / unit for row in rows]
-    beside.plot(at, share, "s--", color=RED)
-    beside.set_ylim(0, max(share) * 1.15)
-    beside.set_ylabel("% of the fastest product" if peak else "GFLOP / s", color=RED)
-    beside.grid(False)
-    beside.spines["right"].set_visible(True)
+    below.plot(at, share, "s-", color=RED)
+    below.set(xscale="log", ylim=(0, max(share) * 1.15))
+    below.set_ylabel("% of the fastest product" if peak else "GFLOP / s")
     axes.yaxis.set_major_formatter(lambda value, _: human(value))
 
 

@@ -11,19 +11,25 @@ from analysis.figures.words import human
 from analysis.fitting import Band
 from analysis.headline import Headline, model_of, power, short
 
+
+def count(value: float) -> str:
+    """A number of parameters or tokens to four digits, such as 44.66k."""
+    return human(value) if np.isfinite(value) else f"{value:g}"
+
+
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
-    "params": ("params", "{:.4g}", True),
-    "tokens": ("tokens", "{:.4g}", False),
-    "tokens_per_param": ("tokens/param", "{:.4g}", False),
-    "epochs": ("epochs", "{:.3g}", False),
-    "flops": ("training FLOPs", "{:.4g}", False),
-    "total_flops": ("total FLOPs", "{:.4g}", False),
-    "loss": ("loss", "{:.4f}", False),
-    "run_loss": ("loss of one run", "{:.4f}", False),
-    "extra_loss": ("extra loss", "{:.4f}", False),
-    "wasted_compute": ("compute wasted", "{:.1%}", True),
-    "device_hours": ("device-hours", "{:.4g}", False),
-    "money": ("money", "{:.4g}", False),
+    "params": ("params", count, True),
+    "tokens": ("tokens", count, False),
+    "tokens_per_param": ("tokens/param", "{:.4g}".format, False),
+    "epochs": ("epochs", "{:.3g}".format, False),
+    "flops": ("training FLOPs", "{:.4g}".format, False),
+    "total_flops": ("total FLOPs", "{:.4g}".format, False),
+    "loss": ("loss", "{:.4f}".format, False),
+    "run_loss": ("loss of one run", "{:.4f}".format, False),
+    "extra_loss": ("extra loss", "{:.4f}".format, False),
+    "wasted_compute": ("compute wasted", "{:.1%}".format, True),
+    "device_hours": ("device-hours", "{:.4g}".format, False),
+    "money": ("money", "{:.4g}".format, False),
 }
 LONGEST = 240  # letters of a doubt beside the answer
 
@@ -125,14 +131,14 @@ def show_provenance(group, runs, answer: Answer) -> None:
     print("  under every resampled law:\n" * (answer.draws > 0), end="")
     for name, band in answer.plan.items():
         heading, form, _ = COLUMNS[name]
-        print(f"  {heading:<18}{form.format(band.value):>12}  {interval_words(band, form)}".rstrip())
+        print(f"  {heading:<18}{form(band.value):>12}  {interval_words(band, form)}".rstrip())
     print()
 
 
 def interval_words(band: Band, form: str) -> str:
     if np.isnan(band.low) or abs(band.high - band.low) <= 1e-9 * abs(band.value):
         return ""
-    return f"95 % ({form.format(band.low)}, {form.format(band.high)})"
+    return f"95 % ({form(band.low)}, {form(band.high)})"
 
 
 def table(answer: Answer) -> list[str]:
@@ -140,6 +146,9 @@ def table(answer: Answer) -> list[str]:
     table has no runs of their kind."""
     least, most = answer.ratios
     names = [name for name in COLUMNS if any(name in bands for _, bands in answer.alternatives)]
+    own = answer.plan["flops"].value
+    if all(bands["flops"].value == own for _, bands in answer.alternatives if "flops" in bands):
+        names = [name for name in names if name != "flops"]  # that of the question
     grid, untested = [["otherwise", *(COLUMNS[name][0] for name in names)]], False
     for row, bands in answer.alternatives:
         ratio = bands["tokens_per_param"].value if "tokens_per_param" in bands else least
@@ -148,7 +157,7 @@ def table(answer: Answer) -> list[str]:
         cells = [row + " †" * outside]
         for name in names:
             _, form, with_interval = COLUMNS[name]
-            cell = form.format(bands[name].value) if name in bands else ""
+            cell = form(bands[name].value) if name in bands else ""
             if cell and with_interval and (ends := interval_words(bands[name], form)):
                 cell += " " + ends.removeprefix("95 % ")
             cells.append(cell)

@@ -40,9 +40,8 @@ def context(uses: list, pairs: list):
     """Loss by tokens seen, and what each doubling of them brings, Transformers beside LSTMs."""
     text = (
         "Left: loss of the same held-out tokens by how many before them a model sees (1, 2, "
-        "3-4, 5-8, ...). Right: how far it falls from one such octave to the next. Solid: "
-        "Transformers; dashed: LSTMs of the same weights in their layers; thin: other seeds. "
-        "Bars: 95 % over 64 blocks of text."
+        "3-4, 5-8, ...). Right: how far it falls from one such octave to the next. LSTMs have as many "
+        "weights in their layers. Bars: 95 % over 64 blocks of text."
     )
     fig, (left, right) = sheet(9.6, 4.0, text, columns=2)
     sizes = sorted({pair[0].hidden for pair in pairs})
@@ -78,6 +77,11 @@ def context(uses: list, pairs: list):
         ax.minorticks_off()
     right.set_xlim(uses[0].seen[-5], uses[0].seen[-1] * 1.15)
     lines = [Line2D([], [], color=colours[size], label=human(float(f"{size:.3g}"))) for size in sizes]
+    lines += [
+        Line2D([], [], color=INK, lw=1.3, label="Transformer"),
+        Line2D([], [], color=INK, lw=1.3, ls=(0, (4, 2)), label="LSTM"),
+        Line2D([], [], color=INK, lw=0.6, label="other seeds"),
+    ]
     legend_beside(right, "N in layers", handles=lines)
     return fig
 
@@ -105,17 +109,23 @@ def compression(sizes: Any):
     ax.plot(sizes.params, sizes.bits, color=INK, lw=1.3, label="packed", **POINT)
     ax.plot(sizes.params, 8 * sizes.predicted / sizes.text, ls="", marker="x", ms=7, color=INK, mew=0.8)
     top = max(8 * max(sizes.others.values()) / sizes.text, sizes.bits.max()) * 1.15
-    place = -1.0
-    for name, size in sorted(sizes.others.items(), key=lambda other: other[1]):
-        bits = 8 * size / sizes.text
-        place = max(bits, place + 0.045 * top)  # names one above the other where lines meet
-        ax.axhline(bits, color="#999999", lw=0.8, ls=":")
+    others = {name.split()[0]: 8 * size / sizes.text for name, size in sizes.others.items()}
+    low = 0.93 * min(*others.values(), sizes.bits.min())
+    groups: list[list[str]] = []
+    for name in sorted(others, key=others.get, reverse=True):
+        ax.axhline(others[name], color="#777777", lw=0.8, ls=":")
+        if groups and others[groups[-1][0]] - others[name] < 0.06 * (top - low):
+            groups[-1].append(name)  # lines that nearly meet have one label
+        else:
+            groups.append([name])
+    for names in groups:
         ax.annotate(
-            f"{name.split()[0]} {bits:.2f}",
-            (1.0, place),
-            (4, -3),
+            "\n".join(f"{name} {others[name]:.2f}" for name in names),
+            (1.0, np.mean([others[name] for name in names])),
+            (4, 0),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
+            va="center",
             fontsize=8,
             color="#555555",
         )
@@ -123,9 +133,9 @@ def compression(sizes: Any):
         xscale="log",
         xlabel="params (hidden + readout)",
         ylabel="bits per byte",
-        ylim=(0, top),
+        ylim=(low, top),
         title="A loss as a file size",
     )
     count_axis(ax.xaxis, *ax.get_xlim())
-    ax.legend(fontsize=8, loc="lower left")
+    ax.legend(fontsize=8, loc="upper right")
     return fig

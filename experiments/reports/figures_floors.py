@@ -10,6 +10,9 @@ from analysis.figures.style import INK, METHOD_COLOURS, badge, sequence, sheet, 
 from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT, legend_beside
 
+REACH = 120.0  # % to either side of the known floor that is shown
+TICKS = (-100, -30, -10, -5, 0, 5, 10, 30, 100)
+
 
 @styled
 def known_entropy(answers: list):
@@ -21,14 +24,13 @@ def known_entropy(answers: list):
         f"Each row is a language of its own with a grid of {len(answers[0].runs)} trained "
         "models. Bars: the 95 % interval of the floor E of Chinchilla's law fitted to them "
         f"({objective}), by how it is made; points: E itself; line: the known entropy of "
-        "the held-out windows. Arrows: the interval goes on; pale: the fit says that it is not "
-        "identified. In the titles: how often the known floor is inside."
+        "the held-out windows. Arrows: the interval goes on; thin and hollow: the fit says that it is "
+        "not identified. In the titles: how often the known floor is inside. Beyond ± 10 % the scale is "
+        "logarithmic."
     )
     fig, axes = sheet(5.2 * len(kinds) + 1.2, 4.6, text, columns=len(kinds))
     for ax, kind in zip(np.atleast_1d(axes), kinds, strict=True):
         mine = [answer for answer in answers if answer.kind == kind]
-        off = 100 * np.array([answer.estimates[estimators[0]].value / answer.floor - 1 for answer in mine])
-        reach = np.clip(2 * np.percentile(np.abs(off), 75), 10, 110)
         for place, how in enumerate(estimators):
             for row, answer in enumerate(mine):
                 interval_bar(
@@ -37,19 +39,22 @@ def known_entropy(answers: list):
                     answer.floor,
                     row + 0.25 * (place - 1),
                     METHOD_COLOURS[place],
-                    reach,
+                    REACH,
                 )
         held = (
             f"{how[1]} {sum(f.estimates[how].holds(f.floor) for f in mine)}/{len(mine)}" for how in estimators
         )
         ax.axvline(0, color=INK, lw=1.2)
+        ax.set_xscale("symlog", linthresh=10, linscale=1.5)
         ax.set(
-            xlim=(-reach, reach),
+            xlim=(-REACH, REACH),
             ylim=(len(mine) - 0.5, -0.5),
             ylabel="seed",
             xlabel="E over the known floor, %",
             title=f"{kind}: {', '.join(held)}",
         )
+        ax.set_xticks(TICKS, labels=[f"{tick:+g}" if tick else "0" for tick in TICKS])
+        ax.minorticks_off()
         ax.set_yticks(range(len(mine)))
         ax.grid(visible=False, axis="y")
     handles = [
@@ -63,13 +68,12 @@ def interval_bar(ax, estimate: Any, floor: float, y: float, colour: str, reach: 
     """An estimate and its interval in % of the floor, cut at ±`reach` with an arrow."""
     low, value, high = (100 * (end / floor - 1) for end in (estimate.low, estimate.value, estimate.high))
     ends = np.clip([low, high], -reach, reach)
-    faint = {"color": colour, "alpha": 0.9 if estimate.says else 0.35}
-    ax.plot(ends, [y, y], lw=1.6, solid_capstyle="butt", **faint)
+    ax.plot(ends, [y, y], color=colour, lw=1.9 if estimate.says else 0.8, solid_capstyle="butt")
     for end, mark, cut in ((ends[0], "<", low < -reach), (ends[1], ">", high > reach)):
         if cut:
-            ax.plot(end, y, marker=mark, ms=3.5, clip_on=False, mew=0, **faint)
+            ax.plot(end, y, marker=mark, ms=3.5, clip_on=False, mew=0, color=colour)
     if abs(value) < reach:
-        ax.plot(value, y, marker="o", ms=3.2, mew=0, **faint)
+        ax.plot(value, y, marker="o", ms=3.4, color=colour, mew=0.8, mfc=colour if estimate.says else "white")
 
 
 @styled

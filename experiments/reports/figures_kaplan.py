@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.axes import count_axis, plain_axis
-from analysis.figures.style import INK, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.axes import count_axis, plain_axis, power_axis
+from analysis.figures.style import INK, METHOD_COLOURS, badge, key, sequence, sheet, styled
 from analysis.figures.words import human, warning
 from analysis.tables.runs import Runs
 from experiments.reports.figures import POINT, legend_beside
@@ -71,7 +71,8 @@ def efficiency(rows: Runs, curves: Runs, along: Any):
     for ax, name in zip(axes, ("tokens", "training compute (FLOPs)"), strict=True):
         ax.set(xscale="log", yscale="log", xlabel=name, ylabel="loss (nats/token)")
         ax.set_ylim(low, high)
-        count_axis(ax.xaxis, *ax.get_xlim())
+        kind = count_axis if name == "tokens" else power_axis  # compute is in powers of ten everywhere
+        kind(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, low, high)
     axes[0].set_title("Learning curves, by tokens")
     axes[1].set_title("by compute")
@@ -141,7 +142,13 @@ def critical_batch(levels: list, noise: Any):
         right.plot(level.loss, law.B_crit, marker="o", ms=9, mfc="none", color=colour)
     for batch, steps in zip(levels[0].batch, levels[0].steps, strict=True):
         ax.annotate(
-            f"{batch:,.0f}", (steps, steps * batch), (5, 3), fontsize=8, color=INK, textcoords="offset points"
+            f"{batch:,.0f}",
+            (steps, steps * batch),
+            (0, 6),
+            ha="center",
+            fontsize=8,
+            color=INK,
+            textcoords="offset points",
         )
     for part, sign in (("batches", "o"), ("sizes", "^"), ("lengths", "^")):
         here = (noise.parts == part) & np.isfinite(noise.high)
@@ -154,7 +161,17 @@ def critical_batch(levels: list, noise: Any):
         ylabel="tokens",
         title="Updates against tokens to one loss",
     )
-    ax.legend(title="nats/token")
+    ax.legend(title="loss (nats/token)", loc="lower left", ncols=2)
+    ax.set_ylim(ax.get_ylim()[0] / 2.6, ax.get_ylim()[1] * 1.15)  # room for the legend
+    ax.set_xlim(right=ax.get_xlim()[1] * 1.5)
+    right.legend(
+        handles=[
+            key(ls="", marker="o", ms=9, mfc="none", color=INK, label="critical batch"),
+            key(ls="", marker="o", ms=4, mew=0, color=INK, label="noise scale, constant rate"),
+            key(ls="", marker="^", ms=4, mew=0, color=INK, label="noise scale, after a cosine"),
+        ],
+        loc="lower left",
+    )
     right.set(
         xscale="log",
         yscale="log",
@@ -162,6 +179,7 @@ def critical_batch(levels: list, noise: Any):
         ylabel="tokens",
         title="Critical batch and noise scale",
     )
+    right.set_ylim(bottom=right.get_ylim()[0] / 4)  # room for the legend
     for axis, ends in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim()), (right.yaxis, right.get_ylim())):
         count_axis(axis, *ends)
     plain_axis(right.xaxis, *right.get_xlim())

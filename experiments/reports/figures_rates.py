@@ -44,8 +44,11 @@ def batches(best: Mapping):
         "Final loss by peak learning rate at several batches (tokens an update); rings: the "
         "best rate, crosses: at an end of the rates tried."
     )
-    fig, axes = sheet(3.0 * len(places) + 1.2, 3.8, text, columns=len(places))
-    for ax, (params, tokens) in zip(np.atleast_1d(axes), places, strict=True):
+    columns = min(2, len(places))
+    rows = -(-len(places) // columns)
+    fig, axes = sheet(3.6 * columns + 1.2, 2.9 * rows + 0.2, text, columns=columns, rows=rows)
+    axes = np.atleast_1d(axes).ravel()
+    for ax, (params, tokens) in zip(axes[: len(places)], places, strict=True):
         for size in sizes:
             if ("batch", params, tokens, size) in best:
                 value = best["batch", params, tokens, size]
@@ -56,9 +59,11 @@ def batches(best: Mapping):
             title=f"N = {human(round(params, -2))}, D = {human(round(tokens, -4))}",
         )
         rate_ticks(ax, (value.rates for key, value in best.items() if key[1] == params))
-    axes = np.atleast_1d(axes)
-    legend_beside(axes[-1], "batch")
-    share_height(axes)
+    for ax in axes[len(places) :]:
+        ax.set_visible(False)
+    axes = axes[: len(places)]
+    legend_beside(axes[columns - 1], "batch")
+    share_height(axes, columns)
     return fig
 
 
@@ -78,13 +83,14 @@ def rate_ticks(ax, rates) -> None:
     ax.minorticks_off()
 
 
-def share_height(axes) -> None:
-    """The same losses in all panels, with the label once."""
+def share_height(axes, columns: int = 0) -> None:
+    """The same losses in all panels, with the label once in each row of so many."""
     low = min(ax.get_ylim()[0] for ax in axes)
     high = max(ax.get_ylim()[1] for ax in axes)
     for ax in axes:
         ax.set_ylim(low, high)
-    axes[0].set_ylabel("loss (nats/token)")
+    for ax in axes[:: columns or len(axes)]:
+        ax.set_ylabel("loss (nats/token)")
 
 
 @styled

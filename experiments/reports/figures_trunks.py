@@ -71,11 +71,10 @@ def repeats(worth: Any, published: float):
     by the fitted law, with the interval of R_D*."""
     law, (low, high) = worth.worn.law, worth.worn.interval("R_D")
     text = (
-        "Left: final loss over that of as many new tokens, less one; a colour a size. Right: "
-        "D'/U, what the epochs are worth in passes over new text, at the fitted R_D* = "
+        "Left: final loss over that of as many new tokens, less one; a colour a size. Right: what the "
+        "epochs are worth in passes over new text, at the fitted R_D* = "
         f"{law.R_D:.3g} and over its 95 % interval ({low:.3g}, {high:.3g}) "
-        f"[{worth.worn.status}]; dotted: each token worth a new one; dashed: R_D* = "
-        f"{published:.3g}, published on C4."
+        f"[{worth.worn.status}], beside R_D* = {published:.3g} of C4 and tokens that never wear out."
     )
     fig, (left, right) = sheet(9.2, 4.0, text, columns=2)
     sizes, texts = np.unique(worth.params), np.unique(worth.unique)
@@ -90,11 +89,11 @@ def repeats(worth: Any, published: float):
         for n, colour in zip(sizes, sequence(len(sizes)), strict=True)
     ]
     handles += [
-        Line2D([], [], color=INK, lw=1.1, ls=dash, label=f"U = {human(float(f'{u:.3g}'))}")
+        Line2D([], [], color=INK, lw=1.1, ls=dash, label=f"{human(float(f'{u:.3g}'))} unique tokens")
         for u, dash in zip(texts, DASHES, strict=False)
     ]
     left.axhline(0, color=FAINT, lw=0.9, zorder=0)
-    left.legend(handles=handles, title="N", loc="upper left")
+    left.legend(handles=handles, title="N (colour), text (line)", loc="upper left")
     left.set(
         xscale="log",
         xlabel="epochs",
@@ -105,9 +104,10 @@ def repeats(worth: Any, published: float):
     gain = lambda fold: 1 + fold * -np.expm1(-(epochs - 1) / fold)  # noqa: E731
     ends = [gain(max(low, 1e-3)), gain(high) if np.isfinite(high) else epochs]
     right.fill_between(epochs, *ends, color=METHOD_COLOURS[1], alpha=0.18, lw=0)
-    right.plot(epochs, gain(law.R_D), color=METHOD_COLOURS[1], lw=1.4)
-    right.plot(epochs, gain(published), color=INK, lw=1.1, ls=(0, (5, 3)))
-    right.plot(epochs, epochs, color=FAINT, lw=1.1, ls=(0, (1, 2)))
+    right.plot(epochs, gain(law.R_D), color=METHOD_COLOURS[1], lw=3.0, label="fitted, and its interval")
+    right.plot(epochs, gain(published), color=INK, lw=1.1, ls=(0, (5, 3)), label="published, C4")
+    right.plot(epochs, epochs, color=INK, lw=1.1, ls=(0, (1, 2)), label="each as good as new")
+    right.legend(loc="upper left")
     right.set(
         xscale="log",
         yscale="log",
