@@ -114,19 +114,8 @@ def shapes(compared: Any):
     return fig
 
 
-@styled
-def critical_batch(levels: list, noise: Any):
-    """Updates against tokens to some losses with the hyperbolas through them, and the critical
-    batch by loss beside the gradient noise scale."""
-    text = (
-        "Left: what a constant rate needs to come down to a loss, by batch (tokens an update, "
-        "beside the points of the lowest loss). Lines: S = S_min (1 + B_crit/B); rings: the "
-        "critical batch, at twice the least of both; none where the runs don't determine it. "
-        "Right: that batch by loss with its 95 % interval, and tr(Sigma)/|G|² of the weights "
-        "at the ends of runs (dots: at a constant rate; triangles: after a cosine's "
-        "decay)."
-    )
-    fig, (ax, right) = sheet(9.6, 4.0, text, columns=2)
+def draw_levels(ax, right, levels: list) -> None:
+    """What each loss needs by batch, with its hyperbola and critical batch, and that by loss."""
     colours = sequence(len(levels))
     for level, colour in zip(levels, colours, strict=True):
         law, at = level.fitted.law, np.geomspace(level.batch.min() / 2, level.batch.max() * 2, 200)
@@ -150,6 +139,22 @@ def critical_batch(levels: list, noise: Any):
             color=INK,
             textcoords="offset points",
         )
+
+
+@styled
+def critical_batch(levels: list, noise: Any):
+    """Updates against tokens to some losses with the hyperbolas through them, and the critical
+    batch by loss beside the gradient noise scale."""
+    text = (
+        "Left: what a constant rate needs to come down to a loss, by batch (tokens an update, "
+        "beside the points of the lowest loss). Lines: S = S_min (1 + B_crit/B); rings: the "
+        "critical batch, at twice the least of both; none where the runs don't determine it. "
+        "Right: that batch by loss with its 95 % interval, and tr(Sigma)/|G|² of the weights "
+        "at the ends of runs (dots: at a constant rate; triangles: after a cosine's "
+        "decay)."
+    )
+    fig, (ax, right) = sheet(9.6, 4.0, text, columns=2)
+    draw_levels(ax, right, levels)
     for part, sign in (("batches", "o"), ("sizes", "^"), ("lengths", "^")):
         here = (noise.parts == part) & np.isfinite(noise.high)
         right.vlines(noise.loss[here], noise.low[here], noise.high[here], color=INK, lw=0.6)
