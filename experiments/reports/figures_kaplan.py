@@ -40,7 +40,7 @@ def powers(laws: list):
             title=f"L({law.name})",
         )
         ax.set_ylim(law.loss.min() / 1.02, law.loss.max() * 1.02)
-        count_axis(ax.xaxis, *ax.get_xlim())
+        (power_axis if law.name == "C" else count_axis)(ax.xaxis, *ax.get_xlim())
         plain_axis(ax.yaxis, *ax.get_ylim())
     badge(fig, warning(*(law.floored for law in laws)))
     return fig
