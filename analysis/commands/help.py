@@ -9,6 +9,10 @@ EXAMPLES = {  # of every command, what to type after `python -m analysis`
         "envelope curves.csv --runs runs.csv",
         "envelope curves.csv --at 1e15 --figure envelope.png",
     ),
+    "curves": (
+        "curves curves.csv --runs runs.csv",
+        "curves curves.csv --runs runs.csv --part 0.75 --figure curves.png",
+    ),
     "frontier": ("frontier runs.csv", "frontier runs.csv --at 1e14,1e15 --figure frontier.png"),
     "ledger": ("ledger runs.csv", "ledger runs.csv --method fit --figure ledger.png"),
     "speedup": ("speedup curves.csv", "speedup curves.csv --baseline adamw --json speedup.json"),
