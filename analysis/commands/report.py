@@ -35,13 +35,17 @@ def add(commands) -> None:
 
 def run(options) -> int:
     def answer(group, runs):
-        parts, fronts, notes, favoured = {"fit": None, "isoflop": None}, [], [], []
+        parts, fronts, notes, favoured, drawn = {"fit": None, "isoflop": None}, [], [], [], {}
         for name, make in (("isoflop", shared.valleys), ("fit", shared.parametric)):
             try:
                 parts[name], front, *choice = make(options, runs)
                 fronts.append(front)
-                notes += [f"By valleys: {each}." for each in choice if each]
-                favoured += [each.frontier for each in choice if each] or [front]
+                for each in filter(
+                    None, choice
+                ):  # the way whose answer stands first is the one that is drawn
+                    notes.append(f"By valleys: {each}.")
+                    drawn, front = {"isoflop": each.chosen.iso}, each.frontier
+                favoured.append(front)
             except ValueError as error:
                 notes.append(f"Left out: {error}")
         best, why = headline.choose(favoured), "; ".join(notes)
@@ -56,13 +60,13 @@ def run(options) -> int:
         html = report.page(
             runs,
             title=title + (f", {options.by} = {group}" if group else ""),
-            frontiers=fronts,
+            frontiers=favoured,
             notes=notes,
             command="python -m analysis report " + shlex.join(sys.argv[2:]),
             audit=audit,
             best=best,
             curves=curves,
-            **parts,
+            **parts | drawn,
         )
         if options.json:
             results = [{"group": group, **as_json(front)} for front in fronts]

@@ -90,7 +90,8 @@ def isoflop_chart(
     alt = f"Loss against model size: {len(losses)} runs at {len(runs)} budgets. {'; '.join(minima)}."
     title = "Loss at equal compute"
     choices = ["params", "tokens"] if all(each.has("tokens") for each in runs) else []
-    words = valleys.caption(iso, front) + level_words(near, far)
+    again = any(valleys.repeated(each).any() for each in runs)
+    words = valleys.caption(iso, front) + " Open: more than one epoch." * again + level_words(near, far)
     return Chart("valleys", [Panel(title, x, y, marks, alt, choices)], words, legend)
 
 
