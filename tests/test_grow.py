@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.commands import grow, grown
+from lab.commands.cli import run_command
 from lab.models import counts
 from lab.plan import grid, growth
 from lab.store.files import Damaged, StoreError
@@ -158,7 +159,9 @@ def test_narrow_enough_is_not_reached_where_the_audit_refuses():
 
 
 @pytest.mark.slow
-def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_again(lab_command, tmp_path):
+def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_again(
+    lab_command, tmp_path, monkeypatch, capsys
+):
     Path(tmp_path, "little.py").write_text(LITTLE)
     asked = ("grow", tmp_path / "little.py", "--until", "params_exponent+-0.001", "--flops", "4e9")
     said = lab_command(*asked, code=1).stdout
@@ -172,8 +175,12 @@ def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_a
     }
     assert finished.keys() == {run["run_id"] for part in (first, second) for run in part["runs"]}
     assert all(finished[run["run_id"]] >= second["sealed"] for run in second["runs"]), "sealed before it was"
-    again = lab_command(*asked, code=1).stdout
-    assert "round" not in again.replace("rounds", "") and "NOT reached" in again
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(grow, "finish", lambda grows, runs, known, why: said.append((len(runs), known, why)))
+    said = []
+    run_command([str(word) for word in asked])
+    assert said[0][0] == len(finished) and said[0][1] == json.loads(sealed["score-01.json"])["known"]
+    assert said[0][2].startswith("the budget is spent") and "to train" not in capsys.readouterr().out
     assert sealed == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert (tmp_path / "out" / "little-grown" / "report.html").exists()
 

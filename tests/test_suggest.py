@@ -137,3 +137,23 @@ def test_what_cannot_be_asked_for_is_refused(asked, capsys):
     with pytest.raises(SystemExit):
         main(["suggest", "runs.csv", "--for", asked, "--flops", "1e12"])
     assert asked.removeprefix("loss@") in capsys.readouterr().err
+
+
+def test_it_chooses_among_the_cells_of_a_table_where_one_is_given(tmp_path):
+    cells_of = [(n, d) for n in (7e4, 3e5, 1.1e6) for d in (3e6, 2e7)]
+    lines = [f"{n:.0f},{d:.0f}" for n, d in cells_of]
+    (tmp_path / "cells.csv").write_text("\n".join(["params,tokens", *lines]) + "\n")
+    said = tmp_path / "said.json"
+    asked = [
+        "--for",
+        "exponent",
+        "--flops",
+        "5e13",
+        "--among",
+        str(tmp_path / "cells.csv"),
+        "--json",
+        str(said),
+    ]
+    assert main(["suggest", "experiments/results/quickstart.csv", *asked]) == 0
+    chosen = {(run["params"], run["tokens"]) for run in json.loads(said.read_text())["runs"]}
+    assert chosen and chosen <= set(cells_of)
