@@ -117,3 +117,10 @@ def test_runs_of_one_sweep_differ_in_the_setting_alone(tmp_path):
         sweeps(read[1], read[0], "heat")
     with pytest.raises(ValueError, match="no three runs are alike"):
         sweeps(read[1], read[0].select(np.arange(2)))
+
+
+def test_muon_s_sweeps_keep_their_winners_for_a_third_of_their_flops():
+    read = [table.read(f"experiments/results/{name}.csv") for name in ("muon", "muon-curves")]
+    found = [replay(each) for each in sweeps(read[1], read[0])]
+    saved, kept = total(found)
+    assert len(found) == kept == 10 and saved == pytest.approx(0.373, abs=0.002)
