@@ -1,6 +1,7 @@
 """One answer: which frontier stands first, how sure it is called, and what each command says first."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,14 +75,17 @@ def test_a_disagreement_and_what_would_settle_it_are_said():
 
 
 def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(capsys):
-    said = {}
+    said, by_law = {}, set()
     for words in (["fit"], ["frontier"], ["audit"], ["decide", "--budget", "3.6e12"], ["ledger"]):
         assert main([words[0], str(TABLE), *words[1:]]) == 0
         text = capsys.readouterr().out
         said[words[0]] = " ".join(text.partition("\n\n")[0].split())
+        law = re.search(r"a = (\S+ \([\d., -]+\)) by fit of Chinchilla", " ".join(text.split()))
+        by_law |= {law[1]} if law else set()
         if words == ["ledger"]:
             assert max(map(len, text.splitlines())) <= 100
         assert text.rstrip().splitlines()[-1].startswith("Next: python -m analysis "), words
+    assert len(by_law) == 1, f"one law, several intervals: {by_law}"
     growth = (
         "Ten times the compute: 4.1 times the parameters (3.1 to 5.6), 2.6 times the tokens (1.9 to 3.4)."
     )

@@ -6,7 +6,8 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 import textwrap
 
 from analysis import fitting
-from analysis.audit import Audit, audit_runs
+from analysis.audit import Audit, audit_runs, design
+from analysis.audit.findings import verdict_of
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import answer as answers
 from analysis.commands import shared
@@ -39,7 +40,9 @@ def run(options) -> int:
         audit = make_audit(runs, options)
         verdicts.append(audit.verdict)
         answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}."])
-        base = audit.fitted and shared.fit_if_possible(options, runs)
+        base = audit.fitted
+        if base and base.intervals == "none":  # it takes those that cover best
+            base = shared.fit_if_possible(options, runs)
         answers.head(group, answers.of_table(options, runs, base))
         show(group, runs, audit)
         answers.suggest(options, "report", "-o", "report.html")
@@ -63,9 +66,9 @@ def make_audit(runs, options, fitted=None, iso=None) -> Audit:
 
 
 def fit_with_intervals(runs, options) -> fitting.Fit | None:
-    """The fit with the intervals asked for; None, so that the audit makes its own, where none are,
-    and where there are too few runs, as it then says."""
-    if not shared.asks_intervals(options):
+    """The fit with its intervals, those that other commands give it too; None where there are too few runs or
+    a design that is refused, as the audit then says."""
+    if not shared.asks_intervals(options) and verdict_of(design.check(runs)) == "refuse":
         return None
     fitted = shared.fit_if_possible(options, runs)
     return shared.with_intervals(options, fitted) if fitted and fitted.regular else fitted
