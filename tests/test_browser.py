@@ -115,7 +115,21 @@ def test_marks_stand_where_the_table_says_on_every_axis(visit, html, runs):
         rows, places = np.array(spots).T
         values = runs.column(name)[rows.astype(int)]
         x = np.log(values) if log else values
-        assert np.corrcoef(x, places)[0, 1] > 0.99999
+        slope, start = np.polyfit(x, places, 1)
+        np.testing.assert_allclose(start + slope * x, places, atol=0.5)  # pixels
+        labels = page.locator("#valleys .axes text[y][text-anchor=middle]:not(.label)").evaluate_all(
+            "all => all.map(e => [e.textContent, +e.getAttribute('x')])"
+        )
+        marks = np.array([number(words) for words, _ in labels])
+        at = [place for _, place in labels]
+        assert len(at) > 2
+        left = page.locator("#valleys svg").evaluate("svg => svg.getCTM().e")
+        np.testing.assert_allclose(start + slope * (np.log(marks) if log else marks) - left, at, atol=0.5)
+
+
+def number(words: str) -> float:
+    """20k as 20000."""
+    return float(words.rstrip("kMBT")) * {"k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}.get(words[-1], 1.0)
 
 
 def test_the_table_sorts_filters_and_downloads(visit, html, runs):
