@@ -63,7 +63,9 @@ def run(options) -> int:
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
-            print_beside(fronts, options.at)
+            known = {front.method for front in fronts}
+            favoured = [c.frontier for c in choices if c and c.frontier.method not in known]
+            print_beside([*favoured, *fronts], options.at)
             print("\n".join(frontiers.describe_agreements(fronts)) + "\n")
         said = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
         budget = options.at[-1] if options.at else max(front.flops.max() for front in fronts)
