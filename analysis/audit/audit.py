@@ -123,11 +123,16 @@ def kinds(fitted: Fit) -> list[Finding]:
 
 def cautions(fitted: Fit) -> list[str]:
     """What of all this speaks against using a fitted law where runs say little themselves, for decisions:
-    rows of one curve, an ill-conditioned fit, flat profiles and held-out scales that were missed."""
+    rows of one curve, an ill-conditioned fit, flat profiles, rows far off, exponents that other objectives
+    move, and held-out scales that were missed."""
     fewer = sample(fitted)
     near = neighbourhood(fewer)
     profiles = parameters.parameter_profiles(near)
     findings = [design.mid_curve(fitted.runs), parameters.condition(near), *parameters.flat_profile(profiles)]
+    if of_params_and_tokens(fitted):
+        p = frontiers.fit_cost(fitted.runs).p
+        intervals = parameters.intervals(near, p)
+        findings += [rows.outliers(near, p), parameters.objectives(near, fewer.runs, p, intervals)]
     said = [each.message.rstrip(".") for each in findings if each.severity == "warn"]
     return [*filter(None, [forecast.caution(fewer)]), *said]
 
@@ -176,8 +181,8 @@ def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost):
     few = near if fewer is fitted else neighbourhood(fewer)
     profiles = parameters.parameter_profiles(few)
     findings = [parameters.condition(near), *parameters.flat_profile(profiles)]
-    if not {"E", "alpha", "beta"} <= set(fitted.law.names()) or lacking(type(fitted.law), "exponents"):
-        return findings, profiles  # what follows is of exponents of params and tokens
+    if not of_params_and_tokens(fitted):
+        return findings, profiles
     intervals = parameters.intervals(few, p)
     findings += [
         *parameters.floor_against_exponent(few, p),
@@ -188,6 +193,12 @@ def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost):
         rows.noise(few, fitted.runs, None if isinstance(valleys, str) else valleys),
     ]
     return findings, profiles
+
+
+def of_params_and_tokens(fitted: Fit) -> bool:
+    """Whether a law has a floor and an exponent of each, and a frontier's."""
+    named = {"E", "alpha", "beta"} <= set(fitted.law.names())
+    return named and not lacking(type(fitted.law), "exponents")
 
 
 def find_valleys(runs: Runs, window: float, budgets, seed: int) -> Isoflop | str:

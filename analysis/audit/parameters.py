@@ -21,9 +21,8 @@ def fit_status(fitted: Fit) -> Finding:
         agreeing = f"{fitted.starts_agreeing} of {fitted.starts} starts end in it"
         return Finding("fit", "ok", f"one optimum, and {agreeing}", numbers)
     text = f"The fit is {fitted.status}: {fitted.message}."
-    if fitted.regular:  # the findings on its neighbourhood say how much of it stands
-        return Finding("fit", "warn", text, numbers)
-    text += " Neither its constants nor a frontier computed from them stand."
+    if not fitted.regular:  # else the findings on its neighbourhood say how much of it stands
+        text += " Neither its constants nor a frontier computed from them stand."
     return Finding("fit", "refuse", text, numbers)
 
 

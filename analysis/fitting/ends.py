@@ -1,5 +1,6 @@
 """Which parameters of a fit have an interval without an end that is of any use: held at a floor of zero,
-or at an exponent or scale many times off, with all others refitted, the runs are fitted about as well.
+or at an exponent or scale many times off, with all others refitted, the runs are fitted about as well. And
+which have ends so far apart that their value is of no use.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ FACTOR = 1e3  # by which a scale is moved to be at no end
 CLEAR = 12.0  # standard errors from an end beyond which it is not tried
 MOST = 20_000  # rows on which ends are tried
 QUIET = 1e-12  # residual spread below which a table has no noise to speak of
+LOOSE_FLOOR = 0.12  # standard error of log E from which a floor is known to nobody
+LOOSE_EXPONENT = 0.22  # of an exponent, as a share of it: its 95 % interval spans a factor 2.5
 
 
 @dataclass(frozen=True)
@@ -114,3 +117,27 @@ def law_ends(problem: Problem, theta: Array) -> list[End]:
             for sign, word in ((-1, "below: a thousandth of it"), (1, "above: a thousand times it")):
                 add(theta[i] + sign * np.log(FACTOR), word)
     return ends
+
+
+def loose(problem: Problem, theta: Array) -> list[str]:
+    """Floor and exponents that the runs leave too wide to be used, a clause each. Standard errors are by the
+    largest noise that residuals so small leave likely, as few runs know their own noise badly."""
+    from scipy.special import chdtri
+
+    freedom = problem.output.size - len(problem.free)
+    error = np.sqrt(np.diag(covariance(problem, theta)) * freedom / chdtri(freedom, 0.95))
+    clauses, law = [], problem.law
+    for i, spread in zip(problem.free, error, strict=True):
+        name, of = law.names()[i], input_of(law, law.names()[i])
+        if name == "E" and spread > LOOSE_FLOOR:
+            larger = " and ".join(law.inputs) if len(law.inputs) < 3 else "all inputs"
+            clauses.append(
+                f"the floor E is known only within a factor of about {np.exp(1.96 * spread):.2g} either way; "
+                f"runs of larger {larger}, where a floor shows, would settle it"
+            )
+        elif exponent(law, name) and not law.rising and spread > LOOSE_EXPONENT * abs(theta[i]):
+            clauses.append(
+                f"{name} = {theta[i]:.3g} is known only within about ± {1.96 * spread:.2g}; runs over a "
+                f"wider range{f' of {of}' * bool(of)}, or more of them, would settle it"
+            )
+    return clauses

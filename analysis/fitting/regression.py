@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.fitting.multiples import other_units
 from analysis.fitting.refusals import check_rows, lift, positive
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, held, minimise, project, value
 from analysis.fitting.splits import Split, describe_splits, splits
@@ -194,13 +195,17 @@ def fit(
         regular=regular,
         offset=offset,
     )
-    return one_law(found) if status == "ok" else found
+    return one_law(found, logs) if regular and status in ("ok", "edge", "unidentified") else found
 
 
-def one_law(fitted: Fit) -> Fit:
-    """The fit, unidentified where a column tells its rows to be of several laws."""
+def one_law(fitted: Fit, logs: Array) -> Fit:
+    """The fit, unidentified where rows, by a column or by another unit, are told to be of several laws."""
     several = several_laws(fitted.parted)
-    return replace(fitted, status="unidentified", message=several) if several else fitted
+    units = other_units(fitted.law, fitted.inputs, logs, fitted.residuals, fitted.runs.rows)
+    if not several and not units:
+        return fitted
+    said = [several, units, fitted.message * (fitted.status != "ok")]
+    return replace(fitted, status="unidentified", message="; ".join(filter(None, said)))
 
 
 def named_law(law: type[Law] | str) -> type[Law]:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from analysis.fitting.ends import exponent, open_ends
+from analysis.fitting.ends import exponent, loose, open_ends
 from analysis.fitting.solve import ROBUST, Problem
 from analysis.fitting.splits import Split, describe_splits
 from analysis.laws.base import Array, Law
@@ -37,6 +37,8 @@ def fit_status(
         return "unidentified", f"{few(problem)}; {message}" if too_few_levels(problem) else message, True
     if reason := few(problem):
         return "few", reason, True
+    if reasons := loose(problem, theta):
+        return "unidentified", "; ".join(reasons), True
     if reason := bend(problem, theta):
         return "unidentified", reason, True
     return "ok", f"{agreeing} starts agree", True
