@@ -5,6 +5,7 @@ Exit status: 0 did its job, 1 refused and says what, 2 wrong usage, 130 stopped 
 """
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
-    options = parser(words[0] if words else "").parse_args(words)
+    options = in_utf8(parser(words[0] if words else "").parse_args(words))
     try:
         return options.run(options)
     except BrokenPipeError:  # an OSError, so it comes first
@@ -42,6 +43,20 @@ def run(arguments: Sequence[str] | None) -> int:
     except (ValueError, OSError) as error:
         print(f"analysis {options.command}: {error}", file=sys.stderr)
         return 1
+
+
+def in_utf8(options: argparse.Namespace) -> argparse.Namespace:
+    """The same with names of columns and filters in UTF-8, as tables are read, where the locale knows ASCII
+    alone. Paths stay as the system spells them."""
+    from analysis.commands.arguments import OTHERS, ROLES
+
+    for name in {*ROLES, *OTHERS, "by", "where", "best_of", "cluster", "run_id"} & set(vars(options)):
+        text = getattr(options, name)
+        if isinstance(text, str) and any(
+            "\udc80" <= letter <= "\udcff" for letter in text
+        ):  # bytes of no letter
+            setattr(options, name, os.fsencode(text).decode("utf-8", "surrogateescape"))
+    return options
 
 
 MEANT = {  # what people call options

@@ -244,8 +244,7 @@ def test_paths_and_cells_beyond_ascii_in_a_locale_without(tmp_path, utf8):
     path = tmp_path / "tést" / "rüns.csv"
     write(path, columns)
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"}
-    groups = ["--by", "größe"] * (utf8 == "1")
-    for arguments in (["fit", str(path), *groups], ["report", str(path), "-o", f"{path}.html"]):
+    for arguments in (["fit", str(path), "--by", "größe"], ["report", str(path), "-o", f"{path}.html"]):
         command = [sys.executable, "-m", "analysis", *arguments]
         done = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT)
         assert done.returncode == 0, done.stderr

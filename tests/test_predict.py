@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis import fitting
+from analysis import figures, fitting
 from analysis.__main__ import main
 from analysis.laws import Chinchilla, DownstreamError, PowerLaw, PurePower
 from analysis.tables.table import from_columns
@@ -177,3 +177,22 @@ def test_a_law_of_ones_own_is_predicted(tmp_path):
         tmp_path, tmp_path / "runs.csv", "--law", f"{tmp_path}/mine.py:Mine", "--at", "flops=1e22"
     )
     assert answer["rows"][0]["predicted"] == pytest.approx(1.5 + 40 * 1e22**-0.1, rel=1e-4)
+
+
+def test_the_figure_shows_places_with_their_intervals_among_the_runs(tmp_path):
+    fitted = fitting.fit(
+        Chinchilla, from_columns(params=PARAMS, tokens=TOKENS, loss=LAW.loss(PARAMS, TOKENS))
+    )
+    inputs = {"params": np.array([5e9, 1e7]), "tokens": np.array([1e12, 1e10])}
+    value = fitted.law.loss(*inputs.values())
+    said = fitting.Prediction(value, value - 0.1, value + 0.1, value - 0.2, value + 0.2)
+    fig = figures.plot_places(fitted, inputs, said, np.array([np.nan, 2.0]))
+    runs, places, measured = fig.axes[0].collections[0], *fig.axes[0].collections[-2:]
+    assert len(runs.get_offsets()) == PARAMS.size
+    np.testing.assert_allclose(places.get_offsets(), np.transpose([inputs["tokens"], value]))
+    np.testing.assert_allclose(measured.get_offsets(), [[1e10, 2.0]])
+    ends = [bar.get_segments() for bar in fig.axes[0].collections[1:3]]
+    assert [np.ptp(bar[0][:, 1]) for bar in ends] == pytest.approx([0.4, 0.2])
+    out = tmp_path / "p.svg"
+    predicted(tmp_path, table(tmp_path / "t.csv"), "--at", "params=5e9,tokens=1e12", "--figure", out)
+    assert out.stat().st_size > 1000

@@ -1,6 +1,7 @@
 """`ok` means usable: what runs leave open is named, and a table that tells is not called in doubt."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -223,3 +224,24 @@ def test_rows_in_another_unit_are_named_with_the_factor_that_brings_them_back(co
         Chinchilla, grid(*WIDE, noise=0.002, law=TRUTH).with_column("loss", runs.loss * crashed, "crashed")
     )
     assert "units are mixed" not in found.message
+
+
+def test_an_end_that_is_not_there_is_said_in_words_by_every_command(tmp_path, capsys):
+    """Two levels of params leave its term open: nothing prints inf or nan, and JSON keeps its null."""
+    path = written(tmp_path / "two.csv", grid(WIDE[0][::5], WIDE[1], noise=0.01))
+    page = tmp_path / "page.html"
+    profile = ["--intervals", "profile"]
+    for command in (
+        ["fit", path, *profile, "--json", str(tmp_path / "fit.json")],
+        ["frontier", path, "--method", "fit", *profile],
+        ["predict", path, "--at", "params=1e9,tokens=1e11", *profile],
+        ["ledger", path, "--method", "fit", *profile],
+        ["report", path, "-o", str(page), *profile],
+        ["decide", path, "--target-loss", "1.83", "--anyway", "--bootstrap", "20"],
+    ):
+        main(command)
+        said = capsys.readouterr().out
+        assert not re.search(r"(?<![\w-])-?(inf|nan)\b", said), said
+    found = json.loads((tmp_path / "fit.json").read_text())["parameters"]
+    assert any(ends["high"] is None for ends in found.values())
+    assert "not determined" in page.read_text() and not re.search(r">\(?-?(inf|nan)\b", page.read_text())

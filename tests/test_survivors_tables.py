@@ -29,7 +29,8 @@ def test_flops_are_doubted_where_twenty_times_from_6nd(times, doubted):
 
 def test_counts_are_doubted_below_ten_thousand_and_above_a_tenth_of_a_quintillion():
     assert counted(1.0e4, 1e8, 6e12) == counted(1e6, 0.98e17, 5.9e23) == []
-    (small,) = counted(0.99e4, 1e8, 6e12)
+    assert counted(0.99e4, 1e8, 6e12) == [], "flops agree with them"
+    (small,) = counted(0.99e4, 1e8, 4.5e12)
     assert small.startswith("params from 9.9e+03 to 1e+04 look small for counts; if params is in thousands")
     (large,) = counted(1e6, 1.005e17, 6e23)
     assert large == "tokens up to 1.02e+17: is its unit counted twice?"
@@ -268,3 +269,15 @@ def test_synthetic_curves_begin_at_a_thousandth_of_their_tokens():
     above = synthetic.curves(law, [1e5], tokens=[1e8], inflation=0.1)
     left = 1 - runs.tokens / 1e8
     np.testing.assert_allclose(above.loss, runs.loss * np.exp(0.1 * left))
+
+
+def test_tiny_models_whose_flops_agree_are_counts_and_others_may_lack_a_unit():
+    """Twelve models of 600 to 9,000 weights: flops of 6 N D say that params and tokens are counts."""
+    params, tokens = (each.ravel() for each in np.meshgrid(np.geomspace(600, 9000, 4), [2e4, 5e4, 2e5]))
+    loss = 1.5 + 9 / params**0.3 + 20 / tokens**0.3
+    columns = {"params": params, "tokens": tokens, "loss": loss}
+    said = [
+        " ".join(table.from_columns(**columns, **more).cautions)
+        for more in ({}, {"flops": 6.2 * params * tokens}, {"flops": 6e3 * params * tokens})
+    ]
+    assert "look small for counts" in said[0] and "look small" not in said[1] and "look small" in said[2]

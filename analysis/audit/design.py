@@ -122,7 +122,7 @@ def units(used: Runs) -> Finding:
         )
     for role, least in (("params", 1e3), ("tokens", 1e5)):
         top = getattr(used, role).max()
-        if top < least:
+        if top < least and not cautions.flops_agree(used.columns, used.roles):
             doubts.append(f"the largest {role} is {top:.3g}: in millions or billions? Write counts")
     numbers = {"largest_loss": float(used.loss.max())}
     if doubts:

@@ -9,12 +9,13 @@ from analysis.commands import shared
 from analysis.decisions import Answer
 from analysis.figures.words import human
 from analysis.fitting import Band
+from analysis.fitting.band import NOT, determined, span
 from analysis.headline import Headline, model_of, power, short
 
 
 def count(value: float) -> str:
     """A number of parameters or tokens to four digits, such as 44.66k."""
-    return human(value) if np.isfinite(value) else f"{value:g}"
+    return human(value) if np.isfinite(value) else NOT
 
 
 COLUMNS = {  # of an answer: heading, format, whether the table of alternatives shows its interval
@@ -101,7 +102,7 @@ def neighbours(answer: Answer, best: Headline | None) -> list[str]:
 def between(band: Band, write=lambda value: human(short(value))) -> str:
     if np.isnan(band.low) or abs(band.high - band.low) <= 1e-9 * abs(band.value):
         return ""
-    return f" ({write(band.low)} to {write(band.high)})"
+    return f" {span(band.low, band.high, write, ' to ')}"
 
 
 def show(group, runs, answer: Answer, verbose: bool = False) -> None:
@@ -131,14 +132,14 @@ def show_provenance(group, runs, answer: Answer) -> None:
     print("  under every resampled law:\n" * (answer.draws > 0), end="")
     for name, band in answer.plan.items():
         heading, form, _ = COLUMNS[name]
-        print(f"  {heading:<18}{form(band.value):>12}  {interval_words(band, form)}".rstrip())
+        print(f"  {heading:<18}{determined(band.value, form):>12}  {interval_words(band, form)}".rstrip())
     print()
 
 
 def interval_words(band: Band, form: str) -> str:
     if np.isnan(band.low) or abs(band.high - band.low) <= 1e-9 * abs(band.value):
         return ""
-    return f"95 % ({form(band.low)}, {form(band.high)})"
+    return f"95 % {span(band.low, band.high, form)}"
 
 
 def table(answer: Answer) -> list[str]:
@@ -157,7 +158,7 @@ def table(answer: Answer) -> list[str]:
         cells = [row + " †" * outside]
         for name in names:
             _, form, with_interval = COLUMNS[name]
-            cell = form(bands[name].value) if name in bands else ""
+            cell = determined(bands[name].value, form) if name in bands else ""
             if cell and with_interval and (ends := interval_words(bands[name], form)):
                 cell += " " + ends.removeprefix("95 % ")
             cells.append(cell)

@@ -10,6 +10,7 @@ from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command
 from analysis.figures import plot_fit
+from analysis.fitting.band import span
 from analysis.laws import LAWS
 from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs
@@ -101,7 +102,10 @@ def in_a_line(fitted: fitting.Fit) -> str:
     words = []
     for name, value in fitted.parameters.items():
         low, high = fitted.interval(name)
-        words.append(f"{name} {value:.4g}" + (f" ({low:.3g} to {high:.3g})" if low is not None else ""))
+        words.append(
+            f"{name} {value:.4g}"
+            + (f" {span(low, high, '{:.3g}'.format, ' to ')}" if low is not None else "")
+        )
     first = "" if fitted.status == "ok" else f"NOT TO BE RELIED ON ({fitted.status}). "
     return f"{first}{type(fitted.law).__name__}: {', '.join(words)}."
 
@@ -172,7 +176,7 @@ def show_parameters(fitted: fitting.Fit) -> None:
         print(f"  not determined by these runs (other values fit about as well): {which}")
     for name, value in fitted.parameters.items():
         low, high = fitted.interval(name)
-        ends = f"  95 % ({low:.6g}, {high:.6g})" if low is not None else ""
+        ends = f"  95 % {span(low, high, '{:.6g}'.format)}" if low is not None else ""
         ends = "  (fixed)" if name in fitted.fixed else ends
         print(f"  {name:<8}{value:>14.6g}{ends}" + "  not determined" * (name in loose))
 

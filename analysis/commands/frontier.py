@@ -8,6 +8,7 @@ from analysis.commands import shared
 from analysis.commands.arguments import ENVELOPE, FRONTIER, add_fit_options, add_options, command
 from analysis.commands.fit import add_law_name
 from analysis.figures import plot_frontier
+from analysis.fitting.band import span
 from analysis.tables import table
 
 MOST = 15  # points printed of a frontier
@@ -94,7 +95,7 @@ def print_beside(fronts: list[frontiers.Frontier], at: list[float] | None) -> No
         try:
             n = front.at([flops])[0]
             size = f"{n.value[0]:.4g}"
-            size += f" ({n.low[0]:.3g}, {n.high[0]:.3g})" if np.isfinite(n.low[0]) else ""
+            size += f" {span(n.low[0], n.high[0], '{:.3g}'.format)}"
         except ValueError:
             size = "none"
         print(
@@ -219,5 +220,5 @@ def point_rows(flops, params, tokens, loss, words) -> list[tuple]:
 
 def print_points(rows) -> None:
     for flops, n, d, loss, low, high, words in rows:
-        ends = f"({low:.4g}, {high:.4g})" if np.isfinite(low) else ""
+        ends = span(low, high)
         print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {loss:>8.4f}  {words}")

@@ -8,10 +8,12 @@ import numpy as np
 from analysis import decisions, fitting
 from analysis.commands import answer as answers
 from analysis.commands import shared
-from analysis.commands.arguments import command, positive
+from analysis.commands.arguments import add_options, command, positive
 from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
 from analysis.commands.points import Points, add_at, from_table, from_text
+from analysis.figures import plot_places
 from analysis.fitting import Prediction
+from analysis.fitting.band import determined, span
 from analysis.laws import DownstreamError, Law
 from analysis.laws.find import find_law
 from analysis.tables import table
@@ -39,6 +41,7 @@ def add(commands) -> None:
         metavar="TABLE",
         help="a table of loss and error: predicted losses go on to errors by the law downstream",
     )
+    add_options(sub, "--figure")
 
 
 def run(options) -> int:
@@ -61,9 +64,9 @@ def run(options) -> int:
         all_said.append(said)
         all_measured.append(places.measured)
         answers.suggest(options, "audit")
-        return as_json(fitted, places, said, errors, then), None
+        plot = lambda: plot_places(fitted, places.inputs, said, places.measured)  # noqa: E731
+        return as_json(fitted, places, said, errors, then), plot
 
-    options.figure = None
     refused = shared.each_group(options, answer)
     if len(all_said) > 1 and (score := fitting.score(joined(all_said), np.concatenate(all_measured))):
         print(f"all of --by {options.by}: {describe_score(score)}")
@@ -201,7 +204,7 @@ def cells_of(said: Prediction) -> list[list[str]]:
 
     def ends(low, high) -> list[str]:
         pairs = zip(low, high, strict=True)
-        return ["" if np.isnan(a) else f"({a:.5g}, {b:.5g})" for a, b in pairs]
+        return [span(a, b, "{:.5g}".format) for a, b in pairs]
 
-    values = [f"{value:.5g}" for value in said.value]
+    values = [determined(value, "{:.5g}".format) for value in said.value]
     return [values, ends(said.low, said.high), ends(said.run_low, said.run_high)]

@@ -8,6 +8,7 @@ from analysis.decisions import plans
 from analysis.decisions.answer import Answer, Bands, assumptions, make_answer, plan_bands, to_band
 from analysis.decisions.counted import answered, law_with_draws
 from analysis.fitting import Band, Fit
+from analysis.fitting.band import span
 from analysis.frontiers import Cost
 from analysis.laws import Array
 
@@ -111,7 +112,7 @@ def least_compute(fitted: Fit, cost: Cost, loss: float, serve: float = 0.0, over
 
 def below_floor(fitted: Fit, loss: float, floor: float) -> str:
     low, high = fitted.interval("E") if "E" in fitted.law.names() and not fitted.forms else (None, None)
-    ends = f" (95 % {low:.4f} to {high:.4f})" if low is not None else ""
+    ends = f" (95 % {span(low, high, '{:.4f}'.format, ' to ')[1:-1]})" if low is not None else ""
     return (
         f"target loss {loss:g}{fitted.runs.unit} is not above the fitted floor E = {floor:.4f}"
         f"{ends}: under this law no size and no data reach it. Ask for a higher loss, or add runs "

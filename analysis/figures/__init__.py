@@ -10,3 +10,4 @@ from analysis.figures.frontier import plot_frontier
 from analysis.figures.isoflop import plot_isoflop
 from analysis.figures.law import plot_fit, plot_law, plot_predicted
 from analysis.figures.ledger import plot_ledger
+from analysis.figures.places import plot_places

@@ -10,6 +10,7 @@ from analysis.figures.axes import count_axis, log_axes, percent_axis, plain_axis
 from analysis.figures.style import DASHED, FAINT, INK, METHOD_COLOURS, WARNING, sheet, styled
 from analysis.figures.words import human, loss_label, power
 from analysis.fitting import Band, Fit
+from analysis.fitting.band import span
 from analysis.frontiers import Cost
 from analysis.laws import Array, Chinchilla
 
@@ -206,7 +207,7 @@ def loss_axes(ax, values: Array, top: float, low: float, title: str, label: str)
 def caption(fitted: Fit, answer: Answer) -> str:
     plan = answer.plan
     ends = [
-        f"{name} {form.format(plan[name].low)} to {form.format(plan[name].high)}"
+        f"{name} {span(plan[name].low, plan[name].high, form.format, ' to ')[1:-1]}"
         for name, form in (("params", "{:.3g}"), ("tokens", "{:.3g}"), ("loss", "{:.4f}"))
         if plan[name].high - plan[name].low > 1e-9 * plan[name].value
     ]

@@ -9,6 +9,7 @@ from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
 from analysis.figures.style import INK, METHOD_COLOURS, badge, colour_bar, ramp, sheet, size_colours, styled
 from analysis.figures.words import caution_words, loss_label, plain, warning
 from analysis.fitting import Fit
+from analysis.fitting.band import span
 from analysis.laws import Array
 
 COUNTS = ("params", "tokens", "unique_tokens", "batch_tokens", "steps")
@@ -150,6 +151,6 @@ def caption(fitted: Fit) -> str:
     text = f"{len(fitted.runs)} runs" + (f" ({len(fitted.dropped)} more flagged)" * bool(fitted.dropped))
     text += f"; {objective.name}{delta}, sum {objective.value:.4g}; rms log residual {fitted.rmse:.2g}"
     intervals = {name: fitted.interval(name) for name in fitted.law.names() if name not in fitted.fixed}
-    ends = [f"{name} ({low:.4g}, {high:.4g})" for name, (low, high) in intervals.items() if low is not None]
+    ends = [f"{name} {span(low, high)}" for name, (low, high) in intervals.items() if low is not None]
     text += f". 95 %: {', '.join(ends)}" if ends else ""
     return text + f". Status {fitted.status}: {fitted.message}." + caution_words(fitted.cautions)

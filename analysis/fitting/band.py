@@ -1,10 +1,15 @@
 """A value with its 95 % interval, and the same for an array of values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.laws import Array
+
+NOT = "not determined"
+
+NOT = "not determined"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +40,25 @@ class Band:
 
     def __repr__(self) -> str:
         parts = (np.atleast_1d(part) for part in (self.value, self.low, self.high))
-        return ", ".join(f"{v:.4g} ({low:.4g}, {high:.4g})" for v, low, high in zip(*parts, strict=True))
+        written = [(determined(v), span(low, high)) for v, low, high in zip(*parts, strict=True)]
+        return ", ".join(f"{value} {ends}".rstrip() for value, ends in written)
 
     def __str__(self) -> str:
         if not np.isfinite(self.value):
             return "unknown"
-        ends = f" ({self.low:.3f}, {self.high:.3f})" if np.isfinite(self.low) else ""
-        return f"{self.value:.3f}{ends}"
+        return f"{self.value:.3f} {span(self.low, self.high, '{:.3f}'.format)}".rstrip()
+
+
+def determined(value: float, write: Callable[[float], str] = "{:.4g}".format) -> str:
+    """A number in words; one that is none, or infinite, is not determined."""
+    return write(value) if np.isfinite(value) else NOT
+
+
+def span(low: float, high: float, write: Callable[[float], str] = "{:.4g}".format, to: str = ", ") -> str:
+    """The ends of an interval in words, (1.2, 3.4); an infinite one is not determined. "" where there is
+    none."""
+    if np.isnan([low, high]).any():
+        return ""
+    if np.isinf([low, high]).all():
+        return f"({NOT})"
+    return f"({determined(low, write)}{to}{determined(high, write)})"

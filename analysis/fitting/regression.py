@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.fitting.band import span
 from analysis.fitting.multiples import other_units
 from analysis.fitting.refusals import check_rows, lift, positive
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, held, minimise, project, value
@@ -66,7 +67,7 @@ class Fit:
         wide = max(map(len, self.parameters))
         for name, number in self.parameters.items():
             low, high = self.interval(name)
-            ends = "" if low is None else f"  ({low:.4g}, {high:.4g})"
+            ends = "" if low is None else f"  {span(low, high)}"
             held = "  fixed" if name in self.fixed else ""
             lines.append(f"{name:<{wide}}  {number:.4g}{ends}{held}")
         return "\n".join(lines)

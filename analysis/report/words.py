@@ -8,6 +8,7 @@ import numpy as np
 from analysis.audit.audit import Audit
 from analysis.figures.words import human
 from analysis.fitting import Band, Fit
+from analysis.fitting.band import determined, span
 from analysis.frontiers import Frontier, Isoflop, convention, describe_agreement
 from analysis.headline import Headline
 from analysis.report.text import paragraph, text
@@ -103,8 +104,8 @@ def frontier_table(fronts: Sequence[Frontier]) -> str:
 
 def with_interval(band: Band, i: int, write) -> str:
     """Number `i` of a band as a cell."""
-    value, low, high = (write(end[i]) for end in (band.value, band.low, band.high))
-    return value + f" <small>({low}, {high})</small>" * bool(np.isfinite(band.low[i]))
+    ends = span(band.low[i], band.high[i], write)
+    return determined(band.value[i], write) + f" <small>{ends}</small>" * bool(ends)
 
 
 def short(value: float) -> str:
@@ -115,7 +116,7 @@ def fit_table(fit: Fit) -> str:
     rows = [cells(("parameter", "value", "95 % interval"), "th")]
     for name, value in fit.parameters.items():
         low, high = fit.interval(name)
-        ends = f"{low:.5g} to {high:.5g}" if low is not None else "not asked for"
+        ends = span(low, high, "{:.5g}".format, " to ")[1:-1] if low is not None else "not asked for"
         ends = "fixed" if name in fit.fixed else ends
         rows.append(cells((text(name), f"{value:.6g}", ends)))
     formula = (type(fit.law).__doc__ or "").split("\n")[0]

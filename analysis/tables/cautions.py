@@ -41,7 +41,7 @@ def units(columns: Columns, roles: Roles) -> list[str]:
         advice = f"if {name} is in thousands, millions or billions, write so in its header, as in {role} (M)"
         if name.startswith(f"{role} ("):
             advice = f"they are {name[len(role) + 2 : -1]}: do its units agree?"
-        if np.median(counts) < SMALL:
+        if np.median(counts) < SMALL and not flops_agree(columns, roles):
             lines.append(
                 f"{role} from {counts.min():.3g} to {counts.max():.3g} look small for counts; {advice}"
             )
@@ -52,6 +52,16 @@ def units(columns: Columns, roles: Roles) -> list[str]:
     if not 1 / DISAGREEMENT < ratio < DISAGREEMENT:
         lines.append(f"flops are about {ratio:.2g} times 6·params·tokens: do units agree?")
     return lines
+
+
+def flops_agree(columns: Columns, roles: Roles) -> bool:
+    """Whether flops that were read, not computed, are 6·params·tokens of most rows: then both are counts,
+    be they as small as they are."""
+    if any("6·" in roles.get(role, "") for role in ("params", "tokens", "flops")):
+        return False
+    params, tokens, flops = (columns[roles[role]] for role in ("params", "tokens", "flops"))
+    with np.errstate(all="ignore"):
+        return bool(abs(np.median(flops / 6 / params / tokens) - 1) < NEAR)
 
 
 def stale_budget(columns: Columns, roles: Roles) -> str:
