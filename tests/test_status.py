@@ -73,21 +73,27 @@ def test_a_ladder_whose_floor_may_be_nothing_says_so_and_what_would_settle_it():
     assert held.objective.value < 1.3 * opened[0].objective.value, "no floor fits about as well"
 
 
-@pytest.mark.parametrize(("noise", "most"), [(0.001, 12), (0.003, 4), (0.005, 1)])
-def test_a_ladder_of_four_sizes_at_four_lengths_is_ok_only_where_it_tells_floor_and_exponents(noise, most):
-    """At .3 % of noise alpha has a standard error of a fifth of its value, at .1 % of a fifteenth."""
+SHALLOW = Chinchilla(E=1.5, A=60.0, B=60.0, alpha=0.2, beta=0.18)
+
+
+@pytest.mark.parametrize(
+    ("law", "noise", "most"), [(TRUTH, 0.001, 12), (TRUTH, 0.005, 2), (SHALLOW, 0.003, 2)]
+)
+def test_a_ladder_of_four_sizes_at_four_lengths_is_ok_only_where_it_tells_floor_and_exponents(
+    law, noise, most
+):
+    """At .5 % of noise alpha has a standard error of a third of its value, at .1 % of a fifteenth."""
     params = np.repeat([1.9e8, 3.7e8, 7.6e8, 1.3e9], 4)
     tokens, fits = params * np.tile([20, 40, 100, 200], 4), []
     for seed in range(12):
         luck = np.exp(noise * np.random.default_rng(seed).standard_normal(16))
-        runs = table.from_columns(params=params, tokens=tokens, loss=TRUTH.loss(params, tokens) * luck)
+        runs = table.from_columns(params=params, tokens=tokens, loss=law.loss(params, tokens) * luck)
         fits.append(fitting.fit(Chinchilla, runs))
     ok = [found for found in fits if found.status == "ok"]
     assert len(ok) <= most and (noise > 0.001 or len(ok) == 12)
-    assert all(abs(found.law.alpha - TRUTH.alpha) < 0.15 and abs(found.law.E - 1.7) < 0.3 for found in ok)
     loose = [found for found in fits if "is known only within" in found.message]
-    assert all("would settle it" in found.message and found.regular for found in loose)
-    assert loose or noise == 0.001
+    assert all("would settle it" in found.message for found in loose)
+    assert noise == 0.001 or any(found.status == "unidentified" and found.regular for found in loose)
 
 
 def test_four_points_under_three_parameters_are_few():

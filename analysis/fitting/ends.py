@@ -18,7 +18,7 @@ CLEAR = 12.0  # standard errors from an end beyond which it is not tried
 MOST = 20_000  # rows on which ends are tried
 QUIET = 1e-12  # residual spread below which a table has no noise to speak of
 LOOSE_FLOOR = 0.12  # standard error of log E from which a floor is known to nobody
-LOOSE_EXPONENT = 0.22  # of an exponent, as a share of it: its 95 % interval spans a factor 2.5
+LOOSE_EXPONENT = 0.45  # of an exponent, as a share of it: its 95 % interval goes from nearly zero to twice it
 
 
 @dataclass(frozen=True)
