@@ -145,7 +145,7 @@ PLANTED = {
             c,
             np.ones(66, bool),
             np.exp(
-                0.03 * np.sin(2.5 * np.log(c["params"] * c["tokens"]) + np.log(c["params"] / c["tokens"]))
+                0.02 * np.sin(2.5 * np.log(c["params"] * c["tokens"]) + np.log(c["params"] / c["tokens"]))
             ),
         ),
         {
