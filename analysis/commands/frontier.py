@@ -142,8 +142,9 @@ def frontier_json(front: frontiers.Frontier, at: list[float] | None) -> dict:
         "params_exponent": shared.band_json(front.params_exponent),
         "tokens_exponent": shared.band_json(front.tokens_exponent),
         "points": [dict(zip(keys, row, strict=True)) for row in rows],
-        **shared.pick(front, "status", "message", "cautions"),
+        **shared.pick(front, "status", "message"),
         "bias_check": bias_json(front, at),
+        "cautions": front.cautions,
     }
 
 
