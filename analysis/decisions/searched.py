@@ -10,6 +10,10 @@ from analysis.frontiers import Cost
 from analysis.laws import Array
 
 GOLDEN = (np.sqrt(5) - 1) / 2
+SECTIONS, COARSE = (
+    45,
+    32,
+)  # of sizes, to 1e-8 and 1e-5; a loss is flat at its least, so known to their squares
 ENDLESS = 1e100  # params or tokens without limit
 MOST = np.log(1e40)  # FLOPs, params or tokens, in logarithms, beyond which a loss is out of reach
 
@@ -46,7 +50,7 @@ def plan_at_size(law, cost: Cost, flops: Array, params: Array, serve: float = 0.
 
 
 @quiet
-def optimum(law, cost: Cost, flops: Array, serve: float = 0.0) -> Plan:
+def optimum(law, cost: Cost, flops: Array, serve: float = 0.0, sections: int = SECTIONS) -> Plan:
     """The plan of least loss whose training and serving cost `flops` together: the law's own optimum, or by
     golden sections of the sizes of one param to one token."""
     flops = np.asarray(flops, float)
@@ -59,10 +63,15 @@ def optimum(law, cost: Cost, flops: Array, serve: float = 0.0) -> Plan:
     def loss(log_params: Array) -> Array:
         return plan_at_size(law, cost, flops, np.exp(log_params), serve).loss
 
-    for _ in range(70):
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        falls = loss(left) > loss(right)
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    for _ in range(sections):
+        falls = at_left > at_right
         low, high = np.where(falls, left, low), np.where(falls, high, right)
+        new = np.where(falls, low + GOLDEN * (high - low), high - GOLDEN * (high - low))
+        at_new = loss(new)
+        left, right = np.where(falls, right, new), np.where(falls, new, left)
+        at_left, at_right = np.where(falls, at_right, at_new), np.where(falls, at_new, at_left)
     return plan_at_size(law, cost, flops, np.exp((low + high) / 2), serve)
 
 
@@ -71,7 +80,9 @@ def cheapest(law, cost: Cost, loss: Array, serve: float = 0.0) -> Plan:
     """The plan of least training and serving compute that reaches `loss`; infinite below the floor."""
     shape = np.broadcast_shapes(np.shape(law.loss(1e8, 1e9)), np.shape(loss))
     log_flops = root(
-        lambda x: loss - optimum(law, cost, np.exp(x), serve).loss, np.zeros(shape), np.full(shape, MOST)
+        lambda x: loss - optimum(law, cost, np.exp(x), serve, COARSE).loss,
+        np.zeros(shape),
+        np.full(shape, MOST),
     )
     best = optimum(law, cost, np.exp(log_flops), serve)
     reached = log_flops < MOST - 1e-6
