@@ -6,7 +6,7 @@ import numpy as np
 from analysis.laws.base import Array, Law
 
 LEAST = 12  # rows below which nothing is looked for
-SEVERAL = 3  # rows that one factor must bring back
+SEVERAL = 4  # rows that one factor must bring back
 SHARE = 0.45  # of the rows, at most, that lie off
 OFF = 8.0  # robust standard deviations from the law beyond which a row lies off
 BACK = 5.0  # and within which it is back
