@@ -201,15 +201,7 @@ def nearest(params: float, budget: float, size: str = "laptop") -> RunConfig:
       ValueError: the ladder ends more than a factor 1.5 before it, or its data is used up.
     """
     grid_of = SIZES[size]
-    ladder = models(grid_of)
-    count = lambda model: counts.count_params(model).params  # noqa: E731
-    model = min(ladder, key=lambda m: max(count(m) / params, params / count(m)))
-    if not count(ladder[0]) / 1.5 < params < count(ladder[-1]) * 1.5:
-        raise ValueError(
-            f"the optimum at {budget:.3g} FLOPs is {params:.3g} params, and the ladder of "
-            f"chinchilla2022:{size} goes from {count(ladder[0]):,} to {count(ladder[-1]):,}; give "
-            "it more shapes, or a budget nearer to the table's"
-        )
+    model = grid.nearest(models(grid_of), params, budget, f"chinchilla2022:{size}")
     return grid.isoflop(
         {budget: [model]}, data=text(grid_of), optim=optim, batch_tokens=grid_of.batch_tokens
     )[0]

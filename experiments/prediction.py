@@ -1,38 +1,31 @@
-"""Does the law of small runs tell the loss of one run four times beyond, before it is trained?
+"""Does the law of small runs tell the loss of one run 4 or 16 times beyond, before it is trained?
 
 Question: is the measured loss inside the 95 % interval that was sealed before the run existed?
-Command:  python -m experiments.prediction seal   (--size reviews, --size bpe)
-          python -m lab run experiments.prediction
+Command:  python -m experiments.prediction seal   (--size reviews, --size seals-linux-small, ...)
+          python -m lab run experiments.prediction   (:seals)
           python -m experiments.prediction score
-Cost:     3 runs, 5.8e13 FLOPs, about 12 minutes on two cores (accelerator: one of 6.4e16, half
-          an hour)
+Cost:     laptop: 3 runs, 5.8e13 FLOPs, about 12 minutes on two cores (accelerator: one of 6.4e16,
+          half an hour); seals: 10 runs, 4.8e13 FLOPs, about 10 minutes
 Answer:   expected: inside, within 1 %: a law of five parameters over a factor 8 or 16 of compute,
-          one factor 4 further. Too low would say that the rule of the learning rate, not the law,
-          ends.
+          one factor 4 further; of the ten at 16 times, nine inside and half of them within 1 %. Too
+          low would say that the rule of the learning rate, not the law, ends.
 
-`seal` fits the table, chooses the run nearest to the law's optimum at four times the table's
-largest budget, and writes the prediction into experiments/predictions.csv, which is append-only,
-chained by checksums and never rewritten. The table is kept beside it. `runs()` are the sealed runs.
+`seal` fits the table, chooses the run nearest to the law's optimum at 4 times the table's largest
+budget (16 for experiments.seals), and writes the prediction into experiments/predictions.csv, which is
+append-only, chained by checksums and never rewritten. The table is kept beside it. `runs()` are the
+sealed runs of experiments.chinchilla2022's tables, or of experiments.seals'.
 """
 
 import hashlib
 import json
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
-
-from analysis import decisions, fitting, frontiers
-from analysis.audit import audit_runs
-from analysis.decisions.counted import middle
-from analysis.decisions.plans import optimum
-from analysis.laws.find import find_law
 from analysis.tables import table
-from experiments import chinchilla2022
-from experiments.reports import sealed, tables
-from experiments.reports.sealed import SealError
+from experiments.reports import sealed
+from experiments.reports.forecasts import DELTA, SOURCES, WITHIN, forecast
 from lab.commands import shared
 from lab.commands.run import commit
 from lab.config import RunConfig, from_json, to_json
@@ -42,65 +35,8 @@ from lab.store.store import Store
 
 HERE = Path(__file__).parent
 FILE = HERE / "predictions.csv"
-BEYOND = 4.0  # times the table's largest budget
-WITHIN = 0.02  # the error asked for, in loss; a table that cannot tell it is refused
-FILTER = "budget > 0"  # the isoFLOP cells, without runs that ask something else
-OPTIONS = {"objective": "huber-log", "delta": 1e-3, "intervals": "auto", "where": FILTER}
+SIZES = {"laptop": "chinchilla2022", "seals": "seals"}  # whose sealed runs
 REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low", "high")
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """A run to be trained and what the law says of it; losses in nats per token."""
-
-    config: RunConfig
-    fitted: fitting.Fit
-    price: frontiers.Cost
-    budget: float
-    predicted: float
-    low: float  # 95 % for one new run: the law's own doubt and the scatter of single runs
-    high: float
-    audited: str  # how well the table's own largest runs are forecast from the smaller ones
-
-
-def forecast(
-    path: Path, beyond: float = BEYOND, size: str = "laptop", law: str = "chinchilla", within: float = WITHIN
-) -> Forecast:
-    """The law of a table, the run nearest to its optimum at `beyond` times the largest budget, and
-    the loss it should end at."""
-    if not beyond > 1:
-        raise SealError(f"--beyond {beyond:g}: a prediction is for more than the table's compute")
-    runs = table.read(path, where=FILTER)
-    fitted = fitting.fit(
-        law if law == "auto" else find_law(law), runs, objective=OPTIONS["objective"], delta=OPTIONS["delta"]
-    )
-    fitted = fitting.intervals(fitted, OPTIONS["intervals"])
-    price = frontiers.fit_cost(runs)
-    budget = beyond * float(np.max(runs.usable().budget))
-    best = optimum(middle(fitted), price, np.array([budget])).params[0]
-    config = chinchilla2022.nearest(float(best), budget, size)
-    data = {str(sha256) for sha256 in runs.usable().column("data_sha256")}
-    if data != {config.data.sha256}:
-        raise SealError(
-            f"{path} holds runs on data {', '.join(sha256[:12] for sha256 in sorted(data))}, and "
-            f"{config.data.corpus!r} is here {config.data.sha256[:12]}: a law of one text says "
-            "nothing of another"
-        )
-    if config.run_id in runs.column("run_id"):
-        raise SealError(f"run {config.run_id} stands in {path}: its loss is known")
-    tokens = config.steps * config.batch_tokens
-    params = counts.count_params(config.model).params
-    at = {"params": params, "tokens": tokens, "flops": counts.run_flops(config)}
-    loss = fitting.predict(fitted, **{name: at[name] for name in type(fitted.law).inputs})
-    if why := decisions.doubts(fitted, params, tokens, within):
-        raise SealError(
-            f"{path}: not sealed, for {params:.3g} params on {tokens:.3g} tokens {'; and '.join(why)}"
-        )
-    ends = (float(end[0]) for end in (loss.value, loss.run_low, loss.run_high))
-    findings = audit_runs(runs, fitted=fitted, resamples=0).findings
-    held = [f"{each.severity}: {each.message}" for each in findings if each.code == "hold-out"]
-    audited = held[0] if held else f"none was forecast, the fit being {fitted.status}"
-    return Forecast(config, fitted, price, budget, *ends, audited)
 
 
 def keep_table(table: Path, to: Path) -> Path:
@@ -115,23 +51,25 @@ def seal(
     *,
     table: Path | None = None,
     size: str = "laptop",
-    beyond: float = BEYOND,
+    beyond: float | None = None,
     law: str = "chinchilla",
     within: float = WITHIN,
+    anyway: bool = False,
     store: Path = Path("runs"),
     file: Path = FILE,
     unless_sealed: bool = False,
 ) -> int:
     """Write down what the law of a table says of a run that nobody has begun."""
     rows = sealed.read(file)
-    table = table or tables.kept(chinchilla2022.named(size))
-    name = f"chinchilla2022:{size}"
+    source = SOURCES[size]
+    source = replace(source, table=table or source.table, beyond=beyond or source.beyond)
+    name, table = source.name, source.table
     before = [row for row in sealed.sealed_rows(rows) if row["experiment"] == name]
     if unless_sealed and before:
         print(f"{name}: sealed at {before[-1]['time']}, run {before[-1]['run_id']}")
         return 0
     content = table.read_bytes()
-    made = forecast(table, beyond, size, law, within)
+    made = forecast(source, law, within, anyway)
     config, fitted = made.config, made.fitted
     sealed.check_new(rows, Store(store), config.run_id, file)
     sealed.check_clock(content.decode("utf-8"), table)
@@ -147,14 +85,15 @@ def seal(
             "table_sha256": sha,
             "table_rows": len(fitted.runs),
             "law": ("auto: " if fitted.forms else "") + type(fitted.law).__name__,
-            "options": OPTIONS
-            | {"intervals": fitted.intervals, "hold_out": made.audited, "within": str(within)},
+            "options": {"objective": source.objective, "delta": DELTA, "where": source.where}
+            | {"intervals": fitted.intervals, "hold_out": made.audited, "within": str(within)}
+            | ({"refused": list(made.refused)} if made.refused else {}),
             "fit": asdict(fitted.law),
             "status": fitted.status,
             "cost": str(made.price),
             "data_sha256": config.data.sha256,
             "commit": commit(),
-            "beyond": beyond,
+            "beyond": source.beyond,
             "budget": made.budget,
             "params": counts.count_params(config.model).params,
             "tokens": config.steps * config.batch_tokens,
@@ -169,6 +108,8 @@ def seal(
     if fitted.status != "ok":
         print(f"the fit says {fitted.status}: {fitted.message}; that stands in the row")
     print(f"held-out scales, {made.audited}")
+    if made.refused:
+        print(f"sealed anyway, though refused at {within:.3g}: {'; and '.join(made.refused)}")
     print("commit the file now; then `python -m lab run experiments.prediction`")
     return 0
 
@@ -217,20 +158,30 @@ def check(*, file: Path = FILE) -> int:
 
 
 def answer(file: Path) -> list[str]:
-    """How many predictions held, and each sealed one beside what was measured."""
+    """How many predictions held, by how far they reached, and each sealed one beside what was measured."""
     rows = sealed.read(file)
-    done = sealed.scored(rows)
-    measured = [row for row in done.values() if row["measured"]]
-    inside = sum(row["inside"] == "yes" for row in measured)
+    done, made = sealed.scored(rows), sealed.sealed_rows(rows)
+    measured = [row for row in made if done.get(row["run_id"], {}).get("measured")]
+    distances = sorted({float(row["beyond"]) for row in measured})
+    inside = sum(done[row["run_id"]]["inside"] == "yes" for row in measured)
     return [
         f"{inside} of {len(measured)} measured losses inside their 95 % interval",
-        *(sealed.describe(row, done.get(row["run_id"])) for row in sealed.sealed_rows(rows)),
+        *(
+            sealed.at_distance([row for row in measured if float(row["beyond"]) == far], done)
+            for far in distances
+        ),
+        *(sealed.describe(row, done.get(row["run_id"])) for row in made),
     ]
 
 
-def runs(file: Path = FILE) -> list[RunConfig]:
-    """The runs that predictions were sealed for."""
+def sealed_of(size: str, file: Path) -> list[sealed.Row]:
     rows = sealed.sealed_rows(sealed.read(file))
+    return [row for row in rows if row["experiment"].partition(":")[0] == SIZES[size]]
+
+
+def runs(size: str = "laptop", file: Path = FILE) -> list[RunConfig]:
+    """The runs that predictions were sealed for."""
+    rows = sealed_of(size, file)
     if not rows:
         raise ValueError(f"no prediction is sealed in {file}: `python -m experiments.prediction seal` first")
     configs = [from_json(json.loads(row["config"]), where=f"{file}") for row in rows]
@@ -244,27 +195,34 @@ def runs(file: Path = FILE) -> list[RunConfig]:
     return configs
 
 
-def report(store: Store, out: Path, file: Path = FILE) -> None:
-    """predictions.png, one panel a prediction, and the verdicts; scores nothing."""
+def report(store: Store, out: Path, size: str = "laptop", file: Path = FILE) -> None:
+    """A figure of each prediction, prediction.png of all beside what was measured, and the verdicts; scores
+    nothing."""
     from experiments.reports import figures
 
     rows = sealed.read(file)
     done = sealed.scored(rows)
-    export.write(export.rows(store, runs(file), "prediction"), out / "runs.csv")
-    for row in sealed.sealed_rows(rows):
+    export.write(export.rows(store, runs(size, file), "prediction"), out / "runs.csv")
+    for row in sealed_of(size, file):
         print(sealed.describe(row, done.get(row["run_id"])))
         kept = file.parent / row["table"]
-        figure = figures.prediction(table.read(kept, where=FILTER), row, done.get(row["run_id"]))
+        where = json.loads(row["options"])["where"]
+        figure = figures.prediction(table.read(kept, where=where), row, done.get(row["run_id"]))
         figure.savefig(out / f"prediction-{row['run_id']}.png")
+    results = [(row, done[row["run_id"]]) for row in sealed_of(size, file) if row["run_id"] in done]
+    if results:
+        figures.predictions(results).savefig(out / "prediction.png")
     print(f"figures in {out}; `python -m experiments.prediction score` writes what was measured")
 
 
 HELP = shared.HELP | {
     "--table": "of the smaller runs; by default the committed one of that size",
-    "--size": "of experiments.chinchilla2022, whose models and data the run takes",
-    "--beyond": "its budget over the table's largest",
+    "--size": "the grid whose models and data the run takes: a size of experiments.chinchilla2022, or "
+    "seals-SIZE-small or -large of experiments.seals",
+    "--beyond": "its budget over the table's largest: by default 4, of experiments.seals 16",
     "--law": "of the table: a name of `analysis fit --law`, auto, or FILE.py:CLASS",
     "--within": "the error asked for, as a share of the loss: refuse where the table cannot tell it",
+    "--anyway": "seal what would be refused, with its reasons in the row",
     "--unless-sealed": "do nothing when a prediction of this size was sealed before",
     "--file": "the predictions",
 }
@@ -279,10 +237,11 @@ def parser() -> shared.Parser:
         if name != "check":
             option("--store", **shared.STORE)
     option("--table", type=Path, metavar="CSV")
-    option("--size", choices=tuple(chinchilla2022.SIZES), default="laptop")
-    option("--beyond", type=float, default=BEYOND, metavar="X")
+    option("--size", choices=tuple(SOURCES), default="laptop", metavar="GRID")
+    option("--beyond", type=float, metavar="X")
     option("--law", default="chinchilla", metavar="LAW")
     option("--within", type=float, default=WITHIN, metavar="SHARE")
+    option("--anyway", **shared.FLAG)
     option("--unless-sealed", **shared.FLAG)
     return top
 

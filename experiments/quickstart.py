@@ -12,6 +12,7 @@ differ by 1 % (experiments/plain.py is the grid without). Every cell has its own
 luck is shared; two more seeds of two cheap cells measure the noise between runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,10 +35,10 @@ HOW = {"valley": "joint", "objective": "ls-log", "others": True}  # noise betwee
 REPLICATED = [(1, 2), (1, 3)]  # (budget, size) from 0: trained with two more seeds each
 
 
-def models() -> list[ModelConfig]:
+def models(widths: Sequence[int] = WIDTHS, vocab_size: int = 256) -> list[ModelConfig]:
     """One depth, one head, and a feed-forward width of 8/3 to the nearest 4: nothing jumps with the size."""
-    common = {"vocab_size": 256, "seq_len": 64, "n_layer": N_LAYER, "n_head": 1, "settings": SETTINGS}
-    return [ModelConfig(d_model=width, d_ff=4 * round(2 * width / 3), **common) for width in WIDTHS]
+    common = {"vocab_size": vocab_size, "seq_len": 64, "n_layer": N_LAYER, "n_head": 1, "settings": SETTINGS}
+    return [ModelConfig(d_model=width, d_ff=4 * round(2 * width / 3), **common) for width in widths]
 
 
 def optim(model: ModelConfig, tokens: int) -> OptimConfig:

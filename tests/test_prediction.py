@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments import chinchilla2022, prediction
-from experiments.reports import sealed
+from experiments.reports import forecasts, sealed
 from experiments.reports.sealed import SealError
 from lab.config import DataConfig
 from lab.models import counts
@@ -53,6 +53,10 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+def smoke(place):
+    return replace(forecasts.SOURCES["smoke"], table=place / "runs.csv", beyond=2.0)
+
+
 def seal(place, **options):
     found = {
         "table": place / "runs.csv",
@@ -79,7 +83,7 @@ def test_a_sealed_row_says_all_that_a_reader_needs_and_its_run_is_the_one_traine
     table = (place / "runs.csv").read_bytes()
     assert row["table_sha256"] == hashlib.sha256(table).hexdigest()
     assert (place / row["table"]).read_bytes() == table, "kept beside the predictions"
-    (config,) = prediction.runs(place / "p.csv")
+    (config,) = prediction.runs(file=place / "p.csv")
     assert config.run_id == row["run_id"] and row["data_sha256"] == config.data.sha256 == SHA
     assert float(row["budget"]) == 2 * max(chinchilla2022.SIZES["smoke"].budgets)
     assert counts.run_flops(config) == pytest.approx(float(row["budget"]), rel=0.01)
@@ -91,7 +95,7 @@ def test_a_sealed_row_says_all_that_a_reader_needs_and_its_run_is_the_one_traine
 
 def test_scoring_adds_what_was_measured_and_whether_it_was_inside(place, capsys):
     (row,) = seal(place)
-    (config,) = prediction.runs(place / "p.csv")
+    (config,) = prediction.runs(file=place / "p.csv")
     prediction.score(store=place / "runs", file=place / "p.csv")
     assert len(sealed.read(place / "p.csv")) == 1 and "nothing to score" in capsys.readouterr().out
     measured = 1.02 * float(row["high"])
@@ -109,7 +113,7 @@ def test_scoring_adds_what_was_measured_and_whether_it_was_inside(place, capsys)
 
 @pytest.mark.parametrize("trace", ["record.json", "claim-0.json", "curve.csv", "failure.json"])
 def test_a_run_that_was_begun_is_no_prediction(place, trace):
-    made = prediction.forecast(place / "runs.csv", 2.0, "smoke", within=np.inf)
+    made = forecasts.forecast(smoke(place), within=np.inf)
     folder = place / "runs" / made.config.run_id
     folder.mkdir(parents=True)
     (folder / trace).write_text("")
@@ -140,7 +144,7 @@ def test_a_prediction_is_made_once(place, capsys):
 
 
 def test_the_table_s_own_runs_and_other_data_are_refused(place, monkeypatch):
-    run_id = prediction.forecast(place / "runs.csv", 2.0, "smoke", within=np.inf).config.run_id
+    run_id = forecasts.forecast(smoke(place), within=np.inf).config.run_id
     text = (place / "runs.csv").read_text()
     first = text.splitlines()[1].split(",")[0]
     (place / "known.csv").write_text(text.replace(first, run_id))
@@ -164,7 +168,7 @@ def test_clocks_that_run_backward_are_refused(place):
 
 def test_a_run_that_began_before_its_seal_is_not_scored(place):
     seal(place)
-    (config,) = prediction.runs(place / "p.csv")
+    (config,) = prediction.runs(file=place / "p.csv")
     finish(place, config, 2.0, finished=sealed.written(0))
     with pytest.raises(SealError, match="it began before"):
         prediction.score(store=place / "runs", file=place / "p.csv")
@@ -172,7 +176,7 @@ def test_a_run_that_began_before_its_seal_is_not_scored(place):
 
 def test_a_run_s_training_time_must_fit_after_its_seal(place):
     (row,) = seal(place)
-    (config,) = prediction.runs(place / "p.csv")
+    (config,) = prediction.runs(file=place / "p.csv")
     finish(place, config, 2.0, finished=row["time"], seconds=3600.0)
     with pytest.raises(SealError, match="3600 s of training"):
         prediction.score(store=place / "runs", file=place / "p.csv")
@@ -232,12 +236,12 @@ def test_a_changed_numerics_is_said_and_not_trained(place, monkeypatch):
     seal(place)
     monkeypatch.setattr("lab.config.run.NUMERICS", 99)
     with pytest.raises(ValueError, match="NUMERICS changed since; train it at commit c0ffee"):
-        prediction.runs(place / "p.csv")
+        prediction.runs(file=place / "p.csv")
 
 
 def test_without_a_prediction_it_says_what_to_do(tmp_path, capsys):
     with pytest.raises(ValueError, match="prediction seal` first"):
-        prediction.runs(tmp_path / "none.csv")
+        prediction.runs(file=tmp_path / "none.csv")
     assert prediction.main(["seal", "--table", str(tmp_path / "none.csv")]) == 1
     assert "none.csv" in capsys.readouterr().err
 
@@ -250,7 +254,7 @@ def test_the_committed_predictions_are_as_they_were_written():
 
 def test_the_report_draws_every_prediction(place, monkeypatch):
     seal(place)
-    (config,) = prediction.runs(place / "p.csv")
+    (config,) = prediction.runs(file=place / "p.csv")
     finish(place, config, 2.1)
     prediction.score(store=place / "runs", file=place / "p.csv")
     prediction.report(Store(place / "runs"), place, file=place / "p.csv")

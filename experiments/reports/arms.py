@@ -1,4 +1,4 @@
-"""Two arms trained over one ladder, each rung at several rates: the grid, and what the table answers."""
+"""Arms trained over one ladder, each rung at several rates: the grid, and what the table answers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from analysis.figures.compare import plot_comparison
 from analysis.tables import table
 from analysis.tables.identity import best_of
 from experiments import plain
-from experiments.reports import tables
+from experiments.reports import figures, tables
 from lab.config import ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
 from lab.plan import grid
@@ -44,19 +44,24 @@ def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[Run
     return found + [replace(run, seed=1, data_seed=1) for run in found if run.budget < last]
 
 
-def comparison(path: Path, column: str, baseline: str) -> Comparison:
-    """The arms of a table by a column, each at the best of the rates tried on a rung; by compute alone, since
-    the rungs lie on one line of params and tokens."""
+def comparisons(path: Path, column: str, baseline: str) -> list[Comparison]:
+    """The arms of a table by a column, each at the best of the rates tried on a rung and each against the
+    baseline, the one worth most first; by compute alone, since the rungs lie on one line of params and
+    tokens. The intervals of m arms are of 1 - .05/m (Bonferroni)."""
     best = best_of(table.read(path), f"{column},budget,seed").usable().by(column)
     arms = {n: table.from_columns(n, flops=runs.flops, loss=runs.loss) for n, runs in best.items()}
-    (name,) = set(arms) - {baseline}
-    return compare(ladders.join(arms[baseline], arms[name], (baseline, name)), draws=2000)
+    base = arms.pop(baseline)
+    found = [
+        compare(ladders.join(base, arm, (baseline, name)), draws=2000, level=1 - 0.05 / len(arms))
+        for name, arm in arms.items()
+    ]
+    return sorted(found, key=lambda each: -each.answer.compute.value)
 
 
 def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> list[str]:
-    """What the change is worth, and on each rung the loss of either and the rate it took."""
-    found, rows = comparison(path, column, baseline), table.read(path)
-    lines, ends = [], 0
+    """What each change is worth, and on each rung the loss of every arm and the rate it took."""
+    found, rows = comparisons(path, column, baseline), table.read(path)
+    lines, ends, arms = [], 0, len(found) + 1
     for budget in np.unique(rows.column("budget")):
         words = []
         for name, arm in rows.select(rows.column("budget") == budget).by(column).items():
@@ -69,11 +74,18 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
             ends += edge
             words.append(f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * edge}")
         lines.append(f"{budget:.2g} FLOPs: {', '.join(words)}")
+    if len(found) == 1:
+        said = [*found[0].headline.split(". "), f"status {found[0].status}: {found[0].message}"]
+    else:
+        worth = [f"{each.arm} {each.answer.compute.value:.2g}" for each in found]
+        at = found[0].answer.flops
+        said = [f"times the compute of {baseline} at {at:.2g} FLOPs: {', '.join(worth)}"]
+        said += [f"{each.headline} ({each.status})" for each in found]
     return [
-        *found.headline.split(". "),
-        f"status {found.status}: {found.message}",
+        *said,
         *lines,
-        f"of {2 * len(lines)} best rates {ends} lie at an end of the {len(rates)} tried: better may follow",
+        f"of {arms * len(lines)} best rates {ends} lie at an end of the {len(rates)} tried: better may "
+        "follow",
     ]
 
 
@@ -89,5 +101,7 @@ def report(
     """runs.csv, compare.png, and the answer on the screen."""
     path = tables.table_of(name, store, configs, out, plain.CORPORA, changed=changed)
     print("\n".join(answer(path)))
-    plot_comparison(comparison(path, *arms)).savefig(out / "compare.png")
+    found = comparisons(path, *arms)
+    figure = plot_comparison(found[0]) if len(found) == 1 else figures.arms(found)
+    figure.savefig(out / "compare.png")
     print(f"figure in {out}")

@@ -1,14 +1,14 @@
 """Figures of the experiments that `analysis` has none for, each returned as there. Here: a longer
 cosine, another dtype, the walk between two papers, a sealed prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from analysis import fitting, frontiers
 from analysis.figures.axes import count_axis, plain_axis, power_axis
-from analysis.figures.style import FAINT, INK, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.style import DASHED, FAINT, INK, METHOD_COLOURS, badge, sequence, sheet, styled
 from analysis.figures.words import warning
 from analysis.laws import Chinchilla
 from analysis.tables.runs import Runs
@@ -84,6 +84,26 @@ def dtypes(compared: Any):
 
 
 @styled
+def arms(found: Any):
+    """The loss of each arm over the baseline's on each rung."""
+    base = found[0].baseline
+    text = (
+        f"Each architecture at its best of the rates tried on a rung, mean of its seeds, over the {base}'s."
+    )
+    fig, ax = sheet(6.6, 3.9, text)
+    ax.axhline(0, label=base, **DASHED)
+    mean = lambda runs, flops: np.log(runs.loss[np.isclose(runs.flops, flops, rtol=0.03)]).mean()  # noqa: E731
+    for each, colour in zip(found, sequence(len(found)), strict=True):
+        rungs = each.ladders.budgets
+        gaps = [100 * (mean(each.ladders.runs[1], f) - mean(each.ladders.runs[0], f)) for f in rungs]
+        ax.plot(rungs, gaps, label=each.arm, color=colour, **POINT)
+    ax.set(ylabel=f"loss over the {base}'s (%)", xlabel="training compute (FLOPs)", xscale="log")
+    power_axis(ax.xaxis)
+    legend_beside(ax, "")
+    return fig
+
+
+@styled
 def walk(steps: list):
     """The exponent of N after each step from Kaplan's way to Chinchilla's, by two methods."""
     text = (
@@ -140,6 +160,27 @@ def walk(steps: list):
 
 
 @styled
+def predictions(results: Sequence[tuple[Mapping[str, str], Mapping[str, str]]]):
+    """Each sealed prediction's interval and what was measured, both over what was predicted."""
+    far = ", ".join(f"{each:g}" for each in sorted({float(row["beyond"]) for row, _ in results}))
+    text = f"Each sealed at {far} × its table's largest compute before its run was. Bar: 95 % for one run."
+    fig, ax = sheet(6.4, 0.8 + 0.3 * len(results), text)
+    names = []
+    for y, (row, result) in enumerate(reversed(results)):
+        over = [100 * (float(end) / float(row["predicted"]) - 1) for end in (row["low"], row["high"])]
+        ax.plot(over, [y, y], color=FAINT, alpha=0.5, lw=5, solid_capstyle="butt")
+        colour = METHOD_COLOURS[0 if result["inside"] == "yes" else 1]
+        if result["error"]:
+            ax.plot(100 * float(result["error"]), y, color=colour, **POINT)
+        names.append(row["experiment"].partition(":")[2])
+    ax.axvline(0, **DASHED)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="loss over the predicted one (%)", title="Measured (red: outside) beside what was sealed")
+    ax.grid(axis="y", visible=False)
+    return fig
+
+
+@styled
 def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | None):
     """The table's runs, the law's frontier fitted to them, the sealed prediction and, once there
     is one, the measured loss."""
@@ -161,7 +202,7 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
     if fitted.status == "ok":
         low, high = np.exp(fitted.band(least))
         ax.fill_between(flops, low, high, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
-    ax.plot(flops, np.exp(least(fitted.law)), color=METHOD_COLOURS[0], lw=1.3, label="law")
+    ax.plot(flops, np.exp(least(fitted.law)), color=METHOD_COLOURS[0], lw=1.3, label="Chinchilla's law")
     predicted, ends = float(row["predicted"]), [float(row[name]) for name in ("low", "high")]
     ax.errorbar(
         [float(row["flops"])],

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 
 from lab.store.files import replace_file
 from lab.store.store import Store
@@ -188,3 +189,20 @@ def describe(row: Row, result: Row | None) -> str:
         f"{prediction}, measured {float(result['measured']):.4f}: {side} the interval, "
         f"{100 * float(result['error']):+.2f} %"
     )
+
+
+def at_distance(rows: list[Row], done: dict[str, Row]) -> str:
+    """How well those did that reach equally far, and how many of the refused missed by more than asked."""
+    results = [done[row["run_id"]] for row in rows]
+    errors = [abs(float(row["error"])) for row in results]
+    inside = sum(row["inside"] == "yes" for row in results)
+    said = f"at {float(rows[0]['beyond']):g} ×: {inside} of {len(rows)} inside, median error "
+    said += f"{100 * median(errors):.2g} %"
+    options = [json.loads(row["options"]) for row in rows]
+    missed = [
+        error > float(how["within"]) for error, how in zip(errors, options, strict=True) if how.get("refused")
+    ]
+    if missed:
+        said += f"; {len(missed)} sealed though refused at {100 * float(options[0]['within']):g} %, of which "
+        said += f"{sum(missed)} missed by more"
+    return said

@@ -1,6 +1,7 @@
 """Grids of runs: every combination, or budgets of equal compute; how they group; what they cost."""
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -82,6 +83,21 @@ def isoflop(
             check_epochs(run)
             runs.append(run)
     return runs
+
+
+def nearest(ladder: Sequence[ModelConfig], params: float, budget: float, name: str) -> ModelConfig:
+    """The model of the ladder `name` whose params are nearest to the optimum of a budget, in ratio.
+
+    Raises:
+      ValueError: the ladder ends more than a factor 1.5 before it.
+    """
+    sizes = [counts.count_params(model).params for model in ladder]
+    if not min(sizes) / 1.5 < params < max(sizes) * 1.5:
+        raise ValueError(
+            f"the optimum at {budget:.3g} FLOPs is {params:.3g} params, and the ladder of {name} goes "
+            f"from {min(sizes):,} to {max(sizes):,}; give it more shapes, or a budget nearer to the table's"
+        )
+    return min(zip(sizes, ladder, strict=True), key=lambda pair: abs(math.log(pair[0] / params)))[1]
 
 
 def branched(cells: Iterable[RunConfig]) -> list[RunConfig]:

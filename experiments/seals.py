@@ -1,0 +1,116 @@
+"""Do ten forecasts at sixteen times the compute come true?
+
+Question: does the law of small runs tell, sealed before it exists, the loss of a run at sixteen times their
+          largest budget, on five corpora and tokenizers, from a small and a large table of each?
+Command:  python -m lab run experiments.seals   (:linux, :linux-bpe, :reviews, :reviews-bpe)
+          python -m experiments.prediction seal --size seals-NAME-small   (and -large, of each)
+          python -m lab run experiments.prediction:seals
+          python -m experiments.prediction score
+Cost:     laptop: 27 runs, 4.7e12 FLOPs, about 2 minutes on two cores; the other four as much each, and
+          10 sealed runs, 4.8e13 FLOPs, about 10 minutes
+Answer:   expected: at least 9 of 10 inside their 95 % intervals, half of the errors within 1 %.
+
+Five budgets of the quickstart's models (token shift, QK-norm, one depth, smooth widths, every cell its own
+seed), the smallest four times below the quickstart's. A small table is what costs at most 2e11 FLOPs a
+run, a large one all. `laptop` is Shakespeare, as bytes.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from analysis.tables import table
+from experiments import quickstart
+from experiments.reports import frontier, sealed, tables
+from lab.config import DataConfig, ModelConfig, RunConfig
+from lab.data import corpora
+from lab.data.byte_pairs import bpe_size
+from lab.plan import grid
+from lab.store.store import Store
+
+BUDGETS = (2.5e10, 5e10, 1e11, 2e11, 4e11)  # training FLOPs
+SMALL = 2e11  # the largest budget of a small table
+CELLS = (3, 4, 6, 6, 6)  # sizes of each budget; below 1e11 few see enough tokens
+FIRST = (0, 0, 0, 1, 2)  # the smallest size of each budget
+REPLICATED = ((2, 2), (2, 3))  # (budget, size) from 0: trained with another seed each
+BEYOND = 16.0  # times a table's largest budget
+PREDICTIONS = Path(__file__).with_name("predictions.csv")
+
+
+@dataclass(frozen=True)
+class Size:
+    """One text and the vocabulary it is read in."""
+
+    corpus: str
+    tokenizer: str = "bytes"
+
+
+SIZES = {
+    "laptop": Size("shakespeare"),
+    "linux": Size("linux-6.1"),
+    "linux-bpe": Size("linux-6.1", "bpe-512"),
+    "reviews": Size("movie-reviews"),
+    "reviews-bpe": Size("movie-reviews", "bpe-512"),
+}
+PARTS = {"small": f"budget <= {SMALL:g}", "large": "budget > 0"}
+
+
+def text(size: Size) -> DataConfig:
+    corpus = corpora.prepare(size.corpus, size.tokenizer)
+    return DataConfig(
+        sha256=corpus.sha256,
+        corpus=corpus.name,
+        tokenizer=size.tokenizer,
+        train_tokens=corpus.n_train,
+        max_epochs=4,
+    )
+
+
+def models(size: Size) -> list[ModelConfig]:
+    """The quickstart's models, and two larger ones."""
+    ids = 256 if size.tokenizer == "bytes" else bpe_size(size.tokenizer)
+    return quickstart.models([*quickstart.WIDTHS, 124, 152], ids)
+
+
+def cells(budgets: dict[float, list[ModelConfig]], size: Size) -> list[RunConfig]:
+    return grid.isoflop(
+        budgets, data=text(size), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS, min_tokens=0
+    )
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    ladder = models(SIZES[size])
+    chosen = {c: ladder[i : i + n] for c, i, n in zip(BUDGETS, FIRST, CELLS, strict=True)}
+    every = cells(chosen, SIZES[size])
+    repeated = [every[sum(CELLS[:budget]) + place] for budget, place in REPLICATED]
+    every = [*every, *repeated]
+    return [replace(run, seed=i, data_seed=i) for i, run in enumerate(every)]
+
+
+def nearest(params: float, budget: float, size: str) -> RunConfig:
+    """The run at a budget whose model is nearest to `params` on the ladder.
+
+    Raises:
+      ValueError: the ladder ends more than a factor 1.5 before it, or the corpus is used up.
+    """
+    model = grid.nearest(models(SIZES[size]), params, budget, f"seals:{size}")
+    return cells({budget: [model]}, SIZES[size])[0]
+
+
+def answer(path: Path) -> list[str]:
+    """What became of the ten forecasts, and the table's own law."""
+    rows = sealed.read(PREDICTIONS)
+    done = sealed.scored(rows)
+    ten = [
+        row for row in sealed.sealed_rows(rows) if row["run_id"] in done and row["experiment"][:6] == "seals:"
+    ]
+    first, _, refused = sealed.at_distance(ten, done).partition("; ")
+    return [first, refused, *frontier.brief(frontier.analyse(table.read(path), **quickstart.HOW))]
+
+
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
+    """runs.csv, three figures and report.html into `out`, and the answer on the screen."""
+    grid_of = configs or partial(runs, size)
+    name = tables.name_of("seals", size)
+    path = tables.table_of(name, store, grid_of, out, [SIZES[size].corpus], changed=bool(configs))
+    frontier.write(out, f"What ten forecasts rest on: {name}", tables.baselines(path), **quickstart.HOW)
