@@ -28,12 +28,13 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Every `python -m ...` line of theirs; `make run` is what it stands for. Those that take half a minute
-    have tests of their own (tests/test_arms.py, tests/test_grow.py, tests/test_plan_on.py)."""
+    """Every `python -m ...` line of theirs; `make run` is what it stands for. Those that take half a minute,
+    or serve a page until they are stopped, have tests of their own (test_arms, test_grow, test_plan_on,
+    test_watch)."""
     lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
     stands_for = {"make run": "python -m lab run experiments.quickstart"}
     lines = [stands_for.get(line, line) for line in lines]
-    own = (" lab compare ", " lab grow ", " --on ")
+    own = (" lab compare ", " lab grow ", " lab watch ", " --on ")
     lines = [line for line in lines if not any(word in line for word in own)]
     return [shlex.split(line) for line in dict.fromkeys(lines) if line.startswith("python -m")]
 
