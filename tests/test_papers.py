@@ -205,4 +205,4 @@ def test_parameters_are_counted_from_a_shape():
 def test_without_tables_it_says_at_once_how_to_get_them(monkeypatch, capsys):
     monkeypatch.delenv("SCALING_DATA", raising=False)
     assert main(["reproduce", "pearce2024"]) == 0
-    assert "--download fetches" in capsys.readouterr().err
+    assert "analysis reproduce pearce2024 --download" in capsys.readouterr().err

@@ -29,7 +29,7 @@ HEAVY = 2.5  # standard deviations of noise beyond which a row weighs less
 BELOW = 2  # levels of compute that a knot has below it, at least
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bend:
     """The clearest bend of a table. Above compute `knot` the log loss leaves the law by `slope` for every
     factor e, `z` standard errors; `shift` (K,) is how far the bent law lies above the law at the places asked

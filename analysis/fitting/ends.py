@@ -122,10 +122,9 @@ def law_ends(problem: Problem, theta: Array) -> list[End]:
 def loose(problem: Problem, theta: Array) -> list[str]:
     """Floor and exponents that the runs leave too wide to be used, a clause each. Standard errors are by the
     largest noise that residuals so small leave likely, as few runs know their own noise badly."""
-    from scipy.special import chdtri
-
-    freedom = problem.output.size - len(problem.free)
-    error = np.sqrt(np.diag(covariance(problem, theta)) * freedom / chdtri(freedom, 0.95))
+    freedom = max(problem.output.size - len(problem.free), 1)
+    wide = 2 / (9 * freedom)  # Wilson and Hilferty 1931: the 5 % quantile of chi-square, over its freedom
+    error = np.sqrt(np.diag(covariance(problem, theta)) / (1 - wide - 1.645 * np.sqrt(wide)) ** 3)
     clauses, law = [], problem.law
     for i, spread in zip(problem.free, error, strict=True):
         name, of = law.names()[i], input_of(law, law.names()[i])
