@@ -37,9 +37,9 @@ def told(compiled, state, metrics):
 """
 LOSSES = """
 config = config_of(MICRO, optimizer="sgd", clip=0.0)
-ways = [("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8), ("fsdp", 2), ("pmap", 4)]
+ways = [("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8), *[("fsdp", 2), ("pmap", 4)][: 0 if MICRO else 2]]
 found = {f"{way}-{n}": trained(config, way, jax.devices()[:n]) for way, n in ways}
-for tensor in (2, 4):
+for tensor in (2,) if MICRO else (2, 4):
     found[f"fsdp-8-{tensor}"] = trained(config, "fsdp", jax.devices(), tensor)
 print(json.dumps(found))
 """
