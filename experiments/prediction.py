@@ -25,7 +25,7 @@ from pathlib import Path
 
 from analysis.tables import table
 from experiments.reports import sealed
-from experiments.reports.forecasts import DELTA, SOURCES, WITHIN, forecast
+from experiments.reports.forecasts import DELTA, SOURCES, WITHIN, Forecast, forecast
 from lab.commands import shared
 from lab.commands.run import commit
 from lab.config import RunConfig, from_json, to_json
@@ -70,40 +70,14 @@ def seal(
         return 0
     content = table.read_bytes()
     made = forecast(source, law, within, anyway)
-    config, fitted = made.config, made.fitted
-    sealed.check_new(rows, Store(store), config.run_id, file)
+    sealed.check_new(rows, Store(store), made.config.run_id, file)
     sealed.check_clock(content.decode("utf-8"), table)
     sha = hashlib.sha256(content).hexdigest()
     kept = keep_table(table, file.parent / "predictions" / f"{sha[:12]}.csv")
-    row = sealed.append(
-        file,
-        {
-            "kind": "sealed",
-            "experiment": name,
-            "run_id": config.run_id,
-            "table": f"predictions/{kept.name}",
-            "table_sha256": sha,
-            "table_rows": len(fitted.runs),
-            "law": ("auto: " if fitted.forms else "") + type(fitted.law).__name__,
-            "options": {"objective": source.objective, "delta": DELTA, "where": source.where}
-            | {"intervals": fitted.intervals, "hold_out": made.audited, "within": str(within)}
-            | ({"refused": list(made.refused)} if made.refused else {}),
-            "fit": asdict(fitted.law),
-            "status": fitted.status,
-            "cost": str(made.price),
-            "data_sha256": config.data.sha256,
-            "commit": commit(),
-            "beyond": source.beyond,
-            "budget": made.budget,
-            "params": counts.count_params(config.model).params,
-            "tokens": config.steps * config.batch_tokens,
-            "flops": counts.run_flops(config),
-            "predicted": made.predicted,
-            "low": made.low,
-            "high": made.high,
-            "config": to_json(config),
-        },
-    )
+    where = {"table": f"predictions/{kept.name}", "table_sha256": sha, "beyond": source.beyond}
+    options = {"objective": source.objective, "delta": DELTA, "where": source.where, "within": str(within)}
+    row = sealed.append(file, {"experiment": name, **where, **cells_of(made, options)})
+    fitted = made.fitted
     print(f"sealed as row {row['number']} of {file}\n{sealed.describe(row, None)}")
     if fitted.status != "ok":
         print(f"the fit says {fitted.status}: {fitted.message}; that stands in the row")
@@ -112,6 +86,32 @@ def seal(
         print(f"sealed anyway, though refused at {within:.3g}: {'; and '.join(made.refused)}")
     print("commit the file now; then `python -m lab run experiments.prediction`")
     return 0
+
+
+def cells_of(made: Forecast, options: dict) -> dict[str, object]:
+    """What a row says of the run that is forecast and of the law that forecasts it."""
+    config, fitted = made.config, made.fitted
+    options |= {"intervals": fitted.intervals, "hold_out": made.audited}
+    return {
+        "kind": "sealed",
+        "run_id": config.run_id,
+        "table_rows": len(fitted.runs),
+        "law": ("auto: " if fitted.forms else "") + type(fitted.law).__name__,
+        "options": options | ({"refused": list(made.refused)} if made.refused else {}),
+        "fit": asdict(fitted.law),
+        "status": fitted.status,
+        "cost": str(made.price),
+        "data_sha256": config.data.sha256,
+        "commit": commit(),
+        "budget": made.budget,
+        "params": counts.count_params(config.model).params,
+        "tokens": config.steps * config.batch_tokens,
+        "flops": counts.run_flops(config),
+        "predicted": made.predicted,
+        "low": made.low,
+        "high": made.high,
+        "config": to_json(config),
+    }
 
 
 def score(*, store: Path = Path("runs"), file: Path = FILE) -> int:

@@ -20,10 +20,9 @@ from functools import partial
 from pathlib import Path
 
 from analysis.tables import table
-from experiments import quickstart
+from experiments import chinchilla2022, quickstart
 from experiments.reports import frontier, sealed, tables
-from lab.config import DataConfig, ModelConfig, RunConfig
-from lab.data import corpora
+from lab.config import ModelConfig, RunConfig
 from lab.data.byte_pairs import bpe_size
 from lab.plan import grid
 from lab.store.store import Store
@@ -41,29 +40,18 @@ PREDICTIONS = Path(__file__).with_name("predictions.csv")
 class Size:
     """One text and the vocabulary it is read in."""
 
-    corpus: str
+    corpora: tuple[str]
     tokenizer: str = "bytes"
 
 
 SIZES = {
-    "laptop": Size("shakespeare"),
-    "linux": Size("linux-6.1"),
-    "linux-bpe": Size("linux-6.1", "bpe-512"),
-    "reviews": Size("movie-reviews"),
-    "reviews-bpe": Size("movie-reviews", "bpe-512"),
+    "laptop": Size(("shakespeare",)),
+    "linux": Size(("linux-6.1",)),
+    "linux-bpe": Size(("linux-6.1",), "bpe-512"),
+    "reviews": Size(("movie-reviews",)),
+    "reviews-bpe": Size(("movie-reviews",), "bpe-512"),
 }
 PARTS = {"small": f"budget <= {SMALL:g}", "large": "budget > 0"}
-
-
-def text(size: Size) -> DataConfig:
-    corpus = corpora.prepare(size.corpus, size.tokenizer)
-    return DataConfig(
-        sha256=corpus.sha256,
-        corpus=corpus.name,
-        tokenizer=size.tokenizer,
-        train_tokens=corpus.n_train,
-        max_epochs=4,
-    )
 
 
 def models(size: Size) -> list[ModelConfig]:
@@ -74,7 +62,7 @@ def models(size: Size) -> list[ModelConfig]:
 
 def cells(budgets: dict[float, list[ModelConfig]], size: Size) -> list[RunConfig]:
     return grid.isoflop(
-        budgets, data=text(size), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS, min_tokens=0
+        budgets, data=chinchilla2022.text(size), optim=quickstart.optim, batch_tokens=quickstart.BATCH_TOKENS
     )
 
 
@@ -112,5 +100,5 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     """runs.csv, three figures and report.html into `out`, and the answer on the screen."""
     grid_of = configs or partial(runs, size)
     name = tables.name_of("seals", size)
-    path = tables.table_of(name, store, grid_of, out, [SIZES[size].corpus], changed=bool(configs))
+    path = tables.table_of(name, store, grid_of, out, SIZES[size].corpora, changed=bool(configs))
     frontier.write(out, f"What ten forecasts rest on: {name}", tables.baselines(path), **quickstart.HOW)
