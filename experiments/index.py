@@ -12,6 +12,7 @@ from types import ModuleType
 
 from experiments import (
     activation,
+    architectures,
     charrnn,
     chinchilla2022,
     compression,
@@ -90,7 +91,7 @@ ENTRIES = (
     Entry(chinchilla2022, "bpe", "The same, smaller, on the kernel in 1,024 byte-pair ids"),
     *map(Entry, (porian2024, kaplan2020, prediction, seals, known_entropy, transfer)),
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
-    *map(Entry, (muon, experts)),
+    *map(Entry, (muon, experts, architectures)),
 )
 
 
