@@ -14,7 +14,7 @@ from lab.commands.view import duration, human
 from lab.config import RunConfig
 from lab.launch import compilers
 from lab.models import counts
-from lab.plan import chips, estimate, grid
+from lab.plan import chips, estimate, grid, search
 from lab.plan.chips import GIB, Slice
 from lab.plan.estimate import Bill, Layout
 from lab.store import lineage
@@ -25,7 +25,8 @@ HELP = {
     "installed; else, and for GPUs, by arithmetic and roofline. Trains nothing and takes no device",
     "--json": "with --on: everything, as JSON",
     "--price": "with --on: US$ a chip and hour; 0 means the list price that is known",
-    "--limit": "with --on: the time that the compiler may take for a shape",
+    "--limit": "with --on: the time that the compiler may take for a shape; whether it fits is said as soon "
+    "as it is known, and in a third of the time faster ways are looked for",
 }
 
 
@@ -59,10 +60,30 @@ def plan(options: argparse.Namespace) -> int:
 
 def answers(groups: Sequence[list[RunConfig]], on: Slice, why: str, limit: float) -> Iterator[tuple]:
     """The runs of each shape, and what the compiler says of it: {} where it is not asked."""
-    asked = [runs[0] for runs in groups if not why and not estimate.splits(runs[0], on.devices)]
-    said = compilers.ask(asked, on.name, limit)
+    split = [runs[0] for runs in groups if not why and not estimate.splits(runs[0], on.devices)]
+    asked = [config for config in split if search.possible(config, on)]
+    said = compilers.ask(asked, on.name, limit, progress)
     for runs in groups:
         yield runs, next(said) if runs[0] in asked else {}
+
+
+def progress(config: RunConfig, line: dict[str, Any]) -> None:
+    """What the compiler does, and what it said, on standard error."""
+    doing = next((word for word in ("compiling", "compiled", "timing") if word in line), "")
+    if not doing:
+        return
+    at = line[doing]
+    words = f"{config.model.name} ({human(counts.count_params(config.model).params)}): {layout(at)}: "
+    if doing == "compiled":
+        words += f"{at['bytes'] / GIB:.2f} of {at['available'] / GIB:.2f} GiB, "
+        words += "fits" if at["fits"] else "does not fit"
+    else:
+        words += {"compiling": "compiling …", "timing": "compiling parts of a step to time it …"}[doing]
+    print(words, file=sys.stderr, flush=True)
+
+
+def layout(at: dict[str, Any]) -> str:
+    return f"{at['way']}, micro-batch {at['micro_batch']}, {at['remat']} kept"
 
 
 def row(runs: list[RunConfig], on: Slice, price: float | None, said: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +103,8 @@ def row(runs: list[RunConfig], on: Slice, price: float | None, said: dict[str, A
         "basis": "compiler" if "peak_bytes" in said else "arithmetic",
         "note": "",
         "tried": [],
+        "not_tried": [],
+        "fits_on": None,
     }
     if note := estimate.splits(config, on.devices):
         return found | {"note": note}
@@ -93,11 +116,15 @@ def row(runs: list[RunConfig], on: Slice, price: float | None, said: dict[str, A
         found |= by_arithmetic(config, on)
     at = Layout(found["way"], found["micro_batch"], found["remat"])
     if not found["fits"]:
-        return found | {"note": memory or note}
+        why, larger = search.refusal(config, on, at, found["peak_bytes"])
+        return found | {"note": "; ".join(filter(None, (why, memory, note))), "fits_on": larger or None}
     if seconds is None:
         seconds = estimate.step_seconds(config, at, on)
         note = f"step by roofline{': ' * bool(note)}{note}"
-    note = "; ".join(filter(None, (note, memory)))
+    left = found["not_tried"]
+    faster = f"not tried, faster by arithmetic: {layout(left[0])}" if left else ""
+    faster += f" and {len(left) - 1} more" * (len(left) > 1)
+    note = "; ".join(filter(None, (note, memory, faster)))
     return found | {"step_seconds": seconds, **asdict(estimate.bill(runs, on, seconds, price)), "note": note}
 
 
@@ -113,7 +140,9 @@ def about(on: Slice, price: float | None, why: str) -> dict[str, Any]:
     """The chips, and how much is known of them."""
     chip = {name: value for name, value in asdict(on.chip).items() if name != "slices"}
     known = {"on": on.name, "chips": on.chips, "chip": chip, "price": price}
-    return known | {"source": f"lab/plan/chips.py, {chips.DATE}", "no_compiler": why}
+    known |= {"source": f"lab/plan/chips.py, {chips.DATE}", "no_compiler": why}
+    versions, caution = ("", "") if why else (compilers.versions(), compilers.misfit())
+    return known | {"compiler": versions, "caution": caution}
 
 
 def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterator[dict]) -> None:
@@ -125,6 +154,8 @@ def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterat
     )
     if why:
         print(f"{why}: memory by arithmetic, speed by roofline, which is a bound")
+    elif caution := compilers.misfit():
+        print(caution)
     print(
         f"{'layers x width':>14} {'N':>7} {'runs':>4} {'fits':>4} {'GiB':>12} {'way':>4} {'micro':>5} "
         f"{'kept':>10} {'compile':>7} {'tokens/s':>8} {'MFU':>5} {'hours':>8} {'US$':>8}  note"

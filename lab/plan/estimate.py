@@ -6,7 +6,7 @@ links: a bound, since nothing else is taken off for imperfect overlap.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lab.config import ModelConfig, RunConfig
@@ -110,23 +110,6 @@ def step_limits(config: RunConfig, at: Layout, on: Slice) -> dict[str, float]:
         "dispatch": parts * (40 * model.n_layer + 30) * KERNEL_SECONDS[on.chip.is_tpu],
         "links": sent / (on.chip.link / on.chip.halves),
     }
-
-
-def candidates(config: RunConfig, on: Slice) -> Iterator[Layout]:
-    """Layouts to be compiled, one after another until one fits: the fastest first. `send` what the compiler
-    needed of the last in bytes; those that would need more than there is by its measure are left out, and
-    the one that needs least is always tried.
-    """
-    ordered = layouts(config, on)
-    need = {at: device_bytes(config, at, on) for at in ordered}
-    least, measure = min(ordered, key=need.__getitem__), 1 / 1.5  # arithmetic may be so much too high
-    while ordered:
-        at = next((at for at in ordered if measure * need[at] <= on.chip.memory), least)
-        found = yield at
-        if at == least:
-            return
-        ordered = ordered[ordered.index(at) + 1 :]
-        measure = max(measure, (found or 0) / need[at])
 
 
 # --- what the compiler says of small steps, extended -----------------------------------------

@@ -1,7 +1,9 @@
 """What a TPU's own compiler says of a step, on a machine without one: a process that answers a question.
 
 `python -m lab.train.compiled` reads it, a line of JSON, from standard input, and watches that until it ends:
-it dies with who asked. Nothing is run: arguments are shapes (`parallel.ahead`).
+it dies with who asked. It says what it knows as soon as it knows it, a line of JSON each: {"compiling":
+LAYOUT}, {"compiled": LAYOUT with bytes}, {"answer": all so far}. Nothing is run: arguments are shapes
+(`parallel.ahead`).
 """
 
 import json
@@ -20,8 +22,12 @@ from lab.config import RunConfig, from_json, userfile
 from lab.plan import chips, estimate
 from lab.plan.chips import Slice
 from lab.plan.estimate import Layout, Probe
+from lab.plan.search import candidates, not_tried
 from lab.train import parallel
 
+Say = Callable[..., None]
+NO_TIME = "no time was left for the compiler's estimate"
+SUMMED = "bytes summed over all buffers: this jaxlib gives no peak"
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 USED = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?)")
 REQUIRED = re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)")
@@ -90,21 +96,47 @@ def fits(said: dict[str, Any]) -> bool:
     return said["peak"] <= said["available"]
 
 
-def fastest_that_fits(
-    config: RunConfig, on: Slice, compile: Callable[[Layout], dict[str, Any]]
+def search(
+    config: RunConfig, on: Slice, compile: Callable[[Layout], dict[str, Any]], say: Say, seconds: float
 ) -> tuple[Layout, dict[str, Any], list[dict[str, Any]]]:
-    """The first layout that fits, or that which needs least; what the compiler says of it; all tried."""
-    tried, order = [], estimate.candidates(config, on)
+    """The fastest layout that was seen to fit, or that which needs least; what the compiler says of it; all
+    tried. Once one fits, no faster one is begun after so many seconds."""
+    began, order = time.monotonic(), candidates(config, on)
+    tried: list[dict[str, Any]] = []
+    best: tuple[Layout, dict[str, Any]] | None = None
     at = next(order)
     while True:
+        say(compiling=asdict(at))
         said = compile(at)
         tried.append(asdict(at) | {"bytes": said["peak"]})
-        if fits(said):
-            return at, said, tried
+        say(compiled=tried[-1] | {"fits": fits(said), "available": said["available"]})
+        if best is None or fits(said):
+            best = at, said
+            if fits(said):
+                say(answer=found(config, on, at, said, tried) | {"refused": NO_TIME})
         try:
             at = order.send(said["peak"])
         except StopIteration:
-            return at, said, tried
+            return *best, tried
+        if fits(best[1]) and time.monotonic() - began > seconds:
+            return *best, tried
+
+
+def found(
+    config: RunConfig, on: Slice, at: Layout, said: dict[str, Any], tried: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What is known of a shape by what was compiled, its speed aside."""
+    needed = {Layout(each["way"], each["micro_batch"], each["remat"]): each["bytes"] for each in tried}
+    known = {
+        "fits": fits(said),
+        "peak_bytes": said["peak"],
+        "available_bytes": said["available"],
+        "compile_seconds": said["compile"],
+        "tried": tried,
+        "not_tried": [asdict(each) for each in not_tried(config, on, needed)] if fits(said) else [],
+        **asdict(at),
+    }
+    return known if said["own"] else known | {"memory": SUMMED}
 
 
 def of_probe(config: RunConfig, probe: Probe) -> RunConfig:
@@ -121,30 +153,29 @@ def of_probe(config: RunConfig, probe: Probe) -> RunConfig:
     )
 
 
-def answer(config: RunConfig, on: Slice) -> dict[str, Any]:
-    """Of one shape: whether it fits and how, and what a step takes, or in `refused` why that is not said."""
+def answer(
+    config: RunConfig, on: Slice, say: Say = lambda **line: None, seconds: float = 0.0
+) -> dict[str, Any]:
+    """Of one shape: whether it fits and how, and what a step takes, or in `refused` why that is not said.
+    After so many seconds no faster way of training it is looked for."""
     where = devices(on)
-    at, said, tried = fastest_that_fits(config, on, lambda at: look(config, at, on, where))
-    found = {
-        "fits": fits(said),
-        "peak_bytes": said["peak"],
-        "available_bytes": said["available"],
-        "compile_seconds": said["compile"],
-        "tried": tried,
-        **asdict(at),
-    }
-    if not said["own"]:
-        found["memory"] = "bytes summed over all buffers: this jaxlib gives no peak"
-    if not found["fits"]:
-        return found
+    at, said, tried = search(config, on, lambda at: look(config, at, on, where), say, seconds)
+    known = found(config, on, at, said, tried)
+    if not known["fits"]:
+        return known
+    say(answer=known | {"refused": NO_TIME}, timing=asdict(at))
     try:
         probes = estimate.probes(config, len(where))
         numbers = [(probe, look(of_probe(config, probe), at, on, where, flat=True)) for probe in probes]
         if not all(fits(about) for _, about in numbers):
             raise estimate.Nonsense("a part of the step does not fit without its loops")
-        return found | {"seconds": estimate.compiled_step(config, at, on, numbers)}
+        return known | {"seconds": estimate.compiled_step(config, at, on, numbers)}
     except estimate.Nonsense as error:
-        return found | {"refused": str(error)}
+        return known | {"refused": str(error)}
+
+
+def tell(**line: Any) -> None:
+    print(json.dumps(line), flush=True)
 
 
 def end_with_who_asked() -> None:
@@ -158,12 +189,11 @@ def main() -> None:
     userfile.allow(asked["files"])
     config = from_json(asked["config"], where="question")
     try:
-        said = answer(config, chips.find(asked["on"]))
+        tell(answer=answer(config, chips.find(asked["on"]), tell, asked["seconds"]))
     except Exception as error:
         if os.environ.get("LAB_TRACEBACK"):
             raise
-        said = {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}"}
-    print(json.dumps(said), flush=True)
+        tell(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:300]}")
     sys.stderr.flush()
     os._exit(0)  # libtpu's own threads would take seconds to end
 
