@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.commands import grow, grown
+from lab.commands import estimates, grow
 from lab.commands.cli import run_command
 from lab.models import counts
-from lab.plan import grid, growth
+from lab.plan import grid, sequential
+from lab.plan.sequential import Goal, coverage, score, stop_reason
 from lab.store.files import Damaged, StoreError
 from lab.store.seals import Rounds
 from lab.store.store import Store
@@ -20,10 +21,10 @@ from lab.store.store import Store
 @pytest.fixture
 def cells(config):
     models = grid.ladder([(1, w, 1) for w in (8, 12, 16, 24)], vocab_size=8, seq_len=16)
-    grown = [replace(config, model=model, data=replace(config.data, max_epochs=1e6)) for model in models]
+    runs = [replace(config, model=model, data=replace(config.data, max_epochs=1e6)) for model in models]
     return [
         replace(run, tokens=run.tokens * 2**k, seed=10 * i + k, data_seed=10 * i + k)
-        for i, run in enumerate(grown)
+        for i, run in enumerate(runs)
         for k in range(5)
     ]
 
@@ -31,80 +32,80 @@ def cells(config):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("params_exponent±0.05", growth.Goal(0.05)),
-        ("exponent+-.05", growth.Goal(0.05)),
-        ("loss@1e15±0.5%", growth.Goal(0.005, 1e15)),
-        ("loss@1e15 +/- 0.5 %", growth.Goal(0.005, 1e15)),
+        ("params_exponent±0.05", Goal(0.05)),
+        ("exponent+-.05", Goal(0.05)),
+        ("loss@1e15±0.5%", Goal(0.005, 1e15)),
+        ("loss@1e15 +/- 0.5 %", Goal(0.005, 1e15)),
     ],
 )
 def test_a_goal_is_a_number_and_a_width(text, expected):
-    assert growth.goal(text) == expected
+    assert sequential.read_goal(text) == expected
 
 
 @pytest.mark.parametrize("text", ["exponent", "exponent±0", "loss±1%", "loss@1e15±0.5", "loss@0±1%", "a±1"])
 def test_what_is_no_goal_is_refused_with_how_to_write_one(text):
     with pytest.raises(ValueError, match="write params_exponent"):
-        growth.goal(text)
+        sequential.read_goal(text)
 
 
 def test_the_first_round_is_the_cheapest_runs_that_may_show_a_law(cells):
-    first = growth.beginning(cells)
-    assert len(first) == growth.FIRST < len(cells)
+    first = sequential.first_round(cells)
+    assert len(first) == sequential.FIRST < len(cells)
     dearest = max(map(counts.run_flops, first))
     assert all(counts.run_flops(cell) >= dearest for cell in cells if cell not in first)
     one_size = [cell for cell in cells if cell.model == cells[0].model]
-    assert set(growth.beginning(one_size)) == set(one_size), "a grid of one size has no law to show"
+    assert set(sequential.first_round(one_size)) == set(one_size), "a grid of one size has no law to show"
 
 
 def test_candidates_are_of_the_grid_s_models_at_its_lengths_and_cost(cells):
-    among = growth.candidates(cells)
-    assert {growth.place(cell) for cell in cells} <= {growth.place(cell) for cell in among}
+    among = sequential.candidates(cells)
+    assert {sequential.place(cell) for cell in cells} <= {sequential.place(cell) for cell in among}
     assert len(among) > len(cells)
     flops, bounds = [[counts.run_flops(c) for c in part] for part in (among, cells)]
     assert min(flops) >= min(bounds) and max(flops) <= max(bounds)
     assert all(c.tokens % c.batch_tokens == 0 for c in among)
     short = [replace(cell, data=replace(cell.data, max_epochs=0.5)) for cell in cells]
-    kept = growth.candidates(short)
+    kept = sequential.candidates(short)
     assert {c for c in kept if c not in short} == {c for c in kept if c not in short and c.epochs <= 0.505}
 
 
 def test_what_is_chosen_was_not_trained_before_and_shares_no_luck(cells):
-    among, before = growth.candidates(cells), cells[:6]
-    off = next(cell for cell in among if growth.place(cell) not in {growth.place(c) for c in cells})
+    among, before = sequential.candidates(cells), cells[:6]
+    off = next(cell for cell in among if sequential.place(cell) not in {sequential.place(c) for c in cells})
     asked = [
         {"params": n, "tokens": d, "seeds": seeds}
         for (n, d), seeds in (
-            (growth.place(cells[0]), 2),
-            (growth.place(cells[7]), 2),
-            (growth.place(off), 3),
+            (sequential.place(cells[0]), 2),
+            (sequential.place(cells[7]), 2),
+            (sequential.place(off), 3),
         )
     ]
-    new = growth.chosen(asked, among, cells, before)
-    assert [growth.place(run) for run in new] == [
+    new = sequential.next_round(asked, among, cells, before)
+    assert [sequential.place(run) for run in new] == [
         (each["params"], each["tokens"]) for each in asked for _ in range(each["seeds"])
     ]
     assert cells[7] in new and not {run.run_id for run in new} & {run.run_id for run in before}
     fresh = [run for run in new if run != cells[7]]
     assert len({run.seed for run in fresh}) == len(fresh) and min(run.seed for run in fresh) > 34
     assert all(run.seed == run.data_seed for run in fresh)
-    assert growth.chosen(asked, among, cells, before) == new, "a resumed command chooses alike"
+    assert sequential.next_round(asked, among, cells, before) == new, "a resumed command chooses alike"
 
 
 def test_it_ends_when_more_runs_would_not_help_and_says_why():
-    goal = growth.Goal(0.05)
-    assert growth.no_help(goal, [math.inf, 0.3, 0.2], 0.5, 10, 1) == ""
-    assert "budget is spent" in growth.no_help(goal, [0.3], 0.5, 0.5, 1)
-    assert "not noise" in growth.no_help(goal, [0.3, 0.2, 0.199, 0.2], 0.5, 10, 1)
-    assert growth.no_help(goal, [0.3, 0.25, 0.249], 0.5, 10, 1) == "", "one such round may be luck"
-    assert growth.no_help(goal, [math.inf] * 5, None, 10, 1) == "", "no interval yet says nothing of help"
-    assert "larger ones would" in growth.no_help(goal, [0.3], 0.99, 10, 1)
+    goal = Goal(0.05)
+    assert stop_reason(goal, [math.inf, 0.3, 0.2], 0.5, 10, 1) == ""
+    assert "budget is spent" in stop_reason(goal, [0.3], 0.5, 0.5, 1)
+    assert "not noise" in stop_reason(goal, [0.3, 0.2, 0.199, 0.2], 0.5, 10, 1)
+    assert stop_reason(goal, [0.3, 0.25, 0.249], 0.5, 10, 1) == "", "one such round may be luck"
+    assert stop_reason(goal, [math.inf] * 5, None, 10, 1) == "", "no interval yet says nothing of help"
+    assert "larger ones would" in stop_reason(goal, [0.3], 0.99, 10, 1)
 
 
 def test_a_forecast_is_held_where_its_interval_holds_the_loss():
     said = {"predicted": 2.0, "low": 1.9, "high": 2.1}
-    rows = [growth.scored(said, loss) for loss in (1.9, 2.05, 2.2, None)]
+    rows = [score(said, loss) for loss in (1.9, 2.05, 2.2, None)]
     assert [row["inside"] for row in rows] == [True, True, False, None]
-    assert growth.held([*rows, growth.scored({"predicted": None, "low": None, "high": None}, 2.0)]) == (2, 3)
+    assert coverage([*rows, score({"predicted": None, "low": None, "high": None}, 2.0)]) == (2, 3)
 
 
 def test_a_round_is_sealed_once_and_read_as_it_was(tmp_path, cells):
@@ -124,38 +125,40 @@ def test_a_round_is_sealed_once_and_read_as_it_was(tmp_path, cells):
         rounds.sealed(0)
 
 
-def grows(store: Store, cells, **options) -> grown.Growth:
-    asked = Namespace(until=growth.Goal(0.05), flops=None, within=None, workers=1, devices=1)
+def study_of(store: Store, cells, **options) -> estimates.Study:
+    asked = Namespace(until=Goal(0.05), flops=None, within=None, workers=1, devices=1)
     for name, value in options.items():
         setattr(asked, name, value)
-    return grown.Growth(asked, store, cells, "x", store.root / "out")
+    return estimates.Study(asked, store, cells, "x", store.root / "out")
 
 
 def test_rounds_are_those_of_the_grid_whatever_is_asked_of_it(tmp_path, cells):
-    folder = grows(Store(tmp_path), cells).rounds.folder
-    assert grows(Store(tmp_path), cells, until=growth.Goal(0.01, 1e15)).rounds.folder == folder
-    assert grows(Store(tmp_path), cells[1:]).rounds.folder != folder
+    folder = study_of(Store(tmp_path), cells).rounds.folder
+    assert study_of(Store(tmp_path), cells, until=Goal(0.01, 1e15)).rounds.folder == folder
+    assert study_of(Store(tmp_path), cells[1:]).rounds.folder != folder
 
 
 def test_the_budget_is_of_all_rounds_sealed_so_far(tmp_path, cells):
-    growing = grows(Store(tmp_path), cells)
+    study = study_of(Store(tmp_path), cells)
     whole = grid.price(cells).flops
-    assert grow.budget(growing) == whole
-    assert grow.seal_next(growing, 0, [], grown.UNKNOWN) == ""
-    first = growing.rounds.sealed(0)
-    assert first["flops"] == grid.price(growth.beginning(cells)).flops
+    assert grow.budget(study) == whole
+    assert grow.seal_next(study, 0, [], estimates.UNKNOWN) == ""
+    first = study.rounds.sealed(0)
+    assert first["flops"] == grid.price(sequential.first_round(cells)).flops
     assert all(each["low"] is None for each in first["runs"]), "nothing can be forecast from nothing"
-    growing.rounds.score(0, goal="exponent", known=grown.UNKNOWN, seconds=30.0, runs=[])
-    assert grow.flops_left(growing, []) == whole - first["flops"]
-    assert grow.flops_left(grows(Store(tmp_path), cells, flops=2 * whole), []) == 2 * whole - first["flops"]
+    study.rounds.score(0, goal="exponent", known=estimates.UNKNOWN, seconds=30.0, runs=[])
+    assert grow.flops_left(study, []) == whole - first["flops"]
+    assert (
+        grow.flops_left(study_of(Store(tmp_path), cells, flops=2 * whole), []) == 2 * whole - first["flops"]
+    )
 
 
 def test_narrow_enough_is_not_reached_where_the_audit_refuses():
-    known = grown.UNKNOWN | {"half": 0.04, "verdict": "warn"}
-    assert grow.reached(growth.Goal(0.05), known)
-    assert not grow.reached(growth.Goal(0.03), known)
-    assert not grow.reached(growth.Goal(0.05), known | {"verdict": "refuse"})
-    assert not grow.reached(growth.Goal(0.05), grown.UNKNOWN)
+    known = estimates.UNKNOWN | {"half": 0.04, "verdict": "warn"}
+    assert grow.is_reached(Goal(0.05), known)
+    assert not grow.is_reached(Goal(0.03), known)
+    assert not grow.is_reached(Goal(0.05), known | {"verdict": "refuse"})
+    assert not grow.is_reached(Goal(0.05), estimates.UNKNOWN)
 
 
 @pytest.mark.slow
@@ -176,7 +179,7 @@ def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_a
     assert finished.keys() == {run["run_id"] for part in (first, second) for run in part["runs"]}
     assert all(finished[run["run_id"]] >= second["sealed"] for run in second["runs"]), "sealed before it was"
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(grow, "finish", lambda grows, runs, known, why: said.append((len(runs), known, why)))
+    monkeypatch.setattr(grow, "finish", lambda study, runs, known, why: said.append((len(runs), known, why)))
     said = []
     run_command([str(word) for word in asked])
     assert said[0][0] == len(finished) and said[0][1] == json.loads(sealed["score-01.json"])["known"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.commands import run as training
 from lab.commands import shared
-from lab.commands.asked import ask
+from lab.commands.analysis import ask
 from lab.commands.experiment import CommandError, errors_with_place, load, load_file
 from lab.commands.plan import show_plan
 from lab.commands.settings import override

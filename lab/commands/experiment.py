@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from lab.commands import standard
+from lab.commands import grid_page
 from lab.commands.settings import override
 from lab.config import RunConfig, userfile
 from lab.plan import grid
@@ -103,7 +103,7 @@ class Experiment:
         out = out or Path("out") / self.name
         changed = {"configs": self.configs()} if self.settings else {}
         if not callable(getattr(self.module, "report", None)):
-            standard.write(store, self.configs(), out, self.name)
+            grid_page.write(store, self.configs(), out, self.name)
             return
         out.mkdir(parents=True, exist_ok=True)
         with errors_with_place():

@@ -5,16 +5,16 @@ import math
 import time
 from pathlib import Path
 
-from lab.commands import grown, shared, standard
+from lab.commands import estimates, grid_page, shared
 from lab.commands import run as training
-from lab.commands.asked import Refused
+from lab.commands.analysis import Refused
 from lab.commands.compare import seconds
 from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
 from lab.config import RunConfig
 from lab.launch.processes import shares
 from lab.models import counts
-from lab.plan import arms, grid, growth
+from lab.plan import arms, grid, sequential
 
 ROUNDS = 50  # at most
 
@@ -34,9 +34,9 @@ def add(commands) -> None:
     shared.add_out(parser)
 
 
-def goal(text: str) -> growth.Goal:
+def goal(text: str) -> sequential.Goal:
     try:
-        return growth.goal(text)
+        return sequential.read_goal(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -48,130 +48,130 @@ def run(options: argparse.Namespace) -> int:
     experiment, store = shared.open_grid(options)
     cells = arms.own_cells(experiment.configs())
     out = options.out or Path("out") / f"{experiment.name}-grown"
-    grows = grown.Growth(options, store, cells, experiment.name, out)
+    study = estimates.Study(options, store, cells, experiment.name, out)
     if options.plan:
-        return show_plan(store, growth.beginning(cells))
+        return show_plan(store, sequential.first_round(cells))
     runs: list[RunConfig] = []
-    known, why = grown.UNKNOWN, f"{ROUNDS} rounds"
+    known, why = estimates.UNKNOWN, f"{ROUNDS} rounds"
     for number in range(ROUNDS):
-        sealed = grows.rounds.sealed(number)
+        sealed = study.rounds.sealed(number)
         if sealed is None:
-            if end := seal_next(grows, number, runs, known):
+            if end := seal_next(study, number, runs, known):
                 why = end
                 break
-            sealed = grows.rounds.sealed(number)
+            sealed = study.rounds.sealed(number)
         runs += [each["config"] for each in sealed["runs"]]
-        status, known = train_round(grows, sealed, runs)
+        status, known = train_round(study, sealed, runs)
         if status is not None:
             return status
-    return finish(grows, runs, known, why)
+    return finish(study, runs, known, why)
 
 
-def seal_next(grows: grown.Growth, number: int, runs: list[RunConfig], known: dict) -> str:
+def seal_next(study: estimates.Study, number: int, runs: list[RunConfig], known: dict) -> str:
     """Choose the next round's runs and seal what they will give; or say why there is no next round."""
     if not number:
-        first = growth.beginning(grows.cells)
-        return seal(grows, 0, first, [dict(grown.NO_FORECAST) for _ in first])
-    if reached(grows.goal, known):
+        first = sequential.first_round(study.cells)
+        return seal(study, 0, first, [dict(estimates.NO_FORECAST) for _ in first])
+    if is_reached(study.goal, known):
         return "reached"
-    left, spent = flops_left(grows, runs), sum(map(counts.run_flops, runs))
-    least = max(min(map(counts.run_flops, grows.among)), growth.REST * spent)
-    halves = [math.inf if each["half"] is None else each["half"] for each in scores(grows)]
+    left, spent = flops_left(study, runs), sum(map(counts.run_flops, runs))
+    least = max(min(map(counts.run_flops, study.among)), sequential.REST * spent)
+    halves = [math.inf if each["half"] is None else each["half"] for each in scores(study)]
     try:
-        gain = grown.suggested(grows, left)["gain"] if left >= least and math.isfinite(halves[-1]) else None
-        if why := growth.no_help(grows.goal, halves, gain, left, least):
+        gain = estimates.suggest(study, left)["gain"] if left >= least and math.isfinite(halves[-1]) else None
+        if why := sequential.stop_reason(study.goal, halves, gain, left, least):
             return why
-        asked = grown.suggested(grows, max(least, min(left, spent)))
+        suggestion = estimates.suggest(study, max(least, min(left, spent)))
     except Refused as error:
         return str(error)
-    new = growth.chosen(asked["runs"], grows.among, grows.cells, runs)
-    return seal(grows, number, new, grown.forecasts(grows, new))
+    new = sequential.next_round(suggestion["runs"], study.among, study.cells, runs)
+    return seal(study, number, new, estimates.forecasts(study, new))
 
 
-def seal(grows: grown.Growth, number: int, new: list[RunConfig], forecasts: list[dict]) -> str:
-    """Write a round before any of its runs begins. Returns "", as what ends a growth has words."""
-    flops = grid.price([c for c in new if grows.store.status(c.run_id) != "done"]).flops
-    if not number and flops > budget(grows):
+def seal(study: estimates.Study, number: int, new: list[RunConfig], forecasts: list[dict]) -> str:
+    """Write a round before any of its runs begins. Returns "", as what ends a study has words."""
+    flops = grid.price([c for c in new if study.store.status(c.run_id) != "done"]).flops
+    if not number and flops > budget(study):
         raise CommandError(f"the first {len(new)} runs cost {flops:.3g} FLOPs, more than --flops allows")
-    grows.store.prepare()
-    grows.rounds.seal(number, new, forecasts, goal=str(grows.goal), flops=flops)
+    study.store.prepare()
+    study.rounds.seal(number, new, forecasts, goal=str(study.goal), flops=flops)
     words = f"{sum(each['low'] is not None for each in forecasts)} forecasts" if number else "no forecast yet"
-    print(f"round {number}: {len(new)} runs, {flops:.3g} FLOPs new, {words} sealed in {grows.rounds.folder}")
+    print(f"round {number}: {len(new)} runs, {flops:.3g} FLOPs new, {words} sealed in {study.rounds.folder}")
     return ""
 
 
-def train_round(grows: grown.Growth, sealed: dict, runs: list[RunConfig]) -> tuple[int | None, dict]:
+def train_round(study: estimates.Study, sealed: dict, runs: list[RunConfig]) -> tuple[int | None, dict]:
     """Train a round's runs and score its forecasts, once. (exit status where it stopped before its end, what
     is known then.)"""
     number, begun = sealed["round"], time.monotonic()
-    score = grows.rounds.scored(number)
+    score = study.rounds.scored(number)
     if score is None:
         new = [each["config"] for each in sealed["runs"]]
-        status, over = training.train(grows.options, grows.store, new, grows.out, grows.name)
+        status, over = training.train(study.options, study.store, new, study.out, study.name)
         if not over or status:
-            return status, grown.UNKNOWN
-    grown.write_table(grows, runs)
-    if score is not None and (score["goal"] == grows.goal.name or grows.rounds.sealed(number + 1)):
+            return status, estimates.UNKNOWN
+    estimates.write_table(study, runs)
+    if score is not None and (score["goal"] == study.goal.name or study.rounds.sealed(number + 1)):
         return None, score["known"]
-    known = grown.measure(grows)
+    known = estimates.estimate(study)
     if score is None:
-        rows = [grown.outcome(grows.store, each) for each in sealed["runs"]]
+        rows = [estimates.outcome(study.store, each) for each in sealed["runs"]]
         spent = time.monotonic() - begun
-        grows.rounds.score(number, goal=grows.goal.name, known=known, seconds=spent, runs=rows)
-        kept, of = growth.held(rows)
-        said = f"{kept} of {of} forecasts held; " if of else ""
-        print(f"round {number}: {said}{grown.in_words(grows.goal, known)}")
+        study.rounds.score(number, goal=study.goal.name, known=known, seconds=spent, runs=rows)
+        kept, of = sequential.coverage(rows)
+        held = f"{kept} of {of} forecasts held; " if of else ""
+        print(f"round {number}: {held}{estimates.describe(study.goal, known)}")
     return None, known
 
 
-def scores(grows: grown.Growth) -> list[dict]:
+def scores(study: estimates.Study) -> list[dict]:
     """What was known after each round, of the number asked for now."""
-    every = grows.rounds.all_scored()
-    own = [score["known"] for score in every if score["goal"] == grows.goal.name]
-    return own or [grown.UNKNOWN]
+    every = study.rounds.all_scored()
+    own = [score["known"] for score in every if score["goal"] == study.goal.name]
+    return own or [estimates.UNKNOWN]
 
 
-def reached(goal: growth.Goal, known: dict) -> bool:
+def is_reached(goal: sequential.Goal, known: dict) -> bool:
     return known["half"] is not None and known["half"] <= goal.half and known["verdict"] != "refuse"
 
 
-def budget(grows: grown.Growth) -> float:
+def budget(study: estimates.Study) -> float:
     """FLOPs of new runs that may be spent over all rounds."""
-    options = grows.options
+    options = study.options
     if options.flops is None and options.within is None:
-        return grid.price(grows.cells).flops
+        return grid.price(study.cells).flops
     return math.inf if options.flops is None else options.flops
 
 
-def flops_left(grows: grown.Growth, runs: list[RunConfig]) -> float:
+def flops_left(study: estimates.Study, runs: list[RunConfig]) -> float:
     """What --flops and --within leave, the time at the rate of the runs so far."""
-    every = range(len(grows.rounds.all_scored()))
-    left = budget(grows) - sum(grows.rounds.sealed(number)["flops"] for number in every)
-    if grows.options.within is None:
+    every = range(len(study.rounds.all_scored()))
+    left = budget(study) - sum(study.rounds.sealed(number)["flops"] for number in every)
+    if study.options.within is None:
         return left
-    gone = sum(score["seconds"] for score in grows.rounds.all_scored())
-    records = [(run, grows.store.status_and_record(run.run_id)[1] or {}) for run in runs]
+    gone = sum(score["seconds"] for score in study.rounds.all_scored())
+    records = [(run, study.store.status_and_record(run.run_id)[1] or {}) for run in runs]
     timed = [(run, record["seconds"]) for run, record in records if record.get("seconds")]
     if not timed:
         return left
     pace = sum(spent for _, spent in timed) / sum(counts.run_flops(run) for run, _ in timed)
-    workers = grows.options.workers or len(shares(grows.options.devices))
-    return min(left, max(0.0, grows.options.within - gone) * workers / pace)
+    workers = study.options.workers or len(shares(study.options.devices))
+    return min(left, max(0.0, study.options.within - gone) * workers / pace)
 
 
-def finish(grows: grown.Growth, runs: list[RunConfig], known: dict, why: str) -> int:
+def finish(study: estimates.Study, runs: list[RunConfig], known: dict, why: str) -> int:
     """The answer, how often forecasts held, and the page."""
-    every = grows.rounds.all_scored()
-    standard.write(grows.store, runs, grows.out, grows.name)
-    grown.write_forecasts(every, grows.out / "forecasts.csv")
+    every = study.rounds.all_scored()
+    grid_page.write(study.store, runs, study.out, study.name)
+    estimates.write_forecasts(every, study.out / "forecasts.csv")
     cost = sum(map(counts.run_flops, runs))
-    print(f"\n{grown.in_words(grows.goal, known)}, after {len(runs)} runs, {cost:.3g} FLOPs")
-    print(f"asked for {grows.goal}: {why}" if why == "reached" else f"NOT reached ({grows.goal}): {why}")
-    kept, of = growth.held(row for score in every for row in score["runs"])
+    print(f"\n{estimates.describe(study.goal, known)}, after {len(runs)} runs, {cost:.3g} FLOPs")
+    print(f"asked for {study.goal}: {why}" if why == "reached" else f"NOT reached ({study.goal}): {why}")
+    kept, of = sequential.coverage(row for score in every for row in score["runs"])
     print(
         f"its own forecasts, sealed before the runs: {kept} of {of} 95 % intervals held"
         if of
         else "no forecast"
     )
-    print(f"Next: open {grows.out / 'report.html'}; forecasts and losses: {grows.out / 'forecasts.csv'}")
+    print(f"Next: open {study.out / 'report.html'}; forecasts and losses: {study.out / 'forecasts.csv'}")
     return int(why != "reached")

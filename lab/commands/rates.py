@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.commands import run as training
 from lab.commands import shared
-from lab.commands.asked import Refused, ask
+from lab.commands.analysis import Refused, ask
 from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
 from lab.commands.view import human

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.commands import shared
-from lab.commands.asked import Refused, ask
+from lab.commands.analysis import Refused, ask
 from lab.commands.experiment import CommandError
 from lab.commands.view import View, duration, human
 from lab.config import RunConfig

@@ -1,4 +1,4 @@
-"""A grid that grows in rounds until a number is known: what it begins with, chooses from, when it ends."""
+"""A sequential design, rounds of runs until a number is known: how it begins, chooses, ends."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -46,21 +46,21 @@ class Goal:
         return f"±{100 * half:.3g} %" if self.flops else f"±{half:.3g}"
 
 
-def goal(text: str) -> Goal:
+def read_goal(text: str) -> Goal:
     """Read "params_exponent±0.05" or "loss@1e15±0.5%"; +- stands for ±.
 
     Raises:
       ValueError: it is neither.
     """
     words = text.replace(" ", "")
-    if (found := EXPONENT.fullmatch(words)) and float(found[1]) > 0:
-        return Goal(float(found[1]))
-    if (found := LOSS.fullmatch(words)) and float(found[1]) > 0 and float(found[2]) > 0:
-        return Goal(float(found[2]) / 100, float(found[1]))
+    if (match := EXPONENT.fullmatch(words)) and float(match[1]) > 0:
+        return Goal(float(match[1]))
+    if (match := LOSS.fullmatch(words)) and float(match[1]) > 0 and float(match[2]) > 0:
+        return Goal(float(match[2]) / 100, float(match[1]))
     raise ValueError(f"{text!r}: write params_exponent±0.05, or loss@1e15±0.5% (+- for ±)")
 
 
-def beginning(cells: Iterable[RunConfig]) -> list[RunConfig]:
+def first_round(cells: Iterable[RunConfig]) -> list[RunConfig]:
     """The grid's cheapest runs that may show a law: `FIRST`, and `LEVELS` sizes and lengths among them; all
     where it has no more."""
     order = sorted(cells, key=counts.run_flops)
@@ -78,17 +78,17 @@ def candidates(cells: Sequence[RunConfig]) -> list[RunConfig]:
     dearer than its dearest, none that its corpus does not hold."""
     flops = [counts.run_flops(cell) for cell in cells]
     lengths = np.geomspace(min(c.tokens for c in cells), max(c.tokens for c in cells), LENGTHS)
-    found = {}
+    places = {}
     for cell in cells:
-        found.setdefault(place(cell), cell)
+        places.setdefault(place(cell), cell)
     for model in dict.fromkeys(cell.model for cell in cells):
         for tokens in lengths:
             like = tuning.nearest(cells, model, tokens)
             steps = max(1, round(tokens / like.batch_tokens))
             cell = replace(like, model=model, tokens=steps * like.batch_tokens, budget=0.0)
             if min(flops) <= counts.run_flops(cell) <= max(flops) and tuning.fits(cell):
-                found.setdefault(place(cell), cell)
-    return list(found.values())
+                places.setdefault(place(cell), cell)
+    return list(places.values())
 
 
 def place(cell: RunConfig) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def place(cell: RunConfig) -> tuple[int, int]:
     return tuning.params(cell.model), cell.steps * cell.batch_tokens
 
 
-def chosen(
+def next_round(
     asked: Iterable[dict], among: Sequence[RunConfig], cells: Sequence[RunConfig], before: Sequence[RunConfig]
 ) -> list[RunConfig]:
     """The runs that `analysis suggest` asked for, none of them trained before: the grid's own run of a cell
@@ -106,7 +106,7 @@ def chosen(
       asked: `params`, `tokens` and `seeds` (how many runs) of each cell.
       among: the candidates; cells: the grid; before: the runs of earlier rounds.
     """
-    of, own = {place(cell): cell for cell in among}, {place(cell): cell for cell in cells}
+    like, own = {place(cell): cell for cell in among}, {place(cell): cell for cell in cells}
     taken = {run.run_id for run in before}
     seed = 1 + max(max(run.seed, run.data_seed) for run in (*cells, *before))
     runs = []
@@ -115,13 +115,13 @@ def chosen(
         for _ in range(each["seeds"]):
             run = own.get(key)
             if run is None or run.run_id in taken:
-                run, seed = replace(of[key], seed=seed, data_seed=seed), seed + 1
+                run, seed = replace(like[key], seed=seed, data_seed=seed), seed + 1
             taken.add(run.run_id)
             runs.append(run)
     return grid.unique(runs)
 
 
-def no_help(goal: Goal, halves: Sequence[float], best: float | None, left: float, least: float) -> str:
+def stop_reason(goal: Goal, halves: Sequence[float], best: float | None, left: float, least: float) -> str:
     """Why no further round is begun; "" where one is.
 
     Args:
@@ -146,14 +146,14 @@ def no_help(goal: Goal, halves: Sequence[float], best: float | None, left: float
     return ""
 
 
-def held(forecasts: Iterable[dict]) -> tuple[int, int]:
+def coverage(forecasts: Iterable[dict]) -> tuple[int, int]:
     """(how many sealed intervals held their loss, of how many): forecasts of runs that came to an end."""
     inside = [each["inside"] for each in forecasts if each["inside"] is not None]
     return sum(inside), len(inside)
 
 
-def scored(forecast: dict, loss: float | None) -> dict:
+def score(forecast: dict, loss: float | None) -> dict:
     """A sealed forecast beside what became of it; `inside` is None of a run without a forecast or a loss."""
-    known = loss is not None and forecast["low"] is not None
-    inside = forecast["low"] <= loss <= forecast["high"] if known else None
+    both = loss is not None and forecast["low"] is not None
+    inside = forecast["low"] <= loss <= forecast["high"] if both else None
     return {**forecast, "loss": loss, "inside": inside}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.commands.asked import Refused, ask
+from lab.commands.analysis import Refused, ask
 from lab.config import RunConfig
 from lab.store import export, lineage
 from lab.store.files import StoreError

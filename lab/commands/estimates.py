@@ -1,4 +1,4 @@
-"""What `lab grow` asks of the table of its runs: what is known, what to add, what new runs will give."""
+"""What the runs of `lab grow` tell so far: the number, which runs to add, what those will give."""
 
 import argparse
 import csv
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lab.commands.asked import Refused, ask
+from lab.commands.analysis import Refused, ask
 from lab.config import RunConfig
-from lab.plan import growth
+from lab.plan import sequential
 from lab.store import export
 from lab.store.seals import Rounds
 from lab.store.store import Store
@@ -21,8 +21,8 @@ COLUMNS = ("run_id", "round", "params", "tokens", "predicted", "low", "high", "l
 
 
 @dataclass(frozen=True)
-class Growth:
-    """A grid's `cells`, what they grow toward, and where rounds, tables and page are kept."""
+class Study:
+    """A grid that grows: its `cells`, the goal, and where rounds, tables and page are kept."""
 
     options: argparse.Namespace
     store: Store
@@ -31,12 +31,12 @@ class Growth:
     out: Path
 
     @property
-    def goal(self) -> growth.Goal:
+    def goal(self) -> sequential.Goal:
         return self.options.until
 
     @cached_property
     def among(self) -> list[RunConfig]:
-        return growth.candidates(self.cells)
+        return sequential.candidates(self.cells)
 
     @cached_property
     def rounds(self) -> Rounds:
@@ -47,35 +47,35 @@ class Growth:
         )
 
 
-def write_table(grows: Growth, runs: list[RunConfig]) -> None:
-    grows.out.mkdir(parents=True, exist_ok=True)
-    export.write(export.rows(grows.store, runs, grows.name), grows.out / "runs.csv")
+def write_table(study: Study, runs: list[RunConfig]) -> None:
+    study.out.mkdir(parents=True, exist_ok=True)
+    export.write(export.rows(study.store, runs, study.name), study.out / "runs.csv")
 
 
-def answer(grows: Growth, command: str, *words) -> dict | list:
+def answer(study: Study, command: str, *words) -> dict | list:
     """The JSON of an analysis of the runs so far."""
-    path = grows.out / f"{command}.json"
+    path = study.out / f"{command}.json"
     path.unlink(missing_ok=True)
     try:
-        ask(command, grows.out / "runs.csv", *words, "--json", path)
+        ask(command, study.out / "runs.csv", *words, "--json", path)
     except Refused:
         if not path.exists():  # an audit that refuses writes why
             raise
     return json.loads(path.read_text())
 
 
-def measure(grows: Growth) -> dict:
+def estimate(study: Study) -> dict:
     """The asked number by Chinchilla's law, with its 95 % interval where the fit may be trusted, and the
     audit's verdict."""
-    flops = grows.goal.flops
+    flops = study.goal.flops
     try:
-        verdict = answer(grows, "audit")["verdict"]
-        front = answer(grows, "frontier", "--method", "fit", *(["--at", repr(flops)] if flops else []))
+        verdict = answer(study, "audit")["verdict"]
+        front = answer(study, "frontier", "--method", "fit", *(["--at", repr(flops)] if flops else []))
         band = front["params_exponent"]
         if flops:
             best = front["points"][0]
-            (said,) = predicted(grows, [(best["params"], best["tokens"])])
-            band = {"value": said["predicted"], "low": said["low"], "high": said["high"]}
+            (row,) = predict(study, [(best["params"], best["tokens"])])
+            band = {"value": row["predicted"], "low": row["low"], "high": row["high"]}
     except Refused as error:
         return UNKNOWN | {"status": "failed", "message": str(error)}
     known = UNKNOWN | band | {"status": front["status"], "message": front["message"], "verdict": verdict}
@@ -84,7 +84,7 @@ def measure(grows: Growth) -> dict:
     return known
 
 
-def in_words(goal: growth.Goal, known: dict) -> str:
+def describe(goal: sequential.Goal, known: dict) -> str:
     if known["value"] is None:
         return f"{goal.name} not known: {known['status']}: {known.get('message', '')}"
     ends = (
@@ -96,44 +96,46 @@ def in_words(goal: growth.Goal, known: dict) -> str:
     )
 
 
-def suggested(grows: Growth, flops: float) -> dict:
+def suggest(study: Study, flops: float) -> dict:
     """The `runs` that narrow the asked number most for so many FLOPs, and the `gain`: the half width expected
     with them over that without."""
-    cells = grows.out / "candidates.csv"
-    places = sorted({growth.place(cell) for cell in grows.among})
+    cells = study.out / "candidates.csv"
+    places = sorted({sequential.place(cell) for cell in study.among})
     cells.write_text("params,tokens\n" + "".join(f"{n},{d}\n" for n, d in places))
-    said = answer(grows, "suggest", "--for", grows.goal.name, "--flops", repr(float(flops)), "--among", cells)
-    return said | {"gain": said["after"] / said["before"] if said["before"] else None}
+    words = "--for", study.goal.name, "--flops", repr(float(flops)), "--among", cells
+    suggestion = answer(study, "suggest", *words)
+    before, after = suggestion["before"], suggestion["after"]
+    return suggestion | {"gain": after / before if before else None}
 
 
-def forecasts(grows: Growth, new: list[RunConfig]) -> list[dict]:
+def forecasts(study: Study, new: list[RunConfig]) -> list[dict]:
     """A forecast of each run's loss with the 95 % interval of one run; none of a run that is there already,
     nor where the law says nothing."""
     try:
-        said = predicted(grows, [growth.place(run) for run in new])
+        rows = predict(study, [sequential.place(run) for run in new])
     except Refused:
         return [dict(NO_FORECAST) for _ in new]
-    ends = [{"predicted": row["predicted"], "low": row["run_low"], "high": row["run_high"]} for row in said]
-    done = [grows.store.status(run.run_id) == "done" for run in new]
+    ends = [{"predicted": row["predicted"], "low": row["run_low"], "high": row["run_high"]} for row in rows]
+    done = [study.store.status(run.run_id) == "done" for run in new]
     return [
         dict(NO_FORECAST) if there or None in each.values() else each
         for there, each in zip(done, ends, strict=True)
     ]
 
 
-def predicted(grows: Growth, places) -> list[dict]:
+def predict(study: Study, places) -> list[dict]:
     at = ";".join(f"params={n!r},tokens={d!r}" for n, d in places)
-    return answer(grows, "predict", "--law", "chinchilla", "--at", at)["rows"]
+    return answer(study, "predict", "--law", "chinchilla", "--at", at)["rows"]
 
 
 def outcome(store: Store, sealed: dict) -> dict:
     """A sealed forecast and what became of its run."""
     config = sealed["config"]
     record = store.status_and_record(config.run_id)[1] or {}
-    params, tokens = growth.place(config)
+    params, tokens = sequential.place(config)
     forecast = {"run_id": config.run_id, "params": params, "tokens": tokens}
     forecast |= {name: sealed[name] for name in NO_FORECAST}
-    return growth.scored(forecast, record.get("loss"))
+    return sequential.score(forecast, record.get("loss"))
 
 
 def write_forecasts(scores: list[dict], path: Path) -> None:
