@@ -24,9 +24,11 @@ PARTS = {  # in the order in which they run: later ones read what earlier ones l
     "overhead": "what a minute's run spends outside its steps",
     "growth": "speed over size and context, cost of a run in grids of 1 to 1000",
     "recurrent": "an LSTM's and a GRU's step beside a Transformer's of the same FLOPs",
+    "accelerator": "a GPU's or TPU's ways, attention, packs and MFU, beside what the plan expects",
     "laws": "our fit of Chinchilla's law beside other packages'",
 }
-ANYWHERE = ("many", "laws")  # parts that are not about processors alone
+ASKED = "accelerator"  # for by name alone
+ANYWHERE = ("many", ASKED, "laws")  # parts that are not about processors alone
 RESULTS = Path(__file__).parent / "results"
 QUICK = Path("out") / "bench-quick"  # never beside what was measured in earnest
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "torch", "transformers")
@@ -38,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__.split("\n")[0],
         epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
     )
-    top.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none")
+    names = f"of {', '.join(PARTS)}; all but {ASKED} if none"
+    top.add_argument("parts", nargs="*", metavar="PART", help=names)
     top.add_argument("--quick", action="store_true", help="seconds long, on tiny shapes; proves no speed")
     top.add_argument("--rounds", type=int, default=Options.rounds, metavar="N")
     top.add_argument(
@@ -124,7 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
         return write_page(options.results)
     options.results.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for part in [name for name in PARTS if name in parsed.parts or not parsed.parts]:
+    parts = parsed.parts or [name for name in PARTS if name != ASKED]
+    for part in [name for name in PARTS if name in parts]:
         options.quiet = Quiet(parsed.bound, 0.0 if parsed.quick else parsed.patience)
         print(f"\n{part}: {PARTS[part]}", flush=True)
         try:

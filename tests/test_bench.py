@@ -4,13 +4,15 @@ import json
 import os
 import re
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from bench import __main__ as bench
-from bench import grid, machine, page, rounds
+from bench import accelerator, grid, machine, page, rounds
 from bench.machine import Quiet, Use
 from bench.rounds import Competitor, Running, Turn
+from lab.launch import processes
 
 
 def asleep(**changed) -> Competitor:
@@ -159,3 +161,41 @@ def test_the_readme_and_the_page_state_what_was_measured():
         path = bench.RESULTS / f"{name}.json"
         found = json.loads(path.read_text()) if path.exists() else {}
         assert "\n".join(table(found)) in text, f"`python -m bench --page` was not run: {name}"
+
+
+def test_an_accelerators_part_says_what_failed_and_what_there_was_no_time_for(tmp_path, monkeypatch, capsys):
+    def late():
+        monkeypatch.setattr(accelerator, "LIMIT", -1.0)
+        raise ValueError("no such kernel")
+
+    def some(options, devices, on):
+        tasks = list(every(options, devices, on))
+        assert {group for group, *_ in tasks} == {"plan", "ways", "attention", "packs"}
+        yield from (task for task in tasks if task[:2] == ("attention", "plain"))
+        yield "packs", "broken", late
+        yield "packs", "left", late
+
+    every = accelerator.tasks
+    monkeypatch.setattr(accelerator, "tasks", some)
+    assert bench.main(["accelerator", "--quick", "--results", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "accelerator.json").read_text())
+    plain, broken = found["rows"]
+    assert plain["rate"] > 0 and plain["mfu"] is None and found["on"] is None  # no chip that is known
+    assert broken["failed"] == "ValueError: no such kernel"
+    assert list(found["left_out"]) == ["packs: left"]
+    assert "failed: ValueError" in capsys.readouterr().out
+    monkeypatch.setattr(accelerator, "LIMIT", 1.0)
+    if processes.on_cpu():
+        assert bench.main(["accelerator", "--results", str(tmp_path)]) == 1
+        assert "no accelerator here" in capsys.readouterr().err
+
+
+def test_the_chips_of_this_machine_are_those_that_a_plan_names():
+    def of(kind, n):
+        return accelerator.slice_of([SimpleNamespace(device_kind=kind)] * n)
+
+    assert of("NVIDIA H200", 1).name == "h200x1" and of("NVIDIA H100 80GB HBM3", 8).name == "h100x8"
+    assert of("TPU v5 lite", 8).name == "v5e:2x4" and of("TPU v4", 4).name == "v4:2x2x1"
+    assert of("cpu", 4) is None and of("NVIDIA H200", 3) is None
+    row = {"group": "ways", "name": "one", "rate": 500.0, "mfu": 0.25, "expected": 1000.0}
+    assert "the plan says 1,000: 50% of it" in accelerator.line(row | {"compile_seconds": 1.0})

@@ -104,6 +104,13 @@ def named(kind: str) -> Chip | None:
     )
 
 
+def slices_of(chip: Chip) -> list[Slice]:
+    """All that there are of a chip, the smallest first."""
+    names = [f"{chip.name}:{topology}" for topology in chip.slices.split()]
+    found = map(find, names or [f"{chip.name}x{n}" for n in CARDS])
+    return sorted(found, key=lambda on: on.chips)
+
+
 def find(name: str) -> Slice:
     """The chips that `--on` names.
 

@@ -73,10 +73,7 @@ def not_tried(config: RunConfig, on: Slice, tried: dict[Layout, float]) -> list[
 
 def larger(on: Slice) -> list[Slice]:
     """Slices of the same chips with more of them, the smallest first."""
-    chip = on.chip
-    names = [f"{chip.name}:{size}" for size in chip.slices.split()]
-    names = names or [f"{chip.name}x{n}" for n in chips.CARDS]
-    return sorted((at for at in map(chips.find, names) if at.chips > on.chips), key=lambda at: at.chips)
+    return [at for at in chips.slices_of(on.chip) if at.chips > on.chips]
 
 
 def holds(config: RunConfig, on: Slice, measure: float = 1.0) -> tuple[str, float]:
