@@ -8,17 +8,16 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
-from analysis.commands.help import EXAMPLES, Help, arrange
+from analysis.commands.help import COMMANDS, Help, arrange
 
 WORDS = """Laws and frontiers from tables of runs, and published ones computed again.
 
   python -m analysis fit runs.csv
   python -m analysis decide -h"""
-COMMANDS = tuple(EXAMPLES)
 INTERRUPTED = 130  # as shells say it: 128 and the signal's number
 
 
@@ -35,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str] | None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
-    options = in_utf8(parser(words[0] if words else "").parse_args(words))
+    options = in_utf8(parser(words[:1]).parse_args(words))
     try:
         return options.run(options)
     except BrokenPipeError:  # an OSError, so it comes first
@@ -92,12 +91,15 @@ class Parser(argparse.ArgumentParser):
         return options, unknown
 
 
-def parser(command: str = "") -> argparse.ArgumentParser:
-    """Of one command, which alone is then imported, or of all."""
+def parser(names: Collection[str] = tuple(COMMANDS)) -> argparse.ArgumentParser:
+    """Of all commands; those not among `names` are listed without their options, and cost no import."""
     top = Parser(prog="python -m analysis", description=WORDS, formatter_class=Help)
     subparsers = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in [command] if command in COMMANDS else COMMANDS:
-        import_module(f"analysis.commands.{name}").add(subparsers)
+    for name, (sentence, *_) in COMMANDS.items():
+        if name in names:
+            import_module(f"analysis.commands.{name}").add(subparsers)
+        else:
+            subparsers.add_parser(name, help=sentence)
     arrange(subparsers)
     return top
 

@@ -43,7 +43,7 @@ def test_importing_it_imports_nothing_heavy_and_every_name_is_there():
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert subprocess.run(command, env=env, capture_output=True, text=True).stdout.strip() == "[]"
     code = "import sys; from analysis.__main__ import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
-    code += "print('\\n', sorted({'scipy', 'matplotlib', 'jax'} & set(sys.modules)))"
+    code += "print('\\n', sorted({'numpy', 'scipy', 'matplotlib', 'jax'} & set(sys.modules)))"
     last = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True).stdout
     assert last.splitlines()[-1].strip() == "[]"
     page = (ROOT / "docs/python.md").read_text(encoding="utf-8")

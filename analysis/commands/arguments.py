@@ -4,6 +4,7 @@ import argparse
 import math
 
 from analysis import fitting, frontiers
+from analysis.commands.help import COMMANDS
 from analysis.fitting import OBJECTIVES
 from analysis.laws import LAWS
 
@@ -105,12 +106,10 @@ FRONTIER = ("--window", "--budgets", "--cost")
 ENVELOPE = ("--run-id", "--points", "--levels", "--smooth")
 
 
-def command(
-    commands, name: str, run, help: str, what: str = "run table", roles=ROLES
-) -> argparse.ArgumentParser:
+def command(commands, name: str, run, what: str = "run table", roles=ROLES) -> argparse.ArgumentParser:
     """A subparser of a command on a table, with the options that all of them take. A role left out
     of `roles` is found by its usual names only, which frees its option."""
-    sub = commands.add_parser(name, help=help, description=help)
+    sub = commands.add_parser(name, help=COMMANDS[name][0])
     sub.set_defaults(run=run)
     sub.add_argument(
         "table",

@@ -18,8 +18,7 @@ from analysis.tables import cautions
 
 
 def add(commands) -> None:
-    help = "what may not be trusted of a table and its fit, and why"
-    sub = command(commands, "audit", run, help)
+    sub = command(commands, "audit", run)
     sub.add_argument(
         "--hold-out",
         choices=HOLD_OUT,

@@ -10,6 +10,7 @@ from analysis.commands import answer as answers
 from analysis.commands import shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options
 from analysis.commands.compare_page import comparison_page
+from analysis.commands.help import COMMANDS
 from analysis.decisions import fairness, ladders
 from analysis.decisions.compare import Comparison, Multiplier, compare, interval, number, tiny, trend_word
 from analysis.figures.compare import plot_comparison
@@ -21,8 +22,7 @@ FEW_RUNS = 3  # an arm of fewer runs, with curves, is compared by curve
 
 
 def add(commands) -> None:
-    help = "how many times a baseline's compute an arm is worth, and how that changes"
-    sub = commands.add_parser("compare", help=help, description=help)
+    sub = commands.add_parser("compare", help=COMMANDS["compare"][0])
     what = "a run table an arm, the baseline first; or one table with --arm"
     sub.add_argument("table", metavar="TABLE", nargs="+", action=OneOrMore, help=what)
     sub.add_argument("--arm", metavar="COL", help="the column that says which arm a run is of")

@@ -29,8 +29,7 @@ def share(text: str) -> float:
 
 
 def add(commands) -> None:
-    help = "the rest of each training curve from its part, under its learning rates"
-    sub = command(commands, "curves", run, help, what="training curves, with a column step")
+    sub = command(commands, "curves", run, what="training curves, with a column step")
     sub.add_argument("--runs", metavar="RUNTABLE", help="run table: schedules and peak learning rates")
     sub.add_argument("--run-id", metavar="COL", help="the column that names a row's run")
     laws = {

@@ -61,9 +61,8 @@ TOGETHER = {  # option: those of which it needs one
 
 
 def add(commands) -> None:
-    help = "what to train with a budget, or for a loss"
     roles = [role for role in ROLES if role != "budget"]
-    sub = command(commands, "decide", run, help, roles=roles)
+    sub = command(commands, "decide", run, roles=roles)
     question = sub.add_mutually_exclusive_group(required=True)
     for name, (flag, kind, metavar, text) in QUESTIONS.items():
         question.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)

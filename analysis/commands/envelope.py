@@ -13,8 +13,7 @@ from analysis.tables import table
 
 
 def add(commands) -> None:
-    help = "the best run at each compute, from training curves"
-    sub = command(commands, "envelope", run, help, what="training curves")
+    sub = command(commands, "envelope", run, what="training curves")
     sub.add_argument("--runs", metavar="RUNTABLE", help="run table: sizes, FLOPs, schedules")
     add_options(sub, *ENVELOPE)
     sub.add_argument(

@@ -17,7 +17,7 @@ from analysis.tables import Runs
 
 
 def add(commands) -> None:
-    sub = command(commands, "fit", run, "fit a law's parameters")
+    sub = command(commands, "fit", run)
     add_law(sub, "none")
     add_options(sub, "--figure")
 

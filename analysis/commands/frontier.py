@@ -15,7 +15,7 @@ MOST = 15  # points printed of a frontier
 
 
 def add(commands) -> None:
-    sub = command(commands, "frontier", run, "params, tokens and loss against compute")
+    sub = command(commands, "frontier", run)
     add_options(sub, "--at")
     help = "by a fitted law, isoFLOP valleys, the envelope of curves, or all (default all)"
     sub.add_argument("--method", choices=("fit", "isoflop", "envelope", "all"), default="all", help=help)

@@ -2,42 +2,92 @@
 
 import argparse
 
-EXAMPLES = {  # of every command, what to type after `python -m analysis`
-    "fit": ("fit runs.csv", "fit runs.csv --law auto --intervals auto --figure law.png"),
-    "isoflop": ("isoflop runs.csv", "isoflop runs.csv --method parabola --figure valleys.png"),
+COMMANDS = {  # of every command, what it does, and two examples to type after `python -m analysis`
+    "fit": (
+        "Fit a law's parameters.",
+        "fit runs.csv",
+        "fit runs.csv --law auto --intervals auto --figure law.png",
+    ),
+    "isoflop": (
+        "The best size at each budget.",
+        "isoflop runs.csv",
+        "isoflop runs.csv --method parabola --figure valleys.png",
+    ),
     "envelope": (
+        "The best run at each compute, from training curves.",
         "envelope curves.csv --runs runs.csv",
         "envelope curves.csv --at 1e15 --figure envelope.png",
     ),
     "curves": (
+        "The rest of each training curve from its part, under its learning rates.",
         "curves curves.csv --runs runs.csv",
         "curves curves.csv --runs runs.csv --part 0.75 --figure curves.png",
     ),
-    "frontier": ("frontier runs.csv", "frontier runs.csv --at 1e14,1e15 --figure frontier.png"),
-    "ledger": ("ledger runs.csv", "ledger runs.csv --method fit --figure ledger.png"),
-    "speedup": ("speedup curves.csv", "speedup curves.csv --baseline adamw --json speedup.json"),
-    "rates": ("rates runs.csv", "rates runs.csv --at params=1e8,tokens=2e9"),
+    "frontier": (
+        "Params, tokens and loss against compute.",
+        "frontier runs.csv",
+        "frontier runs.csv --at 1e14,1e15 --figure frontier.png",
+    ),
+    "ledger": (
+        "Exponents under every counting of parameters and FLOPs.",
+        "ledger runs.csv",
+        "ledger runs.csv --method fit --figure ledger.png",
+    ),
+    "speedup": (
+        "What each run needs to reach a loss, beside a baseline: steps to equal loss.",
+        "speedup curves.csv",
+        "speedup curves.csv --baseline adamw --json speedup.json",
+    ),
+    "rates": (
+        "The best learning rate of every size and length, and the rule through them.",
+        "rates runs.csv",
+        "rates runs.csv --at params=1e8,tokens=2e9",
+    ),
     "losers": (
+        "Which runs of a rate sweep can no longer win, from part of their curves.",
         "losers runs.csv --curves curves.csv",
         "losers runs.csv --curves curves.csv --setting weight_decay --length 4000",
     ),
     "predict": (
+        "What a fitted law says of new runs.",
         "predict runs.csv --at params=1e8,tokens=2e9",
         "predict runs.csv --at-table planned.csv --law auto",
     ),
-    "audit": ("audit runs.csv", "audit runs.csv --at 1e15 --figure audit.png"),
+    "audit": (
+        "What may not be trusted of a table and its fit, and why.",
+        "audit runs.csv",
+        "audit runs.csv --at 1e15 --figure audit.png",
+    ),
     "decide": (
+        "What to train with a budget, or for a loss.",
         "decide runs.csv --budget 1e15",
         "decide runs.csv --target-loss 2.2 --serve 1e12 --figure plan.png",
     ),
-    "planner": ("planner runs.csv", "planner runs.csv -o planner.html --where 'loss < 4'"),
-    "compare": ("compare base.csv change.csv", "compare runs.csv --arm optimizer -o compare.html"),
+    "planner": (
+        "One offline page that answers what to train, how long and at what price.",
+        "planner runs.csv",
+        "planner runs.csv -o planner.html --where 'loss < 4'",
+    ),
+    "compare": (
+        "How many times a baseline's compute an arm is worth, and how that changes.",
+        "compare base.csv change.csv",
+        "compare runs.csv --arm optimizer -o compare.html",
+    ),
     "suggest": (
+        "Which runs to add so that an interval shrinks most.",
         "suggest runs.csv --for exponent --flops 1e15",
         "suggest runs.csv --for loss@1e17 --flops 1e15 -o grid.py",
     ),
-    "report": ("report runs.csv -o report.html", "report runs.csv --curves curves.csv -o report.html"),
-    "reproduce": ("reproduce hoffmann2022 --download", "reproduce all --data tables --figures figures"),
+    "report": (
+        "One HTML page with figures, tables and warnings.",
+        "report runs.csv -o report.html",
+        "report runs.csv --curves curves.csv -o report.html",
+    ),
+    "reproduce": (
+        "Published scaling laws, computed again: every claim with a verdict.",
+        "reproduce hoffmann2022 --download",
+        "reproduce all --data tables --figures figures",
+    ),
 }
 COMMON = (  # options in the order in which they are asked for; what is not here comes after
     *(
@@ -69,12 +119,11 @@ class Help(argparse.RawDescriptionHelpFormatter):
 def arrange(commands: argparse._SubParsersAction) -> None:
     """Give every command's help its sentence, its examples, a short usage and its options in order."""
     rank = {name: place for place, name in enumerate(COMMON)}
-    for listed in commands._choices_actions:
-        listed.help = sentence(listed.help)
     for name, parser in commands.choices.items():
-        examples = "\n".join(f"  python -m analysis {words}" for words in EXAMPLES[name])
+        sentence, *examples = COMMANDS[name]
         parser.formatter_class = Help
-        parser.description = f"{sentence(parser.description)}\n\n{examples}"
+        lines = "\n".join(f"  python -m analysis {words}" for words in examples)
+        parser.description = f"{sentence}\n\n{lines}"
         needed = [action for action in parser._actions if action.option_strings and action.required]
         words = [f"{action.option_strings[-1]} {action.metavar}" for action in needed]
         choices = [group for group in parser._mutually_exclusive_groups if group.required]
@@ -86,7 +135,3 @@ def arrange(commands: argparse._SubParsersAction) -> None:
         parser.usage = f"%(prog)s {' '.join(words)} [options]"
         parser._optionals.title = "options, those most asked for first"
         parser._optionals._group_actions.sort(key=lambda action: rank.get(action.dest, len(rank)))
-
-
-def sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:].rstrip('.')}."

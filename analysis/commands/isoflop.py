@@ -7,7 +7,7 @@ from analysis.figures import plot_isoflop
 
 
 def add(commands) -> None:
-    sub = command(commands, "isoflop", run, "the best size at each budget")
+    sub = command(commands, "isoflop", run)
     sub.add_argument("--method", **OPTIONS["--valley"])
     add_options(sub, *FRONTIER, "--figure")
 

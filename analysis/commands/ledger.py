@@ -17,8 +17,7 @@ WIDE = 32  # of the column of countings; lines stay within 100
 
 
 def add(commands) -> None:
-    help = "exponents under every counting of parameters and FLOPs"
-    sub = command(commands, "ledger", run, help)
+    sub = command(commands, "ledger", run)
     sub.add_argument(
         "--convention", metavar="COL", help="a column whose values are countings of the same study"
     )

@@ -12,8 +12,7 @@ from analysis.tables import Runs, table
 
 
 def add(commands) -> None:
-    help = "which runs of a rate sweep can no longer win, from part of their curves"
-    sub = command(commands, "losers", run, help)
+    sub = command(commands, "losers", run)
     sub.add_argument("--curves", metavar="FILE", required=True, help="the runs' training curves")
     help = "the column that the runs of a sweep differ in (learning_rate)"
     sub.add_argument("--setting", metavar="COL", default="learning_rate", help=help)

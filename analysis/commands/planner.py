@@ -28,8 +28,7 @@ PAGE = Path(__file__).parents[1] / "planner.html"
 
 
 def add(commands) -> None:
-    help = "one offline page that answers what to train, how long and at what price"
-    sub = command(commands, "planner", run, help, roles=[role for role in ROLES if role != "budget"])
+    sub = command(commands, "planner", run, roles=[role for role in ROLES if role != "budget"])
     sub.add_argument(
         "-o", "--output", default="planner.html", metavar="FILE", help="the page (default planner.html)"
     )

@@ -24,7 +24,7 @@ SHOWN = 40  # places printed; the JSON file holds all
 
 
 def add(commands) -> None:
-    sub = command(commands, "predict", run, "what a fitted law says of new runs")
+    sub = command(commands, "predict", run)
     add_law(sub, "auto")
     add_at(sub)
     sub.add_argument(

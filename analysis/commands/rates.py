@@ -16,9 +16,7 @@ SHOWN = 30  # cells printed; the JSON file holds all
 
 
 def add(commands) -> None:
-    sub = command(
-        commands, "rates", run, "the best learning rate of every size and length, and the rule through them"
-    )
+    sub = command(commands, "rates", run)
     sub.add_argument(
         "--setting", metavar="COL", default="learning_rate", help="the column tuned (learning_rate)"
     )

@@ -20,8 +20,7 @@ from analysis.tables.runs import Runs
 
 
 def add(commands) -> None:
-    help = "one HTML page with figures, tables and warnings"
-    sub = command(commands, "report", run, help)
+    sub = command(commands, "report", run)
     sub.add_argument(
         "-o", "--output", default="report.html", metavar="FILE", help="the page (default report.html)"
     )

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from analysis.commands.help import COMMANDS
 from analysis.commands.shared import check_outputs, dump
 from analysis.papers import (
     besiroglu2024,
@@ -27,9 +28,8 @@ PAPERS = {
 
 def add(commands) -> None:
     """Add `reproduce` to the command line's subparsers."""
-    help = "published scaling laws, computed again: every claim with a verdict"
     offered = [name for name, source in public.SOURCES.items() if source.sha256]
-    sub = commands.add_parser("reproduce", help=help, description=help)
+    sub = commands.add_parser("reproduce", help=COMMANDS["reproduce"][0])
     sub.set_defaults(run=run)
     sub.add_argument("paper", metavar="PAPER", choices=[*PAPERS, "all"], help=f"{', '.join(PAPERS)} or all")
     sub.add_argument("--data", metavar="DIR", help="published tables (default: SCALING_DATA)")

@@ -9,8 +9,7 @@ from analysis.commands.arguments import add_options, command, positive_count
 
 
 def add(commands) -> None:
-    help = "what each run needs to reach a loss, beside a baseline: steps to equal loss"
-    sub = command(commands, "speedup", run, help, what="training curves")
+    sub = command(commands, "speedup", run, what="training curves")
     sub.add_argument("--baseline", metavar="RUN", default="", help="the run to compare with (the first)")
     sub.add_argument(
         "--levels", type=positive_count, default=9, metavar="K", help="losses between (default 9)"

@@ -21,7 +21,7 @@ def add(commands) -> None:
         "which runs to add so that an interval shrinks most",
         [role for role in ROLES if role != "flops"],
     )
-    sub = command(commands, "suggest", run, help, roles=roles)
+    sub = command(commands, "suggest", run, roles=roles)
     sub.add_argument(
         "--for",
         dest="asked",
