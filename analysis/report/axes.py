@@ -1,4 +1,4 @@
-"""Axes of the page's own figures: their ends, ticks and the words of ticks. `page.js` ticks alike."""
+"""Axes of the page's own figures: their ends, ticks and the words of ticks. `axes.js` ticks alike."""
 
 from dataclasses import dataclass
 

@@ -21,6 +21,7 @@ from analysis.tables.headers import RUN_IDS
 from analysis.tables.runs import Runs
 
 HERE = Path(__file__).parent
+SCRIPTS = ("words.js", "axes.js", "panel.js", "table.js", "page.js")  # parts of one script, in this order
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">\
 <meta name="viewport" content="width=device-width, initial-scale=1">\
@@ -117,7 +118,7 @@ def section(head: str, each: Chart) -> list[str]:
 
 def document(title: str, body: str) -> str:
     """A page of the house around a body; no style or script acts but its own, named by their hashes."""
-    style, script = own("page.css"), own("page.js")
+    style, script = own("page.css"), "".join(map(own, SCRIPTS))
     return PAGE.format(
         title=text(title),
         body=body,

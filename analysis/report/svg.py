@@ -2,7 +2,7 @@
 
 Written here and not by a plotting library: uPlot (51 kB) draws on a canvas only, which neither prints sharply
 nor can be read aloud; Plot with d3 is 490 kB and plotly 1.2 MB. What is written is a whole figure without any
-script; page.js reads the marks back off it to zoom, to change an axis and to say which run is pointed at.
+script; panel.js reads the marks back off it to zoom, to change an axis and to say which run is pointed at.
 """
 
 import json

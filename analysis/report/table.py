@@ -1,4 +1,4 @@
-"""The run table of the page: every run and column as data, from which page.js draws the rows in view."""
+"""The run table of the page: every run and column as data, from which table.js draws the rows in view."""
 
 import json
 

@@ -10,7 +10,7 @@ MARKS = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of characters that are no l
 
 def text(words: str) -> str:
     """Escaped for text and quoted attributes; marks that nobody sees, such as those that order text right to
-    left, are written out (\\u202e). `page.js` does the same."""
+    left, are written out (\\u202e). `words.js` does the same."""
     return escape(UNUSUAL.sub(lambda found: shown(found[0]), words))
 
 
