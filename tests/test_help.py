@@ -7,6 +7,7 @@ import pytest
 
 from analysis.__main__ import parser as analysis_parser
 from lab.commands.cli import parser as lab_parser
+from tests.conftest import ROOT
 
 
 def commands_of(parser, before: str = "") -> dict:
@@ -93,3 +94,21 @@ def test_a_slip_is_answered_with_what_was_meant(capsys, top, words, meant):
     with pytest.raises(SystemExit) as ended:
         PARSERS[top].parse_args(words.split())
     assert ended.value.code == 2 and meant in capsys.readouterr().err
+
+
+def test_every_command_of_a_page_can_be_typed(capsys):
+    """Of README and docs, as far as parsing goes; what a page makes on the way (mylaw.py) aside."""
+    typed = set()
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for block in re.findall(r"^```[a-z]*\n(.*?)^```", page.read_text(), re.S | re.M):
+            for line in block.replace("\\\n", " ").splitlines():
+                said = re.match(r"(?:\$ |ray job submit -- )?(?:python -m )?(lab|analysis) ([a-z].*)", line)
+                if said and "mylaw.py" not in line:
+                    words = shlex.split(said[2], comments=True)
+                    words = words[: next((i for i, word in enumerate(words) if word in "|>;&&"), None)]
+                    typed.add(said[1])
+                    try:
+                        PARSERS[said[1]].parse_args(words)
+                    except SystemExit:
+                        pytest.fail(f"{page.name}: {line}: {capsys.readouterr().err}")
+    assert typed == {"lab", "analysis"}

@@ -176,7 +176,7 @@ def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterat
 
 def order(on: Slice, found: dict[str, Any]) -> str:
     """How `lab run` is told to train a shape so."""
-    words = f" --hosts {on.hosts}" * (on.hosts > 1)
+    words = f" --launcher slurm --hosts {on.hosts}" * (on.hosts > 1)  # local ones would all be here
     if on.devices > 1:
         words += f" --devices {on.devices // on.hosts} --way {found['way']}"
     whole = found["batch_tokens"] // found["seq_len"]
