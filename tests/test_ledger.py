@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,15 @@ def test_every_counting_that_the_columns_allow_the_tables_own_first():
     assert names(bare) == ["N = table's params, C = table's flops"]
     more = from_columns(params=runs.params, tokens=runs.tokens, flops=1.3 * runs.flops, loss=runs.loss)
     assert names(more) == ["N = table's params, C = table's flops", "N = table's params, C = 6·N·D"]
+
+
+@pytest.mark.parametrize("size", [0.0, -1.0, np.nan, np.inf])
+def test_a_counting_that_is_no_size_in_some_row_is_left_out(size):
+    runs = counted()
+    hidden = runs.columns["params_hidden"].copy()
+    hidden[3] = size  # as of a model without layers: it has no logarithm
+    changed = replace(runs, columns={**runs.columns, "params_hidden": hidden})
+    assert "hidden" not in {each.params for each in conventions.by_columns(changed)}
 
 
 def test_flops_without_attention_are_the_matrices_alone():
