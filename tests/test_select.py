@@ -73,21 +73,36 @@ def test_one_form_of_joint_keeps_its_floor_at_two_thirds_of_the_least_loss():
     least = runs.loss.min()
     assert 0.1 < 0.5 * least
     forms = [form for form in select.select(runs).forms if form.name == "joint"]
-    forms = [form for form in forms if np.isinf([form.within, form.since]).all()]
     (high,), (free,) = ([form for form in forms if bool(form.floor) == floor] for floor in (True, False))
     assert high.law.E > 0.6 * least and free.law.E < 0.5 * least  # moved with the law to the largest runs
     assert free.error < high.error
     assert "floor >= 0.67 of the least loss" in str(high)
 
 
-def test_forms_weigh_by_their_errors_and_predict_is_their_mean():
+def test_a_form_is_fitted_to_the_rows_of_its_least_error_and_told_from_others_at_ten_times_that():
+    member = regression.fit(Chinchilla, isoflops(CHINCHILLA)), CHINCHILLA
+    all_, near, nearer = (("joint", 0.0, within, np.inf) for within in (np.inf, 0.3, 0.08))
+    others = [(name, 0.0, np.inf, np.inf) for name in ("chinchilla", "kaplan-nd", "power")]
+    members = dict.fromkeys([nearer, near, all_, *others], member)
+    forms = select.weigh(members, dict(zip(members, (0.002, 0.001, 0.005, 0.001, 0.01, np.inf), strict=True)))
+    rows = {form.name: form.within for form in forms}
+    weights = {form.name: form.weight / forms[0].weight for form in forms}
+    assert rows["joint"] == 0.3
+    assert weights["chinchilla"] == weights["joint"] == 1 and weights["power"] == 0
+    assert weights["kaplan-nd"] == pytest.approx(0.5, abs=0.01)
+    untold = select.weigh(members, {})
+    assert {(form.within, form.weight) for form in untold} == {(np.inf, 0.25)}
+
+
+def test_forms_of_like_errors_weigh_alike_and_predict_is_their_mean():
     runs = isoflops(JOINT, noise=0.005)
     fitted = fitting.intervals(fitting.fit("auto", runs), "wild", 100)
     forms = fitted.forms
     weights = np.array([form.weight for form in forms])
     errors = [form.error for form in forms]
     assert weights.sum() == pytest.approx(1) and errors == sorted(errors)
-    np.testing.assert_allclose(weights / weights[0], [(form.error / forms[0].error) ** -2 for form in forms])
+    assert len(forms) == 4 and errors[-1] < 2 * errors[0] and weights[-1] > 0.95 * weights[0]
+    assert {(form.name, form.floor) for form in forms} == set(select.FORMS)
     at = 1e9, 1e10
     logs = np.array([np.log(form.law.loss(*at)) for form in forms])
     said = fitting.predict(fitted, params=at[0], tokens=at[1])

@@ -6,8 +6,10 @@ the best at their compute or less: what a form cannot follow far from the optimu
 each time at all compute, and at the largest factors of 100 and 20: nor does what small runs did. A member is
 raised to the middle of its residuals at the largest compute. Each forecasts, from the rows below a quarter
 and below half of the largest compute, the rows above; its error is the mean size of the log residuals there
-(of rows within 15 % of the best). A member weighs as error^-2, and the forecast is the weighted mean of log
-losses. The member of least error is the one shown.
+(of rows within 15 % of the best). Which rows a form is fitted to, the errors tell: the member of least error
+speaks for its form. Which form holds farther on, where alone a floor shows, they hardly tell: the four weigh
+nearly alike, one whose error is ten times the least half as much. The forecast is the weighted mean of log
+losses; the form of least error is the one shown.
 
 Rows to be forecast are never seen. The numbers of the rule were chosen with tables in view: see docs/laws.md.
 """
@@ -31,7 +33,7 @@ SINCE = (np.inf, 100.0, 20.0)  # factors of compute below the largest from which
 TOP = 2.0  # the factor below the largest compute of rows to whose middle a member is raised, three or more
 SCORED = 0.15  # the same of held-out rows
 CUTS = (4.0, 2.0)  # below the largest compute by these factors are the rows fitted to
-HEAVY = 0.05  # weight from which a form's status is found
+ALIKE = 10.0  # times the least error: forms of less are hardly told apart
 LEAST = 10  # rows fitted to, and 2 forecast
 Member = tuple[str, float, float, float]  # law, least floor, within, since
 Members = dict[Member, tuple[Fit, Law]]  # as fitted, and raised
@@ -93,8 +95,8 @@ def select(runs: Runs, fixed=None, starts=None, **options) -> Fit:
         regression.fit(FORMS[0][0], runs, **options)  # says why
         raise ValueError(f"{runs.source}: no form of --law auto has a finite fit")
     forms = weigh(members, errors)
-    best = forms[0]
     forms = tuple(judged(form, members, options) for form in forms)
+    best = forms[0]
     member = members[best.name, best.floor, best.within, best.since][0]
     chosen = regression.fit(LAWS[best.name], member.runs, fixed=member.fixed, **options)
     away = set(used.rows.tolist()) - set(chosen.runs.rows.tolist())
@@ -188,33 +190,32 @@ def raise_to_top(fitted: Fit, compute: Array, above: Array) -> Law:
 
 
 def weigh(members: Members, errors: dict[Member, float]) -> tuple[Form, ...]:
-    """The members with weights error^-2, the best first; alike where nothing could be forecast."""
-    error = np.array([errors.get(key, np.inf) for key in members])
-    if np.isfinite(error).any():
-        weight = np.maximum(error / error.min(), 1) ** -2.0 if error.min() > 0 else (error == 0) * 1.0
-    else:
-        weight = np.array([float(np.isinf(key[2:]).all()) for key in members])
-    weight = weight / weight.sum() if weight.any() else np.full(len(members), 1 / len(members))
+    """The member of least error of each form, or that of all rows, the best first. Weights are
+    1/(error^2 + (ALIKE · the least error)^2), and equal where nothing could be forecast."""
+    speakers: dict[tuple[str, float], Member] = {}
+    for key in sorted(members, key=lambda key: (errors.get(key, np.inf), *np.negative(key[2:]))):
+        speakers.setdefault(key[:2], key)
+    error = np.array([errors.get(key, np.inf) for key in speakers.values()])
+    least = max(error.min(), 1e-12)  # nought of a planted law
+    weight = 1 / (error**2 + (ALIKE * least) ** 2) if np.isfinite(least) else np.ones(len(error))
+    weight = weight / weight.sum()
     forms = [
-        Form(*key, len(one.runs), float(e), float(w), one.status, law)
-        for (key, (one, law)), e, w in zip(members.items(), error, weight, strict=True)
+        Form(*key, len(members[key][0].runs), float(e), float(w), members[key][0].status, members[key][1])
+        for key, e, w in zip(speakers.values(), error, weight, strict=True)
     ]
     return tuple(sorted(forms, key=lambda form: form.error))
 
 
 def judged(form: Form, members: Members, options) -> Form:
-    """The form with its status, where it weighs something."""
-    if form.weight < HEAVY:
-        return form
+    """The form with its status."""
     fitted, _ = members[form.name, form.floor, form.within, form.since]
     again = regression.fit(LAWS[form.name], fitted.runs, fixed=fitted.fixed, starts=[fitted.law], **options)
     return replace(form, status=again.status)
 
 
 def describe(forms: tuple[Form, ...]) -> str:
-    """The best member of each form and its error, in words."""
+    """Each form and its error, in words."""
     if np.isinf(forms[0].error):
         return "auto could forecast no larger rows, so forms weigh alike"
-    best = {(form.name, form.floor): form for form in reversed(forms)}
-    ranked = ", ".join(map(str, sorted(best.values(), key=lambda form: form.error)))
+    ranked = ", ".join(map(str, forms))
     return f"auto chose by the errors of rolling forecasts: {ranked}"
