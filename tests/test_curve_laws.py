@@ -46,7 +46,7 @@ def test_the_rest_is_said_before_the_rate_falls_by_what_other_runs_gained(law):
     mine = curve(law, "cooled")
     rest = forecast_rest(type(law), mine, 0.65, known)
     assert mine.falls_at > rest.cut
-    assert np.abs(rest.errors(rest.said)).max() < 1 < rest.errors(rest.steady)[-1]
+    assert np.abs(rest.errors(rest.predicted)).max() < 1 < rest.errors(rest.steady)[-1]
 
 
 def test_a_constant_rate_says_nothing_of_a_fall_and_few_points_nothing_at_all():

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -29,6 +30,7 @@ ORDER = {
 }
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module of the project a file imports, `from lab.models import counts` giving
     lab.models.counts, and the first part of every other."""
@@ -68,6 +70,20 @@ def test_no_modules_import_each_other_in_a_circle(package):
         for name, path in known.items()
     }
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("package", ["lab", "analysis", "experiments"])
+def test_rooms_are_few_files_short_and_a_function_fits_on_a_screen(package):
+    rooms = {path.name for path in (ROOT / package).iterdir() if not path.name.startswith("__")}
+    assert package == "experiments" or len(rooms) <= 12, sorted(rooms)
+    for path in (ROOT / package).rglob("*"):
+        if path.suffix not in (".py", ".js", ".css", ".html"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") < 300 and "fmt: skip" not in text, path
+        for node in ast.walk(ast.parse(text)) if path.suffix == ".py" else ():
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
 
 
 def test_lab_and_analysis_never_import_each_other():

@@ -154,7 +154,7 @@ def test_a_run_learns_is_resumed_to_the_bit_and_says_the_unit(tmp_path, config, 
     assert without_times(part.store, config) == without_times(alone.store, config)
     curve = alone.store.curve(config.run_id)
     assert float(curve[-1]["loss"]) < float(curve[0]["loss"])
-    held_out = Evaluator.from_corpus(corpus, 16).of(config.objective, config.model)
+    held_out = Evaluator.from_corpus(corpus, 16).for_objective(config.objective, config.model)
     each = 15 if name != "masked" else 2
     assert record["held_out_tokens"] == held_out.mask_WL.all(1).sum() * each
     assert record["bits_per_byte"] is None

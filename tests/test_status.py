@@ -251,3 +251,14 @@ def test_an_end_that_is_not_there_is_said_in_words_by_every_command(tmp_path, ca
     found = json.loads((tmp_path / "fit.json").read_text())["parameters"]
     assert any(ends["high"] is None for ends in found.values())
     assert "not determined" in page.read_text() and not re.search(r">\(?-?(inf|nan)\b", page.read_text())
+
+
+def test_a_loose_floor_is_said_to_be_known_within_a_factor_that_grows_with_the_noise():
+    law, factors = Chinchilla(E=0.3, A=400.0, B=410.0, alpha=0.34, beta=0.28), []
+    for noise in (0.006, 0.012, 0.024):
+        runs = grid(np.geomspace(1e5, 1e7, 6), np.geomspace(1e7, 1e9, 6), noise, law=law)
+        message = fitting.fit(Chinchilla, runs).message
+        factors.append(
+            float(re.search(r"the floor E is known only within a factor of about ([\d.e+]+)", message)[1])
+        )
+    assert 1.2 < factors[0] < factors[1] < factors[2] < 3

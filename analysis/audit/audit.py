@@ -133,8 +133,8 @@ def cautions(fitted: Fit) -> list[str]:
         p = frontiers.fit_cost(fitted.runs).p
         intervals = parameters.intervals(near, p)
         findings += [rows.outliers(near, p), parameters.objectives(near, fewer.runs, p, intervals)]
-    said = [each.message.rstrip(".") for each in findings if each.severity == "warn"]
-    return [*filter(None, [forecast.caution(fewer)]), *said]
+    warnings = [each.message.rstrip(".") for each in findings if each.severity == "warn"]
+    return [*filter(None, [forecast.caution(fewer)]), *warnings]
 
 
 def fit_with_draws(runs: Runs, objective: str, delta: float, resamples: int, seed: int) -> Fit:

@@ -90,8 +90,8 @@ def miss_above(fitted: Fit) -> float:
     law = fitting.fit(type(fitted.law), runs.select(below), **columns, **options).law
     above = runs.select(~below)
     with np.errstate(all="ignore"):
-        said = np.log(law.loss(*(above.column(name) for name in fitted.inputs)))
-    missed = float(np.median(said - np.log(above.column(fitted.output))))
+        predicted = np.log(law.loss(*(above.column(name) for name in fitted.inputs)))
+    missed = float(np.median(predicted - np.log(above.column(fitted.output))))
     return missed if np.isfinite(missed) else 0.0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections.abc import Iterable
 
 from analysis import fitting, frontiers
 from analysis.commands.help import COMMANDS
@@ -104,6 +105,18 @@ OPTIONS = {
 }
 FRONTIER = ("--window", "--budgets", "--cost")
 ENVELOPE = ("--run-id", "--points", "--levels", "--smooth")
+
+
+def fixed_values(texts: Iterable[str]) -> dict[str, float]:
+    """The parameters that --fix holds, by name."""
+    fixed = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            fixed[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as E=0") from None
+    return fixed
 
 
 def command(commands, name: str, run, what: str = "run table", roles=ROLES) -> argparse.ArgumentParser:

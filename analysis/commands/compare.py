@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis.commands import answer as answers
 from analysis.commands import shared
-from analysis.commands.arguments import ROLES, OneOrMore, add_options
+from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values
 from analysis.commands.compare_page import comparison_page
 from analysis.commands.help import COMMANDS
 from analysis.decisions import fairness, ladders
@@ -46,7 +46,7 @@ def run(options) -> int:
     names = list(arms)
     baseline = named_baseline(options.baseline, arms)
     others = [name for name in names if name != baseline]
-    fixed, found, refused = held(options.fix), [], []
+    fixed, comparisons, refused = fixed_values(options.fix), [], []
     if all(by_curve(runs) for runs in arms.values()):
         from analysis.commands.compare_curves import answer_curves
 
@@ -60,37 +60,39 @@ def run(options) -> int:
             joined = ladders.join(*runs, (baseline, name))
             joined.notes.extend(notes)
             settings = {"at": options.at or (), "fixed": fixed, "draws": max(options.draws, 40 * len(others))}
-            found.append(compare(joined, **settings, seed=options.seed, level=1 - 0.05 / len(others)))
+            comparisons.append(compare(joined, **settings, seed=options.seed, level=1 - 0.05 / len(others)))
         except ValueError as error:
             if len(others) == 1:
                 raise
             refused.append(f"analysis compare: {name}: {error}")
-    for each in found:
+    for each in comparisons:
         print(each.headline)
-    for each in found:
+    for each in comparisons:
         show(each, len(others))
-    if options.json and found:
-        shared.dump(options.json, [*map(as_json, found)] if len(others) > 1 else as_json(found[0]))
-    for each in found if options.figure else ():
+    if options.json and comparisons:
+        shared.dump(
+            options.json, [*map(as_json, comparisons)] if len(others) > 1 else as_json(comparisons[0])
+        )
+    for each in comparisons if options.figure else ():
         path = shared.named(options.figure, each.arm if len(others) > 1 else None, others)
         plot_comparison(each).savefig(path)
         print(f"figure: {path}")
-    if options.output and found:
-        write_page(options.output, found, len(others))
+    if options.output and comparisons:
+        write_page(options.output, comparisons, len(others))
     print("\n".join(refused), file=sys.stderr, end="\n" * bool(refused))
     further = ("--json", "compare.json") if options.output else ("-o", "compare.html")
     print(f"Next: {answers.command(options, 'compare', *further)}")
     return int(bool(refused))
 
 
-def write_page(path: str, found: list[Comparison], arms: int) -> None:
+def write_page(path: str, comparisons: list[Comparison], arms: int) -> None:
     texts = []
-    for each in found:
+    for each in comparisons:
         with redirect_stdout(io.StringIO()) as text:
             show(each, arms)
         texts.append(text.getvalue())
     command = "python -m analysis compare " + shlex.join(sys.argv[2:])
-    html = comparison_page(found, [each.headline for each in found], texts, command)
+    html = comparison_page(comparisons, [each.headline for each in comparisons], texts, command)
     Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
     print(f"page: {path}")
 
@@ -130,17 +132,6 @@ def named_baseline(asked: str | None, arms: dict[str, Runs]) -> str:
     if asked not in by_name:
         raise ValueError(f"--baseline {asked}: the arms are {', '.join(map(str, arms))}")
     return by_name[asked]
-
-
-def held(texts: list[str]) -> dict[str, float]:
-    fixed = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        try:
-            fixed[name.strip()] = float(value)
-        except ValueError:
-            raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as E=1.6") from None
-    return fixed
 
 
 def by_curve(runs: Runs) -> bool:

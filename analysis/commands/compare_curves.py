@@ -19,14 +19,14 @@ def answer_curves(options, arms: dict[str, Runs], baseline: str) -> int:
         raise ValueError(
             "--figure draws ladders of runs; these are single curves, which `analysis envelope` draws"
         )
-    found = frontiers.speedups(joined(arms), baseline)
-    best = {each.run: each for each in found}  # the last axis an arm has: flops, else tokens, else steps
+    speedups = frontiers.speedups(joined(arms), baseline)
+    best = {each.run: each for each in speedups}  # the last axis an arm has: flops, else tokens, else steps
     results = []
     for name, each in best.items():
         print(f"{name} reaches {baseline}'s losses {each.ratio[-1]:.3g} times as fast in {each.axis}; {ONE}")
         rows = zip(each.needs, each.ratio, strict=True)
         budgets = [{each.axis: at, "multiplier": ratio, "low": None, "high": None} for at, ratio in rows]
-        axes = [as_json(one) for one in found if one.run == name]
+        axes = [as_json(axis) for axis in speedups if axis.run == name]
         results.append(
             {
                 "arm": name,
@@ -39,7 +39,7 @@ def answer_curves(options, arms: dict[str, Runs], baseline: str) -> int:
                 "curves": axes,
             }
         )
-    for each in found:
+    for each in speedups:
         show(each)
     if options.json:
         shared.dump(options.json, results if len(results) > 1 else results[0])

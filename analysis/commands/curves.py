@@ -52,9 +52,9 @@ def run(options) -> int:
         laws = [(curve, fit_curves(kind, [curve])) for curve in curves]
         rests = [forecast_rest(kind, curve, options.part, gains(laws, curve.run)) for curve in curves]
         rests = [rest for rest in rests if rest]
-        apart = standing_apart(curves)
-        show(options, curves, rests, gains(laws), apart)
-        return as_json(laws, rests, apart), lambda: plot_whole(curves, rests, normalised(curves))
+        distances = standing_apart(curves)
+        show(options, curves, rests, gains(laws), distances)
+        return as_json(laws, rests, distances), lambda: plot_whole(curves, rests, normalised(curves))
 
     return shared.each_group(options, answer)
 
@@ -108,14 +108,14 @@ def summary(rests: list[Rest]) -> dict[str, float]:
     if not rests:
         return {}
     ends = {
-        "last": [r.errors(r.said)[-1] for r in rests],
+        "last": [r.errors(r.predicted)[-1] for r in rests],
         "steady_last": [r.errors(r.steady)[-1] for r in rests],
     }
-    alls = {"rest": [np.mean(np.abs(r.errors(r.said))) for r in rests]}
+    alls = {"rest": [np.mean(np.abs(r.errors(r.predicted))) for r in rests]}
     return {name: float(np.median(np.abs(values))) for name, values in (ends | alls).items()}
 
 
-def show(options, curves, rests: list[Rest], gain: dict[str, float], apart: dict[str, float]) -> None:
+def show(options, curves, rests: list[Rest], gain: dict[str, float], distances: dict[str, float]) -> None:
     falling = sum(curve.falls_at <= curve.steps[-1] for curve in curves)
     print(f"{len(curves)} curves; the learning rate falls along {falling} of them.")
     if rests:
@@ -137,14 +137,14 @@ def show(options, curves, rests: list[Rest], gain: dict[str, float], apart: dict
         f"{'error':>9}"
     )
     for rest in rests[:SHOWN]:
-        curve, error = rest.curve, rest.errors(rest.said)[-1]
+        curve, error = rest.curve, rest.errors(rest.predicted)[-1]
         print(
             f"  {curve.run[:15]:<16}{curve.params:>10.4g}{len(curve.rates):>9}{rest.cut:>10}"
-            f"{curve.losses[-1]:>10.4f}{rest.said[-1]:>9.4f}{error:>+8.2f} %"
+            f"{curve.losses[-1]:>10.4f}{rest.predicted[-1]:>9.4f}{error:>+8.2f} %"
         )
     if len(rests) > SHOWN:
         print(f"  and {len(rests) - SHOWN} more, in --json")
-    if far := [name for name, z in apart.items() if z > OFF]:
+    if far := [name for name, z in distances.items() if z > OFF]:
         print(
             f"\n{len(far)} normalised curves stand apart from the others by over {OFF:g} standard "
             f"deviations: {', '.join(far[:8])}. Look at their rate, batch and schedule."
@@ -152,13 +152,22 @@ def show(options, curves, rests: list[Rest], gain: dict[str, float], apart: dict
     print()
 
 
-def as_json(laws, rests: list[Rest], apart: dict[str, float]) -> dict:
-    said = {rest.curve.run: rest for rest in rests}
+def as_json(laws, rests: list[Rest], distances: dict[str, float]) -> dict:
+    by_run = {rest.curve.run: rest for rest in rests}
     rows = []
     for curve, law in laws:
-        row = {"run": curve.run, "params": curve.params, "parameters": vars(law), "apart": apart[curve.run]}
-        if rest := said.get(curve.run):
-            row |= {"cut": rest.cut, "predicted": float(rest.said[-1]), "measured": float(curve.losses[-1])}
-            row |= {"error": float(rest.errors(rest.said)[-1]), "steady": float(rest.steady[-1])}
+        row = {
+            "run": curve.run,
+            "params": curve.params,
+            "parameters": vars(law),
+            "apart": distances[curve.run],
+        }
+        if rest := by_run.get(curve.run):
+            row |= {
+                "cut": rest.cut,
+                "predicted": float(rest.predicted[-1]),
+                "measured": float(curve.losses[-1]),
+            }
+            row |= {"error": float(rest.errors(rest.predicted)[-1]), "steady": float(rest.steady[-1])}
         rows.append(row)
     return {"law": type(laws[0][1]).__name__, "median": summary(rests), "runs": rows}

@@ -194,8 +194,8 @@ def headline_json(answer: Answer, best: Headline | None) -> dict | None:
         return None
     bands = best.front.at([answer.plan["flops"].value])
     ends = ("value", "low", "high")
-    said = {
+    content = {
         name: {end: getattr(band, end)[0] for end in ends}
         for name, band in zip(("params", "tokens", "loss"), bands, strict=True)
     }
-    return {"method": best.front.method, "evidence": best.evidence, **said}
+    return {"method": best.front.method, "evidence": best.evidence, **content}

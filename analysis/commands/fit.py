@@ -8,7 +8,7 @@ import numpy as np
 from analysis import fitting, frontiers
 from analysis.commands import answer as answers
 from analysis.commands import shared
-from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command
+from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command, fixed_values
 from analysis.figures import plot_fit
 from analysis.fitting.band import span
 from analysis.laws import LAWS
@@ -70,14 +70,8 @@ def run(options) -> int:
 
 def fitter(options) -> Callable[[Runs], fitting.Fit]:
     """The fit, with its intervals, that the options ask for, of any rows."""
-    law, fixed = find_law(options.law), {}
+    law, fixed = find_law(options.law), fixed_values(options.fix)
     shared.find_inputs(options, law)
-    for text in options.fix:
-        name, _, value = text.partition("=")
-        try:
-            fixed[name.strip()] = float(value)
-        except ValueError:
-            raise ValueError(f"--fix {text!r}: write NAME=VALUE, such as E=0") from None
     if "x" in law.inputs and not (options.x and options.y):
         raise ValueError(f"--law {options.law} has one variable: name it with --x COL --y COL")
     inputs = tuple(shared.played_by(options, name) for name in law.inputs)

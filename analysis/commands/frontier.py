@@ -68,10 +68,10 @@ def run(options) -> int:
             favoured = [c.frontier for c in choices if c and c.frontier.method not in known]
             print_beside([*favoured, *fronts], options.at)
             print("\n".join(frontiers.describe_agreements(fronts)) + "\n")
-        said = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
+        objects = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
         budget = options.at[-1] if options.at else max(front.flops.max() for front in fronts)
         answers.suggest(options, "decide", "--budget", headline.power(budget))
-        return said, lambda: plot_frontier(fronts, at=options.at or ())
+        return objects, lambda: plot_frontier(fronts, at=options.at or ())
 
     return shared.each_group(options, answer, several=options.method == "all")
 
@@ -110,7 +110,7 @@ def as_json(
 ) -> dict:
     """`low` and `high` of a point are the 95 % interval of its params. `headline`, of valleys, is by the way
     that this table favours, its intervals held open for all that are as defensible."""
-    said = frontier_json(front, at)
+    content = frontier_json(front, at)
     if choice:
         ways = [
             shared.pick(way, "method", "bias", "noise", "error")
@@ -121,13 +121,13 @@ def as_json(
             }
             for way in choice.ways
         ]
-        said["headline"] = frontier_json(choice.frontier, at) | {
+        content["headline"] = frontier_json(choice.frontier, at) | {
             "chosen": choice.chosen.method,
             **shared.pick(choice, "reason", "gap", "beyond_noise"),
             "noise": choice.half,
             "ways": ways,
         }
-    return said
+    return content
 
 
 def frontier_json(front: frontiers.Frontier, at: list[float] | None) -> dict:
@@ -154,10 +154,10 @@ def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
     check = front.bias_check
     if check is None:
         return None
-    said = ("a_from_law", "a_by_method", "shift", "params_ratio", "flops", "status", "message")
+    keys = ("a_from_law", "a_by_method", "shift", "params_ratio", "flops", "status", "message")
     further = zip(at or (), check.at(at or ()), strict=True)
     rows = [{"flops": flops, "params_ratio": ratio} for flops, ratio in further]
-    return shared.pick(check, *said) | {"at": rows}
+    return shared.pick(check, *keys) | {"at": rows}
 
 
 def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None, again: bool = False) -> None:

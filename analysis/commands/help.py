@@ -90,23 +90,10 @@ COMMANDS = {  # of every command, what it does, and two examples to type after `
     ),
 }
 COMMON = (  # options in the order in which they are asked for; what is not here comes after
-    *(
-        "help",
-        "compute",
-        "target_loss",
-        "planned",
-        "at",
-        "at_table",
-        "asked",
-        "spend",
-        "law",
-        "method",
-        "arm",
-    ),
-    *("baseline", "curves", "runs", "intervals", "where", "by", "best_of", "output", "figure", "figures"),
-    *("json", "data", "download", "verbose", "serve", "data_cap", "hold_out", "params", "tokens", "flops"),
-    *("loss", "budget"),
-)
+    "help compute target_loss planned at at_table asked spend law method arm baseline curves runs intervals "
+    "where by best_of output figure figures json data download verbose serve data_cap hold_out params tokens "
+    "flops loss budget"
+).split()
 
 
 class Help(argparse.RawDescriptionHelpFormatter):

@@ -107,8 +107,8 @@ def as_json(entries: list[Entry]) -> dict:
 
 def show(group, runs, entries: list[Entry], verbose: bool = False) -> None:
     """A row a counting, under the approach and what N is there; notes below of what is not ok, or of all."""
-    found = [caution for each in entries if each.frontier for caution in each.frontier.cautions]
-    shared.print_head(group, runs, "convention ledger", dict.fromkeys([*runs.cautions, *found * verbose]))
+    cautions = [caution for each in entries if each.frontier for caution in each.frontier.cautions]
+    shared.print_head(group, runs, "convention ledger", dict.fromkeys([*runs.cautions, *cautions * verbose]))
     notes: dict[str, int] = {}
     approach = params = None
     for each in entries:

@@ -44,49 +44,49 @@ def run(options) -> int:
     rule = losers.Rule(options.first, options.below, options.above, options.spread)
 
     def answer(group, runs: Runs):
-        found = losers.sweeps(curves, runs, options.setting, options.length)
-        verdicts = [losers.replay(sweep, rule) for sweep in found]
+        sweeps = losers.sweeps(curves, runs, options.setting, options.length)
+        outcomes = [losers.replay(sweep, rule) for sweep in sweeps]
         under_way = options.length is not None
         if not under_way:
-            saved, kept = losers.total(verdicts)
+            saved, kept = losers.total(outcomes)
             print(
-                f"{100 * saved:.0f} % of the FLOPs of {len(found)} sweeps would have been saved, and the "
-                f"winner kept in {kept} of {len(found)}"
+                f"{100 * saved:.0f} % of the FLOPs of {len(sweeps)} sweeps would have been saved, and the "
+                f"winner kept in {kept} of {len(sweeps)}"
             )
-        for verdict in verdicts:
-            show(verdict, under_way)
+        for outcome in outcomes:
+            show(outcome, under_way)
         answers.suggest(options, "rates")
         return {
             "rule": vars(rule),
-            **({} if under_way else {"saved": saved, "kept": kept, "sweeps": len(found)}),
-            "each": [as_json(verdict, under_way) for verdict in verdicts],
+            **({} if under_way else {"saved": saved, "kept": kept, "sweeps": len(sweeps)}),
+            "each": [as_json(outcome, under_way) for outcome in outcomes],
         }, None
 
     return shared.each_group(options, answer)
 
 
-def show(verdict: losers.Verdict, under_way: bool) -> None:
-    sweep = verdict.sweep
+def show(outcome: losers.Outcome, under_way: bool) -> None:
+    sweep = outcome.sweep
     print(f"\n  {sweep.place or 'one sweep'}")
-    for name, value, stopped in zip(sweep.names, sweep.setting, verdict.stopped, strict=True):
+    for name, value, stopped in zip(sweep.names, sweep.setting, outcome.stopped, strict=True):
         word = f"loses, seen at {100 * stopped:.0f} % of its steps" if stopped < 1 else "can still win"
         if not under_way and stopped == 1:
             word = "trained to its end"
-        note = ", the winner" * (not under_way and name == verdict.winner)
+        note = ", the winner" * (not under_way and name == outcome.winner)
         print(f"    {value:>9.4g}  {name:<14} {word}{note}")
-    if not under_way and not verdict.kept:
+    if not under_way and not outcome.kept:
         print(
-            f"    THE WINNER WAS STOPPED: the best that is left is {100 * np.expm1(verdict.cost):.2g} % worse"
+            f"    THE WINNER WAS STOPPED: the best that is left is {100 * np.expm1(outcome.cost):.2g} % worse"
         )
 
 
-def as_json(verdict: losers.Verdict, under_way: bool) -> dict:
-    sweep = verdict.sweep
+def as_json(outcome: losers.Outcome, under_way: bool) -> dict:
+    sweep = outcome.sweep
     runs = [
         {"run": name, "setting": float(value), "stopped": float(share) if share < 1 else None}
-        for name, value, share in zip(sweep.names, sweep.setting, verdict.stopped, strict=True)
+        for name, value, share in zip(sweep.names, sweep.setting, outcome.stopped, strict=True)
     ]
-    said = {"place": sweep.place, "runs": runs}
+    content = {"place": sweep.place, "runs": runs}
     if under_way:
-        return said
-    return said | {name: getattr(verdict, name) for name in ("saved", "winner", "kept", "cost")}
+        return content
+    return content | {name: getattr(outcome, name) for name in ("saved", "winner", "kept", "cost")}

@@ -24,7 +24,7 @@ from analysis.fitting import Fit
 from analysis.frontiers import Cost
 from analysis.tables import Runs
 
-PAGE = Path(__file__).parents[1] / "planner.html"
+PAGE = Path(__file__).with_suffix(".html")
 
 
 def add(commands) -> None:

@@ -52,23 +52,23 @@ def run(options) -> int:
     played = {name: shared.played_by(options, name) for name in law.inputs}
     points = from_table(options, law, played) if options.at_table else from_text(law, options.at, played)
     errors = downstream(options, law) if options.downstream else None
-    all_said, all_measured = [], []
+    predictions, all_measured = [], []
 
     def answer(group, runs):
         fitted, places = fit_rows(runs), of_group(options, points, group)
         compare_units(fitted, places)
         check_doubts(options, fitted, places)
-        said = fitting.predict(fitted, **places.inputs)
-        then = fitting.chain(said, errors) if errors else None
-        show(group, runs, fitted, places, said, errors, then)
-        all_said.append(said)
+        prediction = fitting.predict(fitted, **places.inputs)
+        then = fitting.chain(prediction, errors) if errors else None
+        show(group, runs, fitted, places, prediction, errors, then)
+        predictions.append(prediction)
         all_measured.append(places.measured)
         answers.suggest(options, "audit")
-        plot = lambda: plot_places(fitted, places.inputs, said, places.measured)  # noqa: E731
-        return as_json(fitted, places, said, errors, then), plot
+        plot = lambda: plot_places(fitted, places.inputs, prediction, places.measured)  # noqa: E731
+        return as_json(fitted, places, prediction, errors, then), plot
 
     refused = shared.each_group(options, answer)
-    if len(all_said) > 1 and (score := fitting.score(joined(all_said), np.concatenate(all_measured))):
+    if len(predictions) > 1 and (score := fitting.score(joined(predictions), np.concatenate(all_measured))):
         print(f"all of --by {options.by}: {describe_score(score)}")
     return refused
 
@@ -86,8 +86,9 @@ def check_doubts(options, fitted: fitting.Fit, places: Points) -> None:
         raise ValueError(f"{fitted.runs.source}: refused at {at}: {'; '.join(why)}")
 
 
-def joined(said: list[Prediction]) -> Prediction:
-    return Prediction(*(np.concatenate([getattr(one, f.name) for one in said]) for f in fields(Prediction)))
+def joined(predictions: list[Prediction]) -> Prediction:
+    parts = ([getattr(each, field.name) for each in predictions] for field in fields(Prediction))
+    return Prediction(*map(np.concatenate, parts))
 
 
 def describe_score(score: dict) -> str:
@@ -132,13 +133,13 @@ def far(fitted: fitting.Fit, points: Points) -> tuple[np.ndarray, np.ndarray]:
     return np.maximum(np.max(factors, 0), 1.0), np.array(names, object)[np.argmax(factors, 0)]
 
 
-def as_json(fitted: fitting.Fit, points: Points, said: Prediction, errors, then) -> dict:
+def as_json(fitted: fitting.Fit, points: Points, prediction: Prediction, errors, then) -> dict:
     factor, _ = far(fitted, points)
     rows = []
     for k, row in enumerate(points.rows):
         place = {name: column[k] for name, column in points.inputs.items()}
-        each = {"row": row, **place, "predicted": said.value[k]}
-        each |= {end: getattr(said, end)[k] for end in ENDS}
+        each = {"row": row, **place, "predicted": prediction.value[k]}
+        each |= {end: getattr(prediction, end)[k] for end in ENDS}
         each |= {"measured": points.measured[k], "times_range": factor[k]}
         if then:
             each["error"] = {"predicted": then.value[k], **{end: getattr(then, end)[k] for end in ENDS}}
@@ -151,7 +152,7 @@ def as_json(fitted: fitting.Fit, points: Points, said: Prediction, errors, then)
         "rows": rows,
         "mape": None,
         "r2": None,
-        **fitting.score(said, points.measured),
+        **fitting.score(prediction, points.measured),
         "runs": len(fitted.runs),
         **shared.pick(fitted, "intervals", "status", "message"),
         **chained,
@@ -160,7 +161,7 @@ def as_json(fitted: fitting.Fit, points: Points, said: Prediction, errors, then)
     }
 
 
-def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, errors, then) -> None:
+def show(group, runs, fitted: fitting.Fit, points: Points, prediction: Prediction, errors, then) -> None:
     shared.print_head(group, runs, f"{type(fitted.law).__name__} prediction", fitted.cautions)
     guess = "" if fitted.status == "ok" else " WHAT FOLLOWS IS A GUESS"
     shared.paragraph("status", f"{fitted.status}: {fitted.message}.{guess}")
@@ -170,7 +171,7 @@ def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, err
         print(f"  places      {note}")
     heads = [*points.inputs, fitted.law.output, "law 95 %", "new run 95 %"]
     columns = [[f"{value:.4g}" for value in column] for column in points.inputs.values()]
-    columns += cells_of(said)
+    columns += cells_of(prediction)
     if np.isfinite(points.measured).any():
         heads.append("measured")
         columns.append([f"{value:.5g}" if np.isfinite(value) else "" for value in points.measured])
@@ -186,10 +187,10 @@ def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, err
     print()
     for line in (heads, *islice(zip(*columns, strict=True), SHOWN)):
         print("  " + "  ".join(cell.rjust(size) for cell, size in zip(line, wide, strict=True)).rstrip())
-    if len(said.value) > SHOWN:
-        print(f"  and {len(said.value) - SHOWN} more; --json FILE holds all")
+    if len(prediction.value) > SHOWN:
+        print(f"  and {len(prediction.value) - SHOWN} more; --json FILE holds all")
     print("\n  law: confidence interval of the law; new run: prediction interval of one run, with its noise")
-    if score := fitting.score(said, points.measured):
+    if score := fitting.score(prediction, points.measured):
         inside = f"; {score['inside']} inside the prediction interval" if fitted.ends else ""
         print(f"  measured    {describe_score(score)}{inside}")
     if errors:
@@ -199,12 +200,12 @@ def show(group, runs, fitted: fitting.Fit, points: Points, said: Prediction, err
     print()
 
 
-def cells_of(said: Prediction) -> list[list[str]]:
+def cells_of(prediction: Prediction) -> list[list[str]]:
     """Columns of text: the value, the law's interval, a new run's."""
 
     def ends(low, high) -> list[str]:
         pairs = zip(low, high, strict=True)
         return [span(a, b, "{:.5g}".format) for a, b in pairs]
 
-    values = [determined(value, "{:.5g}".format) for value in said.value]
-    return [values, ends(said.low, said.high), ends(said.run_low, said.run_high)]
+    values = [determined(value, "{:.5g}".format) for value in prediction.value]
+    return [values, ends(prediction.low, prediction.high), ends(prediction.run_low, prediction.run_high)]

@@ -88,9 +88,9 @@ def read_curves(curves: str | None, notes: list[str]) -> Runs | None:
     if not curves:
         return None
     try:
-        found = table.read(curves, needs=())
-        check_curves(found)
+        points = table.read(curves, needs=())
+        check_curves(points)
     except ValueError as error:
         notes.append(f"Training curves left out: {error}")
         return None
-    return found
+    return points

@@ -20,12 +20,14 @@ def add(commands) -> None:
 
 def run(options) -> int:
     def answer(group, curves):
-        found = frontiers.speedups(curves, options.baseline, options.run_id, options.levels, options.smooth)
+        speedups = frontiers.speedups(
+            curves, options.baseline, options.run_id, options.levels, options.smooth
+        )
         shared.print_head(group, curves, "steps to equal loss", cautions=())
-        for each in found:
+        for each in speedups:
             show(each)
         answers.suggest(options, "envelope")
-        return [as_json(each) for each in found], None
+        return [as_json(each) for each in speedups], None
 
     return shared.each_group(options, answer, several=True)
 

@@ -63,17 +63,17 @@ def run(options) -> int:
         fitted = fit(Chinchilla, runs)
         name, at = options.asked
         wanted = Target(name, at or float(fitted.runs.flops.max()))
-        found = suggest(fitted, wanted, options.spend, cells, seed=options.seed)
-        print(headline(found))
-        show(group, runs, fitted, found)
+        suggestion = suggest(fitted, wanted, options.spend, cells, seed=options.seed)
+        print(headline(suggestion))
+        show(group, runs, fitted, suggestion)
         if options.output:
-            grid_file(options.output, fitted.runs, found)
+            grid_file(options.output, fitted.runs, suggestion)
             options.next = f"python -m lab run {options.output}"
         else:
             asked = name if at is None else f"{name}@{power(at)}"
             words = ("--for", asked, "--flops", power(options.spend), "-o", "grid.py")
             answers.suggest(options, "suggest", *words)
-        return as_json(found, fitted), None
+        return as_json(suggestion, fitted), None
 
     return shared.each_group(options, answer)
 
@@ -84,54 +84,63 @@ def among(path: str) -> tuple[np.ndarray, np.ndarray]:
     return cells.params, cells.tokens
 
 
-def half(found: Suggestion, width: float) -> str:
+def half(suggestion: Suggestion, width: float) -> str:
     """± of an exponent, or of a number whose logarithm it is, in percent."""
     if not math.isfinite(width):
         return "unknown"
-    if found.asked == "exponent":
+    if suggestion.asked == "exponent":
         return f"±{width:.3g}"
     return f"±{100 * math.expm1(width):.3g} %" if width < 5 else "no end"
 
 
-def headline(found: Suggestion) -> str:
-    spent, arms = found.flops.sum(), " in both arms" if found.arms == 2 else ""
-    before, after = half(found, found.before), half(found, found.after)
-    return f"{len(found.flops)} runs{arms}, {spent:.3g} FLOPs: {found.asked} from {before} to {after}" + (
-        f" ({half(found, found.simulated)} by simulation)" if np.isfinite(found.simulated) else ""
+def headline(suggestion: Suggestion) -> str:
+    spent, arms = suggestion.flops.sum(), " in both arms" if suggestion.arms == 2 else ""
+    before, after = half(suggestion, suggestion.before), half(suggestion, suggestion.after)
+    return (
+        f"{len(suggestion.flops)} runs{arms}, {spent:.3g} FLOPs: {suggestion.asked} from {before} to {after}"
+        + (
+            f" ({half(suggestion, suggestion.simulated)} by simulation)"
+            if np.isfinite(suggestion.simulated)
+            else ""
+        )
     )
 
 
-def show(group, runs: Runs, fitted, found: Suggestion) -> None:
+def show(group, runs: Runs, fitted, suggestion: Suggestion) -> None:
     print()
     shared.print_head(group, runs, "suggested runs")
     print(f"  status      {fitted.status}: {fitted.message}")
-    print(f"  noise       {100 * found.noise:.2g} % of the loss")
-    if found.note:
-        shared.paragraph("CAUTION", found.note)
+    print(f"  noise       {100 * suggestion.noise:.2g} % of the loss")
+    if suggestion.note:
+        shared.paragraph("CAUTION", suggestion.note)
     print(f"\n  {'params':>10}  {'tokens':>10}  {'FLOPs':>9}  seeds  for")
-    for n, d, flops, seeds, form in lines(found):
-        print(f"  {n:>10.4g}  {d:>10.4g}  {flops:>9.3g}  {seeds:>5}  {'the form' if form else found.asked}")
+    for n, d, flops, seeds, form in lines(suggestion):
+        print(
+            f"  {n:>10.4g}  {d:>10.4g}  {flops:>9.3g}  {seeds:>5}  {'the form' if form else suggestion.asked}"
+        )
     print()
 
 
-def lines(found: Suggestion) -> list[tuple[float, float, float, int, bool]]:
+def lines(suggestion: Suggestion) -> list[tuple[float, float, float, int, bool]]:
     """(params, tokens, FLOPs of one, seeds, whether it checks the form) of each cell, by size."""
     cells: dict[tuple[float, float], list] = {}
-    for n, d, flops, form in zip(found.params, found.tokens, found.flops, found.form, strict=True):
+    for n, d, flops, form in zip(
+        suggestion.params, suggestion.tokens, suggestion.flops, suggestion.form, strict=True
+    ):
         cell = cells.setdefault((float(n), float(d)), [float(flops), 0, True])
         cell[1] += 1
         cell[2] &= bool(form)
     return [(n, d, *rest) for (n, d), rest in sorted(cells.items())]
 
 
-def as_json(found: Suggestion, fitted) -> dict:
+def as_json(suggestion: Suggestion, fitted) -> dict:
     keys = ("params", "tokens", "flops", "seeds", "form")
     return {
-        "for": found.asked,
-        "answer": headline(found),
-        "runs": [dict(zip(keys, line, strict=True)) for line in lines(found)],
-        "flops": float(found.flops.sum()),
-        **shared.pick(found, "value", "before", "after", "simulated", "noise"),
+        "for": suggestion.asked,
+        "answer": headline(suggestion),
+        "runs": [dict(zip(keys, line, strict=True)) for line in lines(suggestion)],
+        "flops": float(suggestion.flops.sum()),
+        **shared.pick(suggestion, "value", "before", "after", "simulated", "noise"),
         **shared.pick(fitted, "status", "message"),
-        "cautions": [*filter(None, [found.note]), *fitted.cautions],
+        "cautions": [*filter(None, [suggestion.note]), *fitted.cautions],
     }

@@ -46,7 +46,7 @@ def runs():
 '''
 
 
-def grid_file(path: str, runs: Runs, found: Suggestion) -> None:
+def grid_file(path: str, runs: Runs, suggestion: Suggestion) -> None:
     """Write the grid.
 
     Raises:
@@ -60,14 +60,14 @@ def grid_file(path: str, runs: Runs, found: Suggestion) -> None:
     model = {"seq_len": int(length or 64)} | constants(runs, MODEL)
     cells = [
         (*shape(runs, n), whole(d, batch), rate(runs, n, d), int(k) + first_seed(runs, n, d))
-        for n, d, k in zip(found.params, found.tokens, found.repeat, strict=True)
+        for n, d, k in zip(suggestion.params, suggestion.tokens, suggestion.repeat, strict=True)
     ]
     text = FILE.format(
         source=Path(str(runs.source)).name,
-        asked=found.asked,
+        asked=suggestion.asked,
         corpus=str(corpus or "shakespeare"),
         tokenizer=str(one(runs, "tokenizer") or "bytes"),
-        epochs=epochs(runs, found),
+        epochs=epochs(runs, suggestion),
         check="" if corpus else "  # the table names none: set yours",
         model=model,
         optim=constants(runs, OPTIM),
@@ -130,10 +130,10 @@ def whole(tokens: float, batch: int) -> int:
     return max(1, round(tokens / batch)) * batch
 
 
-def epochs(runs: Runs, found: Suggestion) -> float:
+def epochs(runs: Runs, suggestion: Suggestion) -> float:
     """That hold the longest run, where the table counts unique tokens; else one."""
     unique = unique_tokens(runs)
-    return float(max(1, math.ceil(found.tokens.max() / unique))) if unique else 1.0
+    return float(max(1, math.ceil(suggestion.tokens.max() / unique))) if unique else 1.0
 
 
 def unique_tokens(runs: Runs) -> float | None:

@@ -145,10 +145,10 @@ def compare(
     shared = {name: p is None or p > SEEN for name, p in tests.items()}
     wide, chosen = choose_models(shared, models)
     budgets = np.array(sorted({*ladders.budgets, *map(float, at)}))
-    found = multipliers(ladders, models[chosen], models[wide], drawn[wide], budgets, level, misses)
+    values = multipliers(ladders, models[chosen], models[wide], drawn[wide], budgets, level, misses)
     slope, p, crossing = trend(ladders, models[wide], drawn[wide], level)
     top = ladders.budgets[-1:]
-    answer = next((each for each in found[::-1] if not each.extrapolated), found[-1]).compute
+    answer = next((each for each in values[::-1] if not each.extrapolated), values[-1]).compute
     half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
     status, message = judge(models[wide], wide, rows, answer)
     if status == "ok" and (why := outside(models[chosen], ladders, top)):
@@ -156,7 +156,7 @@ def compare(
     return Comparison(
         arm=ladders.names[1],
         baseline=ladders.names[0],
-        budgets=found,
+        budgets=values,
         trend=slope,
         trend_p=p,
         shared=shared,

@@ -188,7 +188,7 @@ def match(logs: list[Array], runs: tuple[Runs, ...]) -> Array:
 def curves(ladders: Ladders) -> list[tuple[Array, Array, Array]] | None:
     """Of each arm, a smooth curve through the log loss of the best runs along ln FLOPs: (coefficients,
     ln FLOPs (R,) over `top`, residuals (R,)); None where an arm has too few budgets for one."""
-    found = []
+    fits = []
     for runs in ladders.runs:
         kept = runs.select(best_rows(runs))
         x, y = np.log(kept.flops), np.log(kept.loss)
@@ -197,8 +197,8 @@ def curves(ladders: Ladders) -> list[tuple[Array, Array, Array]] | None:
             return None
         middle = x - np.log(ladders.top)
         line = np.polyfit(middle, y, degree)
-        found.append((line, middle, y - np.polyval(line, middle)))
-    return found
+        fits.append((line, middle, y - np.polyval(line, middle)))
+    return fits
 
 
 def scatter(ladders: Ladders) -> tuple[float, int]:

@@ -49,7 +49,7 @@ class Sweep:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class Outcome:
     """Of each run the share of its steps at which it would be stopped (K,), 1 where never; the share of the
     sweep's FLOPs that saves; the `winner`, whether it is `kept`, and the `cost` in ln loss where not."""
 
@@ -79,7 +79,7 @@ def behind(sweep: Sweep, at: int, running: Array, rule: Rule) -> Array:
     return lost & running
 
 
-def replay(sweep: Sweep, rule: Rule = Rule()) -> Verdict:
+def replay(sweep: Sweep, rule: Rule = Rule()) -> Outcome:
     """What the rule makes of a whole sweep, one common point after another."""
     running, stopped = np.ones(len(sweep.names), bool), np.ones(len(sweep.names))
     for at, step in enumerate(sweep.steps):
@@ -89,10 +89,10 @@ def replay(sweep: Sweep, rule: Rule = Rule()) -> Verdict:
             stopped[lost], running = share, running & ~lost
     ends = sweep.log_loss[:, -1]
     if np.isnan(ends).all():
-        return Verdict(sweep, stopped, float(1 - stopped.mean()), "", True, 0.0)
+        return Outcome(sweep, stopped, float(1 - stopped.mean()), "", True, 0.0)
     best = int(np.nanargmin(ends))
     left = np.nanmin(np.where(running, ends, np.nan)) if (running & np.isfinite(ends)).any() else np.inf
-    return Verdict(
+    return Outcome(
         sweep,
         stopped,
         float(1 - stopped.mean()),
@@ -123,16 +123,16 @@ def sweeps(
     if step is None:
         raise ValueError(f"{curves.source}: no column counts steps ({', '.join(STEPS)})")
     points = curve_points(curves, step)
-    found = []
+    out = []
     for place, rows in cells(runs, name):
         ids, rates = run_names(runs)[rows], runs.columns[name][rows].astype(float)
         order = [i for i in np.argsort(rates) if ids[i] in points]
         if len(order) < 3 or len(np.unique(rates[order])) < len(order):
             continue
-        found.append(sweep_of(place, [str(ids[i]) for i in order], rates[order], points, length))
-    if not found:
+        out.append(sweep_of(place, [str(ids[i]) for i in order], rates[order], points, length))
+    if not out:
         raise ValueError(f"{runs.source}: no three runs are alike but for {name} and have a curve each")
-    return found
+    return out
 
 
 def curve_points(curves: Runs, step: str) -> dict[str, dict[float, float]]:
@@ -170,6 +170,6 @@ def word(value) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def total(verdicts: Sequence[Verdict]) -> tuple[float, int]:
+def total(outcomes: Sequence[Outcome]) -> tuple[float, int]:
     """(share of the FLOPs saved, sweeps counted alike; how many winners were kept)."""
-    return float(np.mean([each.saved for each in verdicts])), sum(each.kept for each in verdicts)
+    return float(np.mean([each.saved for each in outcomes])), sum(each.kept for each in outcomes)

@@ -28,17 +28,17 @@ def doubts(fitted: Fit, params: float, tokens: float, within: float) -> list[str
     weights = np.array([form.weight for form in forms]) * np.isfinite(logs)
     weights, logs = weights / weights.sum(), np.where(np.isfinite(logs), logs, 0.0)
     middle = weights @ logs
-    apart, asked = (
+    spread, asked = (
         1.96 * float(np.sqrt(weights @ (logs - middle) ** 2)),
         f"the {100 * within:.3g} % asked for",
     )
     out, error = [], forms[0].error
-    if apart > within:
+    if spread > within:
         best = {form.name: form.law for form in reversed(forms)}
-        said = ", ".join(f"{name} {law.loss(params, tokens):.4g}" for name, law in best.items())
+        losses = ", ".join(f"{name} {law.loss(params, tokens):.4g}" for name, law in best.items())
         out.append(
             f"forms of the law that these runs do not tell apart differ there by "
-            f"{100 * apart:.2g} %, over {asked} ({said})"
+            f"{100 * spread:.2g} %, over {asked} ({losses})"
         )
     if np.isinf(error):
         out.append(

@@ -280,6 +280,6 @@ def simulate(theta, here, there, target: Target, cost, centre, noise: float, see
     log_pred = Chinchilla.log_predict(theta[None], logs)[0]
     luck = np.random.default_rng(seed).standard_normal((SIMULATED, logs.shape[1]))
     problem = Problem(Chinchilla, logs, np.exp(log_pred + noise * luck), "ls-log", 1.0, np.arange(5))
-    found, _ = minimise(problem, np.tile(theta, (SIMULATED, 1)), rounds=30)
-    low, high = np.nanpercentile(target.numbers(cost, centre)(found), [2.5, 97.5])
+    refitted, _ = minimise(problem, np.tile(theta, (SIMULATED, 1)), rounds=30)
+    low, high = np.nanpercentile(target.numbers(cost, centre)(refitted), [2.5, 97.5])
     return float(high - low) / 2

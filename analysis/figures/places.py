@@ -14,7 +14,7 @@ MOST = 12  # sizes of places whose curve is drawn
 
 
 @styled
-def plot_places(fitted: Fit, inputs: dict[str, Array], said: Prediction, measured: Array):
+def plot_places(fitted: Fit, inputs: dict[str, Array], prediction: Prediction, measured: Array):
     """Runs and predicted places over the law's last input, coloured by its first where it has several.
 
     Args:
@@ -38,10 +38,12 @@ def plot_places(fitted: Fit, inputs: dict[str, Array], said: Prediction, measure
     if len(inputs) == 1 or sized(fitted):
         draw_curves(ax, fitted, inputs, x, norm if len(inputs) > 1 else None)
     ax.scatter(x, fitted.runs.column(fitted.output), **colours[0], **DOTS)
-    for low, high, width in ((said.run_low, said.run_high, 0.8), (said.low, said.high, 2.6)):
+    law, run = (prediction.low, prediction.high, 2.6), (prediction.run_low, prediction.run_high, 0.8)
+    for low, high, width in (run, law):
         ends = np.isfinite(low) & np.isfinite(high)
         ax.vlines(there[ends], low[ends], high[ends], color=INK, lw=width, zorder=7)
-    ax.scatter(there, said.value, marker="D", s=26, edgecolors=INK, linewidths=0.8, zorder=6, **colours[1])
+    marks = {"marker": "D", "s": 26, "edgecolors": INK, "linewidths": 0.8, "zorder": 6}
+    ax.scatter(there, prediction.value, **marks, **colours[1])
     ax.scatter(there[known], measured[known], marker="x", s=40, color=INK, linewidths=1.4, zorder=8)
     labels = {"xlabel": plain(fitted.inputs[-1]), "ylabel": output_label(fitted), "title": formula(fitted)}
     log_axes(ax, y=plain_axis if fitted.output == "loss" else power_axis, xscale="log", **labels)

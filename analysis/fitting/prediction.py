@@ -131,15 +131,15 @@ def chain(first: Prediction, fitted: Fit) -> Prediction:
     return bounded(Prediction(at.value, *law, *run), fitted)
 
 
-def score(said: Prediction, measured: Array) -> dict[str, float]:
+def score(prediction: Prediction, measured: Array) -> dict[str, float]:
     """How near predictions are to what was measured (K,), NaN where it was not: how many were `compared`,
     how many of them lie `inside` the interval of a new run; `mape`, the mean absolute error in percent of
     what was measured; `r2`, the share of its variance explained."""
-    known = np.isfinite(measured) & np.isfinite(said.value)
+    known = np.isfinite(measured) & np.isfinite(prediction.value)
     if not known.any():
         return {}
-    inside = (said.run_low <= measured) & (measured <= said.run_high)
-    gap, measured = (said.value - measured)[known], measured[known]
+    inside = (prediction.run_low <= measured) & (measured <= prediction.run_high)
+    gap, measured = (prediction.value - measured)[known], measured[known]
     spread = ((measured - measured.mean()) ** 2).sum()
     return {
         "compared": int(known.sum()),

@@ -205,8 +205,8 @@ def one_law(fitted: Fit, logs: Array) -> Fit:
     units = other_units(fitted.law, fitted.inputs, logs, fitted.residuals, fitted.runs.rows)
     if not several and not units:
         return fitted
-    said = [several, units, fitted.message * (fitted.status != "ok")]
-    return replace(fitted, status="unidentified", message="; ".join(filter(None, said)))
+    messages = [several, units, fitted.message * (fitted.status != "ok")]
+    return replace(fitted, status="unidentified", message="; ".join(filter(None, messages)))
 
 
 def named_law(law: type[Law] | str) -> type[Law]:
@@ -263,8 +263,8 @@ def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] |
     first, (theta, done) = theta, minimise(problem, theta)
     if law.rough and problem.name in ROBUST:
         # a falling delta leads past the narrow minima; look for those as well
-        narrow, settled = minimise(problem, first, near=True)
-        theta, done = np.concatenate([theta, narrow]), np.concatenate([done, settled])
+        narrow, converged = minimise(problem, first, near=True)
+        theta, done = np.concatenate([theta, narrow]), np.concatenate([done, converged])
     log_pred = law.log_predict(theta, problem.logs)[0]
     costs = value(problem.name, problem.delta, log_pred, problem.output)
     plain = law.from_theta(law.shift(theta, centre))  # on one ray a coefficient may be past all numbers

@@ -132,8 +132,8 @@ def rolling_errors(used: Runs, compute, above, columns, output, options):
             if np.isinf(key[2:]).all():
                 known = {**known, key[:2]: fitted.law}
             with np.errstate(all="ignore"):
-                said = np.log(raised.loss(*(column[ahead] for column in columns)))
-            gap = float(np.mean(np.abs(said - np.log(output[ahead]))))
+                predicted = np.log(raised.loss(*(column[ahead] for column in columns)))
+            gap = float(np.mean(np.abs(predicted - np.log(output[ahead]))))
             here[key] = gap if np.isfinite(gap) else np.inf
         gaps.append(here)
     whole = [{key[:2]: gap for key, gap in here.items() if np.isinf(key[2:]).all()} for here in gaps]

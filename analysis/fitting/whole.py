@@ -99,36 +99,36 @@ def fit_curves(
 
 @dataclass(frozen=True, eq=False)
 class Rest:
-    """What the points of a curve up to update `cut` say of those beyond: losses (K,) `said` by the law under
-    the rates known ahead, and `steady`, by the same law of a rate that does not matter but by its sum."""
+    """What the points of a curve up to update `cut` say of those beyond: losses (K,) `predicted` by the law
+    under the rates known ahead; `steady`, by the same law of a rate that matters by its sum alone."""
 
     curve: Curve
     cut: int
     law: CurveLaw
-    said: Array
+    predicted: Array
     steady: Array
 
     @property
     def ahead(self) -> Array:
         return self.curve.steps > self.cut
 
-    def errors(self, said: Array) -> Array:
+    def errors(self, predicted: Array) -> Array:
         """In percent of what was measured (K,)."""
-        return 100 * (said / self.curve.losses[self.ahead] - 1)
+        return 100 * (predicted / self.curve.losses[self.ahead] - 1)
 
 
 def gains(laws: Sequence[tuple[Curve, CurveLaw]], run: str = "") -> dict[str, float]:
     """What a fall of the rate gains, by the laws of whole curves in which it falls, those of `run` left out:
     the last coefficient, in shares of the loss before it for a fall of the whole peak, and the exponents
     beside alpha; the median each. Empty where there is no such curve."""
-    found = [(curve, law) for curve, law in laws if curve.run != run and curve.falls_at < curve.steps[-2]]
-    if not found:
+    falling = [(curve, law) for curve, law in laws if curve.run != run and curve.falls_at < curve.steps[-2]]
+    if not falling:
         return {}
-    kind = type(found[0][1])
+    kind = type(falling[0][1])
     last, further = kind.linear[-1], [name for name in kind.grid if name != "alpha"]
-    shares = [getattr(law, last) * curve.rates.max() / curve.level for curve, law in found]
+    shares = [getattr(law, last) * curve.rates.max() / curve.level for curve, law in falling]
     return {last: float(np.median(shares))} | {
-        name: float(np.median([getattr(law, name) for _, law in found])) for name in further
+        name: float(np.median([getattr(law, name) for _, law in falling])) for name in further
     }
 
 

@@ -128,9 +128,9 @@ def hold(chosen: Way, defensible: list[Way]) -> Frontier:
         return Band.from_ends(band.value, np.where(known, low, np.nan)[()], np.where(known, high, np.nan)[()])
 
     def extend(flops):
-        said = [front.exponents.extend(flops) for front in fronts]
+        bands = [front.exponents.extend(flops) for front in fronts]
         own = chosen.front.exponents.extend(flops)
-        return tuple(widen(own[i], [bands[i] for bands in said]) for i in range(3))
+        return tuple(widen(own[i], [band[i] for band in bands]) for i in range(3))
 
     own = chosen.front.exponents
     exponents = Exponents(

@@ -119,7 +119,7 @@ def frontier_chart(fronts: Sequence[Frontier]) -> Chart:
     flops = np.concatenate([front.flops for front in fronts])
     x = axis("flops", flops, room=0.08)
     grid = np.geomspace(x.low, x.high, 24)
-    found, panels = [bands(front, grid) for front in fronts], []
+    ribbons, panels = [bands(front, grid) for front in fronts], []
     unit = next((front.unit for front in fronts if front.unit), "")
     heads = (
         "Optimal parameters",
@@ -127,8 +127,8 @@ def frontier_chart(fronts: Sequence[Frontier]) -> Chart:
         f"Loss at the optimum{f' ({unit.strip()})' * bool(unit)}",
     )
     for i, name in enumerate(("params", "tokens", "loss")):
-        marks, ends, said = [], [], []
-        for k, (front, three) in enumerate(zip(fronts, found, strict=True)):
+        marks, ends, words = [], [], []
+        for k, (front, three) in enumerate(zip(fronts, ribbons, strict=True)):
             look = {"colour": f"m{k % METHODS}", "group": front.method}
             if three:
                 marks += band_marks(grid, three[i], look)
@@ -138,10 +138,10 @@ def frontier_chart(fronts: Sequence[Frontier]) -> Chart:
                 marks += optima(front, points, look)
                 ends.append(points.value)
             exponent = {"params": front.params_exponent, "tokens": front.tokens_exponent}.get(name)
-            said.append(f"{front.method}: exponent {exponent}" if exponent is not None else front.method)
+            words.append(f"{front.method}: exponent {exponent}" if exponent is not None else front.method)
         low, high = span(*ends) if ends else (1.0, 10.0)
         y = Axis(name if name == "loss" else LABELS[name], low, high, kind=KINDS.get(name, "plain"))
-        panels.append(Panel(heads[i], x, y, marks, f"{heads[i]} against compute. {'; '.join(said)}."))
+        panels.append(Panel(heads[i], x, y, marks, f"{heads[i]} against compute. {'; '.join(words)}."))
     legend = {front.method: f"m{k % METHODS}" for k, front in enumerate(fronts)}
     return Chart("frontier", panels, frontier_caption(fronts), legend)
 

@@ -121,12 +121,12 @@ def fit_table(fit: Fit) -> str:
         rows.append(cells((text(name), f"{value:.6g}", ends)))
     formula = (type(fit.law).__doc__ or "").split("\n")[0]
     delta = f", delta {fit.objective.delta:g}" if fit.objective.delta else ""
-    said = (
+    sentences = (
         f"{formula} Objective: {fit.objective.name}{delta}, {fit.objective.reduction} over "
         f"{len(fit.runs)} runs = {fit.objective.value:.9g}; rms log residual {fit.rmse:.3g}; "
         f"{fit.starts_agreeing} of {fit.starts} starts agree. Status {fit.status}: {fit.message}."
     )
-    return f"{paragraph(said)}{table(rows)}"
+    return f"{paragraph(sentences)}{table(rows)}"
 
 
 def conventions(runs: Runs, iso: Isoflop | None, fit: Fit | None, fronts: Sequence[Frontier]) -> str:

@@ -99,12 +99,8 @@ def markdown_table(path: Path, text: str) -> str:
         raise ValueError(
             f"{path}: holds {len(tables)} tables ({headers}); save the one that is meant in a file of its own"
         )
-    return "\n".join(without_edges(lines[i]) for i in tables[0] if i not in rules) + "\n"
-
-
-def without_edges(line: str) -> str:
-    """A line of a Markdown table without the bars at its ends."""
-    return line.strip().removeprefix("|").removesuffix("|")
+    kept = (lines[i].strip().removeprefix("|").removesuffix("|") for i in tables[0] if i not in rules)
+    return "\n".join(kept) + "\n"
 
 
 def without_comments(text: str) -> str:

@@ -48,11 +48,11 @@ def load_all(source: str | Path | Sequence[str | Path]) -> Sheet:
 
 def tables_in(folder: Path) -> list[Path]:
     """The files of tables in a folder, by name; hidden ones and those in hidden folders left out."""
-    found = sorted(path for path in folder.rglob("*") if SUFFIXES & set(path.suffixes) and path.is_file())
-    found = [path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts)]
-    if not found:
+    paths = sorted(path for path in folder.rglob("*") if SUFFIXES & set(path.suffixes) and path.is_file())
+    paths = [path for path in paths if not any(part[0] == "." for part in path.relative_to(folder).parts)]
+    if not paths:
         raise ValueError(f"{folder}: is a folder without tables ({', '.join(sorted(SUFFIXES))})")
-    return found
+    return paths
 
 
 def load(path: Path) -> Sheet:

@@ -26,7 +26,7 @@ Arm = tuple[dict, dict]  # the fields of its model and of its optimiser that mak
 def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[RunConfig]:
     """Every arm on every rung at every rate, given as times the plain grid's rule for the dense model;
     all but the last rung with a second seed."""
-    data, found = plain.text(), []
+    data, cells = plain.text(), []
     for (n_layer, width, heads), budget in ladder:
         dense = ModelConfig(n_layer=n_layer, d_model=width, n_head=heads, vocab_size=256, seq_len=64)
         rule = plain.rule(counts.count_params(dense).params)
@@ -37,11 +37,11 @@ def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[Run
             shape = replace(dense, **own, d_ff=dense.ffn_width // share if share > 1 else 0)
             for times in rates:
                 rate = lambda model, tokens, o=optim, r=times * rule: OptimConfig(learning_rate=r, **o)  # noqa: E731
-                found += grid.isoflop(
+                cells += grid.isoflop(
                     {budget: [shape]}, data=data, optim=rate, batch_tokens=plain.BATCH_TOKENS
                 )
     last = ladder[-1][1]
-    return found + [replace(run, seed=1, data_seed=1) for run in found if run.budget < last]
+    return cells + [replace(run, seed=1, data_seed=1) for run in cells if run.budget < last]
 
 
 def comparisons(path: Path, column: str, baseline: str) -> list[Comparison]:
@@ -51,17 +51,17 @@ def comparisons(path: Path, column: str, baseline: str) -> list[Comparison]:
     best = best_of(table.read(path), f"{column},budget,seed").usable().by(column)
     arms = {n: table.from_columns(n, flops=runs.flops, loss=runs.loss) for n, runs in best.items()}
     base = arms.pop(baseline)
-    found = [
+    out = [
         compare(ladders.join(base, arm, (baseline, name)), draws=2000, level=1 - 0.05 / len(arms))
         for name, arm in arms.items()
     ]
-    return sorted(found, key=lambda each: -each.answer.compute.value)
+    return sorted(out, key=lambda each: -each.answer.compute.value)
 
 
 def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> list[str]:
     """What each change is worth, and on each rung the loss of every arm and the rate it took."""
-    found, rows = comparisons(path, column, baseline), table.read(path)
-    lines, ends, arms = [], 0, len(found) + 1
+    compared, rows = comparisons(path, column, baseline), table.read(path)
+    lines, ends, arms = [], 0, len(compared) + 1
     for budget in np.unique(rows.column("budget")):
         words = []
         for name, arm in rows.select(rows.column("budget") == budget).by(column).items():
@@ -74,15 +74,15 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
             ends += edge
             words.append(f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * edge}")
         lines.append(f"{budget:.2g} FLOPs: {', '.join(words)}")
-    if len(found) == 1:
-        said = [*found[0].headline.split(". "), f"status {found[0].status}: {found[0].message}"]
+    if len(compared) == 1:
+        head = [*compared[0].headline.split(". "), f"status {compared[0].status}: {compared[0].message}"]
     else:
-        worth = [f"{each.arm} {each.answer.compute.value:.2g}" for each in found]
-        at = found[0].answer.flops
-        said = [f"times the compute of {baseline} at {at:.2g} FLOPs: {', '.join(worth)}"]
-        said += [f"{each.headline} ({each.status})" for each in found]
+        worth = [f"{each.arm} {each.answer.compute.value:.2g}" for each in compared]
+        at = compared[0].answer.flops
+        head = [f"times the compute of {baseline} at {at:.2g} FLOPs: {', '.join(worth)}"]
+        head += [f"{each.headline} ({each.status})" for each in compared]
     return [
-        *said,
+        *head,
         *lines,
         f"of {arms * len(lines)} best rates {ends} lie at an end of the {len(rates)} tried: better may "
         "follow",
@@ -101,7 +101,7 @@ def report(
     """runs.csv, compare.png, and the answer on the screen."""
     path = tables.table_of(name, store, configs, out, plain.CORPORA, changed=changed)
     print("\n".join(answer(path)))
-    found = comparisons(path, *arms)
-    figure = plot_comparison(found[0]) if len(found) == 1 else figures.arms(found)
+    compared = comparisons(path, *arms)
+    figure = plot_comparison(compared[0]) if len(compared) == 1 else figures.arms(compared)
     figure.savefig(out / "compare.png")
     print(f"figure in {out}")

@@ -84,16 +84,16 @@ def dtypes(compared: Any):
 
 
 @styled
-def arms(found: Any):
+def arms(comparisons: Any):
     """The loss of each arm over the baseline's on each rung."""
-    base = found[0].baseline
+    base = comparisons[0].baseline
     text = (
         f"Each architecture at its best of the rates tried on a rung, mean of its seeds, over the {base}'s."
     )
     fig, ax = sheet(6.6, 3.9, text)
     ax.axhline(0, label=base, **DASHED)
     mean = lambda runs, flops: np.log(runs.loss[np.isclose(runs.flops, flops, rtol=0.03)]).mean()  # noqa: E731
-    for each, colour in zip(found, sequence(len(found)), strict=True):
+    for each, colour in zip(comparisons, sequence(len(comparisons)), strict=True):
         rungs = each.ladders.budgets
         gaps = [100 * (mean(each.ladders.runs[1], f) - mean(each.ladders.runs[0], f)) for f in rungs]
         ax.plot(rungs, gaps, label=each.arm, color=colour, **POINT)

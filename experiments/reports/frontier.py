@@ -60,11 +60,11 @@ def other_exponents(
         ways = frontiers.choose_valleys(runs, price, fitted, known=iso).defensible
     except ValueError:  # no way has an exponent
         ways = ()
-    found = {f"{way.method} valleys": way.front.params_exponent.value for way in ways}
+    exponents = {f"{way.method} valleys": way.front.params_exponent.value for way in ways}
     for form, objective in FORMS:
         front = frontiers.from_fit(fitting.fit(LAWS[form], runs, objective=objective), price)
-        found[f"the law {form} ({objective})"] = front.params_exponent.value
-    return {name: float(a) for name, a in found.items() if np.isfinite(a)}
+        exponents[f"the law {form} ({objective})"] = front.params_exponent.value
+    return {name: float(a) for name, a in exponents.items() if np.isfinite(a)}
 
 
 def systematic(grid: Analysis) -> list[str]:

@@ -196,13 +196,13 @@ def at_distance(rows: list[Row], done: dict[str, Row]) -> str:
     results = [done[row["run_id"]] for row in rows]
     errors = [abs(float(row["error"])) for row in results]
     inside = sum(row["inside"] == "yes" for row in results)
-    said = f"at {float(rows[0]['beyond']):g} ×: {inside} of {len(rows)} inside, median error "
-    said += f"{100 * median(errors):.2g} %"
+    text = f"at {float(rows[0]['beyond']):g} ×: {inside} of {len(rows)} inside, median error "
+    text += f"{100 * median(errors):.2g} %"
     options = [json.loads(row["options"]) for row in rows]
     missed = [
         error > float(how["within"]) for error, how in zip(errors, options, strict=True) if how.get("refused")
     ]
     if missed:
-        said += f"; {len(missed)} sealed though refused at {100 * float(options[0]['within']):g} %, of which "
-        said += f"{sum(missed)} missed by more"
-    return said
+        text += f"; {len(missed)} sealed though refused at {100 * float(options[0]['within']):g} %, of which "
+        text += f"{sum(missed)} missed by more"
+    return text

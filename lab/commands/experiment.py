@@ -108,6 +108,8 @@ class Experiment:
         out.mkdir(parents=True, exist_ok=True)
         with errors_with_place():
             self.module.report(store, out, *filter(None, [self.size]), **changed)
+        if (page := out / "report.html").exists():
+            print(f"page: {page}")
 
 
 def sizes_of(module: ModuleType) -> list[str]:

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         status, over = training.train(options, store, configs, out, out.name)
         if not over or status:
             return status
-        found, said = fitted(store, configs, out, largest(grid_of))
+        found, answer = fitted(store, configs, out, largest(grid_of))
         cells = [
             cell | {"best": cell["best"]["value"]} for cell in found["cells"] if cell["status"] == "edge"
         ]
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
             f"{len(more)} of {len(found['cells'])} bests lie outside the rates tried: one rate more for each"
         )
         configs += more
-    print(said)
+    print(answer)
     return show(found, largest(grid_of), out)
 
 
@@ -83,10 +83,10 @@ def fitted(store: Store, configs: Sequence[RunConfig], out: Path, far: RunConfig
     place = f"params={tuning.params(far.model)},tokens={far.tokens},batch_tokens={far.batch_tokens}"
     command = ["rates", out / "runs.csv", *files]
     try:
-        said = ask(*command, "--at", place)
+        answer = ask(*command, "--at", place)
     except Refused:  # there is no rule that goes so far
-        said = ask(*command)
-    return json.loads((out / "rates.json").read_text()), said
+        answer = ask(*command)
+    return json.loads((out / "rates.json").read_text()), answer
 
 
 def show(found: dict, far: RunConfig, out: Path) -> int:

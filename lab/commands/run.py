@@ -86,7 +86,6 @@ def run(options: argparse.Namespace) -> int:
             print(experiment.no_report)
         else:
             experiment.report(store, options.out)
-        print(f"page: {out / 'report.html'}")
         shared.suggest(options, "export", "-o", "runs.csv")
     elif status:
         shared.suggest(options, "status", file=sys.stderr)

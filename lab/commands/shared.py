@@ -24,6 +24,7 @@ HELP = {
 }
 STORE = {"type": Path, "default": Path("runs"), "metavar": "DIR"}
 FLAG = {"action": argparse.BooleanOptionalAction}
+NESTED = {"model", "optim", "data"}  # fields that are configs themselves
 COUNT = {"type": int, "metavar": "N"}
 WAY = {"choices": ("", "jit", "mesh", "fsdp", "pmap"), "default": "", "metavar": "jit|mesh|fsdp|pmap"}
 
@@ -74,11 +75,8 @@ def field_option(name: str) -> list[str]:
     word = name.lstrip("-").replace("-", "_")
     field = SHORT.get(word, word)
     parts = {"model.": ModelConfig, "optim.": OptimConfig, "data.": DataConfig, "": RunConfig}
-    return [f"--set {part}{field}=..." for part, kind in parts.items() if field in names_of(kind)]
-
-
-def names_of(kind: type) -> set[str]:
-    return {field.name for field in dataclasses.fields(kind)} - {"model", "optim", "data"}
+    named = {part: {each.name for each in dataclasses.fields(kind)} - NESTED for part, kind in parts.items()}
+    return [f"--set {part}{field}=..." for part, names in named.items() if field in names]
 
 
 def command(commands, name: str, run: Callable[[argparse.Namespace], int]) -> Parser:

@@ -156,15 +156,7 @@ class View:
                 continue
             now = self.store.holder(config.run_id) or {}
             part = now.get("step", 0) / max(1, now.get("steps", 1))
-            table.add_row(
-                config.run_id,
-                config.model.name,
-                human(counts.count_params(config.model).params),
-                human(config.tokens),
-                f"{'━' * round(20 * part):<20} {part:4.0%}",
-                *("" if now.get(name) is None else f"{now[name]:.3f}" for name in ("train_loss", "loss")),
-                human(now.get("tokens_per_second", 0)),
-            )
+            table.add_row(*facts(config), f"{'━' * round(20 * part):<20} {part:4.0%}", *progress(now))
         return Group(Text(self.summary(), style="bold"), table)
 
     def results(self) -> Any:
@@ -181,10 +173,7 @@ class View:
             loss = self.losses.get(config.run_id)
             seconds = self.records.get(config.run_id, {}).get("seconds")
             table.add_row(
-                config.run_id,
-                config.model.name,
-                human(counts.count_params(config.model).params),
-                human(config.tokens),
+                *facts(config),
                 f"{counts.run_flops(config):.2g}",
                 f"{loss:.4f}" if loss else "",
                 duration(seconds) if seconds else "",
@@ -192,6 +181,18 @@ class View:
             )
         more = f"the {MOST_RESULTS} of the lowest loss of {len(over)}" if len(over) > MOST_RESULTS else ""
         return Group(*[table, Text(more)] if over else [], Text(self.summary(), style="bold"))
+
+
+def facts(config: RunConfig) -> list[str]:
+    """Which run it is: its id, shape, params and tokens."""
+    params = counts.count_params(config.model).params
+    return [config.run_id, config.model.name, human(params), human(config.tokens)]
+
+
+def progress(claim: dict[str, Any]) -> list[str]:
+    """Of a run that is trained now: its losses and its speed."""
+    losses = ("" if claim.get(name) is None else f"{claim[name]:.3f}" for name in ("train_loss", "loss"))
+    return [*losses, human(claim.get("tokens_per_second") or 0)]
 
 
 def describe(config: RunConfig) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 from lab.commands import shared
 from lab.commands.analysis import Refused, ask
 from lab.commands.experiment import CommandError
-from lab.commands.view import View, duration, human
+from lab.commands.view import View, duration, facts, progress
 from lab.config import RunConfig
 from lab.launch.processes import cores
 from lab.models import counts
@@ -76,14 +76,14 @@ class Board:
         self.state: dict[str, Any] = {}
         self.drawn: Any = None  # what the page was drawn of
         self.draw_at = 0.0
-        self.tell()
+        self.update_state()
 
     def look(self) -> None:
-        self.tell()
+        self.update_state()
         if time.monotonic() >= self.draw_at:
             self.draw()
 
-    def tell(self) -> None:
+    def update_state(self) -> None:
         """What the head of the page says now."""
         view = self.view
         view.read(quiet=True)
@@ -102,13 +102,9 @@ class Board:
         now = self.view.store.holder(config.run_id) or {}
         host = str(now.get("host", "?")).partition("/")[0]
         return [
-            config.run_id,
-            config.model.name,
-            human(counts.count_params(config.model).params),
-            human(config.tokens),
+            *facts(config),
             self.view.fraction(config),
-            *("" if now.get(name) is None else f"{now[name]:.3f}" for name in ("train_loss", "loss")),
-            human(now.get("tokens_per_second") or 0),
+            *progress(now),
             f"{host}, process {now.get('pid', '?')}" + ", silent" * (config.run_id in self.view.silent),
         ]
 

@@ -72,7 +72,7 @@ def id_shards(name: str, root: Path, say: Say) -> Shards:
     return Shards(pieces, notes)
 
 
-def shard(path: Path, dtype: str, said: bool) -> Piece:
+def shard(path: Path, dtype: str, stated: bool) -> Piece:
     """A file as one piece.
 
     Raises:
@@ -92,13 +92,13 @@ def shard(path: Path, dtype: str, said: bool) -> Piece:
         expected = int(lengths.sum()) * np.dtype(dtype).itemsize
         return whole_piece(path, dtype, 0, expected, size, f"as {index.name} says")
     header = np.fromfile(path, "<i4", 3)
-    if len(header) == 3 and int(header[0]) in LLM_C and not said:
+    if len(header) == 3 and int(header[0]) in LLM_C and not stated:
         dtype = LLM_C[int(header[0])]
         expected = int(header[2]) * np.dtype(dtype).itemsize
         return whole_piece(path, dtype, LLM_C_HEADER, expected, size - LLM_C_HEADER, "as its header says")
     each = np.dtype(dtype).itemsize
     piece = whole_piece(path, dtype, 0, size // each * each or each, size, f"of {np.dtype(dtype)}")
-    if not said and looks_wider(np.fromfile(path, "<u2", 1 << 16)):
+    if not stated and looks_wider(np.fromfile(path, "<u2", 1 << 16)):
         raise CorpusError(
             f"{path} looks like ids of uint32, read as uint16; name it ids:PATH#uint32 (or #uint16)"
         )

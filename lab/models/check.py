@@ -42,8 +42,8 @@ def check(cfg: ModelConfig) -> str:
     roles = {role: 0 for role in ("embed", "hidden", "readout", "gain")}
     for weight in tree.describe(cfg):
         roles[weight.role] += weight.size
-    told = ", ".join(f"{role} {size:,}" for role, size in roles.items() if size)
-    return f"{cfg.kind} ({cfg.name}): weights {told}; FLOPs within {100 * abs(gap):.1f} % of the compiler's"
+    sizes = ", ".join(f"{role} {size:,}" for role, size in roles.items() if size)
+    return f"{cfg.kind} ({cfg.name}): weights {sizes}; FLOPs within {100 * abs(gap):.1f} % of the compiler's"
 
 
 def check_sequences(cfg: ModelConfig, params: tree.Params) -> None:

@@ -28,7 +28,7 @@ class Settings(transformer.Settings):
     encoder_layers: int = 0  # 0: n_layer, which are the decoder's
 
 
-def told(cfg: ModelConfig) -> Settings:
+def checked_settings(cfg: ModelConfig) -> Settings:
     """Its settings, with numbers in the place of zeros.
 
     Raises:
@@ -83,7 +83,7 @@ class EncoderDecoder(transformer.Transformer):
     Settings, block = Settings, Block
 
     def __init__(self, cfg: ModelConfig, on: Target):
-        own = told(cfg)
+        own = checked_settings(cfg)
         super().__init__(cfg, on)
         self.first = own.source - 1  # the place from which on tokens are told
         self.reading = tuple(f"encoder_{index:02d}" for index in range(own.encoder_layers))
@@ -95,12 +95,12 @@ class EncoderDecoder(transformer.Transformer):
 
     @staticmethod
     def source(cfg: ModelConfig) -> int:
-        return told(cfg).source
+        return checked_settings(cfg).source
 
     @staticmethod
     def unseen(cfg: ModelConfig) -> float:
         """The decoder's attention to what it has not told yet."""
-        T = cfg.seq_len - told(cfg).source + 1
+        T = cfg.seq_len - checked_settings(cfg).source + 1
         return cfg.n_layer * 4 * cfg.d_model * T * (T - 1) / 2
 
     def features(self, tokens_BL: jax.Array) -> jax.Array:

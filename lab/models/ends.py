@@ -68,7 +68,7 @@ class LanguageModel(nnx.Module):
     def layers(self, x_BLD: jax.Array, *more: jax.Array) -> jax.Array:
         return self.through(x_BLD, *more)[0]
 
-    def apart(self, x_BLD: jax.Array) -> jax.Array:
+    def split(self, x_BLD: jax.Array) -> jax.Array:
         """Sequences on the devices on which they were, whatever lies where besides."""
         return self.on.split(x_BLD, 1 if self.time_first else 0)
 
@@ -81,22 +81,22 @@ class LanguageModel(nnx.Module):
         On CPU one layer after another; elsewhere one program of a layer that is run through a stack of their
         weights, made here, so that the time to compile does not grow with the depth. Of a layer is kept
         for the gradient what `on.remat` says."""
-        layers, said = [getattr(self, name) for name in names or self.names], []
+        layers, extras = [getattr(self, name) for name in names or self.names], []
         if self.on.on_cpu or self.on.flat or len(layers) == 1:
             for layer in layers:
-                out = self.on.checkpoint(layer)(self.apart(x_BLD), *more)
+                out = self.on.checkpoint(layer)(self.split(x_BLD), *more)
                 x_BLD, *besides = out if isinstance(out, tuple) else (out,)
-                said += besides
-            return x_BLD, said
+                extras += besides
+            return x_BLD, extras
         graph = nnx.graphdef(layers[0])
         stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nnx.state, layers))
 
-        def one(x_BLD: jax.Array, state: nnx.State) -> tuple[jax.Array, tuple]:
-            out = nnx.merge(graph, state)(self.apart(x_BLD), *more)
+        def run_layer(x_BLD: jax.Array, state: nnx.State) -> tuple[jax.Array, tuple]:
+            out = nnx.merge(graph, state)(self.split(x_BLD), *more)
             x_BLD, *besides = out if isinstance(out, tuple) else (out,)
             return x_BLD, tuple(besides)
 
-        x_BLD, besides = jax.lax.scan(self.on.checkpoint(one), x_BLD, stack)
+        x_BLD, besides = jax.lax.scan(self.on.checkpoint(run_layer), x_BLD, stack)
         return x_BLD, [part[i] for part in besides for i in range(len(layers))]
 
     def read(
@@ -106,7 +106,7 @@ class LanguageModel(nnx.Module):
         prefix = () if prefix_B is None else (prefix_B,)
         features = self.features(tokens_BL.swapaxes(0, 1) if self.time_first else tokens_BL, *prefix)
         x_BLD, extra = features if isinstance(features, tuple) else (features, None)
-        x_BLD = self.readout_scale * self.apart(x_BLD)
+        x_BLD = self.readout_scale * self.split(x_BLD)
         return x_BLD, self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...], extra
 
     def logits(self, x_BLD: jax.Array, readout_DV: jax.Array) -> jax.Array:

@@ -89,6 +89,6 @@ class MegaByte(LanguageModel):
         for name in self.large:
             block = getattr(self, name)
             before_BnD = (jax.checkpoint(block) if self.cfg.remat else block)(before_BnD)
-        told = ops.matmul(self.norm_large(before_BnD), w_context.reshape(-1, P * S), self.on)
-        inside = self.layers((x_BLS + told.reshape(B, n * P, S)).reshape(B * n, P, S))
+        context = ops.matmul(self.norm_large(before_BnD), w_context.reshape(-1, P * S), self.on)
+        inside = self.layers((x_BLS + context.reshape(B, n * P, S)).reshape(B * n, P, S))
         return self.norm(inside.reshape(B, n * P, S)[:, :L])

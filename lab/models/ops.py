@@ -20,7 +20,7 @@ WIDE = 2**24  # logits held at once; more are made in parts, and again for the g
 FAR_WIDE = 2**25  # of them on a device that is no CPU
 
 
-def told(on: Target | str) -> Target:
+def as_target(on: Target | str) -> Target:
     """What to compile for; a dtype alone is one of the devices that are here."""
     return on if isinstance(on, Target) else here(on)
 
@@ -35,13 +35,13 @@ def bfloat16_unit() -> bool:
 def product_dtype(on: Target | str) -> str:
     """The type in which a target's numbers are multiplied: float32 where that is faster, which
     changes no product, since two bfloat16 multiply exactly in float32."""
-    on = told(on)
+    on = as_target(on)
     return on.dtype if not on.on_cpu or bfloat16_unit() else "float32"
 
 
 def round_to(x: jax.Array, on: Target | str) -> jax.Array:
     """To the numbers of the target's type, in the type in which they are multiplied."""
-    on = told(on)
+    on = as_target(on)
     if product_dtype(on) != on.dtype:
         return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
     return x.astype(on.dtype)
@@ -83,7 +83,7 @@ join.defvjp(lambda x: (x, None), lambda _, grad: (materialize(grad),))
 
 def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str) -> jax.Array:
     """(..., D) x (D, F) -> (..., F): inputs in the target's type, sums in float32."""
-    on = told(on)
+    on = as_target(on)
     if not on.on_cpu:
         return jnp.matmul(x.astype(on.dtype), w_DF.astype(on.dtype), preferred_element_type=jnp.float32)
     rows = x.reshape(-1, x.shape[-1])
@@ -117,7 +117,7 @@ def attend(
 ) -> jax.Array:
     """Causal attention, (B, L, H, K) in float32: products of numbers in the target's type, softmax in
     float32. Off CPU by a kernel where there is one for the shape; it gives these numbers to float error."""
-    on = told(on)
+    on = as_target(on)
     if not on.on_cpu:
         found = kernels.attention(scale * q_BLHK, k_BLHK, v_BLHK, on)
         if found is not None:
@@ -191,7 +191,7 @@ def cross_entropy(
     """Nats of each target, (B, L), under softmax(x @ readout). Of a large vocabulary at most WIDE
     logits exist at once on CPU, and about FAR_WIDE on another device: there parts are cut along `time`,
     so that a batch which is split over devices stays split, each with its own tokens."""
-    on = told(on)
+    on = as_target(on)
 
     def part(x_TD: jax.Array, targets_T: jax.Array) -> jax.Array:
         return row_nats(matmul(x_TD, readout_DV, on), targets_T)

@@ -171,14 +171,14 @@ def describe(cfg: ModelConfig) -> tuple[Weight, ...]:
     tokens = jax.ShapeDtypeStruct((1, cfg.seq_len), jnp.int32)
     program = jax.make_jaxpr(lambda p, t: logits(standard, p, t)[0])(params, tokens).jaxpr
     uses = traced.uses(program, cfg.seq_len * cfg.vocab_size)
-    found = []
+    weights = []
     for number, (path, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(params)):
         names = tuple(part.key for part in path)
         role = next((role for word, role in own.roles.items() if word in names), None)
         role = role or role_of(number, leaf.shape, uses, cfg)
         tied = role == "embed" and number in uses.last
-        found.append(Weight(names, tuple(leaf.shape), role, 0.0, np.nan, tied))
-    return tuple(found)
+        weights.append(Weight(names, tuple(leaf.shape), role, 0.0, np.nan, tied))
+    return tuple(weights)
 
 
 def role_of(number: int, shape: tuple[int, ...], uses: Any, cfg: ModelConfig) -> str:

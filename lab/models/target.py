@@ -76,11 +76,11 @@ class Target:
         return replace(self, dtype=cfg.dtype, remat=remat)
 
 
-def target_of(device: jax.Device, platform: str = "", **said: Any) -> Target:
+def target_of(device: jax.Device, platform: str = "", **options: Any) -> Target:
     """What is compiled for a device, which may be one of a topology's that is not here; `platform` is its
     own unless given."""
     platform = platform or device.platform
-    return Target("gpu" if platform in ("cuda", "rocm") else platform, **said)
+    return Target("gpu" if platform in ("cuda", "rocm") else platform, **options)
 
 
 def here(dtype: str = "float32") -> Target:

@@ -12,39 +12,17 @@ from typing import Any
 from jax.extend.core import Literal, jaxprs_in_params
 
 # what moves numbers and makes none, to XLA's count of FLOPs
-MOVES = {
-    *("reshape", "transpose", "broadcast_in_dim", "squeeze", "slice", "dynamic_slice", "concatenate", "pad"),
-    *(
-        "iota",
-        "copy",
-        "copy_p",
-        "gather",
-        "dynamic_update_slice",
-        "rev",
-        "optimization_barrier",
-        "stop_gradient",
-    ),
-    *("split", "bitcast_convert_type", "argmax", "argmin", "sort", "top_k", "random_bits", "name"),
-}
+MOVES = frozenset(
+    (
+        "reshape transpose broadcast_in_dim squeeze slice dynamic_slice concatenate pad iota copy "
+        "copy_p gather dynamic_update_slice rev optimization_barrier stop_gradient split bitcast_convert_type "
+        "argmax argmin sort top_k random_bits name"
+    ).split()
+)
 # what XLA counts apart, as transcendental
-COSTLY = {
-    *(
-        "exp",
-        "exp2",
-        "log",
-        "log1p",
-        "expm1",
-        "tanh",
-        "logistic",
-        "rsqrt",
-        "sqrt",
-        "sin",
-        "cos",
-        "tan",
-        "pow",
-    ),
-    *("erf", "erfc", "erf_inv", "cbrt", "atan2"),
-}
+COSTLY = frozenset(
+    "exp exp2 log log1p expm1 tanh logistic rsqrt sqrt sin cos tan pow erf erfc erf_inv cbrt atan2".split()
+)
 
 
 class Unknown(ValueError):

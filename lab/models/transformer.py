@@ -33,7 +33,7 @@ class Settings:
     )
 
 
-def told(cfg: ModelConfig) -> Settings:
+def checked_settings(cfg: ModelConfig) -> Settings:
     """Its settings, where they make sense.
 
     Raises:
@@ -100,7 +100,7 @@ class Attention(nnx.Module):
 
     def __init__(self, cfg: ModelConfig, on: Target):
         D, H, K = cfg.d_model, cfg.n_head, cfg.d_head
-        self.cfg, self.on, self.own = cfg, on, told(cfg)
+        self.cfg, self.on, self.own = cfg, on, checked_settings(cfg)
         self.logit_scale = parameterization(cfg).logit_scale(K)
         shared = self.own.kv_heads or H
         self.w_q_DHK = matrix(cfg, "hidden", (D, H, K), fan_in=D, tensor=1)
@@ -175,7 +175,7 @@ class Block(nnx.Module):
     feed = FeedForward
 
     def __init__(self, cfg: ModelConfig, on: Target):
-        self.on, self.own = on, told(cfg)
+        self.on, self.own = on, checked_settings(cfg)
         self.norm1, self.attention = Norm(cfg), Attention(cfg, on)
         self.norm2, self.ffn = Norm(cfg), self.feed(cfg, on)
         if self.own.norms == "sandwich":
@@ -208,7 +208,7 @@ class Transformer(LanguageModel):
 
     def __init__(self, cfg: ModelConfig, on: Target):
         super().__init__(cfg, on, self.block, "block")
-        self.cap, self.z_loss = told(cfg).logit_cap, told(cfg).z_loss
+        self.cap, self.z_loss = checked_settings(cfg).logit_cap, checked_settings(cfg).z_loss
         if cfg.position == "learned":
             self.position_LD = matrix(cfg, "embed", (cfg.seq_len, cfg.d_model), fan_in=cfg.d_model)
         self.norm = Norm(cfg)

@@ -32,7 +32,7 @@ def rate_design(
     # a branch's rate is its trunk's, which has another length
     cells = [replace(config, init_from="", budget=0.0) for config in configs if not config.trunk]
     shortest, batch = min(c.tokens for c in cells), min(c.batch_tokens for c in cells)
-    found = []
+    design = []
     for model in smallest(cells, sizes):
         for i in range(lengths):
             for k in range(batches):
@@ -40,10 +40,10 @@ def rate_design(
                 wide = batch * LONGER**k
                 tokens = max(1, round(shortest * LONGER**i / wide)) * wide
                 cell = replace(cell, tokens=tokens, batch_tokens=wide, micro_batch=0)
-                found += around(cell, rates) if fits(cell) else []
-    if not found:
+                design += around(cell, rates) if fits(cell) else []
+    if not design:
         raise ValueError("no run of the grid's shortest length can be trained on its corpus")
-    return grid.unique(found)
+    return grid.unique(design)
 
 
 def around(cell: RunConfig, rates: int) -> list[RunConfig]:

@@ -24,15 +24,15 @@ def learned_from(store: Store, corpora: Iterable[str]) -> bool:
 
 def own_files(store: Store) -> Counter[str]:
     """How many of the store's runs were made with each FILE.py:NAME@DIGEST of a user's own."""
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for path in store.root.glob("*/config.json"):
         try:
             parts = (read_json(path) or {}).values()
         except StoreError:
             continue
         values = [value for part in parts if isinstance(part, dict) for value in part.values()]
-        found.update({value for value in values if userfile.is_named(value) and userfile.has_digest(value)})
-    return found
+        sizes.update({value for value in values if userfile.is_named(value) and userfile.has_digest(value)})
+    return sizes
 
 
 def find(store: Store, prefix: str) -> RunConfig:

@@ -63,10 +63,10 @@ class Rounds:
 
     def all_scored(self) -> list[dict[str, Any]]:
         """The scores, from the first round on."""
-        found = []
-        while (score := self.scored(len(found))) is not None:
-            found.append(score)
-        return found
+        scores = []
+        while (score := self.scored(len(scores))) is not None:
+            scores.append(score)
+        return scores
 
 
 def now() -> str:

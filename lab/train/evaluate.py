@@ -41,7 +41,7 @@ class Evaluator:
         windows = batches.eval_windows(corpus.held_out, seq_len, n_tokens)
         return cls(*windows, key=(corpus.sha256, seq_len, n_tokens))
 
-    def of(self, objective: str, model: ModelConfig) -> "Evaluator":
+    def for_objective(self, objective: str, model: ModelConfig) -> "Evaluator":
         """These windows with the targets of an objective."""
         if objective == NEXT_TOKEN:
             return self

@@ -61,11 +61,11 @@ def masked(key: jax.Array, tokens: jax.Array, vocab_size: int) -> Example:
     """A fixed number of places is told, from a text in which most of them are hidden."""
     text, L = tokens[:-1], len(tokens) - 1
     which, how, other = jax.random.split(key, 3)
-    told = jnp.argsort(jax.random.permutation(which, L)) < max(1, round(MASKED * L))
+    chosen_L = jnp.argsort(jax.random.permutation(which, L)) < max(1, round(MASKED * L))
     draw = jax.random.uniform(how, (L,))
     hidden = jnp.where(draw < 0.9, jax.random.randint(other, (L,), 0, vocab_size - 1), text)
     hidden = jnp.where(draw < 0.8, vocab_size - 1, hidden)
-    return jnp.where(told, hidden, text), text, told.astype(jnp.float32)
+    return jnp.where(chosen_L, hidden, text), text, chosen_L.astype(jnp.float32)
 
 
 def prefix(key: jax.Array, tokens: jax.Array, vocab_size: int, source: int = 0) -> Example:

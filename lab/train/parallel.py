@@ -26,7 +26,7 @@ def ahead(
     *,
     each: int = 0,
     tensor: int = 1,
-    **said: Any,
+    **options: Any,
 ) -> tuple[Any, tuple]:
     """The jitted updates of a shape and the arguments they take, to be compiled without being run:
 
@@ -45,7 +45,7 @@ def ahead(
       what `jax.jit` made, and (state, tokens (S, B, L + 1) or (R, S, B, L + 1), number of updates).
     """
     devices = devices or tuple(jax.local_devices()[:1])
-    program = compile_step(shape, way, devices, target_of(devices[0], **said), tensor, each)
+    program = compile_step(shape, way, devices, target_of(devices[0], **options), tensor, each)
     return program.jitted, program.args()
 
 

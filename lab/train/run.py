@@ -148,11 +148,11 @@ class Run:
         self.keeper.add_to_curve(point)
         return True
 
-    def held_out(self, n_tokens: int | None = None, of: Corpus | None = None) -> Evaluator:
+    def held_out(self, n_tokens: int | None = None, corpus: Corpus | None = None) -> Evaluator:
         """So many tokens of held-out text, or all, with what the run's objective asks of them."""
         model = self.config.model
-        windows = Evaluator.from_corpus(of or self.corpus, model.seq_len, n_tokens)
-        return windows.of(self.config.objective, model)
+        windows = Evaluator.from_corpus(corpus or self.corpus, model.seq_len, n_tokens)
+        return windows.for_objective(self.config.objective, model)
 
     def losses(self, windows: Evaluator) -> tuple[dict[str, float], float]:
         """The loss of the weights, and that of their average where the run keeps one; the first's
@@ -210,7 +210,7 @@ class Run:
         """Of each part of a mixture the loss on its own held-out text, and its epochs."""
         config, scores = self.config, {}
         for name, part in self.corpus.by_part().items():
-            windows = self.held_out(of=part.corpus)
+            windows = self.held_out(corpus=part.corpus)
             loss, loss_se = windows.loss(self.lanes.window_nats(self.lane, windows))
             epochs = config.steps * config.batch_tokens * part.share / part.unique
             scores[name] = {"loss": loss, "loss_se": loss_se, "epochs": epochs}

@@ -108,8 +108,8 @@ def grads_of_part(shape: Shape, step: jax.Array | int, on: Target | None = None)
         return nats + (0.0 if extra is None else weight * extra), (nats, weight)
 
     def grad(params, tokens_BL):
-        (_, told), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
-        return told, grads
+        (_, metrics), grads = jax.value_and_grad(trained, has_aux=True)(params, tokens_BL)
+        return metrics, grads
 
     return grad
 
