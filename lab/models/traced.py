@@ -14,8 +14,8 @@ from jax.extend.core import Literal, jaxprs_in_params
 # what moves numbers and makes none, to XLA's count of FLOPs
 MOVES = frozenset(
     (
-        "reshape transpose broadcast_in_dim squeeze slice dynamic_slice concatenate pad iota copy "
-        "copy_p gather dynamic_update_slice rev optimization_barrier stop_gradient split bitcast_convert_type "
+        "reshape transpose broadcast_in_dim squeeze slice dynamic_slice concatenate pad iota copy copy_p "
+        "gather dynamic_update_slice rev optimization_barrier stop_gradient split bitcast_convert_type "
         "argmax argmin sort top_k random_bits name"
     ).split()
 )
