@@ -14,8 +14,8 @@ Answer:   expected: the LSTM and the GRU ahead on the smallest rung and level wi
 Six arms by the same FLOPs on a rung, each counted off its own program; width and depth as the dense
 Transformer's of the rung. Five rates a rung, half to eight times the plain grid's rule, all arms alike
 (the last and the third rung were added when 8 of 18 best rates were the highest of four and three rungs
-told little); two seeds on all rungs but the last. On a CPU a recurrent model of equal FLOPs takes several times as long: this
-says what FLOPs buy and not what time does.
+told little); two seeds on all rungs but the last. On a CPU a recurrent model of equal FLOPs takes several
+times as long: this says what FLOPs buy and not what time does.
 """
 
 from pathlib import Path
