@@ -7,29 +7,20 @@ from typing import Any
 
 from lab.config import RunConfig, from_json, userfile
 
-SHORT = {  # what people call fields, by their words: of a path that names none
-    "lr": "learning_rate",
-    "rate": "learning_rate",
-    "peak_lr": "learning_rate",
-    "wd": "weight_decay",
-    "decay": "weight_decay",
-    "grad_clip": "clip",
-    "warmup": "warmup_fraction",
-    "bs": "batch_tokens",
-    "batch": "batch_tokens",
-    "batch_size": "batch_tokens",
-    "width": "d_model",
-    "hidden_size": "d_model",
-    "depth": "n_layer",
-    "layers": "n_layer",
-    "n_layers": "n_layer",
-    "heads": "n_head",
-    "ctx": "seq_len",
-    "context": "seq_len",
-    "context_length": "seq_len",
-    "vocab": "vocab_size",
-    "opt": "optimizer",
+CALLED = {  # what people call fields, by their words: of a path that names none
+    "learning_rate": "lr rate peak_lr",
+    "weight_decay": "wd decay",
+    "clip": "grad_clip",
+    "warmup_fraction": "warmup",
+    "batch_tokens": "bs batch batch_size",
+    "d_model": "width hidden_size",
+    "n_layer": "depth layers n_layers",
+    "n_head": "heads",
+    "seq_len": "ctx context context_length",
+    "vocab_size": "vocab",
+    "optimizer": "opt",
 }
+SHORT = {word: field for field, words in CALLED.items() for word in words.split()}
 
 
 def override(config: RunConfig, *assignments: str) -> RunConfig:
