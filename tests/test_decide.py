@@ -397,7 +397,6 @@ def test_refusals_are_one_line_and_status_1(csv, capsys, arguments, words):
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["--budget", "1e22", "--target-loss", "2"],
         ["--budget", "-1"],
         ["--budget", "1e22", "--serve", "0"],

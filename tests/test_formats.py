@@ -77,6 +77,9 @@ def test_a_trainers_state_is_its_curve(tmp_path):
         assert columns["run_id"] == ("first",) * 3
         assert columns["train_loss"] == ("5.5", "", "5.25")
         assert columns["eval_loss"] == ("", "5.75", "") and "loss" not in columns
+        assert columns["learning_rate"] == ("0.001", "0.001", "0.0"), (
+            "an evaluation has that of the update before"
+        )
     runs = table.read(tmp_path / "first.json")
     assert runs.roles["loss"] == "eval_loss"
     with pytest.raises(ValueError, match=r"log_history.*is empty"):

@@ -97,6 +97,7 @@ def standing_apart(curves: list[Curve]) -> dict[str, float]:
     logs = np.log(normalised(curves))
     if len(curves) < 4:
         return {curve.run: 0.0 for curve in curves}
+    logs = logs[:, ~np.isnan(logs).all(0)]
     gap = np.sqrt(np.nanmean((logs - np.nanmedian(logs, 0)) ** 2, 1))
     middle = np.median(gap)
     spread = max(1.4826 * float(np.median(np.abs(gap - middle))), 1e-4)

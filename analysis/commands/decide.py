@@ -1,4 +1,4 @@
-"""`python -m analysis decide TABLE --budget F | --target-loss L | --run N,D`: what to train."""
+"""`python -m analysis decide TABLE [--budget F | --target-loss L | --run N,D]`: what to train."""
 
 import argparse
 
@@ -32,7 +32,12 @@ def factor(text: str) -> float:
 
 
 QUESTIONS = {  # name among the options: flag, type, metavar, help
-    "compute": ("--budget", positive, "F", "FLOPs: which size and tokens reach the least loss"),
+    "compute": (
+        "--budget",
+        positive,
+        "F",
+        "FLOPs: which size and tokens reach the least loss (10 times the largest run's)",
+    ),
     "target_loss": ("--target-loss", positive, "L", "in the table's unit: the least compute that reaches it"),
     "planned": ("--run", numbers, "N,D", "params,tokens: the loss of one planned run"),
 }
@@ -59,11 +64,13 @@ TOGETHER = {  # option: those of which it needs one
     "price_per_hour": ("flops_per_second",),
 }
 
+STEP = 10.0  # times the largest run's compute: the budget of a question that names none
+
 
 def add(commands) -> None:
     roles = [role for role in ROLES if role != "budget"]
     sub = command(commands, "decide", run, roles=roles)
-    question = sub.add_mutually_exclusive_group(required=True)
+    question = sub.add_mutually_exclusive_group()
     for name, (flag, kind, metavar, text) in QUESTIONS.items():
         question.add_argument(flag, dest=name, type=kind, metavar=metavar, help=text)
     for name, (kind, metavar, text) in FURTHER.items():
@@ -162,7 +169,8 @@ def decide(options, fitted, cost) -> Answer:
     if options.data_cap:
         decay = tuple(options.repeat_decay or DECAY)
         return least_loss_capped(fitted, cost, options.compute, options.data_cap, decay)
-    return least_loss(fitted, cost, options.compute, options.serve)
+    compute = options.compute or STEP * float(fitted.runs.flops.max())
+    return least_loss(fitted, cost, compute, options.serve)
 
 
 def as_json(answer: Answer, best: Headline | None = None) -> dict:

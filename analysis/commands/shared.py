@@ -18,7 +18,7 @@ from analysis.fitting.bootstrap import ONE_STEP
 from analysis.laws import Law
 from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs, headers, table
-from analysis.tables.identity import best_of, final_rows
+from analysis.tables.identity import best_of, best_of_lists, final_rows
 
 # rows times parameters from which a fifth of the resamples are made where nobody asks for more
 HEAVY = 20_000
@@ -83,9 +83,10 @@ def read_table(options) -> Runs:
             needs = {*played, *played.values()}
         roles |= {name: own for name, own in played.items() if name in OTHERS and own not in ROLES}
     runs = table.read(options.table, where=options.where, needs=needs, **roles)
-    if hasattr(options, "law") and needs and "loss" not in needs:  # one that plays no part is not spoken of
-        kept = {role: column for role, column in runs.roles.items() if role != "loss"}
-        notes = tuple(note for note in runs.notes if not note.startswith("loss ="))
+    if hasattr(options, "law") and needs:  # what plays no part is not spoken of
+        unused = {role for role in ROLES if role not in needs}
+        kept = {role: column for role, column in runs.roles.items() if role != "loss" or "loss" in needs}
+        notes = tuple(note for note in runs.notes if note.partition(" =")[0] not in unused)
         runs = replace(runs, roles=kept, notes=notes)
     if options.command not in ("fit", "predict") and runs.has("loss") and (runs.usable().loss <= 0).any():
         raise ValueError(
@@ -96,6 +97,8 @@ def read_table(options) -> Runs:
         runs = final_rows(runs)
     if options.best_of:
         runs = best_of(runs, options.best_of)
+    elif runs.tried and options.command != "rates" and options.by not in runs.tried:
+        runs = best_of_lists(runs)
     recounted = getattr(options, "cost", "table") == "6nd" and not getattr(options, "runs", None)
     return recount_flops(runs) if recounted else runs
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.laws.base import Array
 from analysis.tables.cautions import settings
+from analysis.tables.headers import TUNED, find_all
 from analysis.tables.runs import Runs
 
 LEAST = 12  # rows below which nothing is tested
@@ -73,9 +74,12 @@ def describe_splits(parted: dict[str, Split]) -> str:
         for name, split in parted.items()
     )
     first = min(parted, key=lambda name: parted[name].chance)
+    advice = f"fit each alone (--by {first}, or --where)"
+    if find_all([first], TUNED):
+        advice = f"keep the best run of each cell (--best-of cell), or {advice}"
     return (
         f"the residuals fall apart by {names}, tested on ranks (Kruskal-Wallis, p times the columns "
-        f"tested): runs that differ in it follow different laws; fit each alone (--by {first}, or --where)"
+        f"tested): runs that differ in it follow different laws; {advice}"
     )
 
 

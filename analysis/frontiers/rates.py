@@ -117,7 +117,10 @@ def best_rates(runs: Runs, setting: str = "learning_rate") -> Rates:
     Raises:
       ValueError: no such column, or no cell with three rates.
     """
-    used, name = runs.usable(), find(runs.columns, (setting, "lr")[: 1 + (setting == "learning_rate")])
+    used, name = (
+        runs.usable(),
+        find(runs.columns, (setting, "lr", "lrs")[: 3 if setting == "learning_rate" else 1]),
+    )
     if name is None:
         raise ValueError(
             f"{runs.source}: no column {setting!r} of the rates tried; name it with --setting COL"

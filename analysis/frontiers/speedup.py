@@ -57,11 +57,11 @@ def speedups(
         raise ValueError(
             f"{rows.source}: needs two runs, one of them the baseline {first!r}; it holds {held}"
         )
-    step = find(used.columns, STEPS)
+    step = find(used.columns, STEPS) or find(used.columns, ("epoch", "epochs"))
     counted = [axis for axis in (step, "tokens", "flops") if axis and used.has(axis)]
     axes = {axis: used.column(axis) for axis in counted if used.column(axis).dtype != object}
     if not axes:
-        raise ValueError(f"{rows.source}: no column counts steps, tokens or flops along the curves")
+        raise ValueError(f"{rows.source}: no column counts steps, epochs, tokens or flops along the curves")
     found = []
     for name in runs:
         for axis, x in axes.items() if name != first else ():

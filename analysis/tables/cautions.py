@@ -163,6 +163,7 @@ def rivals(columns: Columns, roles: Roles) -> dict[str, int]:
     """How many cells of equal params and tokens, and of all else that the law takes in, hold
     several values of a tuned setting, runs `without_budget` aside."""
     tuned = [name for name in headers.find_all(columns, headers.TUNED) if name not in roles.values()]
+    tuned = [name for name in tuned if not along_runs(columns, name)]
     if not tuned or not {"params", "tokens"} <= set(roles):
         return {}
     outside, line = without_budget(columns, roles)
@@ -171,6 +172,18 @@ def rivals(columns: Columns, roles: Roles) -> dict[str, int]:
     cell = cells(columns, roles)
     several = {name: cells_of_several(cell, codes(columns[name])) for name in tuned}
     return {name: count for name, count in several.items() if count}
+
+
+def along_runs(columns: Columns, name: str) -> bool:
+    """Whether a column differs between rows of most runs, as the learning rate along their curves does: then
+    it is of a point, and no setting of a run. Runs that are numbered may be repeats, and do not tell."""
+    ids = headers.find(columns, headers.RUN_IDS)
+    if ids is None or columns[ids].dtype != object:
+        return False
+    runs = codes(columns[ids])
+    known = runs >= 0
+    several = cells_of_several(runs[known], codes(columns[name])[known])
+    return several > len(np.unique(runs[known])) / 2
 
 
 def cells(columns: Columns, roles: Roles) -> np.ndarray:

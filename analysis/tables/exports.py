@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis.tables.headers import ALIASES, RUN_IDS, find, normalize
 from analysis.tables.sheets import Sheet
 
+ENDING = re.compile(r"(\.(csv|tsv|txt|jsonl?|ndjson|parquet|gz))+$", re.I)
 TENSORBOARD = {"Wall time", "Step", "Value"}
 DOWNLOADED = re.compile(r"run[-_.](?P<run>.+?)[-_]tag[-_](?P<tag>.+)")  # as TensorBoard names its files
 WIDE = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<bound>__MIN|__MAX)?")  # a column of Weights & Biases
@@ -48,7 +49,8 @@ def lengthen(path: Path, sheet: Sheet) -> Sheet:
 
 
 def stem(path: Path) -> str:
-    return path.name.split(".")[0]
+    """A file's name without what it says of the format, not cut at the point of a number in it."""
+    return ENDING.sub("", path.name)
 
 
 def run_of(path: Path, usual: str) -> str:
@@ -85,4 +87,5 @@ def together(sheets: Sequence[tuple[Path, Sheet]]) -> Sheet:
     columns.setdefault("file", sum(((str(path),) * size for (path, _), size in parts), ()))
     unnamed = frozenset(name for _, sheet in sheets for name in sheet.unnamed)
     lists = tuple(dict.fromkeys(name for _, sheet in sheets for name in sheet.lists))
-    return Sheet(columns, unnamed, all(sheet.comma for _, sheet in sheets), lists)
+    tried = tuple(dict.fromkeys(name for _, sheet in sheets for name in sheet.tried))
+    return Sheet(columns, unnamed, all(sheet.comma for _, sheet in sheets), lists, tried)

@@ -72,23 +72,49 @@ def best_of(runs: Runs, cell: str) -> Runs:
         names = [role for role in runs.roles if role not in ("loss", "y", "budget")]
         if {"params", "tokens"} <= set(names):
             names.remove("flops")
-    code = combined(map(runs.column, names), len(runs))
+    cells = f"cell ({', '.join(names)})", f"each cell of equal {', '.join(names)}"
+    return keep_best(runs, combined(map(runs.column, names), len(runs)), *cells)
+
+
+def best_of_lists(runs: Runs) -> Runs:
+    """The same table with all but the run of least loss of each object that lists the settings tried, unless
+    these are seeds."""
+    settings = find_all(runs.tried, TUNED)
+    if not settings or "loss" not in runs.roles:
+        return runs
+    given = [name for name in runs.columns if name not in (*runs.tried, runs.roles["loss"])]
+    code = combined((runs.columns[name] for name in given), len(runs))
+    return keep_best(runs, code, f"list of {settings[0]}", f"each list of {', '.join(settings)}")
+
+
+def keep_best(runs: Runs, code: np.ndarray, one: str, each: str) -> Runs:
+    """The same table with all but the row of least loss of each `code` (R,) kept out, called the best of
+    `one`, and a note on what is left, the best of `each`."""
     loss = np.where(runs.reasons == "", runs.column("y" if "y" in runs.roles else "loss"), np.inf)
     least = np.full(code.max(initial=0) + 1, np.inf)
     np.minimum.at(least, code, np.where(np.isnan(loss), np.inf, loss))
     first = np.unique(np.where(loss == least[code], code, -1), return_index=True)
     best = np.zeros(len(runs), bool)
     best[first[1][first[0] >= 0]] = True
-    reasons = np.where(
-        (runs.reasons == "") & ~best, f"not the best of its cell ({', '.join(names)})", runs.reasons
-    )
-    note = f"the best run of each cell of equal {', '.join(names)} = {best.sum()} rows"
+    reasons = np.where((runs.reasons == "") & ~best, f"not the best of its {one}", runs.reasons)
+    note = f"the best run of {each} = {best.sum()} rows"
     return replace(runs, reasons=reasons, notes=(*runs.notes, note))
 
 
+def computed_within(runs: Runs) -> float:
+    """How far apart in log params two points of one curve may be: more where flops and tokens are counted
+    apart and give the params."""
+    return 0.05 if runs.roles["params"].startswith("params (flops") else 1e-3
+
+
 def earlier(runs: Runs, label: np.ndarray, reasons: np.ndarray) -> np.ndarray:
-    """Rows (R,) of which another usable one, equal in label and size, has seen more tokens."""
-    group = paired(label, codes(runs.params))
+    """Rows (R,) of which another usable one, equal in label and size, has seen more tokens. Sizes may
+    differ by `computed_within`."""
+    size = np.log(np.where(runs.params > 0, runs.params, 1.0))
+    order = np.lexsort((size, label))
+    parted = (np.diff(label[order]) != 0) | (np.diff(size[order]) > computed_within(runs))
+    group = np.empty(len(order), int)
+    group[order] = np.append(0, np.cumsum(parted))
     tokens = np.where((reasons == "") & (label >= 0), runs.tokens, -np.inf)
     most = np.full(group.max(initial=0) + 1, -np.inf)
     np.maximum.at(most, group, tokens)

@@ -23,5 +23,7 @@ def read(path: Path, data: bytes) -> Sheet:
     try:
         objects = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{path}: is a broken Parquet file ({error}); write it again") from None
+        raise ValueError(
+            f"{path}: is a broken Parquet file ({error}); write it again, or save the table as CSV"
+        ) from None
     return records.tabulate(path, objects)

@@ -27,7 +27,8 @@ def tabulate(path: Path, objects: list) -> Sheet:
         if not isinstance(record, Mapping):
             raise ValueError(f"{path}, row {row}: is {short(record)}, not a JSON object of one run")
     try:
-        rows = [flatten(each) for record in objects for each in spread(record)]
+        parts = [listed_beside(record) for record in objects]
+        rows = [flatten(each) for pair in zip(objects, parts, strict=True) for each in spread(*pair)]
     except RecursionError:
         raise ValueError(f"{path}: its objects are nested too deep for a table") from None
     if not any(rows):
@@ -35,7 +36,8 @@ def tabulate(path: Path, objects: list) -> Sheet:
     names = dict.fromkeys(name for row in rows for name in row)
     lists = dict.fromkeys(name for record in objects for name, value in record.items() if is_list(value))
     columns = {name: tuple(row.get(name, "") for row in rows) for name in names}
-    return Sheet(columns, comma=True, lists=tuple(lists))
+    tried = dict.fromkeys(name for names in parts for name in names)
+    return Sheet(columns, comma=True, lists=tuple(lists), tried=tuple(tried))
 
 
 def is_list(value) -> bool:
@@ -43,16 +45,23 @@ def is_list(value) -> bool:
     return isinstance(value, list) and len(value) > 1 and not any(isinstance(v, list | dict) for v in value)
 
 
-def spread(record: Mapping) -> list[Mapping]:
-    """The record, or one for each setting that it lists with a list of losses as long."""
+def listed_beside(record: Mapping) -> list[str]:
+    """The names under which a record lists the settings tried, a loss for each, and what else there is one
+    of for each; none where it does not."""
     lists = {name: value for name, value in record.items() if is_list(value)}
     settings = [name for name in lists if find_all([normalize(name).removesuffix("s")], (*TUNED, *SEEDS))]
     losses = [name for name in lists if LOSSES & set(normalize(name).removesuffix("es").split("_"))]
     size = len(lists[settings[0]]) if settings else 0
     if not any(len(lists[name]) == size for name in losses):
+        return []
+    return [name for name in lists if len(lists[name]) == size]
+
+
+def spread(record: Mapping, names: list[str]) -> list[Mapping]:
+    """The record, or one for each entry of the lists that it has under `names`."""
+    if not names:
         return [record]
-    alike = [name for name in lists if len(lists[name]) == size]
-    return [{**record, **{name: lists[name][i] for name in alike}} for i in range(size)]
+    return [{**record, **{name: record[name][i] for name in names}} for i in range(len(record[names[0]]))]
 
 
 def parse(path: Path, text: str) -> list:
@@ -92,8 +101,11 @@ def trainer_points(path: Path, state: Mapping) -> list:
     sums = {name: state.get(name) for name in ("total_flos", "num_input_tokens_seen")}
     sums = {name: total for name, total in sums.items() if isinstance(total, int | float) and total > 0}
 
+    rate: dict[str, float] = {}  # of the update before, which an evaluation leaves out
+
     def complete(point: Mapping) -> dict:
-        named = {"train_loss" if name == "loss" else name: value for name, value in point.items()}
+        named = {**rate, **{"train_loss" if name == "loss" else name: value for name, value in point.items()}}
+        rate.update({name: value for name, value in named.items() if name == "learning_rate"})
         if isinstance(step := point.get("step"), int | float) and state.get("global_step"):
             named = {**{n: total * step / state["global_step"] for n, total in sums.items()}, **named}
         return {"run_id": run, **named}

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.tables import cautions, where
-from analysis.tables.headers import ALIASES
+from analysis.tables.headers import ALIASES, RUN_IDS, find
 from analysis.tables.sheets import listed
 from analysis.tables.units import UNSTATED
 
@@ -19,7 +19,8 @@ class Runs:
     `columns` are float64 (R,) (an empty cell is NaN) or object (R,) of text. `reasons` (R,) is ""
     for a usable row. `notes` state the conventions: which column was taken for what, and what was
     computed instead of read. `doubts` say by role why no column was taken for it. `loss_unit` is
-    what the header says of the loss.
+    what the header says of the loss. `tried` are columns of a file that lists, in the object of one run,
+    the settings tried and a loss for each.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -30,6 +31,7 @@ class Runs:
     notes: tuple[str, ...] = field(default=())
     doubts: Mapping[str, str] = field(default_factory=dict)
     loss_unit: str = UNSTATED
+    tried: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,11 +47,20 @@ class Runs:
         headers, advice = name, "choose one of these"
         if name in ALIASES:
             headers, advice = ", ".join(ALIASES[name][:5]) + ", ...", f"name it with --{name} COL"
+            if name in ("params", "tokens", "flops"):
+                advice += self.otherwise()
         computed = {column for role, column in self.roles.items() if column.startswith(f"{role} (")}
         raise ValueError(
             f"{self.source}: no column for {name} (looked for {headers}); the columns are "
             f"{listed(column for column in self.columns if column not in computed)}; {advice}"
         )
+
+    def otherwise(self) -> str:
+        """What a table bears whose size and length nothing counts."""
+        ids = find(self.columns, RUN_IDS)
+        if ids and "loss" in self.roles and len(set(self.labels(ids))) < len(self) / 2:
+            return "; if these are curves of runs, `analysis speedup` compares them without it"
+        return f"; a law of one column is --law power --x COL --y {self.roles.get('loss', 'COL')}"
 
     params = property(lambda self: self.column("params"))
     tokens = property(lambda self: self.column("tokens"))

@@ -65,6 +65,7 @@ def read(
     sheet = files.load_all(path)
     source = str(path) if isinstance(path, str | Path) else ", ".join(map(str, path))
     runs = assemble(source, cells.columns(sheet), roles, where, needs)
+    runs = replace(runs, tried=sheet.tried)
     if sheet.lists and "loss" not in runs.roles:
         doubt = (
             f"no column holds the loss in one number; {listed(sheet.lists, 6)} hold lists, which are left "
