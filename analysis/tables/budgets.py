@@ -103,16 +103,21 @@ def scattered(runs: Runs, why: str) -> ValueError:
 def dense(runs: Runs) -> list[tuple[float, int]]:
     """(flops, sizes) of up to `MOST` levels with the most sizes near them, in rising order; levels
     lie further apart than their rows reach."""
-    log_flops = np.log(runs.flops)
-    size = np.round(np.log(runs.params) / 0.03)
-    centres = np.unique(np.exp(np.quantile(log_flops, np.linspace(0, 1, min(len(runs), 500)))))
+    order = np.argsort(runs.flops)
+    flops = runs.flops[order]
+    size = np.unique(np.round(np.log(runs.params[order]) / 0.03), return_inverse=True)[1]
+
+    def near(level: float) -> slice:
+        return slice(*np.searchsorted(flops, (level * (1 - NEAR), level * (1 + NEAR) * (1 + 1e-12))))
+
+    centres = np.unique(np.exp(np.quantile(np.log(flops), np.linspace(0, 1, min(len(runs), 500)))))
     levels: dict[float, tuple[int, int]] = {}
     for centre in centres:
-        near = runs.flops[np.abs(runs.flops / centre - 1) <= NEAR]
+        middle = np.median(flops[near(centre)])
         for digits in (1, 2):  # of two levels that hold as many sizes, the rounder
-            level = float(f"{np.median(near) if near.size else centre:.{digits}g}")
-            sizes = len(np.unique(size[np.abs(runs.flops / level - 1) <= NEAR]))
-            levels.setdefault(level, (sizes, digits))
+            level = float(f"{middle:.{digits}g}")
+            if level not in levels:
+                levels[level] = np.count_nonzero(np.bincount(size[near(level)])), digits
     kept: list[tuple[float, int]] = []
     for level, (sizes, _) in sorted(levels.items(), key=lambda item: (-item[1][0], item[1][1], item[0])):
         clear = all(abs(np.log(level / other)) > 2.2 * NEAR for other, _ in kept)

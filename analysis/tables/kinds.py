@@ -22,9 +22,9 @@ def codes(column: np.ndarray) -> np.ndarray:
     """Whole numbers (R,) that are equal where values are; -1 where one is missing."""
     if column.dtype != object:
         return np.where(np.isnan(column), -1, np.unique(column, return_inverse=True)[1])
-    known: dict[str, int] = {}
-    texts = map(written, column.tolist())
-    return np.array([known.setdefault(text, len(known)) if text else -1 for text in texts], int)
+    cells, known = column.tolist(), {"": -1}
+    code = {cell: known.setdefault(written(cell), len(known) - 1) for cell in dict.fromkeys(cells)}
+    return np.fromiter(map(code.__getitem__, cells), int, len(cells))
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> np.ndarray:
