@@ -16,14 +16,13 @@ from pathlib import Path
 
 from analysis.tables import table
 from experiments.reports import frontier, tables
-from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
-from lab.data import corpora
+from experiments.reports.shakespeare import BATCH_TOKENS, CORPORA, rule, text
+from lab.config import ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
 from lab.plan import grid
 from lab.store.store import Store
 
 COMMAND = "python -m lab run experiments.plain"
-CORPORA = ("shakespeare", "python-stdlib")
 SHAPES = [  # (layers, width, heads), each about 1.5 times the one before in parameters
     (1, 16, 1),
     (1, 24, 1),
@@ -39,30 +38,12 @@ SHAPES = [  # (layers, width, heads), each about 1.5 times the one before in par
 BUDGETS = [4.5e11, 9e11, 1.8e12, 3.6e12]  # training FLOPs
 FIRST = [0, 1, 3, 4]  # the smallest size of each budget; above, one that sees 1M tokens at least
 SIZES = 6  # a budget
-BATCH_TOKENS = 1024
 MIN_TOKENS = 1_000_000
 REPLICATED = [(0, 2), (0, 3)]  # (budget, size) from 0: trained with two more seeds each
 
 
-def text(max_epochs: float = 4.0) -> DataConfig:
-    """Shakespeare as bytes, or Python's own sources where it can't be had."""
-    corpus = corpora.prepare_first(CORPORA)
-    return DataConfig(
-        sha256=corpus.sha256,
-        corpus=corpus.name,
-        tokenizer="bytes",
-        train_tokens=corpus.n_train,
-        max_epochs=max_epochs,
-    )
-
-
 def models() -> list[ModelConfig]:
     return grid.ladder(SHAPES, vocab_size=256, seq_len=64)
-
-
-def rule(params: int) -> float:
-    """The peak rate of a size (hidden + readout): near the best of experiments/rates.py."""
-    return 0.013 * (params / 2e4) ** -0.42
 
 
 def optim(model: ModelConfig, tokens: int) -> OptimConfig:

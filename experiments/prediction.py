@@ -21,11 +21,13 @@ import json
 import shutil
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from analysis.tables import table
-from experiments.reports import sealed
-from experiments.reports.forecasts import DELTA, SOURCES, WITHIN, Forecast, forecast
+from experiments import chinchilla2022, quickstart, seals
+from experiments.reports import sealed, tables
+from experiments.reports.forecasts import DELTA, WITHIN, Forecast, Source, forecast
 from lab.commands import shared
 from lab.commands.run import commit
 from lab.config import RunConfig, from_json, to_json
@@ -37,6 +39,25 @@ HERE = Path(__file__).parent
 FILE = HERE / "predictions.csv"
 SIZES = {"laptop": "chinchilla2022", "seals": "seals"}  # whose sealed runs
 REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low", "high")
+SOURCES = {
+    size: Source(
+        f"chinchilla2022:{size}",
+        tables.kept(chinchilla2022.named(size)),
+        partial(chinchilla2022.nearest, size=size),
+    )
+    for size in chinchilla2022.SIZES
+} | {
+    f"seals-{size}-{part}": Source(
+        f"seals:{size}-{part}",
+        tables.kept(tables.name_of("seals", size)),
+        partial(seals.nearest, size=size),
+        where,
+        seals.BEYOND,
+        quickstart.HOW["objective"],
+    )
+    for size in seals.SIZES
+    for part, where in seals.PARTS.items()
+}
 
 
 def keep_table(table: Path, to: Path) -> Path:

@@ -94,6 +94,13 @@ def test_lab_and_analysis_never_import_each_other():
             assert not heads & set(banned), f"{package}.{name} imports {heads & set(banned)}"
 
 
+def test_what_experiments_share_imports_no_experiment():
+    for name, path in files("experiments").items():
+        if name.startswith("reports."):
+            upward = {each for each in imports(path) if re.match(r"experiments\.(?!reports)", each)}
+            assert not upward, f"experiments.{name} imports {upward}"
+
+
 def test_only_models_know_nnx_and_only_five_files_say_mesh_pmap_or_shard_map():
     for name, path in files("lab").items():
         code = path.read_text()

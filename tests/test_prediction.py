@@ -54,7 +54,7 @@ def place(tmp_path, monkeypatch):
 
 
 def smoke(place):
-    return replace(forecasts.SOURCES["smoke"], table=place / "runs.csv", beyond=2.0)
+    return replace(prediction.SOURCES["smoke"], table=place / "runs.csv", beyond=2.0)
 
 
 def seal(place, **options):

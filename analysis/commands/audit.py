@@ -9,8 +9,7 @@ from analysis import fitting
 from analysis.audit import Audit, audit_runs, design
 from analysis.audit.findings import verdict_of
 from analysis.audit.forecast import HOLD_OUT
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.commands.fit import add_law_name
 from analysis.figures import plot_audit

@@ -6,8 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values
 from analysis.commands.compare_page import comparison_page
 from analysis.commands.help import COMMANDS

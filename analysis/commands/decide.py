@@ -3,8 +3,7 @@
 import argparse
 
 from analysis import frontiers
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command, numbers, positive
 from analysis.commands.decision import answers_alone, in_words, show
 from analysis.commands.fit import add_law_name

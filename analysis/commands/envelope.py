@@ -3,8 +3,7 @@
 import numpy as np
 
 from analysis import frontiers
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import ENVELOPE, add_options, command, count
 from analysis.commands.frontier import as_json, print_at, print_summary
 from analysis.figures import plot_envelope

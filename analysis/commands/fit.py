@@ -6,8 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis import fitting, frontiers
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command, fixed_values
 from analysis.figures import plot_fit
 from analysis.fitting.band import span

@@ -3,8 +3,7 @@
 import numpy as np
 
 from analysis import frontiers, headline
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import ENVELOPE, FRONTIER, add_fit_options, add_options, command
 from analysis.commands.fit import add_law_name
 from analysis.figures import plot_frontier

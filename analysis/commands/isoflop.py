@@ -1,7 +1,6 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
-from analysis.commands import answer as answers
-from analysis.commands import frontier, shared
+from analysis.commands import answers, frontier, shared
 from analysis.commands.arguments import FRONTIER, OPTIONS, add_options, command
 from analysis.figures import plot_isoflop
 

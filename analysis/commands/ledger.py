@@ -5,8 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import add_fit_options, add_options, command
 from analysis.figures import plot_ledger
 from analysis.frontiers import conventions, ledger

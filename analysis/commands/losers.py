@@ -4,8 +4,7 @@ import argparse
 
 import numpy as np
 
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import command, positive
 from analysis.decisions import losers
 from analysis.tables import Runs, table

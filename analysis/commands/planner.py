@@ -14,8 +14,7 @@ import numpy as np
 
 from analysis import frontiers
 from analysis.audit import cautions
-from analysis.commands import answer as answers
-from analysis.commands import shared, suggest_grid
+from analysis.commands import answers, shared, suggest_grid
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command
 from analysis.commands.decide import check_one_text
 from analysis.decisions.answer import design_notes, draw_notes

@@ -6,8 +6,7 @@ from itertools import islice
 import numpy as np
 
 from analysis import decisions, fitting
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import add_options, command, positive
 from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
 from analysis.commands.points import Points, add_at, from_table, from_text

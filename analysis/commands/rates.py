@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.commands import answer as answers
-from analysis.commands import points, shared
+from analysis.commands import answers, points, shared
 from analysis.commands.arguments import add_options, command
 from analysis.figures.rates import plot_rates
 from analysis.figures.words import human

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis import headline, report
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
 from analysis.commands.audit import make_audit
 from analysis.commands.fit import add_law_name

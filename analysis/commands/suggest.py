@@ -5,8 +5,7 @@ import math
 
 import numpy as np
 
-from analysis.commands import answer as answers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, command, positive
 from analysis.commands.suggest_grid import grid_file
 from analysis.decisions.suggest import Suggestion, Target, suggest

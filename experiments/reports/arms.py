@@ -11,8 +11,7 @@ from analysis.decisions.compare import Comparison, compare
 from analysis.figures.compare import plot_comparison
 from analysis.tables import table
 from analysis.tables.identity import best_of
-from experiments import plain
-from experiments.reports import figures, tables
+from experiments.reports import figures, shakespeare, tables
 from lab.config import ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
 from lab.plan import grid
@@ -26,10 +25,10 @@ Arm = tuple[dict, dict]  # the fields of its model and of its optimiser that mak
 def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[RunConfig]:
     """Every arm on every rung at every rate, given as times the plain grid's rule for the dense model;
     all but the last rung with a second seed."""
-    data, cells = plain.text(), []
+    data, cells = shakespeare.text(), []
     for (n_layer, width, heads), budget in ladder:
         dense = ModelConfig(n_layer=n_layer, d_model=width, n_head=heads, vocab_size=256, seq_len=64)
-        rule = plain.rule(counts.count_params(dense).params)
+        rule = shakespeare.rule(counts.count_params(dense).params)
         for model, optim in arms:
             # the feed-forward part as the dense model's, shared out where the arm says into how many
             own = dict(model)
@@ -38,7 +37,7 @@ def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[Run
             for times in rates:
                 rate = lambda model, tokens, o=optim, r=times * rule: OptimConfig(learning_rate=r, **o)  # noqa: E731
                 cells += grid.isoflop(
-                    {budget: [shape]}, data=data, optim=rate, batch_tokens=plain.BATCH_TOKENS
+                    {budget: [shape]}, data=data, optim=rate, batch_tokens=shakespeare.BATCH_TOKENS
                 )
     last = ladder[-1][1]
     return cells + [replace(run, seed=1, data_seed=1) for run in cells if run.budget < last]
@@ -99,7 +98,7 @@ def report(
     changed: bool = False,
 ) -> None:
     """runs.csv, compare.png, and the answer on the screen."""
-    path = tables.table_of(name, store, configs, out, plain.CORPORA, changed=changed)
+    path = tables.table_of(name, store, configs, out, shakespeare.CORPORA, changed=changed)
     print("\n".join(answer(path)))
     compared = comparisons(path, *arms)
     figure = plot_comparison(compared[0]) if len(compared) == 1 else figures.arms(compared)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,6 @@ from analysis.decisions.counted import middle
 from analysis.decisions.plans import optimum
 from analysis.laws.find import find_law
 from analysis.tables import table
-from experiments import chinchilla2022, quickstart, seals
-from experiments.reports import tables
 from experiments.reports.sealed import SealError
 from lab.config import RunConfig
 from lab.models import counts
@@ -33,27 +30,6 @@ class Source:
     where: str = "budget > 0"  # the isoFLOP cells, without runs that ask something else
     beyond: float = 4.0  # times the table's largest budget
     objective: str = "huber-log"  # with delta 1e-3
-
-
-SOURCES = {
-    size: Source(
-        f"chinchilla2022:{size}",
-        tables.kept(chinchilla2022.named(size)),
-        partial(chinchilla2022.nearest, size=size),
-    )
-    for size in chinchilla2022.SIZES
-} | {
-    f"seals-{size}-{part}": Source(
-        f"seals:{size}-{part}",
-        tables.kept(tables.name_of("seals", size)),
-        partial(seals.nearest, size=size),
-        where,
-        seals.BEYOND,
-        quickstart.HOW["objective"],
-    )
-    for size in seals.SIZES
-    for part, where in seals.PARTS.items()
-}
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.commands import run as training
 from lab.commands import shared
 from lab.commands.analysis import ask
 from lab.commands.experiment import CommandError, errors_with_place, load, load_file
 from lab.commands.plan import show_plan
+from lab.commands.run import add_order, train
 from lab.commands.settings import override
 from lab.config import RunConfig
 from lab.launch.processes import cores
@@ -38,7 +38,7 @@ def add(commands) -> None:
     parser.add_argument("--rates", **shared.COUNT, default=3, help=help)
     help = "show the runs and what they cost, and stop"
     parser.add_argument("--plan", **shared.FLAG, default=False, help=help)
-    training.add_order(parser)
+    add_order(parser)
     shared.add_out(parser)
 
 
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
         if status is not None:
             return status
         ladders.append(arms.with_factor(own, factor))
-    status, over = training.train(options, store, grid.unique([*ladders[0], *ladders[1]]), out, out.name)
+    status, over = train(options, store, grid.unique([*ladders[0], *ladders[1]]), out, out.name)
     if not over or status:
         return status
     answer(store, out, ladders, (experiment.name, name))
@@ -132,7 +132,7 @@ def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[in
     """(exit status where it stopped before its end, the factor on the arm's own rates that is best)."""
     factor, further = 1.0, None
     for _ in range(ROUNDS if tries else 0):
-        _, over = training.train(options, store, tries, out, out.name)
+        _, over = train(options, store, tries, out, out.name)
         if not over:
             return 1, factor
         factor, further = arms.best_factor(cells, [(c, loss_of(store, c)) for c in tries])

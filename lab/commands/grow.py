@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from lab.commands import estimates, grid_page, shared
-from lab.commands import run as training
 from lab.commands.analysis import Refused
 from lab.commands.compare import seconds
 from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
+from lab.commands.run import add_order, train
 from lab.config import RunConfig
 from lab.launch.processes import shares
 from lab.models import counts
@@ -30,7 +30,7 @@ def add(commands) -> None:
     parser.add_argument("--within", type=seconds, metavar="2h", help=help)
     help = "show the first round's runs and what they cost, and stop"
     parser.add_argument("--plan", **shared.FLAG, default=False, help=help)
-    training.add_order(parser)
+    add_order(parser)
     shared.add_out(parser)
 
 
@@ -107,7 +107,7 @@ def train_round(study: estimates.Study, sealed: dict, runs: list[RunConfig]) -> 
     score = study.rounds.scored(number)
     if score is None:
         new = [each["config"] for each in sealed["runs"]]
-        status, over = training.train(study.options, study.store, new, study.out, study.name)
+        status, over = train(study.options, study.store, new, study.out, study.name)
         if not over or status:
             return status, estimates.UNKNOWN
     estimates.write_table(study, runs)

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.commands import run as training
 from lab.commands import shared
 from lab.commands.analysis import Refused, ask
 from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
+from lab.commands.run import add_order, train
 from lab.commands.view import human
 from lab.config import RunConfig
 from lab.models import counts
@@ -34,7 +34,7 @@ def add(commands) -> None:
     parser.add_argument(
         "--plan", **shared.FLAG, default=False, help="show the runs and what they cost, and stop"
     )
-    training.add_order(parser)
+    add_order(parser)
     shared.add_out(parser)
 
 
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         return show_plan(store, configs)
     out = options.out or Path("out") / f"{experiment.name}-rates"
     for left in reversed(range(ROUNDS)):
-        status, over = training.train(options, store, configs, out, out.name)
+        status, over = train(options, store, configs, out, out.name)
         if not over or status:
             return status
         found, answer = fitted(store, configs, out, largest(grid_of))
