@@ -4,6 +4,7 @@ Cold: the compile cache is empty. Warm: another run of the shape has filled it. 
 before the process does.
 """
 
+import os
 import re
 import shutil
 import statistics
@@ -66,6 +67,7 @@ def time_once(folder: Path, seed: int, options: Options) -> tuple[Times, float |
     if seed:
         shutil.copytree(folder / "runs-0" / ".compiled", store / ".compiled")
     before = machine.look()
+    os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)  # a cold start compiles
     times = workers.work(runs, store, [machine.cores()[-1]])[0]
     return times, machine.others_share(before, machine.look())
 

@@ -12,9 +12,9 @@ Answer:   expected: the LSTM and the GRU ahead on the smallest rung and level wi
           the attention that a context of 64 hardly costs
 
 Six arms by the same FLOPs on a rung, each counted off its own program; width and depth as the dense
-Transformer's of the rung. Five rates a rung, half to eight times the plain grid's rule, all arms alike
-(the last and the third rung were added when 8 of 18 best rates were the highest of four and three rungs
-told little); two seeds on all rungs but the last. On a CPU a recurrent model of equal FLOPs takes several
+Transformer's of the rung. Five rates a rung, half to eight times the plain grid's rule, all arms alike; two
+seeds on all rungs but the last. The highest rate and the third rung were added when 8 of 18 best rates
+were the highest of four and three rungs told little. On a CPU a recurrent model of equal FLOPs takes several
 times as long: this says what FLOPs buy and not what time does.
 """
 

@@ -1,8 +1,10 @@
+import atexit
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import chdir, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +16,14 @@ with suppress(ValueError):  # of another thread than the main one
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it, for all below it too
 if find_spec("libtpu"):  # which compiles for `lab plan --on`: jax must not look for its chips
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # compiled once for all tests and workers
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="compiled-"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
+    }
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -63,13 +73,6 @@ def undisturbed(tmp_path_factory):
     said, _ = process.communicate(timeout=400)
     assert process.returncode == 0, said
     return store
-
-
-@pytest.fixture
-def warm(tmp_path, undisturbed):
-    """An empty store that need not compile again what the tiny grid needs."""
-    shutil.copytree(undisturbed / ".compiled", tmp_path / "runs" / ".compiled")
-    return tmp_path / "runs"
 
 
 def run_line(command: list[str], cwd: Path, env: dict[str, str]) -> int:

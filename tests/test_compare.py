@@ -101,6 +101,20 @@ def test_a_form_that_misses_the_best_runs_is_not_believed():
     assert any("best" in note for note in found.notes)
 
 
+def test_three_cells_do_not_tell_a_law_of_params_and_tokens_and_are_compared_by_compute():
+    """Rungs of one design, about one ratio but not on a straight ray: five parameters through three points
+    once answered 1.4e-4 times the compute for an arm that was ahead on every rung."""
+    n, d = np.array([4e3, 1.1e4, 3.3e4]).repeat(2), np.array([2e5, 6e5, 1e6]).repeat(2)
+    luck = 1 + 0.002 * np.random.default_rng(0).standard_normal((2, 6))
+    arms = [
+        table.from_columns("drawn", params=n, tokens=d, flops=6 * n * d, loss=law.loss(n, d) * each)
+        for law, each in zip((BASE, BETTER), luck, strict=True)
+    ]
+    found = compared(*arms)
+    assert "3 cells of params and tokens, fewer than a law" in " ".join(found.notes)
+    assert 1 < found.answer.compute.value < 3
+
+
 def recipe(path: Path, scale: float, budgets=(1e18, 1e19, 1e20)) -> Path:
     lines = [f"{c:g},{1.6 + 60 * (scale * c) ** -0.1:.5f}" for c in budgets]
     path.write_text("\n".join(["flops,loss", *lines]) + "\n")

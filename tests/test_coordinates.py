@@ -48,8 +48,8 @@ def test_the_model_s_weights_start_where_the_table_says():
 @pytest.mark.slow
 def test_activations_keep_their_scale_with_width_under_mup_and_not_under_standard():
     corpus = corpora.prepare_first(["shakespeare", "python-stdlib"], quiet=True)
-    mup = coordinates.check(corpus, "mup", updates=4, seeds=16)
-    assert list(mup.scale) == coordinates.layers(2) and mup.widths == (64, 128, 256, 512)
+    mup = coordinates.check(corpus, "mup", widths=(64, 128, 256), updates=4, seeds=16)
+    assert list(mup.scale) == coordinates.layers(2)
     for layer, found in mup.scale.items():
         if layer != "logits":  # what they start with falls as width**-0.5 on purpose
             assert max(abs(np.array(found) / np.mean(found) - 1)) < 0.1, (layer, found)

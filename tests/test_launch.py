@@ -40,8 +40,8 @@ def test_a_deleted_run_alone_is_trained_again_to_the_same_bits(undisturbed):
 
 
 @pytest.mark.slow
-def test_two_launchers_share_one_store_and_train_nothing_twice(undisturbed, warm):
-    store = warm
+def test_two_launchers_share_one_store_and_train_nothing_twice(undisturbed, tmp_path):
+    store = tmp_path / "runs"
     both = [launch(store, "--workers", "1"), launch(store, "--workers", "1")]
     for process in both:
         said, _ = process.communicate(timeout=400)
@@ -80,8 +80,8 @@ def test_a_second_interrupt_stops_at_once_and_loses_no_record(tmp_path):
     assert process.returncode == 1 and not processes(store)
 
 
-def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path, warm):
-    store = warm
+def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
+    store = tmp_path / "runs"
     experiment = tmp_path / "bad.py"
     experiment.write_text(
         f"import sys; sys.path.insert(0, {str(TINY.parent)!r})\n"

@@ -15,6 +15,7 @@ import pytest
 
 from experiments import (
     activation,
+    architectures,
     charrnn,
     chinchilla2022,
     compression,
@@ -209,6 +210,7 @@ TABLES = {
     "charrnn": charrnn.runs,
     "muon": muon.runs,
     "experts": experts.runs,
+    "architectures": architectures.runs,
     "activation": activation.compared,
     "seals": seals.runs,
     **{f"seals-{size}": partial(seals.runs, size) for size in seals.SIZES if size != "laptop"},

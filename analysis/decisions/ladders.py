@@ -17,6 +17,7 @@ ALIKE = 0.1  # in ln params + ln tokens: runs of one size and length
 EQUAL = 0.01  # share by which budgets may differ and be called equal
 CURVES = {6: 3, 4: 2}  # from so many budgets on, the degree of a curve through their best runs
 MOST = 8  # budgets shown
+CELLS = 5  # of params and tokens, as many as E, A, B, alpha and beta are
 RAY = 0.05  # scatter of ln tokens about a ray of ln params below which their effects can't be told apart
 
 
@@ -114,6 +115,9 @@ def not_by_counts(ladders: Ladders, fixed: Mapping[str, float]) -> str:
         n, d = np.log(runs.params), np.log(runs.tokens)
         if min(len(np.unique(np.round(each, 3))) for each in (n, d)) < 3:
             return f"{name} has fewer than 3 sizes or lengths"
+        cells = len(np.unique(np.round([n, d], 2), axis=1).T)
+        if cells < CELLS - len(fixed):
+            return f"{name} has {cells} cells of params and tokens, fewer than a law of both has parameters"
         slope = np.polyfit(n, d, 1)
         if np.std(d - np.polyval(slope, n)) < RAY:
             return f"all runs of {name} have tokens ∝ params^{slope[0]:.2g}"

@@ -65,7 +65,8 @@ def verify(
         store.prepare()
     seconds = train(alone, config, first)
     log(f"alone on {first}: {config.steps} updates in {seconds:.1f} s, start and compilation included")
-    shutil.copytree(alone.root / ".compiled", killed.root / ".compiled", dirs_exist_ok=True)
+    if (own := alone.root / ".compiled").exists():  # else JAX_COMPILATION_CACHE_DIR is shared by both
+        shutil.copytree(own, killed.root / ".compiled", dirs_exist_ok=True)
     step, lived = kill_in_time(killed, config, first, min(15.0, alone.record(config.run_id)["seconds"] / 20))
     log(
         f"again, its worker killed with signal 9 after {lived:.1f} s, its newest checkpoint at "

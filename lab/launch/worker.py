@@ -30,7 +30,8 @@ def set_up(task: Task) -> None:
         os.sched_setaffinity(0, task.cores)
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(Path(task.store).resolve() / ".compiled"))
+    shared = os.environ.get("JAX_COMPILATION_CACHE_DIR")  # one that the user keeps for all their stores
+    jax.config.update("jax_compilation_cache_dir", shared or str(Path(task.store).resolve() / ".compiled"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # else the path of the cache enters its keys, and a store that was moved compiles all again

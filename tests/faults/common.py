@@ -289,5 +289,6 @@ def fresh(folder: Path, name: str, reference: Path) -> Path:
     """An empty store that knows the compiled programs already."""
     store = folder / name
     store.mkdir()
-    shutil.copytree(reference / ".compiled", store / ".compiled")
+    if (own := reference / ".compiled").exists():  # else JAX_COMPILATION_CACHE_DIR is shared
+        shutil.copytree(own, store / ".compiled")
     return store
