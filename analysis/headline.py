@@ -16,10 +16,11 @@ import numpy as np
 from analysis.figures.words import human
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
-from analysis.frontiers.comparison import agreement
+from analysis.frontiers.comparison import agreement, compare_bands
 
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
 STEP = 10.0  # times the compute that growth is told over
+FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
 
 
@@ -72,15 +73,38 @@ class Headline:
 
     @property
     def how_sure(self) -> str:
-        """The evidence, the method it is by, and what others say."""
-        front = self.front
+        return self.sure_at(None)
+
+    def sure_at(self, flops: float | None) -> str:
+        """The evidence, the method it is by, and what others say; of a budget far beyond the table's that
+        the evidence is of the growth inside it."""
+        front, top = self.front, float(self.front.flops.max())
+        inside = ""
+        if self.trusted and flops is not None and flops > FAR * top:
+            inside = f" for the growth, weak at {power(flops)} FLOPs ({flops / top:.3g} × the largest budget)"
         if self.trusted:
             why = f"by {front.method}, the narrowest trustworthy 95 % interval"
         elif front.status != "ok":
             why = f"not to be relied on: {front.method} is {front.status}: {front.message}"
         else:
             why = f"by {front.method}, which has no interval"
-        return f"Evidence: {self.evidence}; {why}{''.join(map(self.beside, self.others))}."
+        return f"Evidence: {self.evidence}{inside}; {why}{''.join(map(self.beside, self.others))}."
+
+    def other_losses(self, flops: float | None = None) -> list[str]:
+        """Doubts of trusted methods whose loss at a budget lies outside this one's interval, or this one's
+        outside theirs."""
+        flops = float(self.front.flops.max()) if flops is None else flops
+        own, doubts = loss_of(self.front, flops), []
+        for other in filter(is_trusted, self.others if self.trusted and own else ()):
+            its = loss_of(other, flops)
+            if its and compare_bands(own, its) in ("in part", "disagree"):
+                apart = f"{100 * abs(its.value / own.value - 1):.1f} % apart"
+                ends = f" ({its.low:.3f} to {its.high:.3f})"
+                doubts.append(
+                    f"Doubt: by {other.method} the loss at {power(flops)} FLOPs is {its.value:.3f}{ends}, "
+                    f"{apart}: methods differ by more than their intervals tell."
+                )
+        return doubts
 
     def beside(self, other: Frontier) -> str:
         """What another method says, and why it does not stand first."""
@@ -122,7 +146,8 @@ class Headline:
         """The whole answer, a sentence or two a line."""
         first = "" if self.trusted else "NOT TO BE RELIED ON. "
         size = self.size(flops)
-        return [first + self.growth, *[size] * bool(size), self.how_sure, f"Surer with: {self.surer}."]
+        sure = [self.sure_at(flops), *self.other_losses(flops)]
+        return [first + self.growth, *[size] * bool(size), *sure, f"Surer with: {self.surer}."]
 
 
 def model_of(front: Frontier, flops: float) -> str:
@@ -135,6 +160,15 @@ def model_of(front: Frontier, flops: float) -> str:
         f"{human(short(n.value[0]))} parameters{span(n)} on {human(short(d.value[0]))} tokens{span(d)}, "
         f"loss {loss.value[0]:.3f}{span(loss, '{:.3f}'.format)}{front.unit}"
     )
+
+
+def loss_of(front: Frontier, flops: float) -> Band | None:
+    """The loss at a budget with its interval; None where the method does not reach there."""
+    try:
+        loss = front.at([flops])[2]
+    except ValueError:
+        return None
+    return Band(*(float(end[0]) for end in (loss.value, loss.low, loss.high)))
 
 
 def is_trusted(front: Frontier) -> bool:

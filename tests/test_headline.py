@@ -74,6 +74,21 @@ def test_a_disagreement_and_what_would_settle_it_are_said():
     assert "which DISAGREES" in best.how_sure and "1e18 FLOPs (edge now)" in best.surer
 
 
+def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_differ_are_a_doubt():
+    one, two = front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)
+    said = " ".join(choose([one, two]).lines(1e20))
+    assert "strong for the growth, weak at 1e20 FLOPs (100 × the largest" in said
+    assert "strong; by" in choose([one, two]).lines(5e18)[2] and not choose([one, two]).other_losses(5e18)
+
+    def losing(each: Frontier, value: float) -> Frontier:
+        loss = Band(*(np.array([end]) for end in (value, 0.98 * value, 1.02 * value)))
+        extend = lambda flops: (one.params, one.tokens, loss)  # noqa: E731
+        return replace(each, exponents=replace(each.exponents, extend=extend))
+
+    (doubt,) = choose([losing(one, 2.0), losing(two, 2.1)]).other_losses(1e20)
+    assert "by y the loss at 1e20 FLOPs is 2.100 (2.058 to 2.142), 5.0 % apart" in doubt
+
+
 def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(capsys):
     said, by_law = {}, set()
     for words in (["fit"], ["frontier"], ["audit"], ["decide", "--budget", "3.6e12"], ["ledger"]):

@@ -79,7 +79,9 @@ def make_answer(fitted: Fit, law, question: str, given: dict, plan: Plan, bands:
     notes = [
         *parts.pop("notes", []),
         *compute_notes(fitted, flops),
+        *cost_notes(fitted, flops / (6 * params * tokens)),
         *design_notes(fitted, tokens / params, ratios),
+        *([] if "epochs" in bands else passes_notes(fitted, tokens)),
         *fitted.cautions,
         *audit.cautions(fitted),
         *draw_notes(fitted, law),
@@ -150,6 +152,17 @@ def compute_notes(fitted: Fit, flops: float) -> list[str]:
     return []
 
 
+def cost_notes(fitted: Fit, share: float) -> list[str]:
+    """Whether the fitted cost, over 6·N·D, has fallen below what the runs and their matrices cost."""
+    least = float((fitted.runs.flops / (6 * fitted.runs.params * fitted.runs.tokens)).min())
+    if share > min(0.98 * least, 0.99):
+        return []
+    return [
+        f"the cost fitted to the runs is {share:.2f} × 6·N·D there, that of the runs {least:.3g} × or more: "
+        f"expect up to {100 * (1 / share - 1):.0f} % more compute, or give --cost 6nd"
+    ]
+
+
 def design_notes(fitted: Fit, ratio: float, ratios: tuple[float, float]) -> list[str]:
     """Whether the plan's tokens per param are among those of the runs, and what repeats are to it."""
     notes, (low, high) = [], ratios
@@ -166,6 +179,23 @@ def design_notes(fitted: Fit, ratio: float, ratios: tuple[float, float]) -> list
                 "takes as new ones"
             )
     return notes
+
+
+def passes_notes(fitted: Fit, tokens: float) -> list[str]:
+    """Whether the plan's tokens are more than the text of the runs, as their epochs tell it, holds."""
+    runs = fitted.runs
+    if not runs.has("epochs") or runs.column("epochs").dtype == object:
+        return []
+    with np.errstate(all="ignore"):
+        held = runs.tokens / runs.column("epochs")
+    held = held[np.isfinite(held)]
+    if not held.size or np.ptp(held) > 0.01 * held.max() or tokens < 1.5 * held.max():
+        return []
+    size = float(np.median(held))
+    return [
+        f"{tokens:.3g} tokens are {tokens / size:.2g} passes over the {size:.3g} of the runs' text: find "
+        f"more, or see what repeats cost with --data-cap {size:.3g}"
+    ]
 
 
 def draw_notes(fitted: Fit, law) -> list[str]:
