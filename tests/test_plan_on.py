@@ -208,7 +208,7 @@ def test_what_fits_is_what_needs_no_more_than_there_is(monkeypatch, peak, error,
     compiled = pytest.importorskip("lab.train.compiled")
 
     class Program:
-        def compile(self):
+        def compile(self, compiler_options=None):
             if error:
                 raise RuntimeError(f"RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. {error}.")
             return self

@@ -28,6 +28,9 @@ from lab.train import parallel
 Say = Callable[..., None]
 NO_TIME = "no time was left for the compiler's estimate"
 SUMMED = "bytes summed over all buffers: this jaxlib gives no peak"
+AT_ONCE = {  # weights gathered before a product, not in a loop over devices of which one turn is counted
+    "xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000"
+}
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 USED = re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?)")
 REQUIRED = re.compile(r"\(([\d.]+)([KMGT]?)\) exceeds available HBM \(([\d.]+)([KMGT]?)\)")
@@ -70,7 +73,7 @@ def look(config: RunConfig, at: Layout, on: Slice, where: tuple, **said: Any) ->
     lowered = jitted.lower(*args)
     began = time.process_time()
     try:
-        program = lowered.compile()
+        program = lowered.compile(compiler_options=AT_ONCE if said.get("flat") else None)
     except Exception as error:
         wanted = memory_wanted(str(error)) if "RESOURCE_EXHAUSTED" in str(error) else None
         if wanted is None:
