@@ -7,6 +7,7 @@ from analysis.tables import budgets, cautions, roles, schedule, states, table, u
 from analysis.tables.cells import number
 from analysis.tables.delimited import find_delimiter
 from analysis.tables.headers import parse
+from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.schedule import Curve
 from bench import synthetic
 
@@ -281,3 +282,12 @@ def test_tiny_models_whose_flops_agree_are_counts_and_others_may_lack_a_unit():
         for more in ({}, {"flops": 6.2 * params * tokens}, {"flops": 6e3 * params * tokens})
     ]
     assert "look small for counts" in said[0] and "look small" not in said[1] and "look small" in said[2]
+
+
+def test_rows_whose_flops_are_in_another_unit_are_refused_with_how_far_they_are_off():
+    params, tokens = np.geomspace(1e7, 1e8, 6), np.geomspace(1e9, 2e9, 6)
+    flops = 6 * params * tokens * np.where(np.arange(6) == 2, 1e-3, 1)
+    runs = table.from_columns(params=params, tokens=tokens, flops=flops, loss=np.linspace(3, 2, 6))
+    words = r"row 3: flops are 0.001 times 6·params·tokens \(1 such rows\), and 1 times in most rows"
+    with pytest.raises(ValueError, match=words):
+        refuse_mixed_units(runs)
