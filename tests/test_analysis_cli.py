@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +240,24 @@ def test_a_refused_group_is_named_and_the_others_go_on(tmp_path, capsys):
     assert run("fit", path, "--by", "group", "--json", out) == 1
     assert "group = few: " in capsys.readouterr().err
     assert [found["group"] for found in loads(out)] == ["many"]
+
+
+def test_a_refusal_takes_no_longer_than_the_fit_that_it_rests_on(tmp_path):
+    rng, rows = np.random.default_rng(0), 800
+    params, tokens, other = 10 ** rng.uniform(6, 9, rows), 10 ** rng.uniform(8, 11, rows), np.arange(rows) % 2
+    loss = TRUTH.loss(params, tokens) * np.exp(0.05 * other + 0.003 * rng.standard_normal(rows))
+    lines = zip(params, tokens, loss, np.where(other, "new", "old"), strict=True)
+    path = tmp_path / "runs.csv"
+    path.write_text(
+        "params,tokens,loss,team\n" + "\n".join(",".join(map(str, line)) for line in lines) + "\n"
+    )
+
+    def seconds(*arguments, status):
+        start = time.process_time()
+        assert run(*arguments) == status
+        return time.process_time() - start
+
+    seconds("fit", path, "--intervals", "none", status=0)  # what is imported is, by now
+    fitted = seconds("fit", path, "--intervals", "none", status=0)
+    for command, status in (("decide", 1), ("isoflop", 1), ("fit", 0)):
+        assert seconds(command, path, status=status) < 1.5 * fitted + 0.5, command

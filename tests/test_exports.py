@@ -9,6 +9,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.laws import Chinchilla
+from analysis.tables import table
 
 LAW = Chinchilla(E=1.7, A=180.0, B=900.0, alpha=0.34, beta=0.37)
 SIZES, RATIOS = np.round(np.geomspace(2e6, 2e8, 4), -3), (4, 15, 60, 200)
@@ -193,3 +194,12 @@ def test_a_run_whose_name_holds_a_number_keeps_all_of_it(tmp_path):
     answer = tmp_path / "answer.json"
     main(["speedup", str(tmp_path), "--baseline", "lr0.01", "--json", str(answer)])
     assert "lr0.001" in answer.read_text()
+
+
+def test_a_rate_that_falls_along_curves_is_no_setting_of_runs(tmp_path):
+    curves = table.read(trainer_states(tmp_path)).usable()
+    assert len(set(curves.column("learning_rate"))) == len(WAY) and curves.has("run_id")
+    assert not [line for line in curves.cautions if "learning_rate" in line]
+    settings = {"params": [1e6] * 6, "tokens": [1e8] * 6, "loss": np.linspace(3, 2.9, 6), "lr": [1, 2, 3] * 2}
+    named = table.from_columns(**settings, run_id=[f"r{i}" for i in range(6)])
+    assert [line for line in named.cautions if "several values of lr" in line]

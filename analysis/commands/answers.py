@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis import fitting, frontiers, headline
 from analysis.commands.arguments import ROLES
-from analysis.commands.shared import HEAVY, WIDTH
+from analysis.commands.shared import WIDTH, light
 from analysis.frontiers import Frontier
 from analysis.headline import Headline
 from analysis.laws import Chinchilla
@@ -36,9 +36,8 @@ def of_table(options, runs: Runs, fitted: fitting.Fit | None) -> Headline | None
             except ValueError:  # no way has an exponent, which the first of them says, too
                 fronts.append(frontiers.from_isoflop(iso, cost, own_law))
         if fitted is not None:
-            small = len(fitted.runs) * len(fitted.parameters) <= HEAVY
             asked = options.intervals != "none" and options.bootstrap != 0
-            if fitted.intervals == "none" and asked and small and (fitted.regular or fitted.forms):
+            if fitted.intervals == "none" and asked and light(fitted) and (fitted.regular or fitted.forms):
                 fitted = fitting.intervals(fitted, "auto", seed=options.seed)
             budgets = frontiers.budgets_of(fitted.runs)
             fronts.append(frontiers.from_fit(fitted, cost, np.array([budgets.min(), budgets.max()])))

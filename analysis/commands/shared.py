@@ -179,12 +179,19 @@ def parametric(options, runs):
     """Approach 3: the fit of the law that is asked for, else Chinchilla's, and its frontier."""
     fitted = fit(options, runs)
     # those of a fit that says nothing take long, and say less
-    if fitted.regular or fitted.forms or asks_intervals(options):
+    worth = (fitted.regular or fitted.forms) and (fitted.status == "ok" or light(fitted))
+    if worth or asks_intervals(options):
         fitted = with_intervals(options, fitted)
     budgets = getattr(options, "budgets", None)
     flops = np.array(sorted(budgets)) if budgets else None
     cost = frontiers.fit_cost(runs, getattr(options, "cost", "table"))
     return fitted, frontiers.from_fit(fitted, cost, flops)
+
+
+def light(fitted: fitting.Fit) -> bool:
+    """Whether intervals are soon made: of many rows they take long, and of a fit that is not ok the more, and
+    say less."""
+    return len(fitted.runs) * len(fitted.parameters) <= HEAVY / (1 if fitted.status == "ok" else 10)
 
 
 def asks_intervals(options) -> bool:
