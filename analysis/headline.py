@@ -88,7 +88,9 @@ class Headline:
             why = f"not to be relied on: {front.method} is {front.status}: {front.message}"
         else:
             why = f"by {front.method}, which has no interval"
-        return f"Evidence: {self.evidence}{inside}; {why}{''.join(map(self.beside, self.others))}."
+        spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
+        runs = f"{front.runs} runs, {spread} FLOPs"
+        return f"Evidence: {self.evidence}{inside}; {runs}; {why}{''.join(map(self.beside, self.others))}."
 
     def other_losses(self, flops: float | None = None) -> list[str]:
         """Doubts of trusted methods whose loss at a budget lies outside this one's interval, or this one's
@@ -199,7 +201,9 @@ def ends(exponent: Band) -> str:
     """The 95 % interval of a growth."""
     if not np.isfinite([exponent.low, exponent.high]).all():
         return " (no interval)"
-    return f" ({STEP**exponent.low:.2g} to {STEP**exponent.high:.2g})"
+    low, high = (STEP**end for end in (exponent.low, exponent.high))
+    digits = next((n for n in (2, 3) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+    return f" ({low:.{digits}g} to {high:.{digits}g})"
 
 
 def span(band: Band, write=None) -> str:

@@ -78,7 +78,7 @@ def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_diff
     one, two = front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)
     said = " ".join(choose([one, two]).lines(1e20))
     assert "strong for the growth, weak at 1e20 FLOPs (100 × the largest" in said
-    assert "strong; by" in choose([one, two]).lines(5e18)[2] and not choose([one, two]).other_losses(5e18)
+    assert "strong; 9 runs" in choose([one, two]).lines(5e18)[2] and not choose([one, two]).other_losses(5e18)
 
     def losing(each: Frontier, value: float) -> Frontier:
         loss = Band(*(np.array([end]) for end in (value, 0.98 * value, 1.02 * value)))

@@ -57,16 +57,19 @@ def run(options) -> int:
             options.at[-1] if options.at else None,
             "No method gives an exponent; each says below why.",
         )
-        for front, choice in zip(fronts, choices, strict=True):
-            again = not options.verbose and front is not fronts[0]
+        shown = [
+            choice.frontier if choice and options.valley == "interpolate" and not options.verbose else front
+            for front, choice in zip(fronts, choices, strict=True)
+        ]
+        for front, choice in zip(shown, choices, strict=True):
+            again = not options.verbose and front is not shown[0]
             show(group, runs, front, None, options.at, choice, again)
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
-            known = {front.method for front in fronts}
-            favoured = [c.frontier for c in choices if c and c.frontier.method not in known]
-            print_beside([*favoured, *fronts], options.at)
-            print("\n".join(frontiers.describe_agreements(fronts)) + "\n")
+            known = {front.method for front in shown}
+            print_beside([*shown, *(front for front in fronts if front.method not in known)], options.at)
+            print("\n".join(frontiers.describe_agreements(shown)) + "\n")
         objects = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
         budget = options.at[-1] if options.at else max(front.flops.max() for front in fronts)
         answers.suggest(options, "decide", "--budget", headline.power(budget))
@@ -172,7 +175,7 @@ def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None,
         print_at(front, at)
     if choice:
         shared.paragraph("headline", str(choice))
-        if at:
+        if at and front is not choice.frontier:
             print_at(choice.frontier, at)
     print()
 

@@ -101,7 +101,7 @@ def few(problem: Problem) -> str:
         return ""
     return (
         f"{rows} runs for the {len(problem.free)} parameters of {law.__name__}: nothing is left to show that "
-        f"the law holds; train {enough} or more, at new sizes and lengths"
+        f"the law holds; train at new sizes and lengths until there are {enough} or more"
     )
 
 

@@ -1,5 +1,6 @@
 """The compute-optimal frontier: params, tokens and loss against compute, under one stated cost."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,12 @@ from analysis.fitting.regression import Fit
 from analysis.frontiers.bias import BiasCheck, check_bias
 from analysis.frontiers.costs import Cost, fit_cost
 from analysis.frontiers.envelope import Envelope, envelope_line, envelope_status
-from analysis.frontiers.isoflop import Isoflop
+from analysis.frontiers.isoflop import Isoflop, Valley
 from analysis.frontiers.lines import Exponents, Extend, extrapolate, fit_line, no_line
 from analysis.laws import Array, Law, lacking
 from analysis.tables.runs import Runs
+
+MOST = 6  # budgets left out that are named one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,6 +237,17 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
     )
 
 
+def left_out(outside: Sequence[Valley]) -> str:
+    """Budgets without a minimum inside: each by name, or where they are many by how many there are."""
+    if len(outside) <= MOST:
+        return ", ".join(f"{valley.budget:.3g} ({valley.status})" for valley in outside)
+    words = []
+    for status in sorted({valley.status for valley in outside}):
+        budgets = [valley.budget for valley in outside if valley.status == status]
+        words.append(f"{len(budgets)} from {min(budgets):.3g} to {max(budgets):.3g} ({status})")
+    return ", ".join(words)
+
+
 def isoflop_status(iso: Isoflop) -> tuple[str, str]:
     """Status and message of a whole isoFLOP frontier."""
     outside = [valley for valley in iso.valleys if not valley.inside]
@@ -241,8 +255,7 @@ def isoflop_status(iso: Isoflop) -> tuple[str, str]:
     good = len(iso.valleys) - len(outside)
     message = f"{good} of {len(iso.valleys)} budgets have their minimum inside"
     if outside:
-        listed = ", ".join(f"{valley.budget:.3g} ({valley.status})" for valley in outside)
-        message += f"; left out of the exponents: {listed}"
+        message += f"; left out of the exponents: {left_out(outside)}"
     if flat:
         message += f"; valley not clear of the noise: {', '.join(flat)}"
     if good < 2:

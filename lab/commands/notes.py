@@ -18,7 +18,12 @@ def notes(store: Store, configs: Sequence[RunConfig]) -> list[str]:
     runs that differ in one field."""
     return [
         f"note: {line}"
-        for line in (masked_causally(configs), stale_budgets(configs), begun_otherwise(store, configs))
+        for line in (
+            masked_causally(configs),
+            stale_budgets(configs),
+            seen_again(configs),
+            begun_otherwise(store, configs),
+        )
         if line
     ]
 
@@ -31,6 +36,17 @@ def masked_causally(configs: Sequence[RunConfig]) -> str:
     return (
         "objective 'masked' with causal attention tells a hidden token from those before it alone; as BERT "
         "does it, from both sides: settings={'causal': False}"
+    )
+
+
+def seen_again(configs: Sequence[RunConfig]) -> str:
+    """That runs go over their text more than once; or ""."""
+    epochs = [config.epochs for config in configs if config.epochs > 1.005]
+    if not epochs:
+        return ""
+    return (
+        f"{len(epochs)} of {len(configs)} runs see their text again (up to {max(epochs):.2g} times): "
+        "a law takes that as new text"
     )
 
 

@@ -38,7 +38,7 @@ def plan(options: argparse.Namespace) -> int:
         raise CommandError("--json and --price go with --on CHIPS")
     view = open_view(options)
     own.look_over(view.store, view.configs)
-    print("\n".join(table(view.store, view.configs) + price(view) + notes(view.store, view.configs)))
+    print("\n".join(price(view) + table(view.store, view.configs) + notes(view.store, view.configs)))
     shared.suggest(options, "run" if view.left else "report")
     return 0
 
@@ -48,7 +48,7 @@ def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
     view = View(store, configs, 1)
     view.read(quiet=True)
     view.workers = len(cores())
-    print("\n".join(table(store, configs) + price(view)))
+    print("\n".join(price(view) + table(store, configs)))
     return 0
 
 
@@ -128,7 +128,7 @@ def price(view: View) -> list[str]:
     assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker"
     basis = "timed runs of this grid" if view.timed else assumed
     return [
-        f"\n{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
+        f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
         f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "
         f"{human(whole.store_bytes)}B on disk",
         f"left: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(view.left_seconds())} on "
@@ -137,7 +137,7 @@ def price(view: View) -> list[str]:
         if todo.runs
         else "left: nothing",
         "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
-        "forward and backward",
+        "forward and backward\n",
     ]
 
 
