@@ -204,17 +204,14 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         np.array([getattr(valley, name) for valley in valleys])
         for name in ("flops", "params", "tokens", "loss", "other_params")
     )
-    ends = np.array(
-        [(v.low, v.high, v.tokens_at(v.high), v.tokens_at(v.low), v.loss_low, v.loss_high) for v in valleys]
-    ).T
+    each = ((v.low, v.high, v.tokens_at(v.high), v.tokens_at(v.low), v.loss_low, v.loss_high) for v in valleys)
+    ends = np.array(list(each)).T
     if not np.isfinite(sigma):
         ends[:] = np.nan
     exponents = no_line(int(inside.sum()))
     if inside.sum() >= 2:
-        draws, loss_draws = (
-            np.array([getattr(valley, name) for valley in valleys if valley.inside])
-            for name in ("draws", "loss_draws")
-        )
+        draws = np.array([valley.draws for valley in valleys if valley.inside])
+        loss_draws = np.array([valley.loss_draws for valley in valleys if valley.inside])
         line = fit_line(flops[inside], params[inside], draws if sigma > 0 else None, other[inside])
         exponents = extrapolate(line, flops[inside], tokens[inside], loss[inside], loss_draws.T, cost)
     status, message = isoflop_status(iso)
