@@ -204,8 +204,8 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         np.array([getattr(valley, name) for valley in valleys])
         for name in ("flops", "params", "tokens", "loss", "other_params")
     )
-    each = ((v.low, v.high, v.tokens_at(v.high), v.tokens_at(v.low), v.loss_low, v.loss_high) for v in valleys)
-    ends = np.array(list(each)).T
+    each = ((v.low, v.high, *map(v.tokens_at, (v.high, v.low)), v.loss_low, v.loss_high) for v in valleys)
+    ends = np.array([*each]).T
     if not np.isfinite(sigma):
         ends[:] = np.nan
     exponents = no_line(int(inside.sum()))
