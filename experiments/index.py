@@ -30,6 +30,7 @@ from experiments import (
     rates,
     repeats,
     seals,
+    seeds,
     transfer,
 )
 from experiments.reports import tables
@@ -89,6 +90,7 @@ ENTRIES = (
     Entry(chinchilla2022),
     Entry(chinchilla2022, "reviews", "The same, smaller, on film reviews"),
     Entry(chinchilla2022, "bpe", "The same, smaller, on the kernel in 1,024 byte-pair ids"),
+    Entry(seeds),
     *map(Entry, (porian2024, kaplan2020, prediction, seals, known_entropy, transfer)),
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures)),

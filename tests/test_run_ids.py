@@ -33,6 +33,7 @@ from experiments import (
     rates,
     repeats,
     seals,
+    seeds,
     transfer,
 )
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
@@ -211,6 +212,7 @@ TABLES = {
     "muon": muon.runs,
     "experts": experts.runs,
     "architectures": architectures.runs,
+    "seeds": seeds.runs,
     "activation": activation.compared,
     "seals": seals.runs,
     **{f"seals-{size}": partial(seals.runs, size) for size in seals.SIZES if size != "laptop"},
