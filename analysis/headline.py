@@ -79,18 +79,24 @@ class Headline:
         """The evidence, the method it is by, and what others say; of a budget far beyond the table's that
         the evidence is of the growth inside it."""
         front, top = self.front, float(self.front.flops.max())
-        inside = ""
-        if self.trusted and flops is not None and flops > FAR * top:
-            inside = f" for the growth, weak at {power(flops)} FLOPs ({flops / top:.3g} × the largest budget)"
+        inside, why = "", f"by {front.method}"
         if self.trusted:
-            why = f"by {front.method}, the narrowest trustworthy 95 % interval"
-        elif front.status != "ok":
-            why = f"not to be relied on: {front.method} is {front.status}: {front.message}"
-        else:
-            why = f"by {front.method}, which has no interval"
+            why += ", the narrowest trustworthy 95 % interval"
+            if flops is not None and flops > FAR * top:
+                far = f"{flops / top:.3g} × the largest budget"
+                inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs = f"{front.runs} runs, {spread} FLOPs"
         return f"Evidence: {self.evidence}{inside}; {runs}; {why}{''.join(map(self.beside, self.others))}."
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing here is to be relied on; "" where it is."""
+        if self.trusted:
+            return ""
+        front = self.front
+        why = f"is {front.status}: {front.message}" if front.status != "ok" else "has no interval"
+        return f"NOT TO BE RELIED ON: {front.method} {why}."
 
     def other_losses(self, flops: float | None = None) -> list[str]:
         """Doubts of trusted methods whose loss at a budget lies outside this one's interval, or this one's
@@ -145,11 +151,13 @@ class Headline:
         return "more seeds of the runs nearest the minima"
 
     def lines(self, flops: float | None = None) -> list[str]:
-        """The whole answer, a sentence or two a line."""
-        first = "" if self.trusted else "NOT TO BE RELIED ON. "
-        size = self.size(flops)
+        """The whole answer, a sentence or two a line; where it is not to be relied on, first why."""
+        growth, size = self.growth, self.size(flops)
+        if not self.trusted:
+            growth = f"It would say: {growth[0].lower()}{growth[1:]}"
         sure = [self.sure_at(flops), *self.other_losses(flops)]
-        return [first + self.growth, *[size] * bool(size), *sure, f"Surer with: {self.surer}."]
+        lines = [self.refusal, growth, size, *sure, f"Surer with: {self.surer}."]
+        return [line for line in lines if line]
 
 
 def model_of(front: Frontier, flops: float) -> str:

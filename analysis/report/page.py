@@ -12,7 +12,7 @@ from analysis.figures import plot_audit
 from analysis.figures.audit import caption as audit_caption
 from analysis.fitting import Fit
 from analysis.frontiers import Frontier, Isoflop
-from analysis.headline import Headline, choose
+from analysis.headline import Headline, choose, is_trusted
 from analysis.report import charts, fitted, trained, words
 from analysis.report.svg import Chart, chart
 from analysis.report.table import run_table
@@ -98,7 +98,8 @@ def figures(runs: Runs, fit, iso: Isoflop | None, fronts, references, curves: Ru
         own = next((f for f in fronts if f.method.startswith("isoflop")), None)
         parts += section("Valleys at equal compute", charts.isoflop_chart(iso, own, references, places))
     if fronts:
-        parts += section("The compute-optimal frontier", charts.frontier_chart(fronts))
+        refused = "" if any(map(is_trusted, fronts)) else ": NOT TO BE RELIED ON"
+        parts += section(f"The compute-optimal frontier{refused}", charts.frontier_chart(fronts))
         parts.append(words.frontier_table(fronts))
     if fit is not None:
         parts += section("The parametric law", fitted.law_chart(fit, places))

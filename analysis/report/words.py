@@ -21,10 +21,12 @@ def answer(fronts: Sequence[Frontier], best: Headline | None) -> str:
         none = "No frontier could be made from this table; the notes and warnings say why."
         return f'<div class="answer">{paragraph(none)}</div>'
     first, *others = map(paragraph, best.lines())
-    card = first.replace("<p>", '<p class="first">', 1) + "".join(others)
-    return (
-        f'<div class="answer">{card}<details><summary>Every method</summary>{methods(fronts)}</details></div>'
-    )
+    first, told, folded = first.replace("<p>", '<p class="first">', 1), "".join(others), "Every method"
+    if not best.trusted:  # a number is not to be taken for an answer at a glance
+        *others, surer = others
+        told, folded = surer, "What it would say, and every method"
+    more = "".join(others) * (not best.trusted) + methods(fronts)
+    return f'<div class="answer">{first}{told}<details><summary>{folded}</summary>{more}</details></div>'
 
 
 def methods(fronts: Sequence[Frontier]) -> str:
