@@ -6,6 +6,7 @@ import pytest
 
 from analysis import fitting
 from analysis.__main__ import main
+from analysis.commands.suggest_grid import shape
 from analysis.decisions.suggest import FORM, Target, suggest
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
@@ -130,6 +131,33 @@ def test_the_grid_is_one_that_lab_takes_with_the_settings_of_the_table(tmp_path,
     assert {config.model.d_model for config in configs} <= set(shape["d_model"])
     rates = dict(zip(shape["d_model"], more["learning_rate"], strict=True))
     assert all(c.optim.learning_rate == pytest.approx(rates[c.model.d_model], rel=0.5) for c in configs)
+
+
+def test_a_trackers_table_gives_its_rates_and_the_grid_asks_for_its_corpus_first(tmp_path, capsys):
+    n, d = cells(3, 4)
+    n, d = 1000 * n, 10 * d
+    names = {"params": "config.n_params", "tokens": "config.tokens", "loss": "summary.val_loss"}
+    runs = drawn(n, d)
+    columns = {own: runs.columns[name] for name, own in names.items()} | {"config.lr": np.full(len(n), 7e-4)}
+    path, grid = tmp_path / "wandb.csv", tmp_path / "more.py"
+    lines = [",".join(map(repr, map(float, row))) for row in zip(*columns.values(), strict=True)]
+    path.write_text("\n".join([",".join(columns), *lines]) + "\n")
+    assert main(["suggest", str(path), "--for", "exponent", "--flops", "4e17", "-o", str(grid)]) == 0
+    said, written = capsys.readouterr().out, grid.read_text()
+    assert f"Next: set CORPUS in {grid} first, then python -m lab plan {grid}" in said
+    assert "e+" not in said  # 20M, not 2e+07
+    settings = [line for line in written.splitlines() if line[:1].isupper()]
+    assert settings[0].startswith("CORPUS = ") and "SET THIS" in settings[0]
+    cells_of = load(str(grid)).module.CELLS
+    assert {cell[4] for cell in cells_of} == {7e-4}
+    assert all(width % (2 * heads) == 0 and width <= 128 * heads for _, width, heads, *_ in cells_of)
+
+
+def test_an_invented_model_has_heads_no_wider_than_128():
+    runs = drawn(*cells(3, 4))
+    for params in np.geomspace(1e3, 1e11, 200):
+        _, width, heads = shape(runs, params)
+        assert width % (2 * heads) == 0 and width / heads <= 128
 
 
 @pytest.mark.parametrize("asked", ["loss", "exponent@1e15", "floor", "loss@much"])

@@ -9,8 +9,9 @@ from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, command, positive
 from analysis.commands.suggest_grid import grid_file
 from analysis.decisions.suggest import Suggestion, Target, suggest
+from analysis.figures.words import human
 from analysis.fitting import fit
-from analysis.headline import power
+from analysis.headline import power, short
 from analysis.laws import Chinchilla
 from analysis.tables import Runs, table
 
@@ -29,7 +30,8 @@ def add(commands) -> None:
         metavar="exponent|loss@C|multiplier",
         help="the number whose interval shall shrink: params_exponent, a loss, or a multiplier (at C FLOPs)",
     )
-    sub.add_argument("--flops", dest="spend", type=positive, required=True, metavar="F", help="to be spent")
+    help = "FLOPs that the added runs may cost together"
+    sub.add_argument("--flops", dest="spend", type=positive, required=True, metavar="F", help=help)
     sub.add_argument(
         "-o", "--output", metavar="FILE.py", help="write the runs as a grid that `lab run` takes"
     )
@@ -66,8 +68,9 @@ def run(options) -> int:
         print(headline(suggestion))
         show(group, runs, fitted, suggestion)
         if options.output:
-            grid_file(options.output, fitted.runs, suggestion)
-            options.next = f"python -m lab run {options.output}"
+            own_corpus = grid_file(options.output, fitted.runs, suggestion)
+            first = "" if own_corpus else f"set CORPUS in {options.output} first, then "
+            options.next = f"{first}python -m lab {'run' if own_corpus else 'plan'} {options.output}"
         else:
             asked = name if at is None else f"{name}@{power(at)}"
             words = ("--for", asked, "--flops", power(options.spend), "-o", "grid.py")
@@ -95,14 +98,10 @@ def half(suggestion: Suggestion, width: float) -> str:
 def headline(suggestion: Suggestion) -> str:
     spent, arms = suggestion.flops.sum(), " in both arms" if suggestion.arms == 2 else ""
     before, after = half(suggestion, suggestion.before), half(suggestion, suggestion.after)
-    return (
-        f"{len(suggestion.flops)} runs{arms}, {spent:.3g} FLOPs: {suggestion.asked} from {before} to {after}"
-        + (
-            f" ({half(suggestion, suggestion.simulated)} by simulation)"
-            if np.isfinite(suggestion.simulated)
-            else ""
-        )
-    )
+    words = f"{len(suggestion.flops)} runs{arms}, {power(spent)} FLOPs: {suggestion.asked}"
+    simulated = half(suggestion, suggestion.simulated)
+    by_simulation = f" ({simulated} by simulation)" * bool(np.isfinite(suggestion.simulated))
+    return f"{words} from {before} to {after}{by_simulation}"
 
 
 def show(group, runs: Runs, fitted, suggestion: Suggestion) -> None:
@@ -114,9 +113,9 @@ def show(group, runs: Runs, fitted, suggestion: Suggestion) -> None:
         shared.paragraph("CAUTION", suggestion.note)
     print(f"\n  {'params':>10}  {'tokens':>10}  {'FLOPs':>9}  seeds  for")
     for n, d, flops, seeds, form in lines(suggestion):
-        print(
-            f"  {n:>10.4g}  {d:>10.4g}  {flops:>9.3g}  {seeds:>5}  {'the form' if form else suggestion.asked}"
-        )
+        size, length = human(short(n)), human(short(d))
+        goal = "the form" if form else suggestion.asked
+        print(f"  {size:>10}  {length:>10}  {power(flops):>9}  {seeds:>5}  {goal}")
     print()
 
 

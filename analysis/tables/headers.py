@@ -82,12 +82,14 @@ NO_SETTING = set(  # a word of these in a header: a measure, a date, a label; no
     "percent rank predicted".split()
 )
 RATES = ("learning_rate", "lr")
+ALL_RATES = (*RATES, "peak_lr", "max_lr", "base_lr", "lr_max", "peak_learning_rate", "max_learning_rate")
 SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
 HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
 RUN_IDS = ("run_id", "run", "run_name", "curve_id", "trial_id", "run_uuid", "uuid", "job_id", "id")
 SEEDS = ("seed", "data_seed", "replicate", "repeat", "rep")
 WIDTHS = ("d_model", "width", "hidden_dim", "hidden_size", "n_embd", "d_hidden", "embed_dim")
 DEPTHS = ("n_layers", "n_layer", "num_layers", "depth", "layers", "num_hidden_layers")
+HEADS = ("n_head", "n_heads", "num_heads", "heads", "num_attention_heads")
 NAMES = ("model", "model_name", "name", "size", "run", "run_name", "config", "model_id", "run_id")
 NEVER_NUMBERS = {"run_id", "run", "experiment", "status", "corpus", "commit", "sha256", "device"}
 TAILS = (  # tokens_B, params millions, tokens in B; params/1e6
