@@ -1,4 +1,5 @@
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,6 +198,21 @@ def test_unequal_budgets_and_unequal_tuning_are_said(tmp_path, capsys):
     assert run(a, b) == 0 and "b had 2 values of lr tried a cell" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_multiplier_of_time_takes_speeds_that_are_steady_within_a_size():
+    def timed(law, *seeds):  # each two speeds in a thousand tokens a second, of the first size and the others
+        n, d = (np.repeat(each, 2) for each in cells(4, 5))
+        pace = np.concatenate([seeds[0], np.resize(seeds[-1], len(n) - 2)])
+        return table.from_columns(
+            "timed", params=n, tokens=d, flops=6 * n * d, loss=law.loss(n, d), tokens_per_second=pace
+        )
+
+    base = timed(BASE, [10, 15])
+    joined = join(base, timed(BETTER, [5, 7.5]), ("base", "arm"))
+    assert joined.speed == pytest.approx(0.5) and not joined.notes
+    joined = join(base, timed(BETTER, [9.078, 76.544], [5, 5]), ("base", "arm"))
+    assert joined.speed is None and "no multiplier of time: runs of arm of one size" in joined.notes[0]
+
+
 def test_single_curves_are_compared_by_steps_to_equal_loss(tmp_path, capsys):
     for name, speed in (("slow", 1.0), ("fast", 2.0)):
         lines = [f"{step},{2 + 30 * (speed * step) ** -0.5:.6f}" for step in range(10, 2000, 10)]
@@ -214,11 +230,17 @@ def test_the_figure_is_drawn(tmp_path):
     assert "Compute multiplier of b" in (tmp_path / "f.svg").read_text()
 
 
-def test_the_page_holds_the_answer_and_escapes_names(tmp_path, capsys):
+def test_the_page_holds_the_answer_with_its_cautions_and_escapes_names(tmp_path, capsys):
     a = write(tmp_path / "a.csv", ladder(BASE, 0.003))
     b = write(tmp_path / "b<i>.csv", ladder(BETTER, 0.003, 1))
-    assert run(a, b, "-o", tmp_path / "page.html") == 0
+    known = ("--caution", "b trains at an end", "--json", tmp_path / "o.json")
+    assert run(a, b, "-o", tmp_path / "page.html", *known) == 0
+    said = capsys.readouterr().out
+    assert "CAUTION     b trains at an end" in said and "fitted loss" in said
+    assert all(str(path) in shlex.split(said.splitlines()[-1]) for path in (a, b))
+    assert json.loads((tmp_path / "o.json").read_text())["cautions"] == ["b trains at an end"]
     html = (tmp_path / "page.html").read_text()
+    assert '<div class="answer warn"><p>b trains at an end</p>' in html
     assert "b&lt;i&gt; is worth" in html and "b<i>" not in html and "data:image/svg" in html
 
 

@@ -33,6 +33,8 @@ def add(commands) -> None:
         "--fix", action="append", default=[], metavar="NAME=VALUE", help="hold E, alpha or beta of both arms"
     )
     sub.add_argument("--anyway", action="store_true", help="compare losses of different text too")
+    help = "what is known against the arms' runs, said with the answer; repeatable"
+    sub.add_argument("--caution", action="append", default=[], metavar="TEXT", help=help)
     sub.add_argument("--draws", type=int, default=2000, metavar="N", help="behind each interval (2000)")
     add_options(sub, "--seed", "--json", "--figure")
     sub.add_argument("-o", "--output", metavar="FILE.html", help="a page with all of it")
@@ -41,7 +43,7 @@ def add(commands) -> None:
 
 def run(options) -> int:
     shared.check_outputs(options)
-    arms = read_arms(options)
+    tables, arms = options.table, read_arms(options)
     names = list(arms)
     baseline = named_baseline(options.baseline, arms)
     others = [name for name in names if name != baseline]
@@ -57,7 +59,7 @@ def run(options) -> int:
                 (final[baseline], final[name]), (baseline, name), [options.arm or ""], options.anyway
             )
             joined = ladders.join(*runs, (baseline, name))
-            joined.notes.extend(notes)
+            joined.notes.extend([*options.caution, *notes])
             settings = {"at": options.at or (), "fixed": fixed, "draws": max(options.draws, 40 * len(others))}
             comparisons.append(compare(joined, **settings, seed=options.seed, level=1 - 0.05 / len(others)))
         except ValueError as error:
@@ -79,6 +81,7 @@ def run(options) -> int:
     if options.output and comparisons:
         write_page(options.output, comparisons, len(others))
     print("\n".join(refused), file=sys.stderr, end="\n" * bool(refused))
+    options.table = tables  # `read_arms` takes them one by one
     further = ("--json", "compare.json") if options.output else ("-o", "compare.html")
     print(f"Next: {answers.command(options, 'compare', *further)}")
     return int(bool(refused))
@@ -165,13 +168,13 @@ def show(each: Comparison, arms: int) -> None:
     for note in each.notes:
         shared.paragraph("CAUTION", note)
     print(
-        f"\n  {'FLOPs':>10}  {'loss':>8}  {'baseline':>8}  {'compute':<26}"
+        f"\n  {'FLOPs':>10}  {'fitted loss':>11}  {'baseline':>8}  {'compute':<26}"
         + "".join(f"{n:<26}" for n in further(each))
     )
     for row in each.budgets:
         cells = "".join(f"{cell(getattr(row, name)):<26}" for name in ("compute", *further(each)))
         far = f"  {row.beyond:.3g} × beyond the runs" if row.extrapolated else ""
-        print(f"  {row.flops:>10.3g}  {row.loss:>8.4f}  {row.baseline_loss:>8.4f}  {cells}{far}".rstrip())
+        print(f"  {row.flops:>10.3g}  {row.loss:>11.4f}  {row.baseline_loss:>8.4f}  {cells}{far}".rstrip())
 
 
 def further(each: Comparison) -> list[str]:

@@ -17,14 +17,17 @@ ALIKE = 0.1  # in ln params + ln tokens: runs of one size and length
 EQUAL = 0.01  # share by which budgets may differ and be called equal
 CURVES = {6: 3, 4: 2}  # from so many budgets on, the degree of a curve through their best runs
 MOST = 8  # budgets shown
+SECONDS = ("seconds", "wall_seconds", "runtime", "train_seconds")  # columns of what a run took
 CELLS = 5  # of params and tokens, as many as E, A, B, alpha and beta are
+UNSTEADY = 2  # times apart, at most, that the speeds of equal runs are
 RAY = 0.05  # scatter of ln tokens about a ray of ln params below which their effects can't be told apart
 
 
 @dataclass(frozen=True, eq=False)
 class Ladders:
     """The usable runs of (baseline, arm). `budgets` (K,) are FLOPs of the arm that both have, `top` the
-    smaller of their largest runs, `speed` the arm's FLOP/s over the baseline's (None: not told)."""
+    smaller of their largest runs, `speed` the arm's FLOP/s over the baseline's (None: not told,
+    or unsteady)."""
 
     names: tuple[str, str]
     runs: tuple[Runs, Runs]
@@ -49,7 +52,8 @@ def join(base: Runs, arm: Runs, names: tuple[str, str]) -> Ladders:
     budgets, notes = common_budgets(*(each.flops for each in both))
     costs = tuple(fit_cost(each) if counted(each) else None for each in both)
     top = min(float(each.flops.max()) for each in both)
-    return Ladders(names, both, budgets, top, costs, speed(*both), notes)
+    pace, note = speed(both, names)
+    return Ladders(names, both, budgets, top, costs, pace, [*notes, *[note] * bool(note)])
 
 
 def counted(runs: Runs) -> bool:
@@ -85,26 +89,42 @@ def common_budgets(base: Array, arm: Array) -> tuple[Array, list[str]]:
     return (found if len(found) <= MOST else np.geomspace(found[0], found[-1], MOST - 2)), notes
 
 
-def speed(base: Runs, arm: Runs) -> float | None:
-    """FLOP/s of the arm over the baseline's (medians), where both tables hold tokens a second or seconds."""
+def speed(both: tuple[Runs, Runs], names: tuple[str, str]) -> tuple[float | None, str]:
+    """FLOP/s of the arm over the baseline's (medians), where both tables hold tokens a second or seconds and
+    runs of one size and arm have about one speed; and a note where they have not."""
     rates = []
-    for runs in (base, arm):
+    for name, runs in zip(names, both, strict=True):
         if runs.has("tokens_per_second") and runs.has("tokens"):
             seconds = runs.tokens / runs.column("tokens_per_second")
         else:
-            name = next(
-                (n for n in ("seconds", "wall_seconds", "runtime", "train_seconds") if runs.has(n)), ""
-            )
-            if not name or runs.column(name).dtype == object:
-                return None
-            seconds = runs.column(name)
+            column = next((n for n in SECONDS if runs.has(n)), "")
+            if not column or runs.column(column).dtype == object:
+                return None, ""
+            seconds = runs.column(column)
         with np.errstate(all="ignore"):
             rate = runs.flops / seconds
-        rate = rate[np.isfinite(rate) & (rate > 0)]
-        if not rate.size:
-            return None
-        rates.append(float(np.median(rate)))
-    return rates[1] / rates[0]
+        known = np.isfinite(rate) & (rate > 0)
+        if not known.any():
+            return None, ""
+        if note := unsteady(name, runs.select(known), rate[known]):
+            return None, note
+        rates.append(float(np.median(rate[known])))
+    return rates[1] / rates[0], ""
+
+
+def unsteady(name: str, runs: Runs, rate: Array) -> str:
+    """That runs of one size differ in FLOP/s (R,) beyond what a change of the model would; or ""."""
+    sizes = runs.params if runs.has("params") else np.arange(len(rate))
+    apart, slow, fast = max(
+        (each.max() / each.min(), each.min(), each.max()) for each in (rate[sizes == n] for n in set(sizes))
+    )
+    if apart <= UNSTEADY:
+        return ""
+    return (
+        f"no multiplier of time: runs of {name} of one size did from {slow:.2g} to {fast:.2g} FLOP/s, which "
+        "tells of the machine (other work, other devices, compiling) and not of the change; time both arms "
+        "on an idle one"
+    )
 
 
 def not_by_counts(ladders: Ladders, fixed: Mapping[str, float]) -> str:

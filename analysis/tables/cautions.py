@@ -55,13 +55,13 @@ def units(columns: Columns, roles: Roles) -> list[str]:
 
 
 def flops_agree(columns: Columns, roles: Roles) -> bool:
-    """Whether flops that were read, not computed, are 6·params·tokens of most rows: then both are counts,
-    be they as small as they are."""
+    """Whether flops that were read, not computed, are 6·params·tokens of most rows or, with attention, a few
+    times that: then both are counts, be they as small as they are."""
     if any("6·" in roles.get(role, "") for role in ("params", "tokens", "flops")):
         return False
     params, tokens, flops = (columns[roles[role]] for role in ("params", "tokens", "flops"))
     with np.errstate(all="ignore"):
-        return bool(abs(np.median(flops / 6 / params / tokens) - 1) < NEAR)
+        return bool(1 - NEAR < np.median(flops / 6 / params / tokens) < DISAGREEMENT)
 
 
 def stale_budget(columns: Columns, roles: Roles) -> str:
