@@ -1,12 +1,19 @@
+import re
+from argparse import Namespace
 from dataclasses import replace
 
 import pytest
 
+from lab.commands import compare
 from lab.commands.compare import change_of, seconds
-from lab.commands.experiment import CommandError
+from lab.commands.experiment import CommandError, errors_with_place
+from lab.commands.plan import table
 from lab.commands.settings import override
+from lab.commands.view import set_apart
 from lab.models import counts
 from lab.plan import arms, grid
+from lab.store.store import Store
+from tests.conftest import ROOT
 
 LADDER = """
 from dataclasses import replace
@@ -78,7 +85,7 @@ def test_as_many_whole_budgets_as_fit_are_kept_from_the_least_on(cells):
 
 
 def test_times_and_changes_are_read(tmp_path):
-    from argparse import ArgumentTypeError, Namespace
+    from argparse import ArgumentTypeError
 
     assert [seconds(text) for text in ("90s", "30m", "1.5h")] == [90, 1800, 5400]
     with pytest.raises(ArgumentTypeError, match="30m"):
@@ -90,6 +97,51 @@ def test_times_and_changes_are_read(tmp_path):
     assert name == "wide,clip=0.5"
     with pytest.raises(CommandError, match="returned None"):
         change(None)
+
+
+def test_a_rate_at_an_end_of_those_tried_is_a_caution_of_the_answer(cells, monkeypatch, tmp_path):
+    trained, own = set(), cells[0].optim.learning_rate
+    monkeypatch.setattr(compare, "train", lambda _o, _s, runs, *_: (0, trained.update(runs) is None))
+
+    def tuned(best: float):
+        monkeypatch.setattr(
+            compare,
+            "loss_of",
+            lambda _, run: 2 + abs(run.optim.learning_rate / own - best) * (run in trained),
+        )
+        return compare.tune(None, None, tmp_path, "gelu", cells, arms.at_rates(cells, 3))
+
+    assert tuned(1) == (None, 1.0, "") and tuned(4)[1] == 4
+    status, factor, doubt = tuned(16)
+    assert (status, factor) == (None, 4.0) and doubt.startswith("gelu trains at 4 × ") and "8 × may" in doubt
+    asked = []
+    monkeypatch.setattr(compare, "ask", lambda *words: asked.extend(words) or "")
+    compare.answer(Store(tmp_path), tmp_path, ([], []), ("base", "gelu"), [doubt])
+    assert asked[asked.index("--caution") + 1] == doubt
+
+
+def test_runs_of_one_shape_are_told_apart_by_what_no_column_shows(cells, tmp_path):
+    gelu = [override(run, "model.activation=gelu") for run in cells]
+    assert not any(set_apart(cells).values()), "sizes, rates and seeds have columns"
+    lines = table(Store(tmp_path), [*cells, *gelu])[1:]
+    assert all(line.endswith((", activation gelu", ", activation swiglu")) for line in lines)
+    assert sum("gelu" in line for line in lines) == len(gelu)
+
+
+def test_the_arm_of_the_pages_works_and_one_that_changes_its_config_is_told_what_to_do(cells, tmp_path):
+    codes = [
+        re.search(r"```py(?:thon)?\n(# change.py.*?)```", (ROOT / "docs" / page).read_text(), re.S)[1]
+        for page in ("compare.md", "extend.md")
+    ]
+    assert codes[0] == codes[1]
+    (tmp_path / "change.py").write_text(codes[0])
+    arm = arms.pair(cells, change_of(Namespace(set=[], arm=tmp_path / "change.py"))[1])
+    assert [run.model.ffn_width for run in arm] == [2 * run.model.ffn_width for run in cells]
+    (tmp_path / "frozen.py").write_text("def arm(config):\n    config.model.d_ff = 64\n    return config\n")
+    change = change_of(Namespace(set=[], arm=tmp_path / "frozen.py"))[1]
+    words = r"frozen\.py, line 2: .*dataclasses\.replace\("
+    with pytest.raises(CommandError, match=words), errors_with_place():
+        change(cells[0])
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from lab.store.store import Store
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
 LEAST = 5  # runs of a ladder of fewer than three budgets
-ROUNDS = 2  # how often a rate is added beyond the ends of those tried
+ROUNDS = 2  # of tuning: between them a rate is added beyond an end that is best
 
 
 def add(commands) -> None:
@@ -71,16 +71,17 @@ def run(options: argparse.Namespace) -> int:
     if options.plan:
         return show_plan(store, grid.unique([*cells, *arm, *tuned[0], *tuned[1]]))
     out = options.out or Path("out") / f"{experiment.name}-{file_name(name)}"
-    ladders = []
+    ladders, cautions = [], []
     for title, own, tries in zip((experiment.name, name), (cells, arm), tuned, strict=True):
-        status, factor = tune(options, store, out, title, own, tries)
+        status, factor, doubt = tune(options, store, out, title, own, tries)
         if status is not None:
             return status
+        cautions += [doubt] * bool(doubt)
         ladders.append(arms.with_factor(own, factor))
     status, over = train(options, store, grid.unique([*ladders[0], *ladders[1]]), out, out.name)
     if not over or status:
         return status
-    answer(store, out, ladders, (experiment.name, name))
+    answer(store, out, ladders, (experiment.name, name), cautions)
     return 0
 
 
@@ -128,21 +129,33 @@ def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequenc
     return kept
 
 
-def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[int | None, float]:
-    """(exit status where it stopped before its end, the factor on the arm's own rates that is best)."""
+def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[int | None, float, str]:
+    """(exit status where it stopped before its end, the factor on the arm's own rates that is best, why that
+    factor is in doubt or "")."""
     factor, further = 1.0, None
-    for _ in range(ROUNDS if tries else 0):
+    for i in range(ROUNDS if tries else 0):
+        if further is not None:
+            tries = grid.unique([*tries, *arms.with_factor(arms.at_rates(cells, 1), further)])
+        print(f"{title}: {len(tries)} runs tune its learning rates, round {i + 1}")
         _, over = train(options, store, tries, out, out.name)
         if not over:
-            return 1, factor
+            return 1, factor, ""
         factor, further = arms.best_factor(cells, [(c, loss_of(store, c)) for c in tries])
         if further is None:
             break
-        tries = grid.unique([*tries, *arms.with_factor(arms.at_rates(cells, 1), further)])
     if tries:
-        words = ", an end of those tried" * (further is not None)
-        print(f"{title}: {factor:g} × its own learning rates is the best of {len(tries)} runs{words}")
-    return None, factor
+        print(f"{title}: {factor:g} × its own learning rates is the best of {len(tries)} runs")
+    return None, factor, at_an_end(title, factor, further)
+
+
+def at_an_end(title: str, factor: float, further: float | None) -> str:
+    """That the rates tried do not enclose the best; "" where they do."""
+    if further is None:
+        return ""
+    return (
+        f"{title} trains at {factor:g} × its own learning rates, an end of those tried: {further:g} × may be "
+        "better yet, and what an arm loses by its rate counts in the multiplier; try more (--rates)"
+    )
 
 
 def loss_of(store: Store, config: RunConfig) -> float:
@@ -155,14 +168,22 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.,=+-]", "_", name)[:80]
 
 
-def answer(store: Store, out: Path, ladders: Sequence[Sequence[RunConfig]], names: tuple[str, str]) -> None:
-    """Both arms' tables, their comparison's figure, JSON and page in `out`, and what it says."""
+def answer(
+    store: Store,
+    out: Path,
+    ladders: Sequence[Sequence[RunConfig]],
+    names: tuple[str, str],
+    cautions: Sequence[str] = (),
+) -> None:
+    """Both arms' tables, their comparison's figure, JSON and page in `out`, and what it says; `cautions` are
+    of how the arms were trained, and stand in all of them."""
     out.mkdir(parents=True, exist_ok=True)
     paths = [out / f"{file_name(name)}.csv" for name in names]
     for path, configs, name in zip(paths, ladders, names, strict=True):
         export.write(export.rows(store, configs, name), path)
     files = {"--json": "compare.json", "--figure": "compare.png", "-o": "compare.html"}
     asked = [word for flag, file in files.items() for word in (flag, str(out / file))]
+    asked += [word for line in cautions for word in ("--caution", line)]
     print(ask("compare", *paths, *asked))
     print(f"tables, figure and page in {out}")
     print(f"Next: python -m analysis audit {shlex.quote(str(paths[-1]))}")

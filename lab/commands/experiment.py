@@ -16,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -42,11 +42,16 @@ def errors_with_place() -> Iterator[None]:
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         here = str(Path(__file__).parents[1])
-        own = [f for f in frames if not f.filename.startswith((here, "<frozen"))]
+        own = [
+            f for f in frames if not f.filename.startswith((here, "<"))
+        ]  # <frozen, <string> of dataclasses
         mine = [f for f in own if "site-packages" not in f.filename] or own
         place = f"{mine[-1].filename}, line {mine[-1].lineno}: " if own else ""
+        advice = ""
+        if isinstance(error, FrozenInstanceError):
+            advice = "; a config does not change: return another, dataclasses.replace(config, FIELD=VALUE)"
         raise CommandError(
-            f"{place}{type(error).__name__}: {error} (LAB_TRACEBACK=1 shows the whole trace)"
+            f"{place}{type(error).__name__}: {error}{advice} (LAB_TRACEBACK=1 shows the whole trace)"
         ) from error
 
 

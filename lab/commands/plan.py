@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lab.commands import on, own, shared
 from lab.commands.experiment import CommandError
 from lab.commands.notes import notes
-from lab.commands.view import View, duration, human
+from lab.commands.view import View, duration, human, set_apart
 from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
@@ -104,6 +104,7 @@ def open_view(options: argparse.Namespace) -> View:
 def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
     """A line a run, the smallest budgets first; no column of budgets where no run has one."""
     budgets = any(config.budget for config in configs)
+    apart = set_apart(configs)
     budget = lambda word: f"{word:>8} " if budgets else ""  # noqa: E731
     lines = [
         f"{'run':<13} {'layers x width':>14} {'N':>7} {'tokens':>7} {'epochs':>6} {'steps':>6} "
@@ -117,6 +118,7 @@ def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
             f"{config.epochs:>6.2f} {config.steps:>6} {budget(own)}"
             f"{counts.spent_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
             f"{config.seed:>4}  {store.status(config.run_id)}{kinship(config)}"
+            f"{apart[config.run_id]}"
         )
     return lines + saving(configs)
 

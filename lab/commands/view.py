@@ -2,12 +2,13 @@
 
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from lab.config import RunConfig
+from lab.config.fields import columns_of
 from lab.models import counts
 from lab.plan.grid import seconds_left
 from lab.store.failures import trained_as
@@ -15,6 +16,7 @@ from lab.store.store import Store
 
 FINISHED = ("done", "diverged", "failed", "unreadable")  # nothing more happens to these
 PLAIN_SECONDS = 30.0  # between summaries when the output is no terminal
+COLUMNS = {"optimizer", "learning_rate"}  # fields that are told of every run
 MOST_RESULTS = 60  # rows of results that stay in the terminal
 
 
@@ -37,6 +39,7 @@ class View:
 
     def __init__(self, store: Store, configs: Sequence[RunConfig], workers: int):
         self.store, self.configs, self.workers = store, list(configs), max(1, workers)
+        self.apart = set_apart(self.configs)
         self.status: dict[str, str] = {}
         self.timed: list[tuple[RunConfig, float]] = []
         self.device_seconds: Counter[str] = Counter()  # of finished runs, by the kind of device
@@ -96,7 +99,9 @@ class View:
             if status in FINISHED and status != self.status.get(run_id) and not (quiet or self.live):
                 loss = self.losses.get(run_id)
                 end = (f"loss {loss:.4f}" if loss else "") + " (trunk)" * config.trunk
-                print(f"  {run_id}  {describe(config)}  {status}  {end}", flush=True)
+                print(
+                    f"  {run_id}  {describe(config)}{self.apart.get(run_id, '')}  {status}  {end}", flush=True
+                )
             self.status[run_id] = status
 
     def find_silent(self) -> None:
@@ -199,5 +204,30 @@ def describe(config: RunConfig) -> str:
     model = config.model
     return (
         f"{model.name:>9} N={human(counts.count_params(model).params):<6} "
-        f"D={human(config.tokens):<6} C={human(counts.run_flops(config)):<6}"
+        f"D={human(config.tokens):<6} C={human(counts.run_flops(config)):<6} "
+        f"rate={config.optim.learning_rate:<7.2g}"
     )
+
+
+def set_apart(configs: Sequence[RunConfig]) -> dict[str, str]:
+    """By run_id the fields of model and optimiser in which runs of one layers x width differ and which no
+    column shows, such as ", activation gelu"."""
+    settings = {config.run_id: hidden_settings(config) for config in configs}
+    values = defaultdict(set)
+    for config in configs:
+        for name, value in settings[config.run_id].items():
+            values[config.model.name, name].add(value)
+    varied = {name for (_, name), several in values.items() if len(several) > 1}
+    return {
+        run_id: "".join(f", {name} {value}" for name, value in each.items() if name in varied)
+        for run_id, each in settings.items()
+    }
+
+
+def hidden_settings(config: RunConfig) -> dict[str, Any]:
+    return {
+        column: getattr(part, name)
+        for part in (config.model, config.optim)
+        for column, name in columns_of(type(part)).items()
+        if part.has(name) and name not in COLUMNS
+    }
