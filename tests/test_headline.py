@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from analysis.__main__ import main
+from analysis.commands.answers import rows_read
 from analysis.fitting import Band
 from analysis.frontiers import Cost, Frontier, convention  # noqa: F401
 from analysis.frontiers.lines import Exponents
 from analysis.headline import choose
+from analysis.tables import table
 
 TABLE = Path(__file__).parents[1] / "experiments/results/plain.csv"
 
@@ -137,3 +139,11 @@ def test_provenance_is_told_when_asked_for(capsys):
     long = capsys.readouterr().out
     for words in ("convention", "bootstrap)", "under every resampled law", "CAREFUL"):
         assert words in long and words not in short
+    assert "From all 28 runs; loss = loss." in short
+    assert "(40 draws; the interval on top is that of its method, isoflop, joint):" in long
+
+
+def test_a_decision_says_which_rows_it_left_out_and_whose_loss_it_took():
+    columns = {"params": [1e6, 2e6, 3e6], "tokens": [1e8, 2e8, 3e8], "val/loss": [3.0, 2.9, 2.8]}
+    runs = table.from_columns("three", **columns).flag(1, "crashed")
+    assert rows_read(runs) == "From 2 of 3 runs (left out: 1 crashed); loss = val/loss."

@@ -3,6 +3,7 @@ command to type next."""
 
 import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -59,6 +60,16 @@ def head(group, best: Headline | None, flops: float | None = None, without: str 
     if lines:
         say(group, lines)
         print()
+
+
+def rows_read(runs: Runs) -> str:
+    """Which rows and which loss the answer is from, and why others are left out, as a sentence."""
+    reasons = Counter(reason for _, reason in runs.dropped())
+    kept = f"{len(runs.usable())} of {len(runs.rows)}" if reasons else f"all {len(runs.rows)}"
+    why = [f"{times} {textwrap.shorten(reason, 60)}" for reason, times in reasons.most_common(3)]
+    why += [f"{sum(reasons.values())} in all"] * (len(reasons) > 3)
+    left = f" (left out: {', '.join(why)})" * bool(why)
+    return f"From {kept} runs{left}; loss = {runs.roles['loss']}."
 
 
 def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:

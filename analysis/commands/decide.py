@@ -102,9 +102,9 @@ def run(options) -> int:
         check_doubts(options, fitted, decision)
         statuses.append(decision.status)
         best = answers.of_table(options, runs, alone)
-        answers.say(group, in_words(decision, best))
+        answers.say(group, [*in_words(decision, best), answers.rows_read(runs)])
         print()
-        show(group, runs, decision, options.verbose)
+        show(group, runs, decision, best, options.verbose)
         answers.suggest(options, "audit")
         return as_json(decision, best), lambda: plot_decision(fitted, cost, decision)
 

@@ -105,18 +105,18 @@ def between(band: Band, write=lambda value: human(short(value))) -> str:
     return f" {span(band.low, band.high, write, ' to ')}"
 
 
-def show(group, runs, answer: Answer, verbose: bool = False) -> None:
+def show(group, runs, answer: Answer, best: Headline | None, verbose: bool = False) -> None:
     """What doing otherwise costs; with `verbose` first what the answer rests on, and every number with its
     interval over the draws."""
     if verbose:
-        show_provenance(group, runs, answer)
+        show_provenance(group, runs, answer, best)
     print("  by the fitted law:")
     for line in table(answer):
         print("  " + line)
     print()
 
 
-def show_provenance(group, runs, answer: Answer) -> None:
+def show_provenance(group, runs, answer: Answer, best: Headline | None) -> None:
     shared.print_head(group, runs, answer.question, cautions=())  # its notes hold them
     guess = [answer.status.upper() + " FIT: what follows is a guess"] * (answer.status != "ok")
     for label, lines in (
@@ -128,8 +128,13 @@ def show_provenance(group, runs, answer: Answer) -> None:
         for i, line in enumerate(lines):
             wrapped = textwrap.wrap(line, shared.WIDTH - 14, subsequent_indent=" " * 14)
             print(f"  {label if not i else '':<12}" + "\n".join(wrapped))
-    print(f"\n  {answer.headline}\n")
-    print("  under every resampled law:\n" * (answer.draws > 0), end="")
+    print(f"\n  by the fitted law: {answer.headline}\n")
+    above = ""
+    if answers_alone(answer, best):
+        method = best.front.method
+        method += " with `--intervals auto`" * method.startswith("fit of")
+        above = f"; the interval on top is that of its method, {method}"
+    print(f"  under every resampled law ({answer.draws} draws{above}):\n" * (answer.draws > 0), end="")
     for name, band in answer.plan.items():
         heading, form, _ = COLUMNS[name]
         print(f"  {heading:<18}{determined(band.value, form):>12}  {interval_words(band, form)}".rstrip())

@@ -24,10 +24,10 @@ Exponents under every counting of parameters and FLOPs.
 What each run needs to reach a loss, beside a baseline: steps to equal loss.
   speedup curves.csv
   speedup curves.csv --baseline adamw --json speedup.json
-The best learning rate of every size and length, and the rule through them.
+The best learning rate per size and length, and a rule for others (--at asks it, --json keeps it).
   rates runs.csv
   rates runs.csv --at params=1e8,tokens=2e9
-Which runs of a rate sweep can no longer win, from part of their curves.
+Which runs of a rate sweep could have stopped early, replayed on their curves; it stops none itself.
   losers runs.csv --curves curves.csv
   losers runs.csv --curves curves.csv --setting weight_decay --length 4000
 What a fitted law says of new runs.
@@ -39,7 +39,7 @@ What may not be trusted of a table and its fit, and why.
 What to train with a budget, or for a loss.
   decide runs.csv --budget 1e15
   decide runs.csv --target-loss 2.2 --serve 1e12 --figure plan.png
-One offline page that answers what to train, how long and at what price.
+Writes one offline HTML page that answers what to train, how long and at what price.
   planner runs.csv
   planner runs.csv -o planner.html --where 'loss < 4'
 How many times a baseline's compute an arm is worth, and how that changes.

@@ -15,13 +15,13 @@ def add(commands) -> None:
     sub.add_argument("--curves", metavar="FILE", required=True, help="the runs' training curves")
     help = "the column that the runs of a sweep differ in (learning_rate)"
     sub.add_argument("--setting", metavar="COL", default="learning_rate", help=help)
-    help = "of a whole run, where the curves are of runs under way: says which to stop now"
+    help = "of a whole run, where the curves are of runs under way: says which you may stop now"
     sub.add_argument("--length", type=positive, metavar="STEPS", help=help)
     for name, what in (
         ("first", "share of a run's steps before which none is stopped"),
-        ("below", "how far a run at a rate under the leader's may be behind, in the leader's last doublings"),
-        ("above", "the same of rates over the leader's"),
-        ("spread", "of ln loss between equal runs"),
+        ("below", "how far behind a lower rate may be, in X of the leader's gain since half its steps"),
+        ("above", "the same of a higher rate"),
+        ("spread", "difference in ln loss that equal runs have, on top of both"),
     ):
         default = getattr(losers.Rule(), name)
         sub.add_argument(f"--{name}", type=share, default=default, metavar="X", help=f"{what} ({default:g})")

@@ -254,7 +254,8 @@ def print_head(group, runs: Runs, what: str, cautions=None) -> None:
     looks wrong: `cautions`, or all of the table's."""
     used, dropped = len(runs.usable()), runs.dropped()
     print(f"{what}: {runs.source}" + (f" [{group}]" if group is not None else ""))
-    print(f"  runs        {used} used, {len(dropped)} flagged")
+    column = f"; loss = {runs.roles['loss']}" if "loss" in runs.roles else ""
+    print(f"  runs        {used} used, {len(dropped)} flagged{column}")
     counts: dict[str, list[int]] = {}
     for row, reason in dropped:
         counts.setdefault(reason, []).append(row)

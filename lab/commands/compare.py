@@ -33,7 +33,7 @@ def add(commands) -> None:
     shared.option_adder(parser, shared.HELP)("--store", **shared.STORE)
     help = "to be spent on both arms: as many of the grid's budgets as fit, from the least on"
     parser.add_argument("--flops", type=float, metavar="F", help=help)
-    parser.add_argument("--within", type=seconds, metavar="30m", help="the same in time: 90s, 30m, 2h")
+    parser.add_argument("--within", type=seconds, metavar="30m", help="time for both arms: 90s, 30m, 2h")
     help = "learning rates tried for each arm at the least budget, 2 × apart; 1 tunes neither"
     parser.add_argument("--rates", **shared.COUNT, default=3, help=help)
     help = "show the runs and what they cost, and stop"

@@ -26,7 +26,7 @@ def add(commands) -> None:
     parser.add_argument("--until", type=goal, required=True, metavar="NUMBER±WIDTH", help=help)
     help = "to be spent on new runs, over all calls; without --within by default what the grid itself costs"
     parser.add_argument("--flops", type=float, metavar="F", help=help)
-    help = "the same in time: 90s, 30m, 2h; no round is begun that would end later"
+    help = "time for new runs: 90s, 30m, 2h; no round is begun that would end later"
     parser.add_argument("--within", type=seconds, metavar="2h", help=help)
     help = "show the first round's runs and what they cost, and stop"
     parser.add_argument("--plan", **shared.FLAG, default=False, help=help)
