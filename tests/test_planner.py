@@ -14,6 +14,7 @@ import pytest
 
 from analysis import fitting, frontiers
 from analysis.__main__ import main
+from analysis.commands import answers
 from analysis.commands.planner import data_of, page, script
 from analysis.decisions import plans
 from analysis.decisions.answer import plan_bands
@@ -154,3 +155,12 @@ def test_a_table_that_decide_refuses_gets_a_page_without_numbers(tmp_path):
     assert main(["planner", str(path), "-o", str(out)]) == 1
     data = json.loads(re.search(r'id="law">(.*?)</script>', out.read_text(), re.S)[1])
     assert list(data) == ["refused"] and "unidentified" in data["refused"]
+
+
+def test_the_page_begins_its_cautions_with_the_evidence_that_decide_calls(tmp_path, monkeypatch):
+    best = SimpleNamespace(how_sure="Evidence: weak; made up.")
+    monkeypatch.setattr(answers, "of_table", lambda options, runs, fitted: best)
+    out = tmp_path / "p.html"
+    assert main(["planner", str(TABLE), "-o", str(out), "--intervals", "none"]) == 0
+    data = json.loads(re.search(r'id="law">(.*?)</script>', out.read_text(), re.S)[1])
+    assert data["cautions"][0].endswith(best.how_sure)

@@ -43,15 +43,19 @@ def run(options) -> int:
     def answer(group, runs):
         check_one_text(runs, options)
         fitted, cost = shared.fit(options, runs), frontiers.fit_cost(runs, options.cost)
-        refused = ""
+        refused, content = "", {}
         if fitted.status != "ok" and not options.anyway:
             refused = f"Refused: the fit is {fitted.status}, not ok: {fitted.message}."
             refusals.append(refused)
         else:
+            best = answers.of_table(options, runs, fitted)
             fitted = shared.with_intervals(options, fitted)
+            content = data_of(fitted, cost)
+            if best:  # as `decide` says it
+                content["cautions"].insert(0, f"of budgets like the table's: {best.how_sure}")
         path = shared.named(options.output, group, options.groups)
         title = f"From {len(fitted.runs)} runs of {runs.source}" + (f", {group}" if group else "")
-        html = page({"refused": refused} if refused else data_of(fitted, cost), title)
+        html = page(content or {"refused": refused}, title)
         path.write_text(html, encoding="utf-8", errors="backslashreplace")
         answers.say(group, [refused or f"{path} answers offline what `decide` is asked of this table."])
         answers.suggest(options, "audit")
