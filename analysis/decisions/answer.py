@@ -155,7 +155,7 @@ def compute_notes(fitted: Fit, flops: float) -> list[str]:
 def cost_notes(fitted: Fit, share: float) -> list[str]:
     """Whether the fitted cost, over 6·N·D, has fallen below what the runs and their matrices cost."""
     least = float((fitted.runs.flops / (6 * fitted.runs.params * fitted.runs.tokens)).min())
-    if share > min(0.98 * least, 0.99):
+    if share > min(0.98 * least, 0.97):
         return []
     return [
         f"the cost fitted to the runs is {share:.2f} × 6·N·D there, that of the runs {least:.3g} × or more: "
