@@ -42,7 +42,7 @@ test: $(VENV)/.dev
 
 # every family by every way, kill -9, full disks, shifted clocks and 10,000 runs, at length: an hour or more on two cores
 test-faults: $(VENV)/.dev
-	EVERY_WAY=1 $(VENV)/bin/python -m pytest tests/test_families.py -k every_way
+	EVERY_WAY=1 $(VENV)/bin/python -m pytest tests/test_families.py -k "every_way or gone_on"
 	$(VENV)/bin/python tests/faults/kill9.py --kills 200
 	$(VENV)/bin/python tests/faults/disk_full.py
 	$(VENV)/bin/python tests/every_write.py

@@ -9,9 +9,12 @@ from contextlib import chdir, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).parents[1]
+hypothesis.settings.register_profile("quick", max_examples=40)
+hypothesis.settings.load_profile("quick")
 with suppress(ValueError):  # of another thread than the main one
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it, for all below it too
 if find_spec("libtpu"):  # which compiles for `lab plan --on`: jax must not look for its chips
@@ -19,7 +22,7 @@ if find_spec("libtpu"):  # which compiles for `lab plan --on`: jax must not look
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # compiled once for all tests and workers
     os.environ |= {
         "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="compiled-"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
     }

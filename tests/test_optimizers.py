@@ -143,7 +143,7 @@ found = {}
 jax.config.update("jax_disable_most_optimizations", True)  # compiling is most of the time
 every = ("mesh", "fsdp", "pmap")
 fsdp = ("fsdp",)
-for optimizer, ways in (("muon", every), ("lion", fsdp), ("schedule-free", fsdp), ("adafactor", fsdp)):
+for optimizer, ways in (("muon", every), ("schedule-free", fsdp), ("adafactor", fsdp)):
     averaged = optimizer == "schedule-free"
     how = {"schedule": "constant"} if averaged else {"ema": 0.9}
     config = replace(config_of(), optim=OptimConfig(optimizer=optimizer, learning_rate=0.02, **how))
