@@ -13,20 +13,19 @@ def comparison_page(
     """The page as HTML text: the answers, each comparison's figure and what is printed of it, and the runs.
 
     Args:
-      found, answers, texts: comparisons with one baseline, their headlines, and what is printed of them.
+      comparisons, answers, texts: with one baseline; their headlines; what is printed of them.
       command: how to make the page again.
     """
     title = f"{', '.join(each.arm for each in comparisons)} against {comparisons[0].baseline}"
     parts = [f"<h1>{report.text(title)}</h1>"]
-    parts.append('<div class="answer">' + "".join(map(report.paragraph, answers)) + "</div>")
+    first = "".join(f'<p class="first">{report.text(answer)}</p>' for answer in answers)
+    parts.append(f'<div class="answer">{first}</div>')
     for each, text in zip(comparisons, texts, strict=True):
-        if each.notes or each.status != "ok":
-            notes = [f"{each.status}: {each.message}"] * (each.status != "ok") + each.notes
-            parts.append(f'<div class="answer warn">{"".join(map(report.paragraph, notes))}</div>')
-        parts += [
-            report.image(report.picture(plot_comparison(each)), each.arm),
-            f"<pre>{report.text(text)}</pre>",
-        ]
+        if each.status != "ok":
+            parts.append(careful([f"{each.arm}: {each.status}: {each.message}"]))
+        parts.append(report.image(report.picture(plot_comparison(each)), each.arm))
+        parts += ["<h2>What to be careful about</h2>", careful(each.notes)] if each.notes else []
+        parts.append(f"<pre>{report.text(text)}</pre>")
     parts += ["<h2>Make this page again</h2>", f"<pre>{report.text(command)}</pre>"]
     runs = [
         (comparisons[0].baseline, comparisons[0].ladders.runs[0]),
@@ -35,3 +34,7 @@ def comparison_page(
     for i, (name, table) in enumerate(runs):
         parts += [f"<h2>{report.text(name)}</h2>", report.run_table(table, f"runs-{i}")]
     return report.document(title, "\n".join(parts))
+
+
+def careful(lines: Sequence[str]) -> str:
+    return f'<div class="answer warn">{"".join(map(report.paragraph, lines))}</div>'
