@@ -40,8 +40,9 @@ papers: $(VENV)/.papers
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# every family by every way, kill -9, full disks, shifted clocks and 10,000 runs, at length: an hour or more on two cores
+# dear tests, every family by every way, kill -9, full disks, shifted clocks and 10,000 runs, at length: an hour or more on two cores
 test-faults: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -m long
 	EVERY_WAY=1 $(VENV)/bin/python -m pytest tests/test_families.py -k "every_way or gone_on"
 	$(VENV)/bin/python tests/faults/kill9.py --kills 200
 	$(VENV)/bin/python tests/faults/disk_full.py

@@ -78,7 +78,10 @@ def test_what_can_not_be_measured_is_refused_in_a_line(wrong, said, capsys):
     assert said in capsys.readouterr().err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("part", ["grid", "peak", "start", "recurrent"])
+SLOWER = [pytest.param(part, marks=pytest.mark.long) for part in ("start", "recurrent")]
+
+
+@pytest.mark.parametrize("part", ["grid", "peak", *SLOWER])
 def test_a_quick_part_writes_what_it_says(part, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("bench.grid.missing", lambda python, package: "left out here")

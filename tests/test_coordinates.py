@@ -45,7 +45,7 @@ def test_the_model_s_weights_start_where_the_table_says():
         assert std["w_up_DF"] == pytest.approx(width**-0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_activations_keep_their_scale_with_width_under_mup_and_not_under_standard():
     corpus = corpora.prepare_first(["shakespeare", "python-stdlib"], quiet=True)
     mup = coordinates.check(corpus, "mup", widths=(64, 128, 256), updates=4, seeds=16)

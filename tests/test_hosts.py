@@ -28,7 +28,7 @@ def alone(tmp_path_factory):
     return store
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["fsdp"])  # mesh over two hosts: tests/test_parallel.py
 def test_a_run_of_two_hosts_one_of_them_killed_ends_where_one_device_does(tmp_path, alone, way):
     spread = tmp_path / "spread"

@@ -99,7 +99,7 @@ def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["mesh", "pmap"])
+@pytest.mark.parametrize("way", ["mesh", pytest.param("pmap", marks=pytest.mark.long)])
 def test_a_grid_spread_over_two_devices_ends_where_one_device_does(undisturbed, tmp_path, way):
     store = tmp_path / "runs"
     process = launch(store, "--devices", "2", "--way", way)

@@ -396,6 +396,7 @@ def test_a_packed_grid_whose_worker_is_killed_ends_where_single_runs_do(
     check_same(configs, one, (Store(store), told), 2e-3)
 
 
+@pytest.mark.long
 def test_the_command_measures_how_many_pay(tmp_path, config, lab_command):
     assert "--pack two" in lab_command("run", TINY, "--pack", "two", code=1).stderr
     store = tmp_path / "runs"
