@@ -200,7 +200,7 @@ def progress(claim: dict[str, Any]) -> list[str]:
     return [*losses, human(claim.get("tokens_per_second") or 0)]
 
 
-def describe(config: RunConfig, apart: str) -> str:
+def describe(config: RunConfig, apart: str = "") -> str:
     """Its shape, params, tokens, FLOPs and rate, and what sets it `apart`."""
     model, rate = config.model, f"rate={config.optim.learning_rate:.2g}"
     return (
