@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -80,8 +81,10 @@ def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(tmp_pa
 
 def verified(tmp_path, *options):
     env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(), "TMPDIR": str(tmp_path)}
-    longest = max(tiny.runs(), key=lambda run: run.steps)  # so that it can be killed in its middle
-    command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), longest.run_id[:6]]
+    longest = max(tiny.runs(), key=lambda run: run.steps)
+    longer = replace(longest, tokens=4 * longest.tokens)  # so that it can be killed in its middle
+    command = [sys.executable, "-m", "lab", "verify-resume", str(TINY), longer.run_id[:6]]
+    command += ["--set", f"tokens={longer.tokens}"]
     command += options
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
