@@ -17,7 +17,6 @@ class Sheet:
     comma: bool = False
     lists: tuple[str, ...] = ()  # names under which a file of objects holds lists, which are left out
     tried: tuple[str, ...] = ()  # what an object lists several of: the settings tried, and a loss for each
-    tried: tuple[str, ...] = ()  # settings of which an object lists several, with a loss each
 
 
 def short(value, most: int = 40) -> str:
