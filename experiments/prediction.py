@@ -2,7 +2,7 @@
 
 Question: is the measured loss inside the 95 % interval that was sealed before the run existed?
 Command:  python -m experiments.prediction seal   (--size reviews, --size seals-linux-small, ...)
-          python -m lab run experiments.prediction   (:seals)
+          python -m lab run experiments.prediction   (:seals, :fine)
           python -m experiments.prediction score
 Cost:     laptop: 3 runs, 5.8e13 FLOPs, about 12 minutes on two cores (accelerator: one of 6.4e16,
           half an hour); seals: 10 runs, 4.8e13 FLOPs, about 10 minutes
@@ -37,7 +37,7 @@ from lab.store.store import Store
 
 HERE = Path(__file__).parent
 FILE = HERE / "predictions.csv"
-SIZES = {"laptop": "chinchilla2022", "seals": "seals"}  # whose sealed runs
+SIZES = {"laptop": "chinchilla2022", "seals": "seals", "fine": "fine"}  # whose sealed runs
 REPEATED = ("experiment", "run_id", "data_sha256", "budget", "params", "tokens", "predicted", "low", "high")
 SOURCES = {
     size: Source(
@@ -48,15 +48,15 @@ SOURCES = {
     for size in chinchilla2022.SIZES
 } | {
     f"seals-{size}-{part}": Source(
-        f"seals:{size}-{part}",
+        f"{each.design.name}:{size.removeprefix('fine-')}-{part}",
         tables.kept(tables.name_of("seals", size)),
         partial(seals.nearest, size=size),
         where,
         seals.BEYOND,
         quickstart.HOW["objective"],
     )
-    for size in seals.SIZES
-    for part, where in seals.PARTS.items()
+    for size, each in seals.SIZES.items()
+    for part, where in seals.parts(size).items()
 }
 
 
