@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.fitting import Fit
-from analysis.fitting.prediction import drift_beyond
+from analysis.fitting.prediction import HONEST, drift_beyond
 from analysis.frontiers import Cost, fit_cost
 from analysis.laws import Array, Law
 
@@ -48,7 +48,8 @@ def counted(law: Law, fitted: Fit, unique: float):
 @dataclass(frozen=True, eq=False)
 class Weighed:
     """The forms of "auto" as one law (1 + S, 1): their weighted mean of log losses, above draws, each of one
-    form drawn by its weight, with a draw of the noise in the law chosen and of the drift beyond the rows."""
+    form drawn by its weight, with a draw of the noise in the law chosen and of the drift beyond the rows; of
+    its loss a form and the drift lie a share `HONEST` as far off."""
 
     fitted: Fit
 
@@ -82,18 +83,18 @@ class Weighed:
         rows = 2 if draws is None else 1 + len(draws)
         shape = rows, *(np.broadcast_shapes(np.shape(params), np.shape(tokens))[-1:] or (1,))
         params, tokens = (np.broadcast_to(np.asarray(each, float), shape) for each in (params, tokens))
-        out = np.full(shape, np.nan)
-        out[0] = sum(
-            form.weight * np.log(form.law.loss(params[0], tokens[0])) for form in forms if form.weight
-        )
+        weights = np.array([form.weight for form in forms])
+        said = np.zeros((len(forms), *shape))
+        for form, here in zip(forms, said, strict=True):
+            here[...] = np.log(form.law.loss(params, tokens)) if form.weight else 0.0
+        out = np.tensordot(weights, said, 1)
         if draws is None:
+            out[1:] = np.nan
             return np.exp(out)
         below, (picks, drifts) = (params[1:], tokens[1:]), self.drawn
-        for i in np.unique(picks):
-            mine = picks == i
-            out[1:][mine] = np.log(forms[i].law.loss(*(each[mine] for each in below)))
-        out[1:] += np.log(self.fitted.law_draws().loss(*below)) - np.log(self.fitted.law.loss(*below))
-        out[1:] += drifts[:, None] * drift_beyond(self.fitted, below)
+        doubt = said[picks, np.arange(1, rows)] - out[1:] + drifts[:, None] * drift_beyond(self.fitted, below)
+        moved = np.log(self.fitted.law_draws().loss(*below)) - np.log(self.fitted.law.loss(*below))
+        out[1:] += HONEST * doubt + moved
         return np.exp(out)
 
 

@@ -11,6 +11,7 @@ from analysis.laws.base import Array
 
 BLOCK = 200  # places whose intervals are found at once: a profile's memory grows with their square
 SHARE = "a share of errors"  # the unit of what is bounded
+HONEST = 0.4  # of the forms' spread and of the drift, so that 95 % intervals hold 95 %: docs/laws.md
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,7 @@ def predict(fitted: Fit, **inputs: Array) -> Prediction:
                 lambda law: np.log(law.loss(*places)),
                 *np.log([low, high]),
                 drift_beyond(fitted, places),
+                HONEST,
             )
             value, low, high = np.exp(ends)
         down, up = noise(fitted)
@@ -60,16 +62,18 @@ def predict(fitted: Fit, **inputs: Array) -> Prediction:
     return bounded(Prediction(*ends), fitted)
 
 
-def weighed(fitted: Fit, quantity: Quantity, low: Array, high: Array, drift: Array | float = 0.0):
+def weighed(
+    fitted: Fit, quantity: Quantity, low: Array, high: Array, drift: Array | float = 0.0, share: float = 1.0
+):
     """The weighted mean (K,) over the forms of "auto" of numbers computed from a law, with its ends. Added in
-    squares are the interval (low, high) of the law chosen, and 1.96 times the standard deviation of the
-    forms about their mean and `drift`."""
+    squares are the interval (low, high) of the law chosen, and a `share` of 1.96 times the standard deviation
+    of the forms about their mean and `drift`."""
     numbers = np.array([quantity(form.law) for form in fitted.forms])
     weights = np.array([form.weight for form in fitted.forms])[:, None] * np.isfinite(numbers)
     weights = weights / weights.sum(0)
     numbers = np.where(weights > 0, numbers, 0.0)
     mean = (weights * numbers).sum(0)
-    doubt = 1.96 * np.hypot(np.sqrt((weights * (numbers - mean) ** 2).sum(0)), drift)
+    doubt = share * 1.96 * np.hypot(np.sqrt((weights * (numbers - mean) ** 2).sum(0)), drift)
     chosen = quantity(fitted.law)
     return mean, mean - np.hypot(chosen - low, doubt), mean + np.hypot(high - chosen, doubt)
 
