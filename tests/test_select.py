@@ -10,6 +10,7 @@ from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.commands.fit import show
 from analysis.fitting import regression, select
+from analysis.fitting.prediction import HONEST
 from analysis.laws import Chinchilla, Joint
 from analysis.tables.table import from_columns
 
@@ -109,7 +110,7 @@ def test_forms_of_like_errors_weigh_alike_and_predict_is_their_mean():
     assert np.log(said.value[0]) == pytest.approx(weights @ logs)
     spread = np.sqrt(weights @ (logs - weights @ logs) ** 2)
     beyond = np.log(at[0] * at[1] / (runs.params * runs.tokens).max())
-    least = 1.96 * np.hypot(spread, beyond * forms[0].error)
+    least = HONEST * 1.96 * np.hypot(spread, beyond * forms[0].error)
     assert least < np.log(said.high[0] / said.value[0]) < 5 * least
     near = fitting.predict(fitted, params=runs.params[-4:-3], tokens=runs.tokens[-4:-3])
     assert np.log(near.high[0] / near.low[0]) < 0.05
