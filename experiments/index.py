@@ -91,7 +91,9 @@ ENTRIES = (
     Entry(chinchilla2022, "reviews", "The same, smaller, on film reviews"),
     Entry(chinchilla2022, "bpe", "The same, smaller, on the kernel in 1,024 byte-pair ids"),
     Entry(seeds),
-    *map(Entry, (porian2024, kaplan2020, prediction, seals, known_entropy, transfer)),
+    *map(Entry, (porian2024, kaplan2020, prediction, seals)),
+    Entry(seals, "fine-linux-bpe", "The same anew, at a quarter of the batch"),
+    *map(Entry, (known_entropy, transfer)),
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures)),
 )

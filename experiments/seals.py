@@ -7,7 +7,7 @@ Command:  python -m lab run experiments.seals   (:linux, :reviews-bpe, :fine-lap
           python -m lab run experiments.prediction:seals   (:fine)
           python -m experiments.prediction score
 Cost:     laptop: 27 runs, 4.7e12 FLOPs, about 2 minutes on two cores; the other four as much each, and
-          10 sealed runs, 4.8e13 FLOPs, about 10 minutes; fine-laptop: 24 runs, 1.9e12 FLOPs, 2 minutes; the
+          10 sealed runs, 4.8e13 FLOPs, about 10 minutes; fine-linux-bpe: 24 runs, 1.9e12 FLOPs, 2 minutes; the
           other four as much each, and 10 sealed runs, 2.4e13 FLOPs, about 10 minutes
 Answer:   expected: at least 9 of 10 inside their 95 % intervals, half of the errors within 1 %. It
           was 8, and half within 3.9 %. Of `fine`: 9 of 10 inside, half within 2 %, and byte pairs no longer
@@ -128,7 +128,8 @@ def answer(path: Path) -> list[str]:
     of_design = [row for row in sealed.sealed_rows(rows) if row["experiment"].startswith(f"{design}:")]
     ten = [row for row in of_design if row["run_id"] in done]
     first, _, refused = sealed.at_distance(ten, done).partition("; ")
-    return [first, refused, *frontier.brief(frontier.analyse(table.read(path), **quickstart.HOW))]
+    left = [f"{len(of_design) - len(ten)} more sealed, and not trained yet"] * (len(of_design) > len(ten))
+    return [first, refused, *left, *frontier.brief(frontier.analyse(table.read(path), **quickstart.HOW))]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:

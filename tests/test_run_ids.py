@@ -215,7 +215,8 @@ TABLES = {
     "seeds": seeds.runs,
     "activation": activation.compared,
     "seals": seals.runs,
-    **{f"seals-{size}": partial(seals.runs, size) for size in seals.SIZES if size != "laptop"},
+    **{f"seals-{size}": partial(seals.runs, size) for size in seals.TEXTS if size != "laptop"},
+    "seals-fine-linux-bpe": partial(seals.runs, "fine-linux-bpe"),
 }
 PARTS = {  # tables of some of another's runs: their curves, and what was measured of them
     "kaplan2020-curves": "kaplan2020",
@@ -279,12 +280,14 @@ def test_every_committed_table_is_held():
 
 
 SEALED = "7596 23ce f949 edf4 b57b 4350 bc2f 7d3d ce83 9b8f"
+FINE = "0f76 1c02 ab4e 2721 4519 4edb"
 
 
 def test_runs_whose_losses_were_predicted_keep_their_ids():
     """Each was sealed with its whole config; `runs` refuses one whose id is another now."""
     assert [run.run_id for run in prediction.runs()] == ["dbeacfe9d0f5", "ad91d1566cf7", "e0d36bd5d001"]
     assert [run.run_id[:4] for run in prediction.runs("seals")] == SEALED.split()
+    assert [run.run_id[:4] for run in prediction.runs("fine")] == FINE.split()
 
 
 @pytest.mark.parametrize(
