@@ -155,4 +155,5 @@ def picture(figure) -> bytes:
 
 def image(data: bytes, alt: str) -> str:
     content = base64.b64encode(data).decode()
-    return f'<img alt="{text(alt)}" src="data:image/svg+xml;base64,{content}">'
+    drawn = f'<img alt="{text(alt)}" src="data:image/svg+xml;base64,{content}">'
+    return f'<div class="picture" tabindex="0" role="region" aria-label="figure">{drawn}</div>'
