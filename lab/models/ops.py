@@ -90,6 +90,17 @@ def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str) -> jax.Array:
     return rows_by_columns(rows, w_DF, on).reshape(*x.shape[:-1], -1)
 
 
+def permute(x: jax.Array, order_KK: np.ndarray, on: Target) -> jax.Array:
+    """The last axis in another order, by a product with a permutation: numbers in the target's type."""
+    precision = "highest" if on.dtype == "float32" else None
+    return jnp.matmul(
+        x.astype(on.dtype),
+        jnp.asarray(order_KK, on.dtype),
+        precision=precision,
+        preferred_element_type=jnp.float32,
+    )
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def rows_by_columns(x_TD: jax.Array, w_DF: jax.Array, on: Target) -> jax.Array:
     return dot(round_to(x_TD, on), round_to(w_DF, on), (1, 0))
