@@ -22,6 +22,7 @@ from analysis.tables.cautions import NO_ONE_LAW
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
 STEP = 10.0  # times the compute that growth is told over
 FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
+APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
 
 
@@ -60,7 +61,7 @@ class Headline:
         a = self.front.params_exponent
         spread = STEP ** (a.high - a.low)
         words = [agreement(self.front, other) for other in self.others if is_trusted(other)]
-        known = f"growth is known within a factor {spread:.2g}"
+        known = f"growth is known within a factor {spread:.{digits_of(1.0, spread)}g}"
         if "disagree" in words:
             return "weak", "methods disagree"
         if spread > FAIR:
@@ -117,18 +118,18 @@ class Headline:
         return f"NOT TO BE RELIED ON: {front.method} {why}."
 
     def other_losses(self, flops: float | None = None) -> list[str]:
-        """Doubts of trusted methods whose loss at a budget lies outside this one's interval, or this one's
-        outside theirs."""
+        """Doubts of trusted methods whose loss at a budget has no part of its interval in common with this
+        one's, or lies outside it and over APART off."""
         flops = float(self.front.flops.max()) if flops is None else flops
         own, doubts = loss_of(self.front, flops), []
         for other in filter(is_trusted, self.others if self.trusted and own else ()):
             its = loss_of(other, flops)
-            if its and compare_bands(own, its) in ("in part", "disagree"):
-                apart = f"{100 * abs(its.value / own.value - 1):.1f} % apart"
-                ends = f" ({its.low:.3f} to {its.high:.3f})"
+            word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
+            if word == "disagree" or (word == "in part" and apart > APART):
+                why = "methods differ by more than" if word == "disagree" else "as much as"
                 doubts.append(
-                    f"Doubt: by {other.method} the loss at {power(flops)} FLOPs is {its.value:.3f}{ends}, "
-                    f"{apart}: methods differ by more than their intervals tell."
+                    f"Doubt: by {other.method} the loss at {power(flops)} FLOPs is {its.value:.3f} "
+                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals tell."
                 )
         return doubts
 
@@ -225,8 +226,16 @@ def choose(fronts: Sequence[Frontier]) -> Headline | None:
     return Headline(best, tuple(front for front in fronts if front is not best))
 
 
+def digits_of(low: float, high: float) -> int:
+    """Significant digits that tell the ends of an interval apart, two to four."""
+    return next((n for n in (2, 3) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+
+
 def times(exponent: Band) -> str:
-    return f"{STEP**exponent.value:.2g} times"
+    """A growth, to the digits of its interval's ends."""
+    bounded = np.isfinite([exponent.low, exponent.high]).all()
+    digits = digits_of(STEP**exponent.low, STEP**exponent.high) if bounded else 2
+    return f"{STEP**exponent.value:.{digits}g} times"
 
 
 def ends(exponent: Band) -> str:
@@ -234,7 +243,7 @@ def ends(exponent: Band) -> str:
     if not np.isfinite([exponent.low, exponent.high]).all():
         return " (no interval)"
     low, high = (STEP**end for end in (exponent.low, exponent.high))
-    digits = next((n for n in (2, 3) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+    digits = digits_of(low, high)
     return f" ({low:.{digits}g} to {high:.{digits}g})"
 
 

@@ -223,4 +223,5 @@ def point_rows(flops, params, tokens, loss, words) -> list[tuple]:
 def print_points(rows) -> None:
     for flops, n, d, loss, low, high, words in rows:
         ends = span(low, high)
-        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {loss:>8.4f}  {words}")
+        seen = "-" if words == "edge" else f"{loss:.4f}"  # of a minimum beyond all sizes none was seen
+        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {seen:>8}  {words}")

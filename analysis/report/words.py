@@ -115,7 +115,8 @@ def frontier_table(fronts: Sequence[Frontier]) -> str:
         for i, flops in enumerate(front.flops):
             counts = [with_interval(band, i, short) for band in (front.params, front.tokens)]
             ratio = front.tokens.value[i] / front.params.value[i]
-            loss = with_interval(front.loss, i, "{:.3f}".format)
+            edge = front.point_status[i] == "edge"  # of a minimum beyond all sizes no loss was seen
+            loss = "–" if edge else with_interval(front.loss, i, "{:.3f}".format)
             values = (text(front.method), f"{flops:.3g}", *counts, f"{ratio:.3g}", loss)
             rows.append(cells((*values, text(front.point_status[i]))))
     return table(rows)
