@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.config import DataConfig
+from lab.config import DataConfig, RunConfig
 from lab.data import tokens
 from lab.data.pieces import TRUSTED, Piece, Stream, mapped
 from lab.data.texts import SPLITS, CorpusError, digest
@@ -175,3 +175,13 @@ def read_corpus(path: Path, name: str, tokenizer: str = "bytes") -> Corpus:
     except (ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path / 'meta.json'} is damaged ({error!r}); run `{command}`") from error
     return corpus
+
+
+def check_ids(config: RunConfig, corpus: Corpus) -> None:
+    """Refuse a model that has fewer ids than its text."""
+    if corpus.vocab_size > config.model.vocab_size:
+        raise ValueError(
+            f"corpus {corpus.name!r} has token ids up to {corpus.vocab_size - 1} and run "
+            f"{config.run_id} a vocab_size of {config.model.vocab_size}; make it at least "
+            f"{corpus.vocab_size}"
+        )
