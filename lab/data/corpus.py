@@ -1,6 +1,5 @@
 """A corpus that is prepared: its ids, its tokenizer, and whether they are still what they were."""
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +11,7 @@ import numpy as np
 
 from lab.config import DataConfig, RunConfig
 from lab.data import tokens
-from lab.data.pieces import TRUSTED, Piece, Stream, mapped
+from lab.data.pieces import TRUSTED, Piece, Stream, mapped, sha256_of
 from lab.data.texts import SPLITS, CorpusError, digest
 from lab.data.tokenizer import Tokenizer
 
@@ -108,14 +107,14 @@ class Corpus:
                 path = Path(piece.path)
                 # reading on is fatal
                 cut = path.exists() and path.stat().st_size < piece.offset + piece.nbytes
-                if cut or hashlib.sha256(ids).hexdigest() != piece.sha256:
+                if cut or sha256_of(ids) != piece.sha256:
                     raise CorpusError(
                         f"tokens were overwritten while they were trained on: {error}"
                     ) from error
 
     @property
-    def mapped_parts(self) -> list[np.ndarray]:
-        """The ids of all pieces, as they are mapped."""
+    def mapped_parts(self) -> list:
+        """The ids of all pieces, as they were opened."""
         return [part for ids in (self.train, self.held_out) for part in getattr(ids, "parts", [ids])]
 
 

@@ -143,11 +143,18 @@ class Attention(nnx.Module):
         w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, -1), mixed_BLHK.reshape(B, L, H * K)
         return ops.matmul(self.norm(mixed_BLD) if self.own.norms == "sub" else mixed_BLD, w_o, self.on)
 
+    def seen(self, L: int, prefix_B: jax.Array | None) -> jax.Array | np.ndarray | None:
+        """What each position attends to, as `ops.attend_near` has it."""
+        if self.own.causal:
+            return ops.before(L, self.own.window, prefix_B)
+        return None if prefix_B is None else ops.beginning(L, prefix_B)
+
     def __call__(self, x_BLD: jax.Array, prefix_B: jax.Array | None = None) -> jax.Array:
         own = self.own
         given = (*self.heads(x_BLD, x_BLD, self.cfg.position == "rope"), self.logit_scale, self.on)
         if own.window or own.attention_cap or not own.causal or prefix_B is not None:
-            return self.joined(ops.attend_near(*given, own.window, own.attention_cap, own.causal, prefix_B))
+            seen = self.seen(x_BLD.shape[1], prefix_B)
+            return self.joined(ops.attend_near(*given, own.attention_cap, seen))
         return self.joined(ops.attend(*given))
 
 
@@ -179,11 +186,11 @@ class FeedForward(nnx.Module):
 class Block(nnx.Module):
     """Pre-norm attention and feed-forward, each added to the stream."""
 
-    feed = FeedForward
+    attend, feed = Attention, FeedForward
 
     def __init__(self, cfg: ModelConfig, on: Target):
         self.on, self.own = on, checked_settings(cfg)
-        self.norm1, self.attention = Norm(cfg), Attention(cfg, on)
+        self.norm1, self.attention = Norm(cfg), self.attend(cfg, on)
         self.norm2, self.ffn = Norm(cfg), self.feed(cfg, on)
         if self.own.norms == "sandwich":
             self.after1, self.after2 = Norm(cfg), Norm(cfg)
