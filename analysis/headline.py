@@ -17,10 +17,12 @@ from analysis.figures.words import human
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
+from analysis.tables.cautions import NO_ONE_LAW
 
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
 STEP = 10.0  # times the compute that growth is told over
 FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
+APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
 
 
@@ -45,21 +47,37 @@ class Headline:
     @cached_property
     def evidence(self) -> str:
         """strong: growth is known within a factor 1.5 and another trusted method agrees; moderate: within a
-        factor 4 and none disagrees; weak: all other trusted answers; none: nothing here may be trusted."""
+        factor 4 and none disagrees; weak: all other trusted answers, and those of losses that do not compare;
+        none: nothing here may be trusted."""
+        return self._judged[0]
+
+    @cached_property
+    def _judged(self) -> tuple[str, str]:
+        """(the evidence, why it is called so)."""
         if not self.trusted:
-            return "none"
+            return "none", "no method may be trusted here"
+        if any(NO_ONE_LAW in caution for caution in self.front.cautions):
+            return "weak", "losses of different text are mixed in it"
         a = self.front.params_exponent
         spread = STEP ** (a.high - a.low)
         words = [agreement(self.front, other) for other in self.others if is_trusted(other)]
-        if spread <= SHARP and "agree" in words and "disagree" not in words:
-            return "strong"
-        return "moderate" if spread <= FAIR and "disagree" not in words else "weak"
+        known = f"growth is known within a factor {spread:.{digits_of(1.0, spread)}g}"
+        if "disagree" in words:
+            return "weak", "methods disagree"
+        if spread > FAIR:
+            return "weak", known
+        if "agree" not in words:
+            how = "methods agree in part" if "in part" in words else "by one method alone"
+            return "moderate", f"{how}, {known}"
+        both = "both methods agree" if len(words) == 1 else f"{1 + words.count('agree')} methods agree"
+        return "strong" if spread <= SHARP else "moderate", f"{both}, {known}"
 
     @property
     def growth(self) -> str:
         """Ten times the compute, in words."""
         a, b = self.front.params_exponent, self.front.tokens_exponent
-        return f"Ten times the compute: {times(a)} the parameters{ends(a)}, {times(b)} the tokens{ends(b)}."
+        sized = ends(a).replace("(", "(95 %: ", 1) if np.isfinite([a.low, a.high]).all() else ends(a)
+        return f"Ten times the compute: {times(a)} the parameters{sized}, {times(b)} the tokens{ends(b)}."
 
     def size(self, flops: float | None = None) -> str:
         """What to train at a budget, by default the largest of the frontier, as a sentence."""
@@ -73,21 +91,22 @@ class Headline:
 
     @property
     def how_sure(self) -> str:
-        return self.sure_at(None)
+        return " ".join(self.sure_at(None))
 
-    def sure_at(self, flops: float | None) -> str:
-        """The evidence, the method it is by, and what others say; of a budget far beyond the table's that
-        the evidence is of the growth inside it."""
-        front, top = self.front, float(self.front.flops.max())
-        inside, why = "", f"by {front.method}"
-        if self.trusted:
-            why += ", the narrowest trustworthy 95 % interval"
-            if flops is not None and flops > FAR * top:
-                far = f"{flops / top:.3g} × the largest budget"
-                inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
+    def sure_at(self, flops: float | None) -> list[str]:
+        """The evidence and why; the method it is by, and what others say. Of a budget far beyond the table's
+        that the evidence is of the growth inside it."""
+        front, top, inside = self.front, float(self.front.flops.max()), ""
+        if self.trusted and flops is not None and flops > FAR * top:
+            far = f"{flops / top:.3g} × the largest budget"
+            inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs = f"{front.runs} runs, {spread} FLOPs"
-        return f"Evidence: {self.evidence}{inside}; {runs}; {why}{''.join(map(self.beside, self.others))}."
+        narrowest = ", whose 95 % interval is the narrowest to trust" * (self.trusted and bool(self.others))
+        return [
+            f"Evidence: {self.evidence}{inside}: {self._judged[1]}; {runs}.",
+            f"By {front.method}{narrowest}{''.join(map(self.beside, self.others))}.",
+        ]
 
     @property
     def refusal(self) -> str:
@@ -99,18 +118,18 @@ class Headline:
         return f"NOT TO BE RELIED ON: {front.method} {why}."
 
     def other_losses(self, flops: float | None = None) -> list[str]:
-        """Doubts of trusted methods whose loss at a budget lies outside this one's interval, or this one's
-        outside theirs."""
+        """Doubts of trusted methods whose loss at a budget has no part of its interval in common with this
+        one's, or lies outside it and over APART off."""
         flops = float(self.front.flops.max()) if flops is None else flops
         own, doubts = loss_of(self.front, flops), []
         for other in filter(is_trusted, self.others if self.trusted and own else ()):
             its = loss_of(other, flops)
-            if its and compare_bands(own, its) in ("in part", "disagree"):
-                apart = f"{100 * abs(its.value / own.value - 1):.1f} % apart"
-                ends = f" ({its.low:.3f} to {its.high:.3f})"
+            word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
+            if word == "disagree" or (word == "in part" and apart > APART):
+                why = "methods differ by more than" if word == "disagree" else "as much as"
                 doubts.append(
-                    f"Doubt: by {other.method} the loss at {power(flops)} FLOPs is {its.value:.3f}{ends}, "
-                    f"{apart}: methods differ by more than their intervals tell."
+                    f"Doubt: by {other.method} the loss at {power(flops)} FLOPs is {its.value:.3f} "
+                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals tell."
                 )
         return doubts
 
@@ -150,14 +169,20 @@ class Headline:
             return "sizes at equal compute, by which a second method can agree or not"
         return "more seeds of the runs nearest the minima"
 
-    def lines(self, flops: float | None = None) -> list[str]:
-        """The whole answer, a sentence or two a line; where it is not to be relied on, first why."""
-        growth, size = self.growth, self.size(flops)
-        if not self.trusted:
-            growth = f"It would say: {growth[0].lower()}{growth[1:]}"
-        sure = [self.sure_at(flops), *self.other_losses(flops)]
-        lines = [self.refusal, growth, size, *sure, f"Surer with: {self.surer}."]
+    @property
+    def advice(self) -> str:
+        return f"Surer with: {self.surer}."
+
+    def answer(self, flops: float | None = None, size: bool = True) -> list[str]:
+        """What was found and how sure that is, a sentence or two a line, without the advice; `size`: with
+        the model for the budget."""
+        growth = self.growth if self.trusted else f"It would say: {self.growth[0].lower()}{self.growth[1:]}"
+        lines = [growth, self.size(flops) * size, *self.sure_at(flops), *self.other_losses(flops)]
         return [line for line in lines if line]
+
+    def lines(self, flops: float | None = None) -> list[str]:
+        """The whole answer; where it is not to be relied on, first why."""
+        return [*[self.refusal] * (not self.trusted), *self.answer(flops), self.advice]
 
 
 def model_of(front: Frontier, flops: float) -> str:
@@ -201,8 +226,16 @@ def choose(fronts: Sequence[Frontier]) -> Headline | None:
     return Headline(best, tuple(front for front in fronts if front is not best))
 
 
+def digits_of(low: float, high: float) -> int:
+    """Significant digits that tell the ends of an interval apart, two to four."""
+    return next((n for n in (2, 3) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+
+
 def times(exponent: Band) -> str:
-    return f"{STEP**exponent.value:.2g} times"
+    """A growth, to the digits of its interval's ends."""
+    bounded = np.isfinite([exponent.low, exponent.high]).all()
+    digits = digits_of(STEP**exponent.low, STEP**exponent.high) if bounded else 2
+    return f"{STEP**exponent.value:.{digits}g} times"
 
 
 def ends(exponent: Band) -> str:
@@ -210,7 +243,7 @@ def ends(exponent: Band) -> str:
     if not np.isfinite([exponent.low, exponent.high]).all():
         return " (no interval)"
     low, high = (STEP**end for end in (exponent.low, exponent.high))
-    digits = next((n for n in (2, 3) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
+    digits = digits_of(low, high)
     return f" ({low:.{digits}g} to {high:.{digits}g})"
 
 

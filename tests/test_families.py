@@ -37,8 +37,11 @@ MODELS = {
     "bert": {"settings": {"causal": False}, "position": "learned"},
     "prefix": {"settings": {"prefix": True}},
     "encoder_decoder": {"kind": "encoder_decoder", "settings": {"source": 5, "encoder_layers": 2}},
+    "moving": {"kind": "encoder_decoder", "settings": {"prefix": True, "encoder_layers": 2}},
 }
-ENDS = {"prefix": "prefix", "encoder_decoder": "prefix"}  # what those learn that read a beginning whole
+ENDS = dict.fromkeys(
+    ("prefix", "encoder_decoder", "moving"), "prefix"
+)  # what those learn that read a beginning whole
 D, V, L = SHAPE["d_model"], SHAPE["vocab_size"], SHAPE["seq_len"]
 
 
@@ -61,7 +64,9 @@ def by_hand(name):
     S, T = 5, L - 4  # tokens that an encoder of two layers reads, and those from which a decoder tells
     block = 4 * D * D + ffn
     both = (2 * S * block + T * (block + 2 * D * D) + S * 2 * D * D - (L - T) * D * V) / L
+    own, read = (L + 1) * (L + 2) / 6 + (L - 1) / 2, L * (L + 1) / 2  # pairs of a decoder; of the two others
     return {
+        "moving": (3 * block + 4 * D * D, D, (own + 3 * read) / L),
         "prefix": (block, D, (L + 1) * (4 * L - 1) / (6 * L)),
         "encoder_decoder": (both, D, (2 * S * S + T * (T + 1) / 2 + S * T) / L),
         "settings": (attention + ffn, D, (5 * 6 / 2 + (L - 5) * 5) / L),
@@ -157,8 +162,8 @@ def test_a_beginning_is_seen_from_both_sides_and_what_follows_from_after_it_alon
 
 
 def test_the_look_at_the_future_finds_one_beyond_the_beginning(monkeypatch):
-    cfg, seen = build("prefix"), ops.attend_near
-    monkeypatch.setattr(ops, "attend_near", lambda *given: seen(*given[:-1], given[-1] + 1))
+    cfg, seen = build("prefix"), ops.beginning
+    monkeypatch.setattr(ops, "beginning", lambda L, prefix_B: seen(L, prefix_B + 1))
     with pytest.raises(ValueError, match="reads the future"):
         check.check_sequences(cfg, noisy(cfg))
 
@@ -179,15 +184,27 @@ def test_what_is_read_is_seen_from_both_sides_and_what_is_told_sees_all_of_it():
         next(sample(cfg, params, np.arange(4), 1))
 
 
-@pytest.mark.parametrize("name", ["prefix", "encoder_decoder"])
+def test_a_window_parted_anywhere_is_read_and_told_as_one_parted_there_alone():
+    moving = build("moving", position="learned", settings={"prefix": True})
+    params, text = noisy(moving), np.random.default_rng(0).integers(0, V, (2, L)).astype(np.int32)
+    prefix = np.array([3, L])
+    found = tree.apply(moving, params, text, None, prefix)
+    for row, source in enumerate(prefix):
+        there = build("moving", position="learned", settings={"source": int(source)})
+        alone = tree.apply(there, params, text[row : row + 1])
+        np.testing.assert_allclose(found[row, source - 1 :], alone[0, source - 1 :], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["prefix", "encoder_decoder", "moving"])
 def test_the_held_out_loss_is_that_of_the_end_given_the_beginning(name):
     cfg = build(name)
     params, tokens = noisy(cfg), np.random.default_rng(0).integers(0, V, (3, L + 1)).astype(np.int32)
     found = jax.jit(lambda t: step.eval_step(cfg, params, t, np.ones((3, L), np.float32), "prefix"))(tokens)
     told = np.asarray(objectives.examples("prefix", cfg, tokens, objectives.HELD_OUT)[2]) > 0
     prefix = told.argmax(1) + 1
-    assert name == "prefix" or (prefix == 5).all()
-    logits = tree.apply(cfg, params, tokens[:, :-1], None, prefix if name == "prefix" else None)
+    moves = name != "encoder_decoder"
+    assert moves or (prefix == 5).all()
+    logits = tree.apply(cfg, params, tokens[:, :-1], None, prefix if moves else None)
     nats = -np.take_along_axis(np.asarray(jax.nn.log_softmax(logits)), tokens[:, 1:, None], -1)[..., 0]
     np.testing.assert_allclose(found, np.where(told, nats, 0).sum(1), rtol=1e-4)
 
@@ -308,7 +325,7 @@ def test_the_parallel_scan_is_the_recurrence():
 def test_attention_near_by_is_its_sum(window, cap, causal):
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 1, 6, 2, 4)).astype(np.float32)
-    found = ops.attend_near(q, k, v, 0.5, "float32", window, cap, causal)
+    found = ops.attend_near(q, k, v, 0.5, "float32", cap, ops.before(6, window) if causal else None)
     for at in range(6):
         first, last = max(0, at - window + 1) if window else 0, at if causal else 5
         for head in range(2):
@@ -349,7 +366,8 @@ def test_caps_and_the_z_loss_are_what_they_say():
         ("megabyte", {"settings": {"patch": 5}}, "seq_len=12 is no whole number of patches"),
         ("megabyte", {"settings": {"local_width": 7}}, "inside a patch: d_model=7 does not split"),
         ("prefix", {"settings": {"prefix": True, "window": 4}}, "prefix=True with window=4"),
-        ("encoder_decoder", {"settings": {"causal": False}}, "causal, prefix and window are of a decoder"),
+        ("encoder_decoder", {"settings": {"causal": False}}, "causal and window are of a decoder"),
+        ("moving", {"settings": {"prefix": True, "source": 5}}, "source=5 of all windows, and prefix=True"),
         ("encoder_decoder", {"settings": {"source": 13}}, "source=13 tokens of seq_len=12"),
         ("encoder_decoder", {"settings": "", "seq_len": 3}, "seq_len=3 is too short to cut a span out of"),
         ("hgrn", {"n_head": 2}, "n_head=2 means nothing for kind='hgrn', which has no heads or positions"),

@@ -138,6 +138,14 @@ def test_rounds_are_those_of_the_grid_whatever_is_asked_of_it(tmp_path, cells):
     assert study_of(Store(tmp_path), cells[1:]).rounds.folder != folder
 
 
+def test_runs_that_a_round_added_leave_no_budget_to_the_table(cells):
+    planned = [replace(cell, budget=1e9) for cell in cells[:3]]
+    assert estimates.without_budgets(planned) == planned
+    grown = estimates.without_budgets([*planned, cells[3]])
+    assert {run.budget for run in grown} == {0.0}
+    assert [run.run_id for run in grown] == [run.run_id for run in cells[:4]]
+
+
 def test_the_budget_is_of_all_rounds_sealed_so_far(tmp_path, cells):
     study = study_of(Store(tmp_path), cells)
     whole = grid.price(cells).flops

@@ -65,6 +65,8 @@ def test_a_profile_without_a_valley_is_an_edge_and_stays_out_of_the_exponent(met
     iso = frontiers.find_optima(both, method=method)
     assert [p.status for p in iso.valleys] == ["ok", "ok", "ok", "edge"]
     assert end in iso.valleys[3].message
+    for valley in iso.valleys:  # beyond its sizes, too, a budget gives the tokens that C = 6·N·D leaves
+        assert 6 * valley.params * valley.tokens == pytest.approx(valley.flops, rel=1e-3)
     alone = frontiers.from_isoflop(frontiers.find_optima(good, method=method))
     found = frontiers.from_isoflop(iso)
     assert found.params_exponent.value == pytest.approx(alone.params_exponent.value, rel=1e-9)

@@ -140,6 +140,19 @@ def test_ways_that_differ_by_more_than_the_noise_are_said_to():
     assert not choice.beyond_noise and "within the noise" in str(choice)
 
 
+def test_the_valley_that_is_asked_for_is_shown_else_the_favoured_one(tmp_path, capsys):
+    _, runs = simulated("plain")
+    file = tmp_path / "runs.csv"
+    names = ("budget", "params", "tokens", "loss")
+    rows = zip(*(runs.columns[name] for name in names), strict=True)
+    file.write_text("\n".join([",".join(names), *(",".join(map(repr, map(float, row))) for row in rows)]))
+    for command, option in (("frontier", "--valley"), ("isoflop", "--method")):
+        further = ["--method", "isoflop"] if command == "frontier" else []
+        for asked, shown in ((None, "joint"), ("interpolate", "interpolate"), ("parabola", "parabola")):
+            main([command, str(file), *further, *([option, asked] if asked else [])])
+            assert f"frontier by isoflop, {shown}" in capsys.readouterr().out, (command, asked)
+
+
 def test_the_command_line_keeps_its_numbers_and_adds_a_headline(tmp_path, capsys):
     _, runs = simulated("plain")
     file = tmp_path / "runs.csv"

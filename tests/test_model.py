@@ -65,13 +65,23 @@ def test_attention_is_what_a_loop_in_numpy_gives():
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_rotary_scores_depend_on_distance_alone():
+@pytest.mark.parametrize("platform", ["cpu", "tpu"])
+def test_rotary_scores_depend_on_distance_alone(platform):
     q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 8))
-    at = lambda t: transformer.rotate(jnp.tile(t, (1, 9, 1, 1)))[0, :, 0]  # noqa: E731
+    at = lambda t: transformer.rotate(jnp.tile(t, (1, 9, 1, 1)), Target(platform))[0, :, 0]  # noqa: E731
     scores = at(q) @ at(k).T
     for distance in range(-8, 9):
         diagonal = jnp.diagonal(scores, distance)
         np.testing.assert_allclose(diagonal, diagonal[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype, error", [("float32", 1e-6), ("bfloat16", 0.02)])
+def test_rotary_positions_of_a_tpu_are_those_of_others(dtype, error):
+    x, weight = jax.random.normal(jax.random.key(0), (2, 2, 9, 3, 8))
+    loss = lambda x, platform: (transformer.rotate(x, Target(platform, dtype)) * weight).sum()  # noqa: E731
+    ours, others = (transformer.rotate(x, Target(platform, dtype)) for platform in ("tpu", "cpu"))
+    np.testing.assert_allclose(ours, others, atol=error)
+    np.testing.assert_allclose(jax.grad(loss)(x, "tpu"), jax.grad(loss)(x, "cpu"), atol=error)
 
 
 def test_before_training_the_loss_is_near_ln_v():

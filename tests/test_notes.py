@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import main
+from lab.commands import cli
 from lab.commands.notes import notes
 from lab.commands.settings import override
 from lab.config import to_json
 from lab.models import counts
 from lab.store import files
 from lab.store.store import Store
-from tests.conftest import change
+from tests.conftest import change, data_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -75,3 +76,17 @@ def test_a_loss_that_plays_no_part_is_not_spoken_of(tmp_path, capsys):
     assert main([*law, "n_opt"]) == 0
     assert "loss" not in capsys.readouterr().out.split("convention")[1].splitlines()[0]
     assert main([*law, "val_loss"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("model.vocab_size=5", "has token ids up to 7 and run"),
+        ("objective=masked", "'masked' takes 1 ids beyond the text's 8 for its marks; make vocab_size"),
+    ],
+)
+def test_a_plan_refuses_a_vocabulary_without_room_for_the_text(setting, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LAB_DATA", data_folder())
+    where = ["--store", str(tmp_path / "runs")]
+    assert cli.main(["plan", str(ROOT / "tests" / "tiny.py"), *where, "--set", setting]) == 1
+    assert words in capsys.readouterr().err

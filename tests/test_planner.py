@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from analysis import fitting, frontiers
+from analysis import fitting, frontiers, headline
 from analysis.__main__ import main
-from analysis.commands import answers
+from analysis.commands import answers, planner
 from analysis.commands.planner import data_of, page, script
 from analysis.decisions import plans
 from analysis.decisions.answer import plan_bands
@@ -122,6 +122,11 @@ def test_a_plan_is_copied_as_a_grid_whose_runs_cost_the_budget(found, tmp_path, 
     def text_of(max_epochs):
         return DataConfig(corpus="x", sha256="0" * 64, train_tokens=unique, max_epochs=max_epochs)
 
+    bare = {"grid": {}, **{name: each for name, each in data.items() if name != "grid"}}
+    (own,) = in_node(tmp_path, "all[1].map(q => gridFile(all[0], q))", [bare, asked[:1]])
+    exec(own, names := {})
+    with pytest.raises(corpora.CorpusError, match="'set-your-corpus' is unknown"):
+        names["runs"]()  # no text of another's is trained on unasked
     corpus = SimpleNamespace(vocab_size=256, data=text_of)
     monkeypatch.setattr(corpora, "prepare", lambda name, tokenizer: corpus)
     for question, text in zip(asked, files, strict=True):
@@ -157,10 +162,26 @@ def test_a_table_that_decide_refuses_gets_a_page_without_numbers(tmp_path):
     assert list(data) == ["refused"] and "unidentified" in data["refused"]
 
 
-def test_the_page_begins_its_cautions_with_the_evidence_that_decide_calls(tmp_path, monkeypatch):
-    best = SimpleNamespace(how_sure="Evidence: weak; made up.")
+def test_the_page_says_the_evidence_that_decide_calls(tmp_path, monkeypatch):
+    best = SimpleNamespace(how_sure="Evidence: weak: made up.", trusted=False)
     monkeypatch.setattr(answers, "of_table", lambda options, runs, fitted: best)
     out = tmp_path / "p.html"
     assert main(["planner", str(TABLE), "-o", str(out), "--intervals", "none"]) == 0
     data = json.loads(re.search(r'id="law">(.*?)</script>', out.read_text(), re.S)[1])
-    assert data["cautions"][0].endswith(best.how_sure)
+    assert data["sure"] == best.how_sure and data["headline"] is None
+
+
+def test_a_budget_alone_is_answered_by_the_table_s_headline_as_decide_answers_it(tmp_path):
+    runs = table.read(TABLE)
+    fitted, cost = fit(Chinchilla, runs), frontiers.fit_cost(runs)
+    best = headline.choose([frontiers.choose_valleys(runs, cost, fitted).frontier])
+    data = {"headline": planner.ladder_of(best, float(runs.flops.max()))}
+    budgets = np.geomspace(1.1e-4, 0.9e8, 40) * runs.flops.max()
+    said = in_node(tmp_path, "all[1].map(q => headline(all[0], q))", [data, [{"budget": b} for b in budgets]])
+    own = dict(zip(("params", "tokens", "loss"), best.front.at(budgets), strict=True))
+    for i, each in enumerate(said):
+        for name, band in own.items():
+            assert each[name][0] == pytest.approx(band.value[i], rel=5e-5)
+            assert each[name][1:] == pytest.approx([band.low[i], band.high[i]], rel=3e-3)
+    others = [{"budget": 1e13, "serve": 1e9}, {"loss": 2.0}, {"budget": 1e13, "cap": 1e6}, {"budget": 1e40}]
+    assert in_node(tmp_path, "all[1].map(q => headline(all[0], q))", [data, others]) == [None] * 4

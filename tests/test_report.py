@@ -7,6 +7,7 @@ from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
+from analysis.report import axes
 from analysis.tables import table
 from bench import synthetic
 
@@ -137,3 +138,8 @@ def test_the_page_says_where_the_fits_intervals_are_from(parts):
         found = fitting.intervals(fit(Chinchilla, runs), kind, 40)
         page = report.page(runs, title="A grid", fit=found)
         assert f"the fitted law's are by {words}." in read(page).text
+
+
+@pytest.mark.parametrize(("value", "written"), [(1.25e16, "1.25×10¹⁶"), (9.996e17, "10¹⁸"), (3e-5, "3×10⁻⁵")])
+def test_a_power_is_written_to_three_digits(value, written):
+    assert axes.power(value) == written

@@ -1,6 +1,7 @@
 """Ids that other programs wrote: read where they lie, refused by name where they are cut or foreign."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from lab.data import pieces, shards
 from lab.data.batches import batches, n_windows, permute, windows_of
 from lab.data.corpora import CorpusError, mix, open_corpus, prepare
-from lab.data.pieces import Piece, Stream
+from lab.data.pieces import Filed, Piece, Stream
 from lab.data.texts import SPLITS
 from lab.store import export
 from lab.store.store import Store
@@ -59,21 +60,25 @@ def test_a_large_file_is_read_at_random_and_does_not_stay_in_memory(tmp_path, mo
         file.truncate(size)
         file.seek(size - 2)
         file.write(b"\7\0")
-    piece = Piece(str(tmp_path / "large.bin"), "uint16", 0, size // 2)
+    piece = Piece(str(tmp_path / "large.bin"), "uint16", 16, size // 2 - 8)
 
     def most():
         ids, dice, seen = pieces.mapped([piece]), np.random.default_rng(0), []
         before = resident()
         for _ in range(100):
-            assert not ids[dice.integers(0, size // 2 - 65, 64)[:, None] + np.arange(64)].any()
+            assert not ids[dice.integers(0, piece.tokens - 65, 64)[:, None] + np.arange(64)].any()
             seen.append(resident() - before)
-        assert ids[np.array([size // 2 - 1])] == 7
+        assert ids[np.array([5, piece.tokens - 1])].tolist() == [0, 7]
         return max(seen)
 
     assert most() > size // 2
     monkeypatch.setattr(pieces, "TRUSTED", 0)
-    monkeypatch.setattr(pieces, "KEPT", size // 16)
-    assert most() < size // 4
+    assert most() < size // 64
+    ids = pieces.mapped([piece])
+    os.truncate(piece.path, size - 2)
+    assert ids[-3:-1].tolist() == [0, 0]
+    with pytest.raises(CorpusError, match=r"large.bin is cut short: it ends before byte 67,108,864"):
+        ids[-3:]
 
 
 def resident():
@@ -280,7 +285,7 @@ def test_two_hundred_billion_ids_are_addressed(tmp_path):
         ids[window * seq_len : (window + 1) * seq_len] = number + 1
     ids.flush()
     piece = Piece(str(path), "<u2", 0, n)
-    stream = Stream([piece.map(), np.zeros(5, np.uint16)])
+    stream = Stream([Filed(piece), np.zeros(5, np.uint16)])
     for number, example in enumerate(examples):
         batch = batches(stream, 7, int(example), 1, 1, seq_len)
         assert (

@@ -120,17 +120,26 @@ def test_a_file_that_changed_since_it_was_named_is_refused(net):
 
 def test_a_file_that_is_no_python_is_refused(net):
     net.write_text("def (")
-    with pytest.raises(ValueError, match=r"net.py is no Python"):
+    with pytest.raises(ValueError, match=r"net.py is no Python: .*\(.*line 1\)"):
         userfile.name(f"{net}:net")
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
-def test_a_mistake_in_its_code_is_told_with_its_place_before_anything_is_trained(net, command, capsys):
-    net.write_text("class net:\n    def init(cfg, key):\n        return cfg.depth\n\n    def apply(): ...\n")
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("cfg.depth", "net.py, line 3: AttributeError: 'ModelConfig' object has no attribute 'depth'"),
+        ("int('x')", "net.py, line 3: ValueError: invalid literal for int"),
+        ("__import__('json').loads('x')", "net.py, line 3: JSONDecodeError: Expecting value"),
+    ],
+)
+def test_a_mistake_in_its_code_is_told_with_its_place_before_anything_is_trained(
+    net, command, line, words, capsys
+):
+    net.write_text(f"class net:\n    def init(cfg, key):\n        return {line}\n\n    def apply(): ...\n")
     kind = ["--set", f"model.kind={net}:net", "--set", "model.position=rope"]
     assert cli.main([command, str(TINY), "--store", str(net.parent / "runs"), *kind]) == 1
-    said = capsys.readouterr().err
-    assert "net.py, line 3: AttributeError: 'ModelConfig' object has no attribute 'depth'" in said
+    assert words in capsys.readouterr().err
 
 
 # --- a store from somebody else ------------------------------------------------------------------

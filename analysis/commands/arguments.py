@@ -85,8 +85,8 @@ OPTIONS = {
     "--at": {"type": numbers, "metavar": "F,F", "help": "budgets to extrapolate to"},
     "--valley": {
         "choices": frontiers.VALLEY_METHODS,
-        "default": "interpolate",
-        "help": "how isoflop finds minima: each budget's alone, or joint: one curve through all valleys",
+        "help": "how isoflop finds minima: each budget's alone, or joint: one curve through all valleys "
+        "(default: as the table's design favours)",
     },
     "--run-id": {"metavar": "COL", "help": "the column that names a curve's run"},
     "--points": {

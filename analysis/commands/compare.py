@@ -6,6 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from analysis import headline
 from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values
 from analysis.commands.compare_page import comparison_page
@@ -14,6 +15,7 @@ from analysis.decisions import fairness, ladders
 from analysis.decisions.compare import Comparison, Multiplier, compare, interval, number, tiny, trend_word
 from analysis.figures.compare import plot_comparison
 from analysis.fitting import Band
+from analysis.report.words import SURE
 from analysis.tables import Runs
 from analysis.tables.identity import final_rows
 
@@ -66,8 +68,7 @@ def run(options) -> int:
             if len(others) == 1:
                 raise
             refused.append(f"analysis compare: {name}: {error}")
-    for each in comparisons:
-        print(each.headline)
+    answers.say(None, [*(each.headline for each in comparisons), how_sure(comparisons, len(others))])
     for each in comparisons:
         show(each, len(others))
     if options.json and comparisons:
@@ -94,9 +95,28 @@ def write_page(path: str, comparisons: list[Comparison], arms: int) -> None:
             show(each, arms)
         texts.append(text.getvalue())
     command = "python -m analysis compare " + shlex.join(sys.argv[2:])
-    html = comparison_page(comparisons, [each.headline for each in comparisons], texts, command)
+    said = [*(each.headline for each in comparisons), how_sure(comparisons, arms)]
+    html = comparison_page(comparisons, said, texts, command)
     Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
     print(f"page: {path}")
+
+
+def how_sure(comparisons: list[Comparison], arms: int) -> str:
+    """What the answers rest on, in a sentence; "" where there is none."""
+    if not comparisons:
+        return ""
+    parts = [runs for each in comparisons for runs in each.ladders.runs]
+    least, most = min(runs.flops.min() for runs in parts), max(runs.flops.max() for runs in parts)
+    fewest = min(map(len, parts))
+    ends = f"{headline.power(least)} to {headline.power(most)} FLOPs"
+    corrected = f"95 % intervals, corrected for {arms} arms"
+    if len(comparisons) == 1:
+        (best,) = (each.answer.compute for each in comparisons)
+        seen = "no difference is clear" if best.low <= 1 <= best.high else "the difference is clear"
+        corrected = f"{seen} (95 % intervals), its size known within a factor {number(best.high / best.low)}"
+    held = sum(len(each.notes) for each in comparisons)
+    cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)
+    return f"{SURE}{corrected}; at least {fewest} runs an arm, {ends}{cautions}."
 
 
 def read_arms(options) -> dict[str, Runs]:

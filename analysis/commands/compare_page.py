@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from analysis import report
 from analysis.decisions.compare import Comparison
-from analysis.figures.compare import plot_comparison
+from analysis.figures.compare import caption, plot_comparison
 
 
 def comparison_page(
@@ -13,19 +13,21 @@ def comparison_page(
     """The page as HTML text: the answers, each comparison's figure and what is printed of it, and the runs.
 
     Args:
-      comparisons, answers, texts: with one baseline; their headlines; what is printed of them.
+      comparisons, answers, texts: with one baseline; their headlines and how sure they are; what is printed
+        of each.
       command: how to make the page again.
     """
     title = f"{', '.join(each.arm for each in comparisons)} against {comparisons[0].baseline}"
     parts = [f"<h1>{report.text(title)}</h1>"]
-    first = "".join(f'<p class="first">{report.text(answer)}</p>' for answer in answers)
-    parts.append(f'<div class="answer">{first}</div>')
+    parts.append(report.card(answers, large=len(comparisons)))
     for each, text in zip(comparisons, texts, strict=True):
         if each.status != "ok":
             parts.append(careful([f"{each.arm}: {each.status}: {each.message}"]))
-        parts.append(report.image(report.picture(plot_comparison(each)), each.arm))
+        drawn = report.image(report.picture(plot_comparison(each, captioned=False)), each.arm)
+        parts.append(f"<figure>{drawn}<figcaption>{report.text(caption(each, False))}</figcaption></figure>")
         parts += ["<h2>What to be careful about</h2>", careful(each.notes)] if each.notes else []
-        parts.append(f"<pre>{report.text(text)}</pre>")
+        parts.append(f"<details><summary>All numbers of {report.text(each.arm)}</summary><pre>")
+        parts.append(f"{report.text(text)}</pre></details>")
     parts += ["<h2>Make this page again</h2>", f"<pre>{report.text(command)}</pre>"]
     runs = [
         (comparisons[0].baseline, comparisons[0].ladders.runs[0]),

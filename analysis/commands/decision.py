@@ -41,16 +41,13 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     A budget alone is answered by the table's headline, in its numbers and words, and the fitted law stands
     beside it; with serving or repeats, for a loss and of a planned run only the law can answer.
     """
-    alone = answers_alone(answer, best)
-    *lines, surer = best.lines(answer.plan["flops"].value) if best else [""]
-    if alone:
-        lines = [line for line in lines if not line.startswith("At ")]
-        lines.insert(0, f"Train {best.model(answer.plan['flops'].value)} ({price(answer)}).")
-    else:
-        lines.insert(0, by_law(answer))
+    alone, flops = answers_alone(answer, best), answer.plan["flops"].value
+    lines = [f"Train {best.model(flops)} ({price(answer)})." if alone else by_law(answer)]
+    if best:
+        lines += [best.refusal] * (not best.trusted) + best.answer(flops, size=not alone)
     notes = [textwrap.shorten(note, LONGEST, placeholder=" ... (whole with -v)") for note in answer.notes]
     doubts = [f"Doubt: {note[0].upper()}{note[1:].rstrip('.')}." for note in notes]
-    return [*lines, *neighbours(answer, best if alone else None), *doubts, *[surer] * bool(surer)]
+    return [*lines, *neighbours(answer, best if alone else None), *doubts, *([best.advice] if best else [])]
 
 
 def answers_alone(answer: Answer, best: Headline | None) -> bool:

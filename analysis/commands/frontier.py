@@ -58,12 +58,11 @@ def run(options) -> int:
             "No method gives an exponent; each says below why.",
         )
         shown = [
-            choice.frontier if choice and options.valley == "interpolate" and not options.verbose else front
+            choice.frontier if choice and options.valley is None else front
             for front, choice in zip(fronts, choices, strict=True)
         ]
         for front, choice in zip(shown, choices, strict=True):
-            again = not options.verbose and front is not shown[0]
-            show(group, runs, front, None, options.at, choice, again)
+            show(group, runs, front, None, options.at, choice, again=front is not shown[0])
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
@@ -91,7 +90,7 @@ def make_frontier(method: str, options, runs, curves) -> tuple[frontiers.Frontie
 def print_beside(fronts: list[frontiers.Frontier], at: list[float] | None) -> None:
     """All approaches side by side under one cost: exponents, and the best params at a budget."""
     flops = at[-1] if at else min(front.flops.max() for front in fronts)
-    print(f"side by side, under {fronts[0].cost}")
+    print("side by side")
     print(f"  {'':<32}{'a (params)':<24}{'b (tokens)':<24}params at {flops:.3g} FLOPs")
     for front in fronts:
         try:
@@ -224,4 +223,5 @@ def point_rows(flops, params, tokens, loss, words) -> list[tuple]:
 def print_points(rows) -> None:
     for flops, n, d, loss, low, high, words in rows:
         ends = span(low, high)
-        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {loss:>8.4f}  {words}")
+        seen = "-" if words == "edge" else f"{loss:.4f}"  # of a minimum beyond all sizes none was seen
+        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {seen:>8}  {words}")

@@ -1,5 +1,6 @@
 """`python -m analysis isoflop TABLE`: the best size at each budget (approach 2)."""
 
+from analysis import headline
 from analysis.commands import answers, frontier, shared
 from analysis.commands.arguments import FRONTIER, OPTIONS, add_options, command
 from analysis.figures import plot_isoflop
@@ -14,11 +15,15 @@ def add(commands) -> None:
 def run(options) -> int:
     def answer(group, runs):
         iso, front, choice = shared.valleys(options, runs, options.method)
+        content = frontier.as_json(front, choice=choice)
+        if choice and options.method is None:
+            iso, front = choice.chosen.iso, choice.frontier
+        answers.head(group, headline.choose([choice.frontier if choice else front]))
         frontier.show(group, runs, front, iso, choice=choice)
         for valley in iso.valleys:
             if valley.status != "ok":
                 print(f"  {valley.budget:.3g} is {valley.status}: {valley.message}")
         answers.suggest(options, "frontier")
-        return frontier.as_json(front, choice=choice), lambda: plot_isoflop(iso, front)
+        return content, lambda: plot_isoflop(iso, front)
 
     return shared.each_group(options, answer)

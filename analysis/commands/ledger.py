@@ -8,7 +8,7 @@ import numpy as np
 from analysis.commands import answers, shared
 from analysis.commands.arguments import add_fit_options, add_options, command
 from analysis.figures import plot_ledger
-from analysis.frontiers import conventions, ledger
+from analysis.frontiers import VALLEY_METHODS, conventions, ledger
 from analysis.frontiers.ledger import Entry
 from analysis.tables.budgets import group
 
@@ -45,7 +45,8 @@ def run(options) -> int:
             countings,
             methods=methods,
             known=fitted if fitted and fitted.intervals != "none" else None,
-            **shared.pick(options, "valley", "window", "objective", "delta", "seed"),
+            valley=options.valley or VALLEY_METHODS[0],
+            **shared.pick(options, "window", "objective", "delta", "seed"),
             add_intervals=lambda fitted: shared.with_intervals(options, fitted),
             resamples=options.bootstrap or 1000,
         )

@@ -21,8 +21,10 @@ from analysis.decisions.answer import design_notes, draw_notes
 from analysis.decisions.counted import law_with_draws
 from analysis.fitting import Fit
 from analysis.frontiers import Cost
+from analysis.headline import Headline
 from analysis.tables import Runs
 
+REACH, STEPS = (1e-4, 1e8), 361  # of the headline's ladder: times the largest run's compute
 PAGE = Path(__file__).with_suffix(".html")
 
 
@@ -52,7 +54,7 @@ def run(options) -> int:
             fitted = shared.with_intervals(options, fitted)
             content = data_of(fitted, cost)
             if best:  # as `decide` says it
-                content["cautions"].insert(0, f"of budgets like the table's: {best.how_sure}")
+                content |= {"sure": best.how_sure, "headline": ladder_of(best, content["largest"])}
         path = shared.named(options.output, group, options.groups)
         title = f"From {len(fitted.runs)} runs of {runs.source}" + (f", {group}" if group else "")
         html = page(content or {"refused": refused}, title)
@@ -84,6 +86,22 @@ def data_of(fitted: Fit, cost: Cost) -> dict:
         "cautions": list(dict.fromkeys([*own, *notes, *fitted.cautions, *cautions(fitted)])),
         "grid": grid_of(fitted.runs),
     }
+
+
+def ladder_of(best: Headline, largest: float) -> dict | None:
+    """The headline's own models on a ladder of budgets, as `decide` answers a budget alone: [value, low,
+    high] of each. None where the answer is the law's, or where there is none to trust."""
+    if not best.trusted or best.front.method.startswith("fit of"):
+        return None
+    flops = np.geomspace(*(times * largest for times in REACH), STEPS)
+    bands = best.front.at(flops)
+    rows = {
+        name: [[float(f"{end:.7g}") for end in ends] for ends in zip(*each, strict=True)]
+        for name, each in zip(
+            ("params", "tokens", "loss"), ((b.value, b.low, b.high) for b in bands), strict=True
+        )
+    }
+    return {"method": best.front.method, "low": float(flops[0]), "high": float(flops[-1]), **rows}
 
 
 def grid_of(runs: Runs) -> dict:

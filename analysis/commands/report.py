@@ -17,6 +17,8 @@ from analysis.report.trained import check_curves
 from analysis.tables import table
 from analysis.tables.runs import Runs
 
+METHODS = {"isoflop": "no valleys", "fit": "no fitted law"}  # of what makes a part, where it can't
+
 
 def add(commands) -> None:
     sub = command(commands, "report", run)
@@ -33,7 +35,7 @@ def add(commands) -> None:
 
 def run(options) -> int:
     def answer(group, runs):
-        parts, fronts, notes, favoured, drawn = {"fit": None, "isoflop": None}, [], [], [], {}
+        parts, fronts, notes, favoured, drawn, refused = {"fit": None, "isoflop": None}, [], [], [], {}, []
         for name, make in (("isoflop", shared.valleys), ("fit", shared.parametric)):
             try:
                 parts[name], front, *choice = make(options, runs)
@@ -45,8 +47,10 @@ def run(options) -> int:
                     drawn, front = {"isoflop": each.chosen.iso}, each.frontier
                 favoured.append(front)
             except ValueError as error:
-                notes.append(f"Left out: {error}")
-        best, why = headline.choose(favoured), "; ".join(notes)
+                refused.append(f"{METHODS[name]}: {str(error).removeprefix(f'{runs.source}: ')}")
+        best = headline.choose(favoured)
+        if favoured:
+            notes += [f"Left out: {why}." for why in refused]
         audit = None
         with suppress(ValueError):
             audit = make_audit(runs, options, fitted=parts["fit"], iso=parts["isoflop"])
@@ -64,6 +68,7 @@ def run(options) -> int:
             audit=audit,
             best=best,
             curves=curves,
+            refused=refused,
             **parts | drawn,
         )
         if options.json:
@@ -72,7 +77,7 @@ def run(options) -> int:
         path = shared.named(options.output, group, options.groups)
         path.write_text(html, encoding="utf-8", errors="backslashreplace")
         if not fronts:
-            raise ValueError(f"{why}; what there is to see stands in {path}")
+            raise ValueError("; ".join([f"{runs.source} gives no frontier", *refused, f"see {path}"]))
         answers.head(group, best)
         print(path)
         budget = headline.power(max(front.flops.max() for front in fronts))

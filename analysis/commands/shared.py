@@ -128,9 +128,10 @@ def played_by(options, name: str) -> str:
     return name if name in ROLES else getattr(options, name, None) or name
 
 
-def valleys(options, runs, method: str = "interpolate"):
-    """Approach 2: the optima of the budgets, their frontier, and which way of finding them this table favours
-    (None where no way has an exponent)."""
+def valleys(options, runs, method: str | None = None):
+    """Approach 2: the optima of the budgets by a method (interpolation where none is asked for), their
+    frontier, and which way of finding them this table favours (None where no way has an exponent)."""
+    method = method or frontiers.VALLEY_METHODS[0]
     given = pick(options, "window", "budgets", "seed")
     iso = frontiers.find_optima(runs, method=method, **given)
     cost, fitted = frontiers.fit_cost(runs, options.cost), fit_if_possible(options, runs)

@@ -70,7 +70,7 @@ def grid_file(path: str, runs: Runs, suggestion: Suggestion) -> bool:
     text = FILE.format(
         source=Path(str(runs.source)).name,
         asked=suggestion.asked,
-        corpus=str(corpus or "shakespeare"),
+        corpus=str(corpus or "set-your-corpus"),
         corpus_check="" if corpus else SET,
         tokenizer=str(one(runs, "tokenizer") or "bytes"),
         epochs=epochs(runs, suggestion),

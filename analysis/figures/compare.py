@@ -15,10 +15,10 @@ POINTS = 60
 
 
 @styled
-def plot_comparison(each: Comparison):
+def plot_comparison(each: Comparison, captioned: bool = True):
     """Left: the runs, the fitted frontiers and the arrow from the arm to the baseline at equal loss; right:
-    the multiplier against compute with its band."""
-    fig, axes = sheet(9.6, 4.1, caption(each), columns=2, widths=(1.15, 1))
+    the multiplier against compute with its band. A page that says the `caption` as text leaves it out."""
+    fig, axes = sheet(9.6, 4.1, caption(each) if captioned else "", columns=2, widths=(1.15, 1))
     low = min(runs.flops.min() for runs in each.ladders.runs)
     high = max(*(runs.flops.max() for runs in each.ladders.runs), each.budgets[-1].flops)
     draw_losses(axes[0], each, low, high)
@@ -89,9 +89,9 @@ def draw_multiplier(ax, each: Comparison, low: float, high: float) -> None:
     ax.axvline(each.ladders.top, **{**DASHED, "ls": ":"})
 
 
-def caption(each: Comparison) -> str:
+def caption(each: Comparison, cautions: bool = True) -> str:
     best, at = each.answer.compute, f"{each.answer.flops:.3g}"
     text = f"{each.arm} at {at} FLOPs: {best.value:.3g} times the compute of {each.baseline} (95 %: "
     text += f"{best.low:.3g} to {best.high:.3g}). Small points: sizes that are not the best of their budget. "
     text += f"Dotted: the largest run. Status {each.status}: {each.message}."
-    return text + "".join(f" CAUTION: {note}." for note in each.notes)
+    return text + "".join(f" CAUTION: {note}." for note in each.notes if cautions)

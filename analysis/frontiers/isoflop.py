@@ -57,12 +57,14 @@ class Valley:
         return self.status in ("ok", "flat")
 
     def tokens_at(self, params: float) -> float:
-        """Tokens that the budget's flops give at a size, by its own runs' flops per token; NaN where
-        there is no size."""
+        """Tokens that the budget's flops give at a size, by its own runs' flops per token, which grow in
+        proportion to the size beyond them; NaN where there is no size."""
         if np.isnan(params):  # a lone run interpolates anything
             return float("nan")
         rows = self.runs.select(np.argsort(self.runs.params))
-        per_token = np.interp(np.log(params), np.log(rows.params), np.log(rows.flops / rows.tokens))
+        sizes, at = np.log(rows.params), np.log(params)
+        beyond = at - np.clip(at, sizes[0], sizes[-1])
+        per_token = np.interp(at, sizes, np.log(rows.flops / rows.tokens)) + beyond
         return float(self.flops / np.exp(per_token))
 
     @property

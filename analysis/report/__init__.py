@@ -6,3 +6,4 @@ A pure function of tables and fits. Words that come from a table are text; the o
 from analysis.report.page import document, image, page, picture
 from analysis.report.table import run_table
 from analysis.report.text import paragraph, text
+from analysis.report.words import card

@@ -58,9 +58,9 @@ def even(low: float, high: float, most: int = 6) -> list[float]:
 
 def power(value: float) -> str:
     """1.25e16 as 1.25×10¹⁶."""
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    mantissa, ten = value / 10.0**exponent, "10" + str(exponent).translate(RAISED)
-    return ten if abs(mantissa - 1) < 0.005 else f"{mantissa:.3g}×{ten}"
+    mantissa, exponent = f"{value:.2e}".split("e")
+    ten = "10" + str(int(exponent)).translate(RAISED)
+    return ten if float(mantissa) == 1 else f"{float(mantissa):g}×{ten}"
 
 
 def span(*values: Array, room: float = 0.05, log: bool = True) -> tuple[float, float]:

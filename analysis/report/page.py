@@ -50,6 +50,7 @@ def page(
     images: Mapping[str, bytes] | None = None,
     audit: Audit | None = None,
     best: Headline | None = None,
+    refused: Sequence[str] = (),
 ) -> str:
     """The page as HTML text.
 
@@ -63,6 +64,7 @@ def page(
       images: further figures, caption -> SVG bytes, as `picture` gives them.
       audit: what may not be trusted; its headline stands on top unless ok.
       best: the one answer; chosen among `frontiers` when not given.
+      refused: why methods gave nothing, said where there is no answer.
 
     Raises:
       ValueError: `curves` names no run, or has no loss or no count.
@@ -74,7 +76,9 @@ def page(
     if verdict:
         why = '<a href="#audit">Why</a>'
         parts.append(f'<div class="answer warn"><p><b>{text(verdict)}.</b> {why}</p></div>')
-    parts += [words.answer(fronts, best or choose(fronts)), words.warnings(runs, fit, fronts)]
+    best = best or choose(fronts)
+    said = best.refusal if best else ""
+    parts += [words.answer(fronts, best, refused), words.warnings(runs, fit, fronts, said)]
     parts += figures(runs, fit, isoflop, fronts, references, curves)
     if audit is not None:
         parts += ['<h2 id="audit">Audit: what may not be trusted</h2>', words.findings(audit)]
@@ -151,4 +155,5 @@ def picture(figure) -> bytes:
 
 def image(data: bytes, alt: str) -> str:
     content = base64.b64encode(data).decode()
-    return f'<img alt="{text(alt)}" src="data:image/svg+xml;base64,{content}">'
+    drawn = f'<img alt="{text(alt)}" src="data:image/svg+xml;base64,{content}">'
+    return f'<div class="picture" tabindex="0" role="region" aria-label="figure">{drawn}</div>'

@@ -18,9 +18,9 @@ function human(x) {
   return String(+x.toPrecision(4));
 }
 function power(x) {
-  const e = Math.floor(Math.log10(x) + 1e-9), m = x / 10 ** e;
+  const [m, e] = x.toExponential(2).split("e").map(Number);
   const ten = "10" + String(e).replace(/[-\d]/g, c => c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]);
-  return Math.abs(m - 1) < .005 ? ten : `${+m.toPrecision(3)}×${ten}`;
+  return m === 1 ? ten : `${m}×${ten}`;
 }
 function written(value) {
   if (value === null || value === undefined) return "";

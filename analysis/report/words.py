@@ -14,19 +14,35 @@ from analysis.headline import Headline
 from analysis.report.text import paragraph, text
 from analysis.tables.runs import Runs
 
+SURE = "Evidence: "  # of a headline, the line on how sure it is
 
-def answer(fronts: Sequence[Frontier], best: Headline | None) -> str:
-    """The result in words: the one answer, how sure, what next; then every method's own."""
+
+def answer(fronts: Sequence[Frontier], best: Headline | None, refused: Sequence[str] = ()) -> str:
+    """The result in words: the one answer, how sure, what next; then every method's own. Where there is none,
+    `refused` says why, a reason a method."""
     if best is None:
-        none = "No frontier could be made from this table; the notes and warnings say why."
-        return f'<div class="answer">{paragraph(none)}</div>'
-    first, *others = map(paragraph, best.lines())
-    first, told, folded = first.replace("<p>", '<p class="first">', 1), "".join(others), "Every method"
-    if not best.trusted:  # a number is not to be taken for an answer at a glance
-        *others, surer = others
-        told, folded = surer, "What it would say, and every method"
-    more = "".join(others) * (not best.trusted) + methods(fronts)
-    return f'<div class="answer">{first}{told}<details><summary>{folded}</summary>{more}</details></div>'
+        none = "No answer: no frontier could be made from this table."
+        return card([none, *map(sentence, dict.fromkeys(refused))], kind="answer warn")
+    if best.trusted:
+        return card([*best.answer(), best.advice], "Every method", methods(fronts))
+    # a number is not to be taken for an answer at a glance
+    folded = "".join(map(paragraph, best.answer())) + methods(fronts)
+    return card([best.refusal, best.advice], "What it would say, and every method", folded, "answer warn")
+
+
+def card(
+    lines: Sequence[str], summary: str = "", folded: str = "", kind: str = "answer", large: int = 1
+) -> str:
+    """Lines of an answer, the first `large` and how sure it is in bold, and what is `folded` below."""
+    kinds = dict.fromkeys(range(large), ' class="first"')
+    kinds |= {i: ' class="sure"' for i, at in enumerate(lines) if at.startswith(SURE)}
+    told = "".join(f"<p{kinds.get(i, '')}>{text(line)}</p>" for i, line in enumerate(lines))
+    more = f"<details><summary>{summary}</summary>{folded}</details>" * bool(folded)
+    return f'<div class="{kind}">{told}{more}</div>'
+
+
+def sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:].rstrip('.')}."
 
 
 def methods(fronts: Sequence[Frontier]) -> str:
@@ -54,18 +70,19 @@ def methods(fronts: Sequence[Frontier]) -> str:
     return "".join(map(paragraph, lines))
 
 
-def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier]) -> str:
-    """What may not be trusted; nothing when all is well."""
+def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier], said: str = "") -> str:
+    """What may not be trusted, but for what is `said` already; nothing when all is well."""
     lines = []
-    if fit is not None and fit.status != "ok":
+    if fit is not None and fit.status != "ok" and fit.message not in said:
         lines.append(f"The parametric fit is {fit.status}: {fit.message}.")
     for front in fronts:
         if front.method.startswith("isoflop"):
             if front.status != "ok" or set(front.point_status) - {"ok"}:
-                lines.append(f"{front.method} is {front.status}: {front.message}.")
+                how = "" if front.status == "ok" else f" is {front.status}"
+                lines.append(f"{sentence(front.method)[:-1]}{how}: {front.message}.")
         if not np.isfinite(front.params_exponent.low):
-            lines.append(f"{front.method} has no interval.")
-    lines += [f"{caution[0].upper()}{caution[1:]}." for caution in (fit.cautions if fit else runs.cautions)]
+            lines.append(f"{sentence(front.method)[:-1]} has no interval.")
+    lines += [sentence(caution) for caution in (fit.cautions if fit else runs.cautions)]
     reasons = Counter(reason for _, reason in runs.dropped())
     lines += [f"{count} runs are kept out: {reason}." for reason, count in reasons.items()]
     if not lines:
@@ -98,7 +115,8 @@ def frontier_table(fronts: Sequence[Frontier]) -> str:
         for i, flops in enumerate(front.flops):
             counts = [with_interval(band, i, short) for band in (front.params, front.tokens)]
             ratio = front.tokens.value[i] / front.params.value[i]
-            loss = with_interval(front.loss, i, "{:.3f}".format)
+            edge = front.point_status[i] == "edge"  # of a minimum beyond all sizes no loss was seen
+            loss = "–" if edge else with_interval(front.loss, i, "{:.3f}".format)
             values = (text(front.method), f"{flops:.3g}", *counts, f"{ratio:.3g}", loss)
             rows.append(cells((*values, text(front.point_status[i]))))
     return table(rows)

@@ -26,16 +26,15 @@ def group(runs: Runs, budgets: Sequence[float] | None, notes: list[str]):
         near = sum(len(rows) for _, rows in groups)
         notes.append(f"{near} of {len(runs)} runs lie within 10 % of the budgets given")
         return groups
-    stale = uneven(runs) if runs.has("budget") else ""
+    told = runs.has("budget") and (runs.budget.dtype == object or bool((runs.budget > 0).any()))
+    stale = uneven(runs) if told else ""
     if stale:
         notes.append(stale)
         stale += ", and "
-    elif runs.has("budget"):
+    elif told:
         known = runs.select(np.isfinite(runs.budget) & (runs.budget > 0))
         if len(known) < len(runs):
             notes.append(f"{len(runs) - len(known)} runs have no budget and are left out")
-        if not len(known):
-            raise ValueError(f"{runs.source}: the budget column is empty; give --budgets")
         return [(float(b), known.select(known.budget == b)) for b in np.unique(known.budget)]
     order = np.argsort(runs.flops, kind="stable")
     log_flops = np.log(runs.flops[order])

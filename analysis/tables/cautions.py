@@ -16,6 +16,7 @@ SMALL = 1e4  # half of the counts below this: a unit may be missing
 NEAR = 0.1  # share by which a budget may miss a row's flops
 LARGE = 1e17  # counts above it: a unit may be applied twice
 DISAGREEMENT = 20.0  # factor between flops and 6·params·tokens beyond which units hardly agree
+NO_ONE_LAW = "losses on different text, tokens or context are no points of one law"
 Columns = Mapping[str, np.ndarray]
 Roles = Mapping[str, str]
 
@@ -112,8 +113,7 @@ def training_loss(roles: Roles) -> str:
 
 def different_text(columns: Columns, roles: Roles, names=(*headers.TEXT, *headers.CONTEXT)) -> str:
     """Why losses do not compare at all: of other text, other tokens or other context; or ""."""
-    reason = "losses on different text, tokens or context are no points of one law"
-    return mixture(varied(names, columns, roles), f": {reason}; fit each alone (--by {{}}, or --where)")
+    return mixture(varied(names, columns, roles), f": {NO_ONE_LAW}; fit each alone (--by {{}}, or --where)")
 
 
 def different_recipe(columns: Columns, roles: Roles) -> str:

@@ -4,7 +4,7 @@ import argparse
 import csv
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -49,7 +49,15 @@ class Study:
 
 def write_table(study: Study, runs: list[RunConfig]) -> None:
     study.out.mkdir(parents=True, exist_ok=True)
-    export.write(export.rows(study.store, runs, study.name), study.out / "runs.csv")
+    export.write(export.rows(study.store, without_budgets(runs), study.name), study.out / "runs.csv")
+
+
+def without_budgets(runs: list[RunConfig]) -> list[RunConfig]:
+    """The runs, of which those that a round added have no budget: then none has, as they are one design and
+    its flops tell what valleys there are. A budget is a label, no part of a run_id."""
+    if all(run.budget for run in runs):
+        return runs
+    return [replace(run, budget=0.0) for run in runs]
 
 
 def answer(study: Study, command: str, *words) -> dict | list:
@@ -84,7 +92,7 @@ def estimate(study: Study) -> dict:
     return known
 
 
-def describe(goal: sequential.Goal, known: dict) -> str:
+def describe_number(goal: sequential.Goal, known: dict) -> str:
     if known["value"] is None:
         return f"{goal.name} not known: {known['status']}: {known.get('message', '')}"
     ends = (

@@ -27,6 +27,12 @@ from lab.plan import grid
 from lab.store.files import StoreError
 from lab.store.store import Store
 
+OURS = tuple(f"{Path(__file__).parents[2] / package}{os.sep}" for package in ("lab", "analysis"))
+
+
+def is_of_library(file: str) -> bool:
+    return "site-packages" in file or file.startswith(os.path.dirname(os.__file__) + os.sep)
+
 
 class CommandError(Exception):
     """What the user asked for can't be done; the message says why and what to do."""
@@ -37,15 +43,15 @@ def errors_with_place() -> Iterator[None]:
     """Mistakes in an experiment's own code, with their place and without our frames."""
     try:
         yield
-    except (CommandError, ValueError, OSError, StoreError, ModuleNotFoundError):
+    except (CommandError, OSError, StoreError, ModuleNotFoundError):
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        here = str(Path(__file__).parents[1])
-        own = [
-            f for f in frames if not f.filename.startswith((here, "<"))
-        ]  # <frozen, <string> of dataclasses
-        mine = [f for f in own if "site-packages" not in f.filename] or own
+        own = [frame for frame in frames if not frame.filename.startswith((*OURS, "<"))]
+        mine = [frame for frame in own if not is_of_library(frame.filename)] or own
+        in_words = frames[-1] not in own or (frames[-1] is mine[-1] and mine[-1].line[:5] == "raise")
+        if isinstance(error, ValueError) and in_words:
+            raise
         place = f"{mine[-1].filename}, line {mine[-1].lineno}: " if own else ""
         advice = ""
         if isinstance(error, FrozenInstanceError):

@@ -120,7 +120,7 @@ def train_round(study: estimates.Study, sealed: dict, runs: list[RunConfig]) -> 
         study.rounds.score(number, goal=study.goal.name, known=known, seconds=spent, runs=rows)
         kept, of = sequential.coverage(rows)
         held = f"{kept} of {of} forecasts held; " if of else ""
-        print(f"round {number}: {held}{estimates.describe(study.goal, known)}")
+        print(f"round {number}: {held}{estimates.describe_number(study.goal, known)}")
     return None, known
 
 
@@ -162,10 +162,10 @@ def flops_left(study: estimates.Study, runs: list[RunConfig]) -> float:
 def finish(study: estimates.Study, runs: list[RunConfig], known: dict, why: str) -> int:
     """The answer, how often forecasts held, and the page."""
     every = study.rounds.all_scored()
-    grid_page.write(study.store, runs, study.out, study.name)
+    grid_page.write(study.store, estimates.without_budgets(runs), study.out, study.name)
     estimates.write_forecasts(every, study.out / "forecasts.csv")
     cost = sum(map(counts.run_flops, runs))
-    print(f"\n{estimates.describe(study.goal, known)}, after {len(runs)} runs, {cost:.3g} FLOPs")
+    print(f"\n{estimates.describe_number(study.goal, known)}, after {len(runs)} runs, {cost:.3g} FLOPs")
     print(f"asked for {study.goal}: {why}" if why == "reached" else f"NOT reached ({study.goal}): {why}")
     kept, of = sequential.coverage(row for score in every for row in score["runs"])
     print(

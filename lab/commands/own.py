@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from lab.commands.experiment import errors_with_place
-from lab.config import ModelConfig, RunConfig, userfile
+from lab.config import NEXT_TOKEN, ModelConfig, RunConfig, userfile
 from lab.config.fields import static_part
+from lab.data import corpora
+from lab.data.corpus import check_ids
+from lab.data.texts import CorpusError
 from lab.models import counts
 from lab.store import contents
 from lab.store.store import Store
@@ -20,6 +23,7 @@ def look_over(store: Store, configs: Sequence[RunConfig]) -> None:
       CommandError: its code fails.
     """
     look_at_attention(configs)
+    look_at_text(configs)
     if any(userfile.is_named(value) for config in configs for value in values(config)):
         print("".join(f"{line}\n" for line in changes(store, configs)), end="")
         with errors_with_place():
@@ -54,6 +58,28 @@ def look_at_attention(configs: Sequence[RunConfig]) -> None:
         with errors_with_place():
             for objective, model in sorted(pairs, key=str):
                 objectives.check_attention(objective, model)
+
+
+def look_at_text(configs: Sequence[RunConfig]) -> None:
+    """Refuse models that have no place for an id of their text or for a mark of their objective, and
+    objectives that make no examples; asked of the corpora that are here.
+
+    Raises:
+      ValueError: there is one.
+      CommandError: the code of an objective fails.
+    """
+    alike = {(c.data.sha256, c.model.vocab_size, c.model.seq_len, c.objective): c for c in configs}
+    for (sha256, _, _, objective), config in alike.items():
+        try:
+            corpus = corpora.open_corpus(config.data.corpus, config.data.tokenizer, sha256)
+        except CorpusError:
+            continue  # a worker tells it, where it is trained
+        check_ids(config, corpus)
+        if objective != NEXT_TOKEN:
+            from lab.train import objectives
+
+            with errors_with_place():
+                objectives.check(objective, config.model, corpus.vocab_size)
 
 
 def looks_ahead(model: ModelConfig) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.commands import shared
 from lab.commands.experiment import CommandError
 from lab.commands.run import commit
-from lab.commands.view import describe
+from lab.commands.view import describe_run
 from lab.config import RunConfig, userfile
 from lab.launch import verify
 from lab.models import counts
@@ -53,7 +53,7 @@ def check(options: argparse.Namespace) -> int:
     given = Store(folder / "runs")
     config = contents.find(given, options.run_id) if options.run_id else cheapest(given)
     have_tokens(config)
-    print(f"training run {config.run_id} again: {' '.join(describe(config).split())}", flush=True)
+    print(f"training run {config.run_id} again: {' '.join(describe_run(config).split())}", flush=True)
     with tempfile.TemporaryDirectory(prefix="lab-verify-") as scratch:
         store = Store(Path(scratch) / "runs")
         store.prepare()

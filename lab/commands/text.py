@@ -61,7 +61,7 @@ def run_sample(options: argparse.Namespace) -> int:
 
     ids, cfg = tokenizer.encode_known(options.prompt), run.config.model
     sample.check(ids, options.tokens, options.temperature, options.top_k)
-    message, unseen = describe(run), len(ids) - cfg.seq_len
+    message, unseen = describe_trained(run), len(ids) - cfg.seq_len
     if unseen > 0:
         message += f"; the first {unseen} of the prompt's {len(ids)} tokens are out of its context"
         message += f" of {cfg.seq_len}"
@@ -93,7 +93,7 @@ def run_compress(options: argparse.Namespace) -> int:
     began = time.monotonic()
     packed = compress.compress(run, tokenizer, text)
     done = time.monotonic()
-    print(describe(run), file=sys.stderr)
+    print(describe_trained(run), file=sys.stderr)
     check = "; NOT unpacked again"
     if not options.unverified:
         if compress.decompress(run, tokenizer, packed) != text:
@@ -144,7 +144,7 @@ def load_run(options: argparse.Namespace, run_id: str):
     return run, run.corpus().tokenizer
 
 
-def describe(run) -> str:
+def describe_trained(run) -> str:
     config, loss = run.config, run.record["loss"]
     return (
         f"run {config.run_id}: {describe_model(config.model)}, on {config.data.corpus}, "

@@ -6,7 +6,7 @@ from functools import partial
 
 from lab.commands import shared
 from lab.commands.experiment import CommandError
-from lab.commands.view import describe
+from lab.commands.view import describe_run
 from lab.launch import verify
 
 STORE = (
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         )
     config = replace(named[0], init_from="")  # alone: its numbers are the same
     store.prepare()
-    print(f"run {config.run_id}, {describe(config)}, in a scratch store", flush=True)
+    print(f"run {config.run_id}, {describe_run(config)}, in a scratch store", flush=True)
     first = verify.Place(options.from_devices)
     then = [verify.Place(n, options.way) for n in options.devices]
     agree = verify.verify(config, first, then, partial(print, flush=True), store.root)

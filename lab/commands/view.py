@@ -100,7 +100,8 @@ class View:
                 loss = self.losses.get(run_id)
                 end = (f"loss {loss:.4f}" if loss else "") + " (trunk)" * config.trunk
                 print(
-                    f"  {run_id}  {describe(config, self.apart.get(run_id, ''))}  {status}  {end}", flush=True
+                    f"  {run_id}  {describe_run(config, self.apart.get(run_id, ''))}  {status}  {end}",
+                    flush=True,
                 )
             self.status[run_id] = status
 
@@ -200,7 +201,7 @@ def progress(claim: dict[str, Any]) -> list[str]:
     return [*losses, human(claim.get("tokens_per_second") or 0)]
 
 
-def describe(config: RunConfig, apart: str = "") -> str:
+def describe_run(config: RunConfig, apart: str = "") -> str:
     """Its shape, params, tokens, FLOPs and rate, and what sets it `apart`."""
     model, rate = config.model, f"rate={config.optim.learning_rate:.2g}"
     return (

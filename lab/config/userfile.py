@@ -111,9 +111,9 @@ def read(path: Path, found: dict[Path, str]) -> None:
     """Put the code of a file, and of those beside it that it imports, into `found`."""
     try:
         text = path.read_text(encoding="utf-8")
+        nodes = list(ast.walk(ast.parse(text, path.name)))
         found[path] = essential(text)
-        nodes = list(ast.walk(ast.parse(text)))
-    except (SyntaxError, tokenize.TokenError, UnicodeDecodeError) as error:
+    except (SyntaxError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no Python: {error}") from error
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     for node in nodes:

@@ -1,6 +1,5 @@
 """A corpus that is prepared: its ids, its tokenizer, and whether they are still what they were."""
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lab.config import DataConfig
+from lab.config import DataConfig, RunConfig
 from lab.data import tokens
-from lab.data.pieces import TRUSTED, Piece, Stream, mapped
+from lab.data.pieces import TRUSTED, Piece, Stream, mapped, sha256_of
 from lab.data.texts import SPLITS, CorpusError, digest
 from lab.data.tokenizer import Tokenizer
 
@@ -108,14 +107,14 @@ class Corpus:
                 path = Path(piece.path)
                 # reading on is fatal
                 cut = path.exists() and path.stat().st_size < piece.offset + piece.nbytes
-                if cut or hashlib.sha256(ids).hexdigest() != piece.sha256:
+                if cut or sha256_of(ids) != piece.sha256:
                     raise CorpusError(
                         f"tokens were overwritten while they were trained on: {error}"
                     ) from error
 
     @property
-    def mapped_parts(self) -> list[np.ndarray]:
-        """The ids of all pieces, as they are mapped."""
+    def mapped_parts(self) -> list:
+        """The ids of all pieces, as they were opened."""
         return [part for ids in (self.train, self.held_out) for part in getattr(ids, "parts", [ids])]
 
 
@@ -175,3 +174,13 @@ def read_corpus(path: Path, name: str, tokenizer: str = "bytes") -> Corpus:
     except (ValueError, KeyError, TypeError) as error:
         raise CorpusError(f"{path / 'meta.json'} is damaged ({error!r}); run `{command}`") from error
     return corpus
+
+
+def check_ids(config: RunConfig, corpus: Corpus) -> None:
+    """Refuse a model that has fewer ids than its text."""
+    if corpus.vocab_size > config.model.vocab_size:
+        raise ValueError(
+            f"corpus {corpus.name!r} has token ids up to {corpus.vocab_size - 1} and run "
+            f"{config.run_id} a vocab_size of {config.model.vocab_size}; make it at least "
+            f"{corpus.vocab_size}"
+        )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import mmap
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,9 @@ import numpy as np
 
 from lab.data.texts import CorpusError
 
-TRUSTED = 1 << 30  # bytes: a larger piece is not read again while its file's size and times stay
+TRUSTED = 1 << 30  # bytes: more are not mapped, nor read again while their file's size and times stay
 CHUNK = 1 << 24
 HASHED = ".hashed"
-AROUND = 1 << 16  # bytes that the kernel maps about a place that is read
-KEPT = 1 << 28  # bytes of large files that stay mapped in memory
 
 
 @dataclass(frozen=True)
@@ -87,17 +84,54 @@ def read(piece: Piece, stamp: tuple[int, ...]) -> tuple[str, int]:
     return sha256.hexdigest(), largest
 
 
+class Filed:
+    """The ids of a piece, read from its file where they are asked for. A page that is mapped would be memory
+    of this process, and how many lie about a place that is looked at is the kernel's to choose."""
+
+    def __init__(self, piece: Piece):
+        self.piece, self.dtype = piece, np.dtype(piece.dtype)
+        self.file = open(piece.path, "rb", buffering=0)  # of it as it is now, whatever takes its place
+
+    def __len__(self) -> int:
+        return self.piece.tokens
+
+    def __getitem__(self, places: np.ndarray) -> np.ndarray:
+        """Those at places (n,), in a call for each run of places that follow each other.
+
+        Raises:
+          CorpusError: the file ends before.
+        """
+        ids = np.empty(len(places), self.dtype)
+        data, size = memoryview(ids).cast("B"), ids.itemsize
+        ends = [*(np.flatnonzero(np.diff(places) != 1) + 1).tolist(), len(places)]
+        for begin, end in zip([0, *ends], ends, strict=False):
+            at, wanted = self.piece.offset + int(places[begin]) * size, (end - begin) * size
+            if os.preadv(self.file.fileno(), [data[begin * size : end * size]], at) < wanted:
+                raise CorpusError(f"{self.piece.path} is cut short: it ends before byte {at + wanted:,}")
+        return ids
+
+    def chunks(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self), CHUNK):
+            yield self[np.arange(start, min(start + CHUNK, len(self)))]
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.concatenate([*self.chunks()]).astype(dtype or self.dtype, copy=False)
+
+
+def sha256_of(ids: np.ndarray | Filed) -> str:
+    sha256 = hashlib.sha256()
+    for part in ids.chunks() if isinstance(ids, Filed) else [ids]:
+        sha256.update(part)
+    return sha256.hexdigest()
+
+
 class Stream:
     """Arrays of ids one after another, read as one array of one axis."""
 
-    def __init__(self, parts: Sequence[np.ndarray]):
+    def __init__(self, parts: Sequence[np.ndarray | Filed]):
         self.parts = parts
         self.ends = np.cumsum([len(part) for part in parts])
-        self.dtype = np.result_type(*parts)
-        self.large = [part._mmap for part in parts if isinstance(part, np.memmap) and part.nbytes > TRUSTED]
-        self.mapped = 0
-        for file in self.large:
-            file.madvise(mmap.MADV_RANDOM)  # else each window has much read beside it
+        self.dtype = np.result_type(*(part.dtype for part in parts))
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -116,23 +150,15 @@ class Stream:
         for number in np.unique(which):
             part, here = self.parts[number], which == number
             ids[here] = part[places[here] - (self.ends[number] - len(part))]
-        self.let_go(places)
         return ids
-
-    def let_go(self, places: np.ndarray) -> None:
-        """Unmap what was read of large files now and then: else all of them stays in memory in the end."""
-        windows = places.size // max(1, places.shape[-1] if places.ndim else 1)
-        self.mapped += AROUND * windows + places.size * self.dtype.itemsize
-        if self.large and self.mapped > KEPT:
-            self.mapped = 0
-            for file in self.large:
-                file.madvise(mmap.MADV_DONTNEED)
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         return np.concatenate(self.parts).astype(dtype or self.dtype, copy=False)
 
 
 def mapped(pieces: Sequence[Piece]) -> Any:
-    """The ids of pieces as one array; of a single one that is not large it is NumPy's own."""
-    alone = len(pieces) == 1 and pieces[0].nbytes <= TRUSTED
-    return pieces[0].map() if alone else Stream([piece.map() for piece in pieces])
+    """The ids of pieces as one array; of a single one that is not large it is NumPy's own. Of many bytes none
+    is mapped."""
+    if sum(piece.nbytes for piece in pieces) > TRUSTED:
+        return Stream([Filed(piece) for piece in pieces])
+    return pieces[0].map() if len(pieces) == 1 else Stream([piece.map() for piece in pieces])

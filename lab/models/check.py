@@ -86,9 +86,10 @@ def check_sequences(cfg: ModelConfig, params: tree.Params) -> None:
 
 def check_gradients(cfg: ModelConfig, params: tree.Params) -> None:
     tokens = np.random.default_rng(1).integers(0, cfg.vocab_size, (2, cfg.seq_len + 1)).astype(np.int32)
+    prefix_B = np.full(2, (cfg.seq_len + 1) // 2) if tree.takes_prefix(cfg) else None
 
     def loss(params):
-        nats, extra = tree.losses(cfg, params, *shift(tokens))
+        nats, extra = tree.losses(cfg, params, *shift(tokens), prefix_B=prefix_B)
         return nats.mean() + (0.0 if extra is None else extra)
 
     grads = jax.tree.leaves(jax.jit(jax.grad(loss))(params))

@@ -90,6 +90,17 @@ def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str) -> jax.Array:
     return rows_by_columns(rows, w_DF, on).reshape(*x.shape[:-1], -1)
 
 
+def permute(x: jax.Array, order_KK: np.ndarray, on: Target) -> jax.Array:
+    """The last axis in another order, by a product with a permutation: numbers in the target's type."""
+    precision = "highest" if on.dtype == "float32" else None
+    return jnp.matmul(
+        x.astype(on.dtype),
+        jnp.asarray(order_KK, on.dtype),
+        precision=precision,
+        preferred_element_type=jnp.float32,
+    )
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def rows_by_columns(x_TD: jax.Array, w_DF: jax.Array, on: Target) -> jax.Array:
     return dot(round_to(x_TD, on), round_to(w_DF, on), (1, 0))
@@ -130,30 +141,35 @@ def attend(
 
 def attend_near(
     q_BLHK: jax.Array,
-    k_BLHK: jax.Array,
-    v_BLHK: jax.Array,
+    k_BMHK: jax.Array,
+    v_BMHK: jax.Array,
     scale: float,
     on: Target | str,
-    window: int,
-    cap: float,
-    causal: bool = True,
-    prefix_B: jax.Array | None = None,
+    cap: float = 0.0,
+    seen: jax.Array | np.ndarray | None = None,
 ) -> jax.Array:
-    """Attention to the last `window` positions (0: to all), and where it is not causal to all after, its
-    logits softly below `cap` (0: as they are): written plainly, on every device. Causal, it may see the
-    first `prefix_B` positions of each sequence from everywhere, those before them too."""
-    q, k, v = (round_to(t, on) for t in (scale * q_BLHK, k_BLHK, v_BLHK))
+    """Attention to what is `seen`, booleans that broadcast to (B, H, L, M), None: to all; its logits softly
+    below `cap` (0: as they are). Written plainly, on every device."""
+    q, k, v = (round_to(t, on) for t in (scale * q_BLHK, k_BMHK, v_BMHK))
     scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
     if cap:
         scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)
-    L = q.shape[1]
-    seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
-    if prefix_B is not None:
-        seen_LM = seen_LM | (np.arange(L) < prefix_B[:, None, None, None])
-    if causal:
-        scores_BHLM = jnp.where(seen_LM, scores_BHLM, -1e30)
+    if seen is not None:
+        scores_BHLM = jnp.where(seen, scores_BHLM, -1e30)
     p_BHLM = round_to(jax.nn.softmax(scores_BHLM), on)
     return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v, preferred_element_type=jnp.float32)
+
+
+def before(L: int, window: int = 0, prefix_B: jax.Array | None = None) -> jax.Array | np.ndarray:
+    """The last `window` positions of each (0: all before it), itself among them, and the first `prefix_B` of
+    a sequence: (L, L), or (B, 1, L, L)."""
+    seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
+    return seen_LM if prefix_B is None else seen_LM | beginning(L, prefix_B)
+
+
+def beginning(L: int, prefix_B: jax.Array) -> jax.Array:
+    """The first `prefix_B` of L positions, (B, 1, 1, L)."""
+    return np.arange(L) < prefix_B[:, None, None, None]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -23,6 +23,8 @@ MOVES = frozenset(
 COSTLY = frozenset(
     "exp exp2 log log1p expm1 tanh logistic rsqrt sqrt sin cos tan pow erf erfc erf_inv cbrt atan2".split()
 )
+# what runs code that is none of jax's
+FOREIGN = frozenset("pure_callback io_callback ffi_call".split())
 
 
 class Unknown(ValueError):
@@ -71,7 +73,7 @@ def work(jaxpr: Any, as_compiled: bool = False) -> Work:
     products as CPUs make them.
 
     Raises:
-      Unknown: a loop whose turns can't be known.
+      Unknown: a loop whose turns can't be known, or code that is none of jax's.
     """
     total = Work()
     for equation in jaxpr.eqns:
@@ -81,6 +83,10 @@ def work(jaxpr: Any, as_compiled: bool = False) -> Work:
             raise Unknown(
                 "a while loop with products in it: how often it turns, and so its FLOPs, can't be known; "
                 "write it as jax.lax.scan or as fori_loop between fixed bounds"
+            )
+        if name in FOREIGN:
+            raise Unknown(
+                f"{name}: FLOPs of code that is not jax's can't be known; write it in jax's own products"
             )
         if name == "cond":
             total += max(inner, key=lambda each: (each.products, each.single))

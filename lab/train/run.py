@@ -15,6 +15,7 @@ import numpy as np
 from lab.config import RunConfig
 from lab.data import batches
 from lab.data.corpora import Corpus
+from lab.data.corpus import check_ids
 from lab.data.mixtures import Mixture
 from lab.models import counts
 from lab.store.files import sha256
@@ -37,12 +38,7 @@ def check_corpus(config: RunConfig, corpus: Corpus) -> None:
             f"run {config.run_id} was made for data {config.data.sha256[:12]}, and corpus "
             f"{corpus.name!r} now holds {corpus.sha256[:12]}; name the grid anew on this data"
         )
-    if corpus.vocab_size > config.model.vocab_size:
-        raise ValueError(
-            f"corpus {corpus.name!r} has token ids up to {corpus.vocab_size - 1} and run "
-            f"{config.run_id} a vocab_size of {config.model.vocab_size}; make it at least "
-            f"{corpus.vocab_size}"
-        )
+    check_ids(config, corpus)
     objectives.check(config.objective, config.model, corpus.vocab_size)
 
 
