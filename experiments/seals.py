@@ -7,8 +7,8 @@ Command:  python -m lab run experiments.seals   (:linux, :reviews-bpe, :fine-lap
           python -m lab run experiments.prediction:seals   (:fine)
           python -m experiments.prediction score
 Cost:     laptop: 27 runs, 4.7e12 FLOPs, about 2 minutes on two cores; the other four as much each, and
-          10 sealed runs, 4.8e13 FLOPs, about 10 minutes; fine-linux-bpe: 24 runs, 1.9e12 FLOPs, 2 minutes; the
-          other four as much each, and 10 sealed runs, 2.4e13 FLOPs, about 10 minutes
+          10 sealed runs, 4.8e13 FLOPs, about 10 minutes; fine-linux-bpe: 24 runs, 1.9e12 FLOPs, 2 minutes;
+          the other four as much each, and 10 sealed runs, 2.4e13 FLOPs, about 10 minutes
 Answer:   expected: at least 9 of 10 inside their 95 % intervals, half of the errors within 1 %. It
           was 8, and half within 3.9 %. Of `fine`: 9 of 10 inside, half within 2 %, and byte pairs no longer
           all too low.
