@@ -110,7 +110,8 @@ def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_diff
 
     (doubt,) = choose([losing(one, 2.0), losing(two, 2.1)]).other_losses(1e20)
     assert "at 1e20 FLOPs y says 2.100 (2.058 to 2.142), 5.0 % apart" in doubt
-    assert not choose([losing(one, 2.0, 0.005), losing(two, 2.018, 0.005)]).other_losses(1e20)  # that overlap, and within 1 %
+    near = [losing(one, 2.0, 0.005), losing(two, 2.018, 0.005)]  # that overlap, and lie within 1 %
+    assert not choose(near).other_losses(1e20)
 
 
 def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(capsys):
