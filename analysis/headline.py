@@ -130,7 +130,7 @@ class Headline:
             its = loss_of(other, flops)
             word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
             if word == "disagree" or (word == "in part" and apart > APART):
-                why = "methods differ by more than" if word == "disagree" else "as much as"
+                why = "methods differ by more than their" if word == "disagree" else "about as far as"
                 doubts.append(
                     f"Doubt of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
                     f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals tell."
