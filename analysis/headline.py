@@ -46,9 +46,9 @@ class Headline:
 
     @cached_property
     def evidence(self) -> str:
-        """strong: growth is known within a factor 1.5 and another trusted method agrees; moderate: within a
-        factor 4 and none disagrees; weak: all other trusted answers, and those of losses that do not compare;
-        none: nothing here may be trusted."""
+        """strong: growth is known within a factor 1.5 and another trusted method agrees, or overlaps and lies
+        within that factor too; moderate: within a factor 4 and none disagrees, or all within 1.5; weak: all
+        other trusted answers, and those of losses that do not compare; none: nothing here may be trusted."""
         return self._judged[0]
 
     @cached_property
@@ -58,19 +58,23 @@ class Headline:
             return "none", "no method may be trusted here"
         if any(NO_ONE_LAW in caution for caution in self.front.cautions):
             return "weak", "losses of different text are mixed in it"
-        a = self.front.params_exponent
-        spread = STEP ** (a.high - a.low)
-        words = [agreement(self.front, other) for other in self.others if is_trusted(other)]
-        known = f"growth is known within a factor {spread:.{digits_of(1.0, spread)}g}"
+        others = [other for other in self.others if is_trusted(other)]
+        words, bands = [agreement(self.front, other) for other in others], [self.front.params_exponent]
+        spread = STEP ** (bands[0].high - bands[0].low)
+        bands += [other.params_exponent for other, word in zip(others, words, strict=True) if word != "costs"]
+        hull = STEP ** (max(band.high for band in bands) - min(band.low for band in bands))
+        known, near = f"whose 95 % interval spans {share(spread)}", hull <= SHARP
         if "disagree" in words:
-            return "weak", "methods disagree"
+            apart = f"methods disagree, all within {share(hull)} of growth" if near else "methods disagree"
+            return "moderate" if near else "weak", apart
         if spread > FAIR:
-            return "weak", known
-        if "agree" not in words:
-            how = "methods agree in part" if "in part" in words else "by one method alone"
+            return "weak", f"growth is hardly known, {known}"
+        agreeing = sum(word == "agree" or (word == "in part" and near) for word in words)
+        if not agreeing:
+            how = "methods agree in part on growth" if "in part" in words else "one method alone tells growth"
             return "moderate", f"{how}, {known}"
-        both = "both methods agree" if len(words) == 1 else f"{1 + words.count('agree')} methods agree"
-        return "strong" if spread <= SHARP else "moderate", f"{both}, {known}"
+        both = "both methods agree" if len(words) == 1 else f"{1 + agreeing} methods agree"
+        return "strong" if spread <= SHARP else "moderate", f"{both} on growth, {known}"
 
     @property
     def growth(self) -> str:
@@ -126,9 +130,9 @@ class Headline:
             its = loss_of(other, flops)
             word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
             if word == "disagree" or (word == "in part" and apart > APART):
-                why = "methods differ by more than" if word == "disagree" else "as much as"
+                why = "methods differ by more than their" if word == "disagree" else "about as far as"
                 doubts.append(
-                    f"Doubt: by {other.method} the loss at {power(flops)} FLOPs is {its.value:.3f} "
+                    f"Doubt of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
                     f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals tell."
                 )
         return doubts
@@ -226,25 +230,29 @@ def choose(fronts: Sequence[Frontier]) -> Headline | None:
     return Headline(best, tuple(front for front in fronts if front is not best))
 
 
-def digits_of(low: float, high: float) -> int:
-    """Significant digits that tell the ends of an interval apart, two to four."""
-    return next((n for n in (2, 3) if f"{low:.{n}g}" != f"{high:.{n}g}"), 4)
-
-
 def times(exponent: Band) -> str:
-    """A growth, to the digits of its interval's ends."""
-    bounded = np.isfinite([exponent.low, exponent.high]).all()
-    digits = digits_of(STEP**exponent.low, STEP**exponent.high) if bounded else 2
-    return f"{STEP**exponent.value:.{digits}g} times"
+    return f"{STEP**exponent.value:.{digits_of(exponent)}g} times"
 
 
 def ends(exponent: Band) -> str:
     """The 95 % interval of a growth."""
     if not np.isfinite([exponent.low, exponent.high]).all():
         return " (no interval)"
-    low, high = (STEP**end for end in (exponent.low, exponent.high))
-    digits = digits_of(low, high)
-    return f" ({low:.{digits}g} to {high:.{digits}g})"
+    low, high = (f"{STEP**end:.{digits_of(exponent)}g}" for end in (exponent.low, exponent.high))
+    return f" ({low} to {high})"
+
+
+def digits_of(exponent: Band) -> int:
+    """As few, from two, as tell a growth from the ends of its interval."""
+    growth = STEP ** np.array([exponent.low, exponent.value, exponent.high])
+    if not np.isfinite(growth).all():
+        return 2
+    return next((n for n in (2, 3) if len({f"{each:.{n}g}" for each in growth}) == 3), 4)
+
+
+def share(factor: float) -> str:
+    """A factor in words, a percentage where it is near one."""
+    return f"a factor {factor:.2g}" if factor >= 1.1 else f"{100 * (factor - 1):.1g} %"
 
 
 def span(band: Band, write=None) -> str:

@@ -329,6 +329,16 @@ def test_a_known_bias_of_the_largest_scale_comes_back():
     assert told.figures["bias"] == pytest.approx(-np.log(1.02), abs=4e-3) and "too low" in told.message
 
 
+def test_a_run_trained_again_under_another_code_is_no_replicate():
+    """Two of one seed lie nearer than two seeds do: they would make the noise small."""
+    rows = {"params": [1e6] * 3, "tokens": [1e8] * 3, "loss": [3.0, 3.03, 3.0001], "seed": [0, 1, 0]}
+    made = table.from_columns(**rows, code=np.array(["a", "a", "b"], object))
+    noise = seed_noise([made])
+    assert noise.freedom == 1
+    assert noise.sigma == pytest.approx(np.std([np.log(3.00005), np.log(3.03)], ddof=1), rel=1e-3)
+    assert np.isnan(seed_noise([made.where("seed == 0")]).sigma)
+
+
 def test_replicates_are_rows_equal_but_for_their_seed():
     runs = table.from_columns(**grid())
     noise = seed_noise([runs])

@@ -49,7 +49,7 @@ def test_the_narrowest_trustworthy_interval_stands_first_whatever_the_order():
     for order in (fronts, fronts[::-1]):
         best = choose(order)
         assert best.front.method == "narrow" and len(best.others) == 3
-        assert "narrower, edge says 3.2 times (3.1 to 3.2), but is edge" in best.how_sure
+        assert "narrower, edge says 3.16 times (3.09 to 3.24), but is edge" in best.how_sure
     assert choose([front("none", np.nan, np.nan, np.nan)]) is None and choose([]) is None
 
 
@@ -60,6 +60,11 @@ def test_the_narrowest_trustworthy_interval_stands_first_whatever_the_order():
         ([front("x", 0.5, 0.45, 0.55)], "moderate"),
         ([front("x", 0.5, 0.3, 0.6), front("y", 0.55, 0.1, 0.9)], "moderate"),
         ([front("x", 0.5, 0.1, 0.9)], "weak"),
+        (
+            [front("x", 0.5, 0.49, 0.51), front("y", 0.512, 0.505, 0.52)],
+            "strong",
+        ),  # overlaps, and all within 1.5
+        ([front("x", 0.5, 0.49, 0.51), front("y", 0.53, 0.52, 0.54)], "moderate"),  # disagrees, and the same
         ([front("x", 0.5, 0.45, 0.55), front("y", 0.9, 0.8, 1.0)], "weak"),
         ([front("x", 0.5, 0.45, 0.55, "unidentified")], "none"),
     ],
@@ -68,6 +73,13 @@ def test_the_evidence_is_called_by_width_and_by_what_another_method_says(fronts,
     best = choose(fronts)
     assert best.evidence == word
     assert best.lines()[0].startswith("NOT TO BE RELIED ON") == (word == "none")
+
+
+def test_a_growth_is_told_from_the_ends_of_its_interval_and_lies_between_them():
+    for a, half in ((0.515, 0.003), (0.49, 0.008), (0.57, 0.06), (0.5, 0.0004)):
+        said = choose([front("x", a, a - half, a + half)]).growth
+        value, low, high = map(float, re.search(r": (\S+) times .*?%: (\S+) to (\S+)\)", said).groups())
+        assert low < value < high, said
 
 
 def test_losses_of_different_text_are_weak_evidence_however_narrow():
@@ -88,16 +100,18 @@ def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_diff
     one, two = front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)
     said = " ".join(choose([one, two]).lines(1e20))
     assert "strong for the growth, weak at 1e20 FLOPs (100 × the largest" in said
-    assert choose([one, two]).lines(5e18)[2].startswith("Evidence: strong: both methods agree")
+    assert choose([one, two]).lines(5e18)[2].startswith("Evidence: strong: both methods agree on growth")
     assert not choose([one, two]).other_losses(5e18)
 
-    def losing(each: Frontier, value: float) -> Frontier:
-        loss = Band(*(np.array([end]) for end in (value, 0.98 * value, 1.02 * value)))
+    def losing(each: Frontier, value: float, half: float = 0.02) -> Frontier:
+        loss = Band(*(np.array([end]) for end in (value, (1 - half) * value, (1 + half) * value)))
         extend = lambda flops: (one.params, one.tokens, loss)  # noqa: E731
         return replace(each, exponents=replace(each.exponents, extend=extend))
 
     (doubt,) = choose([losing(one, 2.0), losing(two, 2.1)]).other_losses(1e20)
-    assert "by y the loss at 1e20 FLOPs is 2.100 (2.058 to 2.142), 5.0 % apart" in doubt
+    assert "at 1e20 FLOPs y says 2.100 (2.058 to 2.142), 5.0 % apart" in doubt
+    near = [losing(one, 2.0, 0.005), losing(two, 2.018, 0.005)]  # that overlap, and lie within 1 %
+    assert not choose(near).other_losses(1e20)
 
 
 def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(capsys):
@@ -149,11 +163,11 @@ def test_provenance_is_told_when_asked_for(capsys):
     long = capsys.readouterr().out
     for words in ("convention", "bootstrap)", "under every resampled law", "CAREFUL"):
         assert words in long and words not in short
-    assert "From all 28 runs; loss = loss." in short
+    assert "From all 28 runs; the loss is column loss." in short
     assert "(40 draws; the interval on top is that of its method, isoflop, joint):" in long
 
 
 def test_a_decision_says_which_rows_it_left_out_and_whose_loss_it_took():
     columns = {"params": [1e6, 2e6, 3e6], "tokens": [1e8, 2e8, 3e8], "val/loss": [3.0, 2.9, 2.8]}
     runs = table.from_columns("three", **columns).flag(1, "crashed")
-    assert rows_read(runs) == "From 2 of 3 runs (left out: 1 crashed); loss = val/loss."
+    assert rows_read(runs) == "From 2 of 3 runs (left out: 1 crashed); the loss is column val/loss."

@@ -69,7 +69,7 @@ def rows_read(runs: Runs) -> str:
     why = [f"{times} {textwrap.shorten(reason, 60)}" for reason, times in reasons.most_common(3)]
     why += [f"{sum(reasons.values())} in all"] * (len(reasons) > 3)
     left = f" (left out: {', '.join(why)})" * bool(why)
-    return f"From {kept} runs{left}; loss = {runs.roles['loss']}."
+    return f"From {kept} runs{left}; the loss is column {runs.roles['loss']}."
 
 
 def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:

@@ -81,7 +81,7 @@ class Comparison:
     def headline(self) -> str:
         """The answer in a line."""
         best = self.answer
-        kappa, at = best.compute, f"at {best.flops:.3g} FLOPs"
+        kappa, at = best.compute, f"at {best.flops:.3g} FLOPs".replace("e+", "e")
         value, ends = f"{kappa.value:.3g}", interval(kappa)
         if self.status in ("failed", "unidentified"):
             word = f"NOT TO BE RELIED ON: {self.arm} against {self.baseline}: worth {value} times the compute"
@@ -100,7 +100,7 @@ def trend_word(each: Comparison) -> str:
     if each.trend_p is None:
         return "taken as one number at all scales: too few runs to see a change"
     if each.trend_p >= 0.05:
-        return f"and no change with scale is seen (p {tiny(each.trend_p)})"
+        return f"and whether that changes with scale is open (p {tiny(each.trend_p)})"
     rises, ahead = each.trend.value > 1, each.answer.compute.value > 1
     word = ("growing" if rises else "shrinking") if ahead else ("catching up" if rises else "falling behind")
     return f"{word} with size (p {tiny(each.trend_p)})"

@@ -84,7 +84,7 @@ def make_ledger(
                 else:
                     made = fit_once(convention.runs, fits, objective, delta, add_intervals)
                     fitted = replace(made.fitted, runs=convention.runs.usable())
-                    front = from_fit(fitted, fit_cost(convention.runs), fitted.runs.flops[:1])
+                    front = from_fit(fitted, fit_cost(convention.runs), fitted.runs.flops[:0])
                     message, off = front.message, front.cost.deviation
                     if off >= OFF:
                         message += f"; flops/tokens is no power of N by this count: off by {100 * off:.0f} %"

@@ -16,6 +16,7 @@ OUTCOMES = (
     "flops_utilization devices device way host hostname python jax commit code version versions schema "
     "created started finished asked_for reason init_from flops_spent"
 ).split()
+SEEDS = ("seed", "data_seed", "init_seed")
 TWICE = 0.03  # in ln params: sizes closer than this are one size read twice
 
 
@@ -46,13 +47,19 @@ class Sizes:
 
 def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
     """(count, mean, sum of squares about it, first row), each (kinds,), of the log losses of rows
-    that are equal but for their seed: in every column that is no outcome. Without a seed column every row
-    is its own kind."""
+    that are equal but for their seed: in every column that is no outcome. Rows of one seed, as of one run
+    under two versions of the code, count once, by their mean. Without a seed column each row is a kind."""
     code, skip = np.arange(len(rows)), {*OUTCOMES, rows.roles.get("loss", "loss"), *losses_of_parts(rows)}
-    if rows.has("seed") or rows.has("data_seed"):
+    log_loss, seeds = np.log(rows.loss), [name for name in SEEDS if rows.has(name)]
+    if seeds:
         code = combined((column for name, column in rows.columns.items() if name not in skip), len(rows))
-    _, first, kind = np.unique(earliest(code), return_index=True, return_inverse=True)
-    log_loss = np.log(rows.loss)
+        drawn = combined((code, *(rows.columns[name] for name in seeds)), len(rows))
+        _, one, run = np.unique(earliest(drawn), return_index=True, return_inverse=True)
+        log_loss, code = np.bincount(run, log_loss) / np.bincount(run), earliest(code)[one]
+    else:
+        one = np.arange(len(rows))
+    _, first, kind = np.unique(code, return_index=True, return_inverse=True)
+    first = one[first]
     count = np.bincount(kind)
     mean = np.bincount(kind, log_loss) / count
     squares = np.bincount(kind, (log_loss - mean[kind]) ** 2)

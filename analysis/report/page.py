@@ -73,11 +73,12 @@ def page(
     parts = [f"<h1>{text(title)}</h1>"]
     if intro:
         parts.append(f'<p class="intro">{text(intro)}</p>')
-    if verdict:
-        why = '<a href="#audit">Why</a>'
-        parts.append(f'<div class="answer warn"><p><b>{text(verdict)}.</b> {why}</p></div>')
     best = best or choose(fronts)
     said = best.refusal if best else ""
+    if verdict and not said:
+        first = audit.findings[0].message.partition(". ")[0].rstrip(".")
+        why = f'<b>{text(verdict)}.</b> {text(first)}. <a href="#audit">More</a>'
+        parts.append(f'<div class="answer warn"><p>{why}</p></div>')
     parts += [words.answer(fronts, best, refused), words.warnings(runs, fit, fronts, said)]
     parts += figures(runs, fit, isoflop, fronts, references, curves)
     if audit is not None:
@@ -102,9 +103,10 @@ def figures(runs: Runs, fit, iso: Isoflop | None, fronts, references, curves: Ru
         own = next((f for f in fronts if f.method.startswith("isoflop")), None)
         parts += section("Valleys at equal compute", charts.isoflop_chart(iso, own, references, places))
     if fronts:
-        refused = "" if any(map(is_trusted, fronts)) else ": NOT TO BE RELIED ON"
-        parts += section(f"The compute-optimal frontier{refused}", charts.frontier_chart(fronts))
-        parts.append(words.frontier_table(fronts))
+        drawn = [chart(charts.frontier_chart(fronts)), words.frontier_table(fronts)]
+        if not any(map(is_trusted, fronts)):  # nobody is to take its lines for a finding
+            drawn = ["<details><summary>NOT TO BE RELIED ON: draw it</summary>", *drawn, "</details>"]
+        parts += ["<h2>The compute-optimal frontier</h2>", *drawn]
     if fit is not None:
         parts += section("The parametric law", fitted.law_chart(fit, places))
         parts.append(words.fit_table(fit))

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from math import log
 
 from lab.commands import shared
@@ -56,6 +57,7 @@ def list_all(options: argparse.Namespace) -> int:
             )
         except (ValueError, KeyError, TypeError):
             print(f"  {file} is damaged; delete its folder and prepare that corpus again")
+    print("Next: python -m lab data prepare NAME")
     return 0
 
 
@@ -64,6 +66,8 @@ def prepare_one(options: argparse.Namespace) -> int:
     corpus = prepare(name_of(options), options.tokenizer)
     corpus.verify()
     print("\n".join(summary(corpus)))
+    words = [name_of(options), *["--tokenizer", options.tokenizer] * (options.tokenizer != "bytes")]
+    print(f"Next: python -m lab data show {shlex.join(words)}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def write(options: argparse.Namespace) -> int:
     code = {Path(inspect.getfile(experiment.module)), *userfile.NAMED.values()}
     held = release.write(store, configs, experiment.name, options.output, sorted(code), commit())
     print(f"{held} of {len(configs)} runs in {options.output}; look at {options.output / 'CARD.md'}")
-    print(f"anybody checks it by: lab verify {options.output}")
+    print(f"Next, here or wherever it went: python -m lab verify {shlex.quote(str(options.output))}")
     return 0
 
 

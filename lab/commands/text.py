@@ -1,6 +1,7 @@
 """`lab sample | compress | decompress`: what a trained run says, and what it packs."""
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -109,6 +110,7 @@ def run_compress(options: argparse.Namespace) -> int:
     print(f"{'':<42}{'bytes':>12} {'bits/byte':>10}\n{file.name:<42}{len(text):>12,}")
     for name, size in sizes.items():
         print(f"{name:<42}{size:>12,} {8 * size / len(text):>10.3f}")
+    print(f"Next: python -m lab decompress {shlex.quote(str(output))} -o {shlex.quote(file.name + '.again')}")
     return 0
 
 

@@ -51,4 +51,5 @@ def run(options: argparse.Namespace) -> int:
     first = verify.Place(options.from_devices)
     then = [verify.Place(n, options.way) for n in options.devices]
     agree = verify.verify(config, first, then, partial(print, flush=True), store.root)
+    shared.suggest(options, "run")
     return 0 if agree else 1
