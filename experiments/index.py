@@ -112,7 +112,7 @@ def sections(module: ModuleType) -> dict[str, str]:
 
 def row(entry: Entry, answer: str) -> str:
     name = tables.name_of(entry.name, entry.size)
-    command = f"`lab run experiments.{name.replace('-', ':')}`"
+    command = f"`lab run experiments.{name.replace('-', ':', 1)}`"
     if " compare " in (typed := sections(entry.module)["Command"]):
         command = f"`{typed.removeprefix('python -m ')}`"
     return f"| [{name}](answers/{entry.name}.md) | {entry.question} | {command} | {entry.cost} | {answer} |\n"

@@ -84,7 +84,7 @@ def table_of(
         raise ValueError(
             f"{name}: the store {store.root} holds none of its runs"
             + (f" and there is no {committed}" if not changed else " as --set changes them")
-            + f"; train them with `python -m lab run experiments.{name.replace('-', ':')}`"
+            + f"; train them with `python -m lab run experiments.{name.replace('-', ':', 1)}`"
             + (" and the same --set" if changed else "")
         )
     return path
