@@ -129,6 +129,48 @@ def lightning(folder):
     return folder
 
 
+def sized(n, d):
+    return f"gpt-{n / 1e6:.6g}M_{d / 1e6:.6g}Mtok"
+
+
+def scalar(path, points):
+    path.parent.mkdir(exist_ok=True)
+    rows = "".join(f"{1.7e9 + step},{step},{value!r}\n" for step, value in points)
+    path.write_text("Wall time,Step,Value\n" + rows)
+
+
+def tensorboard_folders(folder):
+    for n, d in CELLS:
+        points = [(round(1000 * way), loss(n, d, way)) for way in WAY]
+        scalar(folder / sized(n, d) / "val_loss.csv", points)
+        scalar(folder / sized(n, d) / "train_loss.csv", [(step, value - 0.1) for step, value in points])
+    return folder
+
+
+def tensorboard_tokens(folder):
+    for n, d in CELLS:
+        run = f"run-n{n / 1e6:.6g}M_d512_{d // n}-tag-"
+        scalar(folder / f"{run}eval_loss.csv", [(round(1000 * way), loss(n, d, way)) for way in WAY])
+        scalar(folder / f"{run}tokens_seen.csv", [(round(1000 * way), way * d) for way in WAY])
+    return folder
+
+
+def keras(folder):
+    for n, d in CELLS:
+        (path := folder / sized(n, d)).mkdir()
+        held_out = [loss(n, d, way) for way in WAY]
+        history = {"loss": [value - 0.1 for value in held_out], "val_loss": held_out}
+        (path / "history.json").write_text(json.dumps(history))
+    return folder
+
+
+def curves_by_file(folder):
+    for n, d in CELLS:
+        rows = [{"step": round(1000 * way), "val_loss": loss(n, d, way)} for way in WAY]
+        write_csv(folder / f"N={n},D={d}.csv", rows)
+    return folder
+
+
 EXPORTS = [
     plain,
     german,
@@ -141,6 +183,10 @@ EXPORTS = [
     wandb_columns,
     trainer_states,
     lightning,
+    tensorboard_folders,
+    tensorboard_tokens,
+    keras,
+    curves_by_file,
 ]
 
 
@@ -152,6 +198,8 @@ def test_every_export_of_one_law_gives_that_law(write, tmp_path):
     fitted = json.loads(answer.read_text())
     assert fitted["status"] == "ok" and fitted["runs"] == len(CELLS)
     rounded = 1e-3 if write is wandb_columns else 1e-4  # sizes as far as the names of runs say them
+    if write in (tensorboard_folders, tensorboard_tokens, keras, curves_by_file):
+        assert "read from the names of runs" in " ".join(fitted["cautions"])
     for name, ends in fitted["parameters"].items():
         np.testing.assert_allclose(ends["value"], getattr(LAW, name), rtol=rounded)
 
@@ -174,6 +222,14 @@ def test_all_the_rates_that_a_list_holds_count_where_they_are_asked_for(tmp_path
     path.write_text("\n".join(json.dumps({k: v for k, v in line.items() if k != "lrs"}) for line in lines))
     main(["fit", str(path), "--intervals", "none", "--json", str(answer)])
     assert json.loads(answer.read_text())["runs"] == 3 * len(CELLS), "the best seed is no better run"
+
+
+def test_runs_of_equal_file_names_are_told_apart_by_their_folders(tmp_path):
+    for n in (1, 2):
+        (path := tmp_path / f"n{n}M" / "version_0").mkdir(parents=True)
+        write_csv(path / "metrics.csv", [{"epoch": i, "step": i, "val_loss": 3 - i / n} for i in range(1, 3)])
+    runs = table.read(tmp_path)
+    assert list(dict.fromkeys(runs.column("run_id"))) == ["n1M/version_0", "n2M/version_0"]
 
 
 def test_curves_without_sizes_are_told_what_compares_them_and_it_does(tmp_path, capsys):

@@ -7,10 +7,8 @@ import numpy as np
 from analysis.frontiers.heights import interpolate
 from analysis.laws import Array
 from analysis.tables.curves import run_names
-from analysis.tables.headers import find
+from analysis.tables.headers import EPOCHS, STEPS, find
 from analysis.tables.runs import Runs
-
-STEPS = ("step", "steps", "global_step", "trainer/global_step", "iteration", "iter", "update", "updates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +55,7 @@ def speedups(
         raise ValueError(
             f"{rows.source}: needs two runs, one of them the baseline {first!r}; it holds {held}"
         )
-    step = find(used.columns, STEPS) or find(used.columns, ("epoch", "epochs"))
+    step = find(used.columns, STEPS) or find(used.columns, EPOCHS)
     counted = [axis for axis in (step, "tokens", "flops") if axis and used.has(axis)]
     axes = {axis: used.column(axis) for axis in counted if used.column(axis).dtype != object}
     if not axes:

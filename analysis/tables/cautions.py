@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.tables import headers
 from analysis.tables.kinds import codes, combined, distinct, earliest, paired, written
+from analysis.tables.named import NAMED
 from analysis.tables.units import kind
 from analysis.tables.where import quoted
 
@@ -28,7 +29,7 @@ def units(columns: Columns, roles: Roles) -> list[str]:
       columns: of the usable rows, each (R,), float64 or text.
       roles: which column plays params, tokens, ...
     """
-    lines: list[str] = []
+    lines: list[str] = [line] if (line := by_name(roles)) else []
     if not {"params", "tokens", "flops"} <= set(roles) or not len(columns[roles["params"]]):
         return lines
     full = np.isfinite([columns[roles[role]] for role in ("params", "tokens", "flops")]).all(0)
@@ -53,6 +54,17 @@ def units(columns: Columns, roles: Roles) -> list[str]:
     if not 1 / DISAGREEMENT < ratio < DISAGREEMENT:
         lines.append(f"flops are about {ratio:.2g} times 6·params·tokens: do units agree?")
     return lines
+
+
+def by_name(roles: Roles) -> str:
+    """That counts are those which the names of runs state; or ""."""
+    found = [(role, roles.get(role, "").partition(f" {NAMED} ")) for role in ("params", "tokens", "flops")]
+    found = [(role, how.partition(" by ")[2], column) for role, (how, _, column) in found if column]
+    if not found:
+        return ""
+    names, column = " and ".join(role for role, *_ in found), found[0][2].partition(",")[0]
+    along = next((f" by {by}, the last of which is taken for a run's end" for _, by, _ in found if by), "")
+    return f"{names} are read from the names of runs (column {column}), as rounded as they are there{along}"
 
 
 def flops_agree(columns: Columns, roles: Roles) -> bool:

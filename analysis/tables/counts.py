@@ -1,26 +1,22 @@
 """Params, tokens and flops that no column counts, from what other columns hold."""
 
-import re
 from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.tables import headers
-from analysis.tables.units import MULTIPLES
+from analysis.tables import headers, named
 
 Computed = dict[str, tuple[np.ndarray, str]]  # by role its values (R,) and what they are computed from
-NAMED = re.compile(
-    r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)\s?([KMBT])(?![A-Za-z0-9])(?![ _-]?(?:tok|data|T\b))", re.I
-)
 
 
 def complete(
     known: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], budget: str, usable: np.ndarray
-) -> tuple[Computed, list[str]]:
-    """The third of params, tokens and flops from the other two, by flops = 6 params tokens, and notes.
+) -> tuple[Computed, list[str], str]:
+    """The third of params, tokens and flops from the other two, by flops = 6 params tokens, and notes; and
+    why names of runs do not tell what is missing, or "".
 
-    Where only one is known, flops may be the budget's, and params those of a name or of width and
-    depth. Where all are, a note says how far they are from 6 params tokens.
+    Where fewer are known, flops may be the budget's, params and tokens those of the names of runs, and
+    params those of width and depth. Where all are, a note says how far they are from 6 params tokens.
 
     Args:
       known: by role, plain counts (R,).
@@ -33,9 +29,17 @@ def complete(
     if "flops" not in counts and len(counts) < 2 and "budget" in known:
         computed["flops"] = known["budget"], f"column {budget!r}, the planned ones"
         counts["flops"] = known["budget"]
-    if "params" not in counts and len(counts) == 1 and (sizes := named_sizes(columns) or shapes(columns)):
-        computed["params"] = sizes
-        counts["params"] = sizes[0]
+    further, doubt = named.sizes(columns) if len(counts) < 2 else ({}, "")
+    if len(counts) < 2 and (counts or further) and "params" not in {*counts, *further}:
+        further |= {"params": sizes} if (sizes := shapes(columns)) else {}
+    for role, sizes in further.items():
+        if role not in counts and len(counts) < 2 and len({*counts, *further}) > 1:
+            computed[role], counts[role] = sizes, sizes[0]
+    if len(counts) < 2 and further and not doubt:
+        doubt = (
+            f"the names of runs state {' and '.join(further)} alone: write them as in {headers.SIZED}, "
+            "or add columns params and tokens"
+        )
     params, tokens, flops = (counts.get(role) for role in ("params", "tokens", "flops"))
     with np.errstate(all="ignore"):
         if counts.keys() == {"params", "tokens"}:
@@ -48,7 +52,7 @@ def complete(
     notes = [f"{role} = {how}" for role, (_, how) in computed.items()]
     if ratio.size and np.abs(ratio - 1).max() > 0.01:
         notes.append(f"flops/(6·params·tokens) from {ratio.min():.3g} to {ratio.max():.3g}")
-    return computed, notes
+    return computed, notes, doubt
 
 
 def fill(known: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -71,17 +75,6 @@ def fill(known: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[s
                 f"{role} = {k:.4g}·params·tokens = flops, in {empty.sum()} rows that leave them empty"
             )
     return filled, notes
-
-
-def named_sizes(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str] | None:
-    """Sizes (R,) in a column of names such as chinchilla-74M, one a name, and which column."""
-    for name, cells in columns.items():
-        if headers.normalize(name) in headers.NAMES and cells.dtype == object:
-            sizes = [NAMED.findall(cell) for cell in cells.tolist()]
-            if len(set(map(str, sizes))) > 1 and all(len(size) == 1 for size in sizes):
-                params = [float(number) * MULTIPLES[letter.lower()] for ((number, letter),) in sizes]
-                return np.array(params), f"sizes named in column {name!r}, rounded as they are"
-    return None
 
 
 def shapes(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str] | None:

@@ -12,8 +12,9 @@ from analysis.tables.sheets import Sheet, short
 DELIMITERS = (",", "\t", ";", "|")
 NUMERIC = re.compile(r"[-+~]?[\d.]")  # how a cell that is a number begins
 RULE = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")  # the line below a Markdown header
+EMPHASIS = re.compile(r"(?<![\w*])(\*\*|__|`|\*)([-+~\d.][^*_`|]*)\1(?![\w*])")  # of a number: **3.14**
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?", re.IGNORECASE)
-LOGGED = re.compile(r"[A-Za-z]{2}[\w/]*['\"]?\s*[ =:]\s*0")  # a name and a number, as a log prints them
+LOGGED = re.compile(r"(?<![A-Za-z])[A-Za-z]{2}[\w/]*['\"]?\s*[ =:]\s*0")  # as a log prints
 A_TABLE = (
     "a table has a line that names its columns, such as params,tokens,loss, and below it a line for every "
     "run, with its final loss"
@@ -100,6 +101,7 @@ def markdown_table(path: Path, text: str) -> str:
             f"{path}: holds {len(tables)} tables ({headers}); save the one that is meant in a file of its own"
         )
     kept = (lines[i].strip().removeprefix("|").removesuffix("|") for i in tables[0] if i not in rules)
+    kept = (EMPHASIS.sub(r"\2", line) for line in kept)
     return "\n".join(kept) + "\n"
 
 

@@ -34,7 +34,8 @@ COUNT = r"(?:(?:n|nb|nr|num|no|number|count|of|total|model|size)_)*"
 PATTERNS = {  # further headers of a role, whole and in lower case
     "params": COUNT + r"(?:(?:non_?embed(?:ding)?s?|active|trainable|all|weight)_)*(?:params?|parameters?)"
     r"(?:_(?:count|total|num|size|no_embed|non_?embed(?:ding)?s?))?",
-    "tokens": COUNT + r"(?:(?:train(?:ing)?|pretrain(?:ing)?|consumed|seen|data|total|input|num)_)*tokens?"
+    "tokens": COUNT
+    + r"(?:(?:train(?:ing|ed)?|pretrain(?:ing)?|processed|consumed|seen|data|total|input|num)_)*tokens?"
     r"(?:_(?:count|total|num|seen|trained|consumed|processed))?"
     r"|(?:data|dataset|training_set)_size|d_tokens",
     "flops": COUNT + r"(?:train(?:ing)?_|pretrain(?:ing)?_|compute_|achieved_|total_)*"
@@ -86,6 +87,13 @@ ALL_RATES = (*RATES, "peak_lr", "max_lr", "base_lr", "lr_max", "peak_learning_ra
 SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
 HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
 RUN_IDS = ("run_id", "run", "run_name", "curve_id", "trial_id", "run_uuid", "uuid", "job_id", "id")
+STEPS = ("step", "steps", "global_step", "trainer/global_step", "iteration", "iter", "update", "updates")
+EPOCHS = ("epoch", "epochs")
+SIZED = "gpt-124M_2.5Btok or N=1.24e8,D=2.5e9"  # names that state params and tokens
+ENDING = re.compile(r"(\.(csv|tsv|txt|md|jsonl?|ndjson|parquet|gz))+$", re.I)  # of a file, for its format
+EXPERIMENTS = (  # of one run, or of many
+    "experiment_name exp_name experiment exp_id experiment_id experiment_key job_name trial_name task_id hash"
+).split()
 SEEDS = ("seed", "data_seed", "replicate", "repeat", "rep")
 WIDTHS = ("d_model", "width", "hidden_dim", "hidden_size", "n_embd", "d_hidden", "embed_dim")
 DEPTHS = ("n_layers", "n_layer", "num_layers", "depth", "layers", "num_hidden_layers")
@@ -99,7 +107,7 @@ TAILS = (  # tokens_B, params millions, tokens in B; params/1e6
 
 
 NAMESPACE = re.compile(  # what trackers and tuners write before the names of their users
-    r"(?:(?:config|configs|cfg|summary|metrics?|params|parameters|hparams|hyperparameters|args|user_attrs|"
+    r"(?<![A-Za-z0-9])(?:(?:config|configs|cfg|summary|metrics?|params|parameters|hparams|hyperparameters|args|user_attrs|"
     r"system_attrs|attributes|results|tags|history)(?:[/.]|(?<=_attrs)_))+(?!(?<=params/)tokens?$)",
     re.I,
 )

@@ -5,7 +5,18 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.tables import states
-from analysis.tables.headers import NAMES, RECIPE, RUN_IDS, SCHEDULES, SEEDS, TEXT, TUNED, find_all
+from analysis.tables.cautions import cells_of_several
+from analysis.tables.headers import (
+    EXPERIMENTS,
+    NAMES,
+    RECIPE,
+    RUN_IDS,
+    SCHEDULES,
+    SEEDS,
+    TEXT,
+    TUNED,
+    find_all,
+)
 from analysis.tables.kinds import codes, combined, paired
 from analysis.tables.runs import Runs
 from analysis.tables.schedule import find_schedule
@@ -19,7 +30,18 @@ def run_column(runs: Runs) -> str:
         numbered = name == "run" and all(str(v).removesuffix(".0").isdecimal() for v in runs.columns[name])
         if 1 < values < (code >= 0).sum() and not numbered:  # 0, 1, 2 may be the number of a repeat
             return name
-    return ""
+    return next(filter(lambda name: names_curves(runs, name), find_all(runs.columns, EXPERIMENTS)), "")
+
+
+def names_curves(runs: Runs, name: str) -> bool:
+    """Whether a column that may name one run or many names one: each value has one size and several lengths,
+    and sizes come under several values."""
+    if not (runs.has("params") and runs.has("tokens")):
+        return False
+    run, size = codes(runs.columns[name]), codes(runs.params)
+    several = cells_of_several(run, codes(runs.tokens))
+    values, sizes = len(np.unique(run[run >= 0])), len(np.unique(size[size >= 0]))
+    return not cells_of_several(run, size) and several > values / 2 and values > sizes > 1
 
 
 def alike(runs: Runs) -> tuple[str, np.ndarray]:

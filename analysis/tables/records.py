@@ -93,7 +93,7 @@ def trainer_points(path: Path, state: Mapping) -> list:
     is the training loss, and what it says at the end of the whole run (`train_runtime`) is no point. Its
     total_flos, 6 · params · tokens, are shared out to the points by their steps, and likewise the tokens
     where only their sum is known."""
-    run = run_of(path, "trainer_state")
+    run = run_of(path)
     history = state["log_history"]
     points = [point for point in history if not (isinstance(point, Mapping) and "train_runtime" in point)]
     if not points:

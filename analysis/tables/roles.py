@@ -15,7 +15,7 @@ from analysis.tables.sheets import listed
 
 COUNTS = ("params", "tokens", "flops", "budget")
 ALONE = 50  # from this rank on a header is taken only where no other fits as well
-UNFIT = 99
+NAMED_LOSS, UNFIT = 51, 99  # the rank of a loss with words of its own, and of no such column
 SPARSE = (0.5, 0.1)  # of the cells of the fullest column, for a count and for a loss
 TRAINING = 60  # the rank of a training loss
 MEASURES = {"text": 54, "perplexity": 57, "error": 80, "rising": UNFIT}  # ranks among losses
@@ -148,4 +148,4 @@ def loss_rank(words: str) -> int:
     if training:
         return TRAINING + (words not in ("train_loss", "training_loss"))
     rest = parts - LOSSES - USUAL
-    return 51 if rest else 10 if held else 40
+    return NAMED_LOSS if rest else 10 if held else 40

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.tables import cautions, where
-from analysis.tables.headers import ALIASES, RUN_IDS, find
+from analysis.tables.headers import ALIASES, RUN_IDS, SIZED, find
 from analysis.tables.sheets import listed
 from analysis.tables.units import UNSTATED
 
@@ -56,10 +56,13 @@ class Runs:
         )
 
     def otherwise(self) -> str:
-        """What a table bears whose size and length nothing counts."""
+        """What may be added to a table whose size and length nothing counts, and what it bears."""
         ids = find(self.columns, RUN_IDS)
         if ids and "loss" in self.roles and len(set(self.labels(ids))) < len(self) / 2:
-            return "; if these are curves of runs, `analysis speedup` compares them without it"
+            return (
+                f", or state it in the names of runs or files, as in {SIZED}; if these are curves of runs, "
+                "`analysis speedup` compares them without it"
+            )
         return f"; a law of one column is --law power --x COL --y {self.roles.get('loss', 'COL')}"
 
     params = property(lambda self: self.column("params"))

@@ -21,11 +21,12 @@ UNFINISHED = set(
     "suspended requeued resizing revoked incomplete unfinished partial not_started infeasible lost evicted "
     "dead created candidate staged signaling stage_out special_exit nan".split()
 )
-STATE = re.compile(r"(?:\w+_)?(?:state|status|outcome)")
+STATE = re.compile(r"(?:\w+_)?(?:state|status|outcome|result)")
 PREFIX = re.compile(r"(?:(?:trial|job|run|task)_?)?(?:state|status)_")  # TrialState.PRUNED, JOB_STATE_FAILED
 GOOD = set("finished is_finished completed is_complete is_completed done is_done succeeded success".split())
 BAD = set(
-    "failed is_failed crashed diverged is_diverged pruned is_pruned killed aborted early_stopped".split()
+    "failed is_failed crashed diverged is_diverged pruned is_pruned killed aborted early_stopped exclude "
+    "excluded discard discarded invalid".split()
 )
 YES, NO = {"true", "yes", "y", "1"}, {"false", "no", "n", "0"}
 EXIT = {"exit_code", "exitcode", "return_code", "returncode"}
@@ -42,9 +43,13 @@ PLANNED = re.compile(
 
 
 def state_word(value) -> str:
-    """A cell as a word of state: TrialState.PRUNED -> pruned, CANCELLED by 1000 -> cancelled."""
+    """A cell as a word of state: TrialState.PRUNED -> pruned, CANCELLED by 1000 -> cancelled, diverged at 3k
+    -> diverged."""
     text = PREFIX.sub("", normalize(written(value)), count=1)
-    return re.sub(r"_by_\w+$|_\d+$", "", text)
+    text = re.sub(r"_by_\w+$|_\d+$", "", text)
+    words = text.split("_")
+    begins = ("_".join(words[:size]) for size in range(len(words), 0, -1))
+    return next((begin for begin in begins if begin in FINISHED | ENDED | UNFINISHED), text)
 
 
 def ends(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, str]]:

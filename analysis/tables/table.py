@@ -106,7 +106,7 @@ def assemble(
         for role in sorted(rows.COUNTS & set(needs or rows.COUNTS)):
             empty = f"{roles.columns[role].name} is empty or not a number"
             reasons[np.isnan(known[role]) & (reasons == "")] = empty
-    computed, further = counts.complete(known, values, names.get("budget", ""), reasons == "")
+    computed, further, doubt = counts.complete(known, values, names.get("budget", ""), reasons == "")
     for role, (column, how) in computed.items():
         if needs is None or role in needs:
             reasons[~rows.in_range(column) & (reasons == "")] = f"{role} cannot be told"
@@ -115,4 +115,5 @@ def assemble(
     notes, unit = (*notes, *further), roles.loss_unit
     if unit == UNSTATED and "loss" in names and "y" not in names:
         unit = measures.evidence(values, values[names["loss"]]) or unit
-    return Runs(values, names, source, kept + 1, reasons, notes, roles.doubts, unit)
+    doubts = {role: doubt for role in ("params", "tokens") if doubt and role not in names}
+    return Runs(values, names, source, kept + 1, reasons, notes, {**doubts, **roles.doubts}, unit)
