@@ -4,14 +4,15 @@ The runs of a sweep are alike but for one setting, the learning rate, and stand 
 The leader is the lowest there. A run is behind by the logarithm of its loss over the leader's; what it may
 still make up is counted in the leader's own progress over its last doubling of steps, which falls as the
 curve flattens. A run is stopped where it is behind by more than a share of that and the spread of equal runs.
-The share is larger for rates below the leader's: these catch up as the run goes on, since the best rate falls
-with the steps, while rates above it fall further behind until the rate decays, and then make up half of that
-at most. A run beyond a stopped one on the same side of the leader is stopped with it, since loss is a valley
-in the setting.
+Rates below the leader's catch up as a run begins, since the best rate falls with the steps, and no more once
+the rate decays: their share is the larger one at first and falls with the steps made. Rates above it fall
+further behind until the rate decays, and then make up half of a doubling at most. Where the rate never
+falls lower rates catch up to the end, and are not stopped. A run beyond a stopped one on the same side of the
+leader is stopped with it, since loss is a valley in the setting.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,13 +22,16 @@ from analysis.tables.curves import run_names
 from analysis.tables.headers import CONTEXT, RECIPE, SEEDS, TEXT, TUNED, find, find_all
 
 STEPS = ("step", "steps", "global_step", "iteration", "update")
+COOLDOWN = ("cooldown_fraction",)
+EARLY = 0.08  # share of the steps at which a lower rate is given `below`; later less, in proportion
 SHAPE = ("params", "budget", "batch_tokens", "d_model", "n_layer", "tokens")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """When a run is stopped: not before `first` of its steps; where it is behind by `spread` and `below` (at
-    a rate under the leader's) or `above` (over it) of the leader's last doubling, in ln loss."""
+    """When a run is stopped: not before `first` of its steps; where it is behind by `spread` and `above` of
+    the leader's last doubling, in ln loss, at a rate over the leader's, or at one under it `below` of that
+    at 8 % of the steps and less later, in proportion."""
 
     first: float = 0.08
     below: float = 0.75
@@ -38,7 +42,8 @@ class Rule:
 @dataclass(frozen=True, eq=False)
 class Sweep:
     """K runs alike but for a setting, rising: their `names`, the `setting` (K,), `log_loss` (K, S) at S
-    common `steps`, NaN where a run has none, and `length`, the steps of a whole run."""
+    common `steps`, NaN where a run has none, `length`, the steps of a whole run, and whether the rate
+    `falls` on its way."""
 
     place: str
     names: list[str]
@@ -46,6 +51,7 @@ class Sweep:
     steps: Array
     log_loss: Array
     length: float
+    falls: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +76,10 @@ def behind(sweep: Sweep, at: int, running: Array, rule: Rule) -> Array:
     leader = int(np.nanargmin(now))
     past = sweep.log_loss[leader, : at + 1]
     half = np.interp(np.log(sweep.steps[at] / 2), np.log(sweep.steps[: at + 1]), past)
-    octave = max(half - past[-1], 0.0)
+    octave = half - past[-1]
     under = np.arange(len(now)) < leader
-    allowed = rule.spread + np.where(under, rule.below, rule.above) * octave
+    below = rule.below * EARLY * sweep.length / sweep.steps[at] if sweep.falls else np.inf
+    allowed = rule.spread + np.where(under, below, rule.above) * max(octave, 1e-9)
     lost |= running & (now - now[leader] > allowed)
     lost[: np.flatnonzero(lost & under).max(initial=-1) + 1] = True  # further out on the same side
     lost[np.flatnonzero(lost & ~under).min(initial=len(now)) :] = True
@@ -129,10 +136,18 @@ def sweeps(
         order = [i for i in np.argsort(rates) if ids[i] in points]
         if len(order) < 3 or len(np.unique(rates[order])) < len(order):
             continue
-        out.append(sweep_of(place, [str(ids[i]) for i in order], rates[order], points, length))
+        names, falling = [str(ids[i]) for i in order], falls(runs, rows[0])
+        out.append(replace(sweep_of(place, names, rates[order], points, length), falls=falling))
     if not out:
         raise ValueError(f"{runs.source}: no three runs are alike but for {name} and have a curve each")
     return out
+
+
+def falls(runs: Runs, row: int) -> bool:
+    """Whether a run's rate falls on its way: it does where no column says that it is constant."""
+    schedule, cooldown = (find(runs.columns, names) for names in (("schedule", "lr_schedule"), COOLDOWN))
+    constant = schedule is not None and str(runs.columns[schedule][row]) == "constant"
+    return not constant or bool(cooldown is not None and float(runs.columns[cooldown][row]) > 0)
 
 
 def curve_points(curves: Runs, step: str) -> dict[str, dict[float, float]]:

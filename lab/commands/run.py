@@ -8,7 +8,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from lab.commands import own, shared
+from lab.commands import own, prune, shared
 from lab.commands.notes import notes
 from lab.commands.trackers import SINKS, Tracker, trackers
 from lab.commands.view import View
@@ -41,6 +41,8 @@ HELP = {
     "--wait": "stay until the jobs are over (slurm; the others always do)",
     "--retry": '"failed" tries again what failed before',
     "--fail-fast": "stop the grid at the first failure",
+    "--stop-losers": "of sweeps of learning rates, stop the runs that can no longer win, as `analysis "
+    "losers` tells from part of their curves; they are rows of status pruned",
     "--save-seconds": "time between checkpoints",
     "--log": "write each run's curve as it goes for another program too, under --out: curves.csv, "
     "TensorBoard's event files (package tensorboardX), a project of Weights & Biases (package wandb); "
@@ -52,6 +54,7 @@ def add(commands) -> None:
     parser = shared.command(commands, "run", run)
     shared.add_grid(parser)
     add_order(parser)
+    shared.option_adder(parser, HELP)("--stop-losers", **shared.FLAG)
     shared.add_out(parser)
 
 
@@ -80,7 +83,8 @@ def run(options: argparse.Namespace) -> int:
     experiment, store = shared.open_grid(options)
     configs = experiment.configs()
     out = options.out or Path("out") / experiment.name
-    status, over = train(options, store, configs, out, experiment.name)
+    part = lambda configs, until=1.0: train(options, store, configs, out, experiment.name, until)  # noqa: E731
+    status, over = prune.train_sweeps(options, store, configs, part) if options.stop_losers else part(configs)
     if over and any(store.status(config.run_id) == "done" for config in configs):
         if experiment.no_report:
             print(experiment.no_report)
@@ -95,12 +99,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def train(
-    options: argparse.Namespace, store: Store, configs: Sequence[RunConfig], out: Path, name: str
+    options: argparse.Namespace,
+    store: Store,
+    configs: Sequence[RunConfig],
+    out: Path,
+    name: str,
+    until: float = 1.0,
 ) -> tuple[int, bool]:
-    """Train what has no record yet, as the options of `add_order` say. Returns the exit status, and whether
-    it is over: jobs that were handed to a cluster, and a grid that somebody stopped, go on later."""
+    """Train what has no record yet, as the options of `add_order` say, `until` a share of its steps. Returns
+    the exit status, and whether it is over: jobs that were handed to a cluster, and a grid that somebody
+    stopped, go on later."""
     named = {field.name: vars(options)[field.name] for field in fields(Order) if field.name in options}
-    order = Order(**named, commit=commit(), options=read_options(options.launcher_option))
+    order = Order(**named, until=until, commit=commit(), options=read_options(options.launcher_option))
     store.prepare()
     own.look_over(store, configs)
     if options.retry:
@@ -128,7 +138,7 @@ def train(
             return 1, False
     for follower in followers:
         follower.look(at_once=True)
-    return report_failures(store, configs), True
+    return report_failures(store, configs, until), True
 
 
 def refresh(view: View, followers: Sequence[Tracker]) -> None:
@@ -166,8 +176,8 @@ def forget_failures(store: Store, configs: Sequence[RunConfig]) -> None:
             store.clear_failure(config.run_id)
 
 
-def report_failures(store: Store, configs: Sequence[RunConfig]) -> int:
-    """Name the runs that did not end well; 1 when any failed or was not ended."""
+def report_failures(store: Store, configs: Sequence[RunConfig], until: float = 1.0) -> int:
+    """Name the runs that did not end well; 1 when any failed or, trained to its end, was not ended."""
     exit_status = left = 0
     for first in configs:
         config = trained_as(store, first)
@@ -183,12 +193,12 @@ def report_failures(store: Store, configs: Sequence[RunConfig]) -> int:
             exit_status = max(exit_status, int(status != "diverged"))
         elif status in UNFINISHED:
             left += 1
-    if left:
+    if left and until == 1:
         print(
             f"{left} of {len(configs)} runs were not finished; the same command goes on from here",
             file=sys.stderr,
         )
-    return max(exit_status, int(left > 0))
+    return max(exit_status, int(left > 0 and until == 1))
 
 
 def trouble(store: Store, config: RunConfig, status: str) -> str:

@@ -138,7 +138,7 @@ class View:
         before, status, step = config.branch_step, self.status[config.run_id], 0
         if status == "running":
             step = (self.store.holder(config.run_id) or {}).get("step", 0)
-        elif status in ("stopped", "silent"):
+        elif status in ("stopped", "pruned", "silent"):
             step = self.store.newest_checkpoint(config.run_id)
         return min(1.0, max(0, step - before) / max(1, config.steps - before))
 

@@ -49,16 +49,30 @@ class Heart:
             self.claim.release()
 
 
-def choose(store: Store, configs: list[RunConfig], failed: set[str]) -> tuple[int, int, Claim | None]:
+def choose(
+    store: Store, configs: list[RunConfig], failed: set[str], until: float = 1.0
+) -> tuple[int, int, Claim | None]:
     """The number of the first run that can be claimed, the micro-batch with which it is trained
     now (that of its second try, if it has come to that), and the claim. A run whose trunk is not
-    trained yet is not claimed: its turn comes."""
+    trained yet is not claimed: its turn comes; nor is one that was trained as far as it shall be."""
     runs = [(i, trained_as(store, config)) for i, config in enumerate(configs)]
-    left = [(i, run) for i, run in runs if run.run_id not in failed and store.trainable(run.run_id)]
+    left = [
+        (i, run)
+        for i, run in runs
+        if run.run_id not in failed and store.trainable(run.run_id) and not reached(store, run, until)
+    ]
     in_hand = {run.run_id for _, run in left}
     ready = ((i, run) for i, run in left if not waits(store, run, in_hand))
     claims = ((i, run.micro_batch, claim) for i, run in ready if (claim := store.claim(run)))
     return next(claims, (WAIT if left else OVER, 0, None))
+
+
+def reached(store: Store, config: RunConfig, until: float) -> bool:
+    """Whether a run's newest checkpoint is at the share of its updates at which it shall stop."""
+    from lab.train.evaluate import first_point
+
+    last = first_point(config.steps, until)
+    return last < config.steps and store.newest_checkpoint(config.run_id) >= last
 
 
 @dataclass
@@ -97,11 +111,11 @@ class Attempts:
                 return None
             config, claim = run
             if claim is None:
-                return Job(config, partial(corpus_of, config), Follower)
+                return Job(config, partial(corpus_of, config), Follower, until=self.task.until)
             keeper = partial(Keeper, self.store, config, claim, self.task.save_seconds, log)
             heart = self.hearts[config.run_id] = Heart(claim)
             log(f"{config.run_id} begins")
-            return Job(config, partial(corpus_of, config), keeper, heart.report)
+            return Job(config, partial(corpus_of, config), keeper, heart.report, self.task.until)
 
         devices = tuple(self.devices[:1] if alone else self.devices)
         lanes = Lanes(first.shape, self.task.way, devices, each, self.task.tensor, self.task.remat)
@@ -143,7 +157,7 @@ class Attempts:
         if self.stopping.is_set():
             return None
         same = [config for config in self.alike(shape) if trained_as(self.store, config) == config]
-        number, _, claim = choose(self.store, same, self.failed)
+        number, _, claim = choose(self.store, same, self.failed, self.task.until)
         return (same[number], claim) if claim else None
 
     def ended(self, config: RunConfig, outcome: dict[str, Any] | Exception | None) -> None:

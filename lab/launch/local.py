@@ -65,6 +65,7 @@ def deal(store: Store, configs: Sequence[RunConfig], order: Order) -> list[Task]
         remat=order.remat,
         save_seconds=order.save_seconds,
         fail_fast=order.fail_fast,
+        until=order.until,
         commit=order.commit,
         hosts=order.hosts,
         pack=pack,

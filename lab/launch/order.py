@@ -39,6 +39,7 @@ class Order:
     pack: str = ""  # runs at once on each device; "auto" measures; "" is auto on an accelerator
     save_seconds: float = 15.0
     fail_fast: bool = False
+    until: float = 1.0  # of each run's updates: it stops at the first point of its curve from there on
     commit: str = ""
     options: dict[str, str] = field(default_factory=dict)  # for the engine, in its own words
     wait: bool = True  # else a launcher whose engine keeps the jobs returns once it has them

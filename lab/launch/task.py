@@ -26,6 +26,7 @@ class Task:
     remat: str = ""
     save_seconds: float = 15.0
     fail_fast: bool = False
+    until: float = 1.0
     commit: str = ""
     hosts: int = 1
     host: int = 0

@@ -57,7 +57,7 @@ def work(task: Task, stopping: threading.Event) -> int:
     while True:
         number, micro_batch, claim = OVER, 0, None
         if parallel.leads() and not stopping.is_set():
-            number, micro_batch, claim = choose(store, configs, attempts.failed)
+            number, micro_batch, claim = choose(store, configs, attempts.failed, task.until)
         number, micro_batch = parallel.agreed((number, micro_batch))
         if number == OVER:
             return len(attempts.failed)

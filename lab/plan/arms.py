@@ -61,8 +61,10 @@ def affordable(cells: Sequence[RunConfig], fits: Callable[[list[int]], bool]) ->
 
 def at_rates(cells: Sequence[RunConfig], rates: int) -> list[RunConfig]:
     """Runs that tune an arm: sizes in the middle of the least budget, each at `rates` rates about its own."""
-    least = [cells[i] for i in budgets(cells)[0] if cells[i].seed == cells[0].seed]
-    least.sort(key=lambda cell: tuning.params(cell.model))
+    of_size: dict[int, RunConfig] = {}
+    for i in budgets(cells)[0]:
+        of_size.setdefault(tuning.params(cells[i].model), cells[i])
+    least = [of_size[size] for size in sorted(of_size)]
     first = max(0, (len(least) - SIZES) // 2)
     return [
         run for factor in tuning.factors(rates) for run in with_factor(least[first : first + SIZES], factor)

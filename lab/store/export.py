@@ -103,8 +103,8 @@ def damaged_row(config: RunConfig, reason: str, experiment: str = "") -> dict[st
 
 def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> list[dict[str, Any]]:
     """Rows of the grid's finished runs, in the grid's order; a damaged record is a row that says
-    so and holds no measured number. Records without a checksum are used, and losses below a known
-    entropy shown; both are said on stderr."""
+    so and holds no measured number. One that was stopped as a loser has status `pruned` and no loss. Records
+    without a checksum are used, and losses below a known entropy shown; both are said on stderr."""
     table, unsealed, low = [], 0, []
     for first in configs:
         config = trained_as(store, first)
@@ -114,6 +114,9 @@ def rows(store: Store, configs: Iterable[RunConfig], experiment: str = "") -> li
         except StoreError as error:
             table.append(damaged_row(config, str(error), experiment) | stands_for)
             continue
+        if lost := None if record else store.pruned(config.run_id):
+            stopped = {"status": "pruned", "steps": lost["step"], "loss": None}
+            table.append(row(config, stopped, experiment) | {"reason": lost["why"]} | stands_for)
         if record:
             unsealed += "sha256" not in record
             table.append(row(config, record, experiment) | stands_for)

@@ -7,6 +7,7 @@
                  checkpoints/     the state so far
                  record.json      written last, once: the run is done (or diverged) if it exists
                  failure.json     why the last try failed
+                 pruned.json      that it was stopped as the loser of a sweep, at which step and why
                  damaged-*        what was found damaged and set aside
 
 Records, claims and failures are sealed (see `files`), and a record holds the checksum of its curve.
@@ -27,7 +28,7 @@ from lab.store.files import Damaged, StoreError
 from lab.store.records import AVERAGED, CURVE, SCHEMA, check_record, curve_text, origin, points
 
 PATIENCE = 60.0  # seconds a silent claim of another host is respected, on the observer's own clock
-UNFINISHED = ("left", "stopped", "running", "damaged")  # what `run` trains
+UNFINISHED = ("left", "stopped", "pruned", "running", "damaged")  # what `run` trains
 
 
 @dataclass
@@ -91,7 +92,8 @@ class Store:
 
     def status(self, run_id: str) -> str:
         """done, diverged, damaged (its record: `run` trains it again), unreadable (its record, for
-        now), failed, running, stopped (it can be gone on with) or left."""
+        now), failed, running, stopped (it can be gone on with), pruned (so, and it was the loser of a sweep)
+        or left."""
         return self.status_and_record(run_id)[0]
 
     def status_and_record(self, run_id: str) -> tuple[str, dict[str, Any] | None]:
@@ -107,6 +109,8 @@ class Store:
             return "running", None
         if (self.folder(run_id) / "failure.json").exists():
             return "failed", None
+        if (self.folder(run_id) / "pruned.json").exists():
+            return "pruned", None
         return "stopped" if holder else "left", None
 
     def trainable(self, run_id: str) -> bool:
@@ -209,6 +213,7 @@ class Store:
         except Damaged as error:
             print(f"warning: {error}", flush=True)
             print(f"warning: kept as {files.set_aside(record, claim.folder, record.name)}", flush=True)
+        (claim.folder / "pruned.json").unlink(missing_ok=True)
         path, content = claim.folder / "config.json", to_json(config)
         try:
             kept = files.read_json(path) == content
@@ -230,6 +235,15 @@ class Store:
 
     def clear_failure(self, run_id: str) -> None:
         (self.folder(run_id) / "failure.json").unlink(missing_ok=True)
+
+    def prune(self, run_id: str, step: int, why: str) -> None:
+        """Say that a run was stopped after `step` as the loser of a sweep; who trains it on takes it back."""
+        content = {"run_id": run_id, "step": step, "why": why}
+        files.write_json(self.folder(run_id) / "pruned.json", files.sealed(content))
+
+    def pruned(self, run_id: str) -> dict[str, Any] | None:
+        """The `step` after which a run was stopped as a loser, and `why`; None where it was not."""
+        return files.read_json(self.folder(run_id) / "pruned.json")
 
     def write_origin(self, run_id: str, init_from: str) -> None:
         """Say what trunk the run begins from; "" where it begins by itself."""

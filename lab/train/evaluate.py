@@ -27,6 +27,11 @@ def eval_steps(total: int) -> list[int]:
     return sorted({round(float(point)) for point in points} | {total})
 
 
+def first_point(total: int, share: float) -> int:
+    """The first of these updates at a share of all or later."""
+    return next(point for point in eval_steps(total) if point >= share * total)
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluator:
     """Windows of held-out text at one length, and which of their targets count."""

@@ -21,7 +21,7 @@ from lab.models import counts
 from lab.store.files import sha256
 from lab.store.records import points
 from lab.train import objectives, step
-from lab.train.evaluate import EVAL_TOKENS, Evaluator, eval_steps
+from lab.train.evaluate import EVAL_TOKENS, Evaluator, eval_steps, first_point
 from lab.train.keeper import Follower, Keeper
 from lab.train.lanes import Lanes
 from lab.train.parallel import agreed, agreed_state
@@ -50,6 +50,7 @@ class Job:
     corpus: Callable[[], Corpus]
     keeper: Callable[[], Keeper | Follower]
     report: Callable[..., None] = lambda **now: None  # hears how far it is
+    until: float = 1.0  # of its updates: it stops at the first point from there on
 
 
 class Run:
@@ -60,6 +61,7 @@ class Run:
         self.job, self.config, self.corpus, self.keeper = job, job.config, corpus, keeper
         self.lanes, self.lane = lanes, lane
         self.points = eval_steps(self.config.steps)
+        self.last = first_point(self.config.steps, job.until)
         self.windows = self.held_out(EVAL_TOKENS)
         self.train_loss = self.grad_norm = math.nan
         start = keeper.start(lanes.initial(self.config))
@@ -106,11 +108,14 @@ class Run:
     # --- between dispatches ----------------------------------------------------------------
 
     def between_dispatches(self, save_is_due: bool) -> Any:
-        """Evaluate, save or end where it is time to: GOES_ON, or the record."""
+        """Evaluate, save or end where it is time to: GOES_ON, the record, or None where it stops before its
+        end."""
         if self.at_point and not self.evaluate():
             return self.diverge()
         if self.step >= self.config.steps:
             return self.finish()
+        if self.step >= self.last:
+            return self.stop()
         if save_is_due:
             self.save()
         return GOES_ON
