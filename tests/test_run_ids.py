@@ -280,7 +280,7 @@ def test_every_committed_table_is_held():
 
 
 SEALED = "7596 23ce f949 edf4 b57b 4350 bc2f 7d3d ce83 9b8f"
-FINE = "0f76 1c02 ab4e 2721 4519 4edb"
+FINE = "0f76 1c02 ab4e 2721 4519 4edb c84b 443d 5e80 9e1c"
 
 
 def test_runs_whose_losses_were_predicted_keep_their_ids():
