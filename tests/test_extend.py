@@ -5,7 +5,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import jax
+import numpy as np
 import pytest
 
 from analysis.laws.find import find_law
@@ -37,6 +40,32 @@ def test_a_file_of_the_page_works_by_its_command(command, tmp_path):
     assert expected[shlex.split(command)[3]] in done.stdout
     assert ("FLOPs within" in done.stdout) == own
     assert "not trained yet" not in done.stdout
+
+
+def test_a_module_of_equinox_enters_by_the_page_s_wrapper(tmp_path):
+    eqx = pytest.importorskip("equinox")
+
+    class Model(eqx.Module):
+        embed: eqx.nn.Embedding
+        out: eqx.nn.Linear
+
+        def __init__(self, cfg, key):
+            one, two = jax.random.split(key)
+            self.embed = eqx.nn.Embedding(cfg.vocab_size, cfg.d_model, key=one)
+            self.out = eqx.nn.Linear(cfg.d_model, cfg.vocab_size, use_bias=False, key=two)
+
+        def __call__(self, tokens_L):
+            return jax.vmap(self.out)(jax.vmap(self.embed)(tokens_L))
+
+    (wrapper,) = (code for code in re.findall(r"```py\n(.*?)```", PAGE, re.S) if "eqx" in code)
+    names = {"jax": jax, "eqx": eqx, "Model": Model}
+    exec(wrapper, names)
+    cfg = SimpleNamespace(vocab_size=8, d_model=4)
+    params = names["Net"].init(cfg, jax.random.key(0))
+    tokens = jax.numpy.arange(6).reshape(2, 3)
+    expected = jax.vmap(Model(cfg, jax.random.key(0)))(tokens)
+    np.testing.assert_array_equal(names["Net"].apply(cfg, params, tokens), expected)
+    assert sorted(leaf.shape for leaf in params.values()) == [(8, 4), (8, 4)]
 
 
 def test_every_file_that_the_page_shows_is_asked_for_by_a_command_or_by_another_file():
