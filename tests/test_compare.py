@@ -198,6 +198,24 @@ def test_unequal_budgets_and_unequal_tuning_are_said(tmp_path, capsys):
     assert run(a, b) == 0 and "b had 2 values of lr tried a cell" in " ".join(capsys.readouterr().out.split())
 
 
+def test_arms_that_tried_several_rates_are_compared_at_their_best(tmp_path, capsys):
+    """Whether both are in one table or not, and of one table within each arm: none loses its runs to the
+    better one."""
+    lines = ["arm,lr,params,tokens,flops,loss"]
+    for arm, law in (("base", BASE), ("better", BETTER)):
+        runs = ladder(law, 1e-5)
+        for lr, worse in ((0.01, 1.0), (0.02, 1.04), (0.005, 1.1)):
+            rows = zip(runs.params, runs.tokens, runs.flops, worse * runs.loss, strict=True)
+            lines += [f"{arm},{lr},{n},{d},{c},{loss}" for n, d, c, loss in rows]
+    whole, out = tmp_path / "whole.csv", tmp_path / "out.json"
+    whole.write_text("\n".join(lines) + "\n")
+    for options in ([], ["--best-of", "cell"]):
+        assert run(whole, "--arm", "arm", *options, "--json", out) == 0
+        found = json.loads(out.read_text())["budgets"][-1]
+        assert found["multiplier"] == pytest.approx(multiple(BETTER, found["flops"]), rel=1e-3)
+    assert "the best run of each" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_multiplier_of_time_takes_speeds_that_are_steady_within_a_size():
     def timed(law, *seeds):  # each two speeds in a thousand tokens a second, of the first size and the others
         n, d = (np.repeat(each, 2) for each in cells(4, 5))

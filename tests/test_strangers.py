@@ -34,7 +34,9 @@ def test_an_experiment_of_several_runs_names_none():
     for naming in (
         lambda i: f"batch{i // 5}",
         lambda i: f"size{i // 3}",
-    ):  # of two sizes; of one, all its runs
+        lambda i: "" if i else "one",
+        lambda i: "",
+    ):  # of two sizes; of one, all its runs; of one run alone, the others unnamed; of none
         runs = final_rows(curves(experiment=naming))
         assert run_column(runs) == "" and len(runs.usable()) == 27
 

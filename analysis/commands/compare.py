@@ -17,7 +17,7 @@ from analysis.figures.compare import plot_comparison
 from analysis.fitting import Band
 from analysis.report.words import SURE
 from analysis.tables import Runs
-from analysis.tables.identity import final_rows
+from analysis.tables.identity import best_of, best_tried, final_rows
 
 FEW_RUNS = 3  # an arm of fewer runs, with curves, is compared by curve
 
@@ -123,13 +123,14 @@ def read_arms(options) -> dict[str, Runs]:
     """The runs of each arm by name: a file each, or the values of a column."""
     tables = options.table if isinstance(options.table, list) else [options.table]
     if options.arm:
+        best, options.best_of = options.best_of, None  # of each arm's cells
         whole = shared.read_table(options)
-        arms = whole.by(options.arm)
+        arms, options.best_of = whole.by(options.arm), best
         if len(arms) < 2:
             raise ValueError(
                 f"{whole.source}: --arm {options.arm} holds {', '.join(arms)} alone; a comparison takes 2"
             )
-        return arms
+        return {name: best_of(runs, best) if best else best_tried(runs) for name, runs in arms.items()}
     if len(tables) < 2:
         raise ValueError(
             f"{tables[0]} alone: name the column that says which arm a run is of (--arm COL), or a second "
@@ -142,7 +143,8 @@ def read_arms(options) -> dict[str, Runs]:
     arms = {}
     for name, path in zip(names, tables, strict=True):
         options.table = path
-        arms[name] = shared.read_table(options)
+        runs = shared.read_table(options)
+        arms[name] = runs if options.best_of else best_tried(runs)
     return arms
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.tables import Runs, cautions
 from analysis.tables.headers import CONTEXT, TEXT, TUNED, find, find_all
+from analysis.tables.identity import NOT_THE_BEST
 from analysis.tables.kinds import codes, distinct, paired
 from analysis.tables.units import UNSTATED
 
@@ -52,7 +53,9 @@ def comparable(
     if note := tuning(runs, names):
         notes.append(note)
     for name, each in zip(names, runs, strict=True):
-        notes += [f"{name}: {caution}" for caution in each.cautions]
+        kept = any(reason.startswith(NOT_THE_BEST) for reason in np.unique(each.reasons))
+        notes += [f"{name}: {note}" for note in each.notes if note.startswith("the best run of")]
+        notes += [f"{name}: {line}" for line in each.cautions if not (kept and "(--best-of cell)" in line)]
     return runs, list(dict.fromkeys(notes))
 
 
@@ -91,9 +94,11 @@ def in_bytes(runs: tuple[Runs, Runs], names: tuple[str, str], column: str):
 def tuning(runs: tuple[Runs, Runs], names: tuple[str, str]) -> str:
     """That one arm had more settings tried at equal size and length; or ""."""
     tried = []
-    for each in (runs.usable() for runs in runs):
+    for each in runs:
         if not (each.has("params") and each.has("tokens")):
             return ""
+        asked = [reason == "" or reason.startswith(NOT_THE_BEST) for reason in each.reasons]
+        each = each.select(np.array(asked, bool))
         cell, counts = cautions.cells(each.columns, each.roles), {}
         for name in find_all(each.columns, TUNED):
             if name not in each.roles.values():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.tables import states
-from analysis.tables.cautions import cells_of_several
+from analysis.tables.cautions import cells_of_several, rivals
 from analysis.tables.headers import (
     EXPERIMENTS,
     NAMES,
@@ -20,6 +20,8 @@ from analysis.tables.headers import (
 from analysis.tables.kinds import codes, combined, paired
 from analysis.tables.runs import Runs
 from analysis.tables.schedule import find_schedule
+
+NOT_THE_BEST = "not the best of its"  # cell or list, begins the reason of a row that is left out for another
 
 
 def run_column(runs: Runs) -> str:
@@ -38,9 +40,10 @@ def names_curves(runs: Runs, name: str) -> bool:
     and sizes come under several values."""
     if not (runs.has("params") and runs.has("tokens")):
         return False
-    run, size = codes(runs.columns[name]), codes(runs.params)
-    several = cells_of_several(run, codes(runs.tokens))
-    values, sizes = len(np.unique(run[run >= 0])), len(np.unique(size[size >= 0]))
+    named = codes(runs.columns[name]) >= 0
+    run, size, tokens = (codes(column[named]) for column in (runs.columns[name], runs.params, runs.tokens))
+    several = cells_of_several(run, tokens)
+    values, sizes = len(np.unique(run)), len(np.unique(size[size >= 0]))
     return not cells_of_several(run, size) and several > values / 2 and values > sizes > 1
 
 
@@ -98,6 +101,16 @@ def best_of(runs: Runs, cell: str) -> Runs:
     return keep_best(runs, combined(map(runs.column, names), len(runs)), *cells)
 
 
+def best_tried(runs: Runs) -> Runs:
+    """The same table with, of cells in which several values of a tuned setting were tried, the run of least
+    loss of each, and of each seed where there are several."""
+    used = runs.usable()
+    if not rivals(used.columns, used.roles):
+        return runs
+    seeds = [name for name in find_all(used.columns, SEEDS) if codes(used.columns[name]).max(initial=0) > 0]
+    return best_of(runs, ",".join(["params", "tokens", *seeds[:1]]))
+
+
 def best_of_lists(runs: Runs) -> Runs:
     """The same table with all but the run of least loss of each object that lists the settings tried, unless
     these are seeds."""
@@ -118,7 +131,7 @@ def keep_best(runs: Runs, code: np.ndarray, one: str, each: str) -> Runs:
     first = np.unique(np.where(loss == least[code], code, -1), return_index=True)
     best = np.zeros(len(runs), bool)
     best[first[1][first[0] >= 0]] = True
-    reasons = np.where((runs.reasons == "") & ~best, f"not the best of its {one}", runs.reasons)
+    reasons = np.where((runs.reasons == "") & ~best, f"{NOT_THE_BEST} {one}", runs.reasons)
     note = f"the best run of {each} = {best.sum()} rows"
     return replace(runs, reasons=reasons, notes=(*runs.notes, note))
 
