@@ -13,6 +13,7 @@ from types import ModuleType
 from experiments import (
     activation,
     architectures,
+    changes,
     charrnn,
     chinchilla2022,
     compression,
@@ -95,7 +96,8 @@ ENTRIES = (
     Entry(seals, "fine-linux-bpe", "The same anew, at a quarter of the batch"),
     *map(Entry, (known_entropy, transfer)),
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
-    *map(Entry, (muon, experts, architectures)),
+    *map(Entry, (muon, experts, architectures, changes)),
+    Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
 )
 
 

@@ -16,6 +16,7 @@ import pytest
 from experiments import (
     activation,
     architectures,
+    changes,
     charrnn,
     chinchilla2022,
     compression,
@@ -214,6 +215,8 @@ TABLES = {
     "architectures": architectures.runs,
     "seeds": seeds.runs,
     "activation": activation.compared,
+    "changes": changes.runs,
+    "changes-ladders": partial(changes.runs, "ladders"),
     "seals": seals.runs,
     **{f"seals-{size}": partial(seals.runs, size) for size in seals.TEXTS if size != "laptop"},
     "seals-fine-linux-bpe": partial(seals.runs, "fine-linux-bpe"),
@@ -223,6 +226,7 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "kaplan2020-noise": "kaplan2020",
     "porian2024-curves": "porian2024",
     "muon-curves": "muon",
+    "changes-curves": "changes",
     "context-blocks": "context",
 }
 NUMERICS = {"rates": 1}  # made before results changed on purpose, and never again since

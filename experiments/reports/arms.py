@@ -1,6 +1,6 @@
 """Arms trained over one ladder, each rung at several rates: the grid, and what the table answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from analysis.decisions.compare import Comparison, compare
 from analysis.figures.compare import plot_comparison
 from analysis.tables import table
 from analysis.tables.identity import best_of
+from analysis.tables.runs import Runs
 from experiments.reports import figures, shakespeare, tables
 from lab.config import ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
@@ -49,10 +50,15 @@ def comparisons(path: Path, column: str, baseline: str) -> list[Comparison]:
     tokens. The intervals of m arms are of 1 - .05/m (Bonferroni)."""
     best = best_of(table.read(path), f"{column},budget,seed").usable().by(column)
     arms = {n: table.from_columns(n, flops=runs.flops, loss=runs.loss) for n, runs in best.items()}
-    base = arms.pop(baseline)
+    return against(arms, baseline, 1 - 0.05 / (len(arms) - 1))
+
+
+def against(arms: Mapping[str, Runs], baseline: str, level: float) -> list[Comparison]:
+    """Each arm against the baseline, the one worth most first, with intervals of a level."""
     out = [
-        compare(ladders.join(base, arm, (baseline, name)), draws=2000, level=1 - 0.05 / len(arms))
+        compare(ladders.join(arms[baseline], arm, (baseline, name)), draws=2000, level=level)
         for name, arm in arms.items()
+        if name != baseline
     ]
     return sorted(out, key=lambda each: -each.answer.compute.value)
 

@@ -104,6 +104,31 @@ def arms(comparisons: Any):
 
 
 @styled
+def multipliers(sets: Any):
+    """The compute multiplier of each change by every set of seeds, and last by all together."""
+    first = next(iter(sets[-1].values()))
+    text = (
+        f"What each change is worth at {first.answer.flops:.2g} FLOPs, with 95 % intervals, by two sets of "
+        "seeds that share no run, and by both."
+    )
+    fig, ax = sheet(6.6, 3.6, text)
+    ax.axvline(1, **DASHED)
+    for number, (part, colour) in enumerate(zip(sets, [*METHOD_COLOURS[:2], INK], strict=True)):
+        bands = [part[name].answer.compute for name in sets[-1]]
+        value = np.array([band.value for band in bands])
+        ends = [value - [band.low for band in bands], [band.high for band in bands] - value]
+        at = np.arange(len(value)) + 0.2 * (number - 1)
+        label = f"seeds {'AB'[number]}" if number < 2 else "all seeds"
+        ax.errorbar(value, at, xerr=ends, ls="", color=colour, label=label, capsize=3, lw=1.2, **POINT)
+    ax.set(xscale="log", xlabel=f"times the compute of the {first.baseline}", yticks=range(len(sets[-1])))
+    ax.set_yticklabels(sets[-1])
+    ax.invert_yaxis()
+    plain_axis(ax.xaxis)
+    legend_beside(ax, "")
+    return fig
+
+
+@styled
 def walk(steps: list):
     """The exponent of N after each step from Kaplan's way to Chinchilla's, by two methods."""
     text = (
