@@ -360,6 +360,7 @@ def test_a_worker_that_died_with_a_pack_is_followed_by_smaller_packs(tmp_path, c
 
 
 @pytest.mark.slow
+@pytest.mark.long  # of workers of single runs: tests/test_faults.py
 def test_a_packed_grid_whose_worker_is_killed_ends_where_single_runs_do(
     tmp_path, config, corpus, lab_command
 ):
