@@ -1,7 +1,8 @@
 """The compute-optimal frontier: params, tokens and loss against compute, under one stated cost."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Frontier:
     status: str
     message: str
     runs: int
-    bias_check: BiasCheck | None = None  # approach 2 only
+    check: Callable[[], BiasCheck] | None = None  # of the bias; approach 2 only
     cautions: tuple[str, ...] = ()  # what looks wrong in the table it is from
 
     def __repr__(self) -> str:
@@ -49,6 +50,11 @@ class Frontier:
             f"status {self.status}: {self.message}\n"
             f"params ∝ flops^a, a = {self.params_exponent}\ntokens ∝ flops^b, b = {self.tokens_exponent}"
         )
+
+    @cached_property
+    def bias_check(self) -> BiasCheck | None:
+        """Made where it is asked for, as it takes a fit; None but for approach 2."""
+        return self.check and self.check()
 
     params_exponent = property(lambda self: self.exponents.a)
     tokens_exponent = property(lambda self: self.exponents.b)
@@ -229,7 +235,7 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         status=status,
         message=message,
         runs=len(iso.runs.usable()),
-        bias_check=check_bias(iso, cost, fitted),
+        check=partial(check_bias, iso, cost, fitted),
         cautions=tuple(iso.runs.cautions),
     )
 

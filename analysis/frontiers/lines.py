@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -83,7 +84,8 @@ def extrapolate(
     slope, height = np.polyfit(np.log(flops) - middle, np.log(tokens), 1)
     slopes = slope - cost.p * (line.slopes - line.slopes[0])
     heights = height - cost.p * (line.heights - line.heights[0])
-    loss_at = fit_losses(np.log(flops), loss, loss_draws if noisy else loss_draws[:0])
+    # fitted where a loss is asked for: most who ask for exponents ask for none
+    loss_at = cache(lambda: fit_losses(np.log(flops), loss, loss_draws if noisy else loss_draws[:0]))
 
     def band(values: Array) -> Band:
         return Band.from_draws(values[0], values[2:], values[1])
@@ -91,7 +93,7 @@ def extrapolate(
     def extend(budgets: Array) -> tuple[Band, Band, Band]:
         far = np.log(budgets) - middle
         params = np.exp(line.heights[:, None] + line.slopes[:, None] * far)
-        level, draws = loss_at(budgets)
+        level, draws = loss_at()(budgets)
         also = level
         if len(flops) < FLOOR_POINTS:  # without a floor, loss may stop falling past the last budget
             also = np.where(budgets > flops.max(), np.maximum(level, loss.min()), level)
