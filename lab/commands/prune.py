@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -68,7 +69,9 @@ def losers(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
             export.write_curves(store, own, curves, so_far=True)
             try:
                 ask("losers", runs, "--curves", curves, "--length", steps, "--json", said)
-            except Refused:  # no three runs of this length are one sweep
+            except Refused as refusal:
+                if "no three runs" not in str(refusal):  # of this length are one sweep
+                    print(f"no run of {steps} steps is stopped: {refusal}", file=sys.stderr)
                 continue
             each = json.loads(said.read_text())["each"]
             lost |= {run["run"] for sweep in each for run in sweep["runs"] if run["stopped"]}
