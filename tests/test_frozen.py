@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 # Those that hold a place, a process or what was gathered so far, and change by their own methods.
 CHANGING = {
     "lab": {"Crew", "Half", "Claim", "Store", "Attempts", "Worker"},
-    "analysis": {"Parser", "Roles", "Downloads", "Made", "Paper"},
+    "analysis": {"Parser", "Roles", "Downloads", "Made", "Paper", "Number", "Stated"},
 }
 
 

@@ -110,7 +110,8 @@ def train(
     the exit status, and whether it is over: jobs that were handed to a cluster, and a grid that somebody
     stopped, go on later."""
     named = {field.name: vars(options)[field.name] for field in fields(Order) if field.name in options}
-    order = Order(**named, until=until, commit=commit(), options=read_options(options.launcher_option))
+    named |= {"until": until}  # that of `lab grow` is the goal
+    order = Order(**named, commit=commit(), options=read_options(options.launcher_option))
     store.prepare()
     own.look_over(store, configs)
     if options.retry:
