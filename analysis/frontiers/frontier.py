@@ -1,6 +1,6 @@
 """The compute-optimal frontier: params, tokens and loss against compute, under one stated cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -12,12 +12,10 @@ from analysis.fitting.regression import Fit
 from analysis.frontiers.bias import BiasCheck, check_bias
 from analysis.frontiers.costs import Cost, fit_cost
 from analysis.frontiers.envelope import Envelope, envelope_line, envelope_status
-from analysis.frontiers.isoflop import Isoflop, Valley
+from analysis.frontiers.isoflop import Isoflop, left_out
 from analysis.frontiers.lines import Exponents, Extend, extrapolate, fit_line, no_line
 from analysis.laws import Array, Law, lacking
 from analysis.tables.runs import Runs
-
-MOST = 6  # budgets left out that are named one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,17 +236,6 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         check=partial(check_bias, iso, cost, fitted),
         cautions=tuple(iso.runs.cautions),
     )
-
-
-def left_out(outside: Sequence[Valley]) -> str:
-    """Budgets without a minimum inside: each by name, or where they are many by how many there are."""
-    if len(outside) <= MOST:
-        return ", ".join(f"{valley.budget:.3g} ({valley.status})" for valley in outside)
-    words = []
-    for status in sorted({valley.status for valley in outside}):
-        budgets = [valley.budget for valley in outside if valley.status == status]
-        words.append(f"{len(budgets)} from {min(budgets):.3g} to {max(budgets):.3g} ({status})")
-    return ", ".join(words)
 
 
 def isoflop_status(iso: Isoflop) -> tuple[str, str]:

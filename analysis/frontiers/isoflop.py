@@ -18,6 +18,7 @@ from analysis.tables.runs import Runs
 
 VALLEY_METHODS = (*LOWEST, "joint")
 LOST = 0.1  # share of noisy repeats with their minimum at an end beyond which a valley is flat
+MOST = 6  # budgets left out that are named one by one
 CLEAR = 2.0  # standard errors that a valley's curvature must be above zero, else it is flat
 
 
@@ -70,6 +71,17 @@ class Valley:
     @property
     def tokens(self) -> float:
         return self.tokens_at(self.params)
+
+
+def left_out(outside: Sequence[Valley]) -> str:
+    """Budgets without a minimum inside: each by name, or where they are many by how many there are."""
+    if len(outside) <= MOST:
+        return ", ".join(f"{valley.budget:.3g} ({valley.status})" for valley in outside)
+    words = []
+    for status in sorted({valley.status for valley in outside}):
+        budgets = [valley.budget for valley in outside if valley.status == status]
+        words.append(f"{len(budgets)} from {min(budgets):.3g} to {max(budgets):.3g} ({status})")
+    return ", ".join(words)
 
 
 @dataclass(frozen=True, eq=False)
