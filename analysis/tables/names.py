@@ -30,7 +30,10 @@ JOINED = re.compile(  # n_params, seq_len: one label
     r"[_-](?=(?:params|param|parameters|model|len|length|size|layers?|tokens?|steps?|iters|embd|dim)(?![A-Za-z]))",
     re.I,
 )
-RATIO = re.compile(r"(?:tok(?:en)?s?|D)[_-]?(?:per|/)[_-]?(?:params?|N)(?=[=:_]|$)", re.I)  # D/N=20
+RATIO = re.compile(  # tokens_per_param=20, D/N=20; of 10M_tokens/N=1e6 the stroke parts two sizes
+    r"(?:(?<![A-Za-z0-9])(?:tok(?:en)?s?|D)[_-]?per[_-]?|(?<![\w-])(?:tok(?:en)?s?|D)/)(?:params?|N)(?=[=:_]|$)",
+    re.I,
+)
 ATOM = re.compile(
     r"(?P<number>\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
     rf"(?P<size>[kmbt](?=(?:{'|'.join(UNITS)})?(?![A-Za-z0-9])))?"
