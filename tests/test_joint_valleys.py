@@ -1,6 +1,7 @@
 """All valleys at once: what was planted comes back, intervals hold it, and the headline holds every way."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -140,12 +141,17 @@ def test_ways_that_differ_by_more_than_the_noise_are_said_to():
     assert not choice.beyond_noise and "within the noise" in str(choice)
 
 
-def test_the_valley_that_is_asked_for_is_shown_else_the_favoured_one(tmp_path, capsys):
+def write_simulated(file: Path) -> Path:
+    """The plain simulated grid as a table."""
     _, runs = simulated("plain")
-    file = tmp_path / "runs.csv"
     names = ("budget", "params", "tokens", "loss")
     rows = zip(*(runs.columns[name] for name in names), strict=True)
     file.write_text("\n".join([",".join(names), *(",".join(map(repr, map(float, row))) for row in rows)]))
+    return file
+
+
+def test_the_valley_that_is_asked_for_is_shown_else_the_favoured_one(tmp_path, capsys):
+    file = write_simulated(tmp_path / "runs.csv")
     for command, option in (("frontier", "--valley"), ("isoflop", "--method")):
         further = ["--method", "isoflop"] if command == "frontier" else []
         for asked, shown in ((None, "joint"), ("interpolate", "interpolate"), ("parabola", "parabola")):
@@ -154,11 +160,7 @@ def test_the_valley_that_is_asked_for_is_shown_else_the_favoured_one(tmp_path, c
 
 
 def test_the_command_line_keeps_its_numbers_and_adds_a_headline(tmp_path, capsys):
-    _, runs = simulated("plain")
-    file = tmp_path / "runs.csv"
-    names = ("budget", "params", "tokens", "loss")
-    rows = zip(*(runs.columns[name] for name in names), strict=True)
-    file.write_text("\n".join([",".join(names), *(",".join(map(repr, map(float, row))) for row in rows)]))
+    file = write_simulated(tmp_path / "runs.csv")
     out = tmp_path / "out.json"
     for valley in ("interpolate", "joint"):
         main(
