@@ -1,5 +1,5 @@
 """Synthetic languages, whose entropy rate is computed: a Markov source, and `parse_language`, which
-also knows grammars."""
+also knows grammars and tasks."""
 
 import re
 from dataclasses import dataclass, fields
@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from lab.data.grammars import Grammar, entropy
+from lab.data.tasks import TASKS, Task
 
 MAX_CONTEXTS = 2000
 
@@ -128,8 +129,8 @@ class Markov:
         return out
 
 
-Language = Markov | Grammar
-LANGUAGES = {"markov": Markov, "grammar": Grammar}  # by the first word of their corpora's names
+Language = Markov | Grammar | Task
+LANGUAGES = {"markov": Markov, "grammar": Grammar, **TASKS}  # by the first word of their corpora's names
 
 
 def parse_language(name: str) -> tuple[Language, int | None]:

@@ -78,7 +78,7 @@ def synthetic(name: str, root: Path, say: Say) -> Tokens:
         rows = language.documents(counts[split], SYNTHETIC_DOCUMENT, seed)
         sizes = coder.bytes_per_token[rows].sum(axis=1).astype(int)
         documents[split] = [(f"{split}-{i}", ids, int(sizes[i])) for i, ids in enumerate(rows)]
-    begin = "" if name.startswith("grammar:") else ", each begun in the stationary distribution"
+    begin = ", each begun in the stationary distribution" if name.startswith("markov:") else ""
     notes = {
         "source": str(language),
         "licence": "none needed: synthetic",
@@ -165,19 +165,16 @@ SOURCES = {
             files.files_stamp,
             text_folder,
         ),
-        Source(
-            LANGUAGES["markov"].form,
-            "a synthetic language whose entropy rate is computed",
-            "none",
-            synthetic,
-            folder=language_folder,
-        ),
-        Source(
-            LANGUAGES["grammar"].form,
-            "the same, and hierarchical: a grammar's sentences, each with one parse",
-            "none",
-            synthetic,
-            folder=language_folder,
+        *(
+            Source(LANGUAGES[word].form, what, "none", synthetic, folder=language_folder)
+            for word, what in {
+                "markov": "a synthetic language whose entropy rate is computed",
+                "grammar": "the same, and hierarchical: a grammar's sentences, each with one parse",
+                "copy": "a task in context: a random word, and the same again",
+                "recall": "a task in context: keys with values, then some of the keys, each asking",
+                "sums": "a task in context: two numbers and their sum modulo, digit by digit",
+                "bigrams": "a task in context: walks, each on a Markov chain of its own",
+            }.items()
         ),
     )
 }
