@@ -58,9 +58,7 @@ class Task:
         rng = np.random.default_rng([self.seed, 1 << 20, seed])
         each = -(-length // self.sentence)
         content = self.draw(rng, count * each)
-        marked = np.pad(
-            content, ((0, 0), (self.sentence - self.length, 0)), constant_values=self.vocabulary
-        )
+        marked = np.pad(content, ((0, 0), (self.sentence - self.length, 0)), constant_values=self.vocabulary)
         return np.ascontiguousarray(marked.reshape(count, -1)[:, :length], np.int32)
 
     def log_probs(self, tokens: np.ndarray) -> np.ndarray:
@@ -135,7 +133,9 @@ class Recall(Task):
 
     vocabulary = property(lambda self: 2 * self.symbols)
     length = property(lambda self: 2 * (self.pairs + self.queries))
-    told = property(lambda self: (np.arange(self.length) > 2 * self.pairs) & (np.arange(self.length) % 2 == 1))
+    told = property(
+        lambda self: (np.arange(self.length) > 2 * self.pairs) & (np.arange(self.length) % 2 == 1)
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,7 +157,9 @@ class Recall(Task):
         before = np.tril(np.ones((keys.shape[1], P), bool), -1)
         fresh = ~(match & before).any(2) & (keys < self.symbols)
         found = np.take_along_axis(values[:, :P], match.argmax(2), 1)
-        of_keys = np.where(np.arange(keys.shape[1]) < P, fresh / (self.symbols - before.sum(1)), match.any(2) / P)
+        of_keys = np.where(
+            np.arange(keys.shape[1]) < P, fresh / (self.symbols - before.sum(1)), match.any(2) / P
+        )
         given = (values >= self.symbols) / self.symbols
         of_values = np.where(np.arange(keys.shape[1]) < P, given, values == found)
         return np.stack([of_keys, of_values], 2).reshape(content_SN.shape)

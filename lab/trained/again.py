@@ -43,7 +43,9 @@ def train(config: RunConfig, corpus: Corpus, loss: Loss, params: tree.Params | N
     return jax.device_get(optimizers.evaluated(config.optim, state.params, state.opt_state))
 
 
-def _updates(shape, loss: Loss, state: step.TrainState, tokens_SBL: jax.Array, n: jax.Array) -> step.TrainState:
+def _updates(
+    shape, loss: Loss, state: step.TrainState, tokens_SBL: jax.Array, n: jax.Array
+) -> step.TrainState:
     def one(i, state):
         grads = jax.grad(loss)(state.params, tokens_SBL[i])
         rate = step.learning_rate(shape.optim, state.step, state.hyper)
