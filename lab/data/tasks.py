@@ -35,6 +35,11 @@ class Task:
         return 1 << self.length.bit_length()
 
     @property
+    def choices(self) -> int:
+        """Among how many symbols an answer's token is."""
+        return self.vocabulary
+
+    @property
     def asked(self) -> np.ndarray:
         """Which tokens of a sentence are its answer, (sentence,)."""
         return np.pad(self.told, (self.sentence - self.length, 0))
@@ -132,6 +137,7 @@ class Recall(Task):
     form: ClassVar[str] = "recall:SYMBOLS-PAIRS-QUERIES-SEED[-TOKENS]"
 
     vocabulary = property(lambda self: 2 * self.symbols)
+    choices = property(lambda self: self.symbols)
     length = property(lambda self: 2 * (self.pairs + self.queries))
     told = property(
         lambda self: (np.arange(self.length) > 2 * self.pairs) & (np.arange(self.length) % 2 == 1)
@@ -192,9 +198,9 @@ class Sums(Task):
 
 @dataclass(frozen=True, kw_only=True)
 class Bigrams(Task):
-    """A walk on a Markov chain that no other sentence has: each symbol's successors are drawn for the sentence
-    from a Dirichlet distribution of weights 1/2. Who knows that alone foretells by (n_ij + 1/2) / (n_i + V/2),
-    of the pairs seen so far (Krichevsky & Trofimov 1981), and nobody does better."""
+    """A walk on a Markov chain that no other sentence has: each symbol's successors are drawn for the
+    sentence from a Dirichlet distribution of weights 1/2. Who knows that alone foretells by (n_ij + 1/2) /
+    (n_i + V/2), of the pairs seen so far (Krichevsky & Trofimov 1981), and nobody does better."""
 
     symbols: int = 4
     walk: int = 63

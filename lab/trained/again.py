@@ -1,7 +1,7 @@
 """A run's training made again with another loss: from rounded weights, from a teacher, on rewards.
 
-No checkpoint is kept and nothing is written: it is for what takes seconds. The data, their order, the optimiser
-and its schedule are the run's own, so with its own loss it ends where the run did.
+No checkpoint is kept and nothing is written: it is for what takes seconds. The data, their order, the
+optimiser and its schedule are the run's own, so with its own loss it ends where the run did.
 """
 
 from collections.abc import Callable
@@ -22,8 +22,8 @@ Loss = Callable[[tree.Params, jax.Array], jax.Array]  # of weights and windows (
 
 
 def train(config: RunConfig, corpus: Corpus, loss: Loss, params: tree.Params | None = None) -> tree.Params:
-    """The weights after the run's updates by the gradients of `loss`, from its own first weights, or from those
-    given. On one device, whole batches at once."""
+    """The weights after the run's updates by the gradients of `loss`, from its own first weights, or from
+    those given. On one device, whole batches at once."""
     state = step.initial_state(config)
     if params is not None:
         state = step.state_with(config.shape, jax.device_put(params), step.hyper_of(config))

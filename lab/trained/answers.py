@@ -12,11 +12,13 @@ from lab.models import tree
 from lab.train.evaluate import EVAL_BLOCK
 from lab.trained.weights import check_tells_all
 
+TOKENS = 16_384  # scored at once
+
 
 @dataclass(frozen=True)
 class Answers:
-    """Over sentences of L tokens; `nats_L` holds, by place, the mean nats of a token given all before it in its
-    sentence, the first NaN."""
+    """Over sentences of L tokens; `nats_L` holds, by place, the mean nats of a token given all before it in
+    its sentence, the first NaN."""
 
     nats: float  # of a token of an answer, mean
     accuracy: float  # share of these tokens that are the likeliest
@@ -42,10 +44,10 @@ def answers(cfg: ModelConfig, params: tree.Params, sentences_SL: np.ndarray, ask
     S, L = sentences_SL.shape
     if asked_L[0] or not asked_L.any() or L > cfg.seq_len + 1:
         raise ValueError(
-            f"of sentences of {L} tokens {asked_L.sum()} are asked for{', the first too' * bool(asked_L[0])}, and "
-            f"{cfg.name} tells up to {cfg.seq_len} after the first: ask for one or more of these"
+            f"of sentences of {L} tokens places {np.flatnonzero(asked_L).tolist()} are asked for, and "
+            f"{cfg.name} tells 1 to {cfg.seq_len}: ask for one or more of these"
         )
-    rows = EVAL_BLOCK * max(1, cfg.seq_len // L)
+    rows = max(EVAL_BLOCK, TOKENS // L)
     blocks = np.pad(sentences_SL, ((0, -S % rows), (0, 0)), mode="edge").reshape(-1, rows, L).astype(np.int32)
     params = jax.device_put(params)
     parts = [jax.device_get(_score(cfg, params, block)) for block in blocks]

@@ -36,9 +36,10 @@ def inputs(cfg: ModelConfig, weight: Weight) -> tuple[int, ...]:
 
 
 def quantised(cfg: ModelConfig, params: tree.Params, bits: int) -> tree.Params:
-    """Each matrix in integers of so many bits, as floats: rounded to the nearest of 2^bits - 1 levels, equally
-    spaced about zero, whose size each channel has for itself (symmetric, round to nearest; Dettmers et al. 2022,
-    arXiv 2208.07339, section 2.1). A scale a channel comes on top: 32 bits for each row of inputs.
+    """Each matrix in integers of so many bits, as floats: rounded to the nearest of 2^bits - 1 levels,
+    equally spaced about zero, whose size each channel has for itself (symmetric, round to nearest; Dettmers
+    et al. 2022, arXiv 2208.07339, section 2.1). A scale a channel comes on top: 32 bits for each row of
+    inputs.
 
     Raises:
       ValueError: bits below 2, where zero would be all that is left.

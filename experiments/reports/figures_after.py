@@ -1,0 +1,57 @@
+"""Figures of what is done with weights after training."""
+
+from typing import Any
+
+import numpy as np
+
+from analysis.figures.axes import log_axes, power_axis
+from analysis.figures.style import DASHED, METHOD_COLOURS, key, sequence, sheet, styled
+from analysis.figures.words import human
+from experiments.reports.figures import POINT, legend_beside
+
+
+@styled
+def after(excess: Any):
+    """Excess loss by bits and by sparsity, a line a size, dashed for a quarter of the tokens."""
+    text = (
+        "What the held-out loss rises by when matrices are rounded to so many bits, or lose so many of their "
+        "smallest entries; mean of the seeds. Dashed lines: runs of a quarter of the tokens. Squares: "
+        "trained with rounded weights. Horizontal: the standard deviation between seeds."
+    )
+    fig, (left, right) = sheet(9.8, 4.0, text, columns=2)
+    sizes = np.unique(excess.params)
+    longest = excess.tokens.max()
+    for size, colour in zip(sizes, sequence(len(sizes)), strict=True):
+        for tokens in np.unique(excess.tokens):
+            style = {"color": colour, "ls": "-" if tokens == longest else (0, (4, 2)), "lw": 1.1}
+            for ax, how in ((left, "bits"), (right, "pruned")):
+                own = (excess.how == how) & (excess.params == size) & (excess.tokens == tokens)
+                at, nats = mean(excess, own)
+                ax.plot(at[nats > 0], nats[nats > 0], **style, **(POINT if tokens == longest else {}))
+        at, nats = mean(excess, (excess.how == "aware") & (excess.params == size))
+        left.plot(at[nats > 0], nats[nats > 0], ls="", marker="s", ms=6, mfc="none", color=colour)
+    for ax in (left, right):
+        ax.axhline(excess.noise, **DASHED)
+    log_axes(left, y=power_axis, xlabel="bits a weight", ylabel="excess loss (nats/token)", title="Rounded")
+    log_axes(right, x=share_axis, y=power_axis, xlabel="share of entries removed", title="Pruned")
+    entries = [
+        key(color=colour, label=human(float(f"{size:.3g}")))
+        for size, colour in zip(sizes, sequence(len(sizes)), strict=True)
+    ]
+    more = key(color=METHOD_COLOURS[0], ls="", marker="s", mfc="none", label="trained so")
+    legend_beside(right, "N", handles=[*entries, more])
+    return fig
+
+
+def share_axis(axis) -> None:
+    from matplotlib.ticker import NullLocator
+
+    at = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)
+    axis.set_ticks(at, [f"{100 * share:.0f} %" for share in at])
+    axis.set_minor_locator(NullLocator())
+
+
+def mean(excess: Any, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Levels, and the mean excess at each."""
+    levels = np.unique(excess.level[own])
+    return levels, np.array([excess.nats[own & (excess.level == level)].mean() for level in levels])
