@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.axes import log_axes, power_axis
-from analysis.figures.style import DASHED, METHOD_COLOURS, key, sequence, sheet, styled
+from analysis.figures.axes import log_axes, plain_axis, power_axis
+from analysis.figures.style import DASHED, INK, METHOD_COLOURS, key, sequence, sheet, styled
 from analysis.figures.words import human
 from experiments.reports.figures import POINT, legend_beside
 
@@ -55,3 +55,38 @@ def mean(excess: Any, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Levels, and the mean excess at each."""
     levels = np.unique(excess.level[own])
     return levels, np.array([excess.nats[own & (excess.level == level)].mean() for level in levels])
+
+
+@styled
+def distillation(lines: Any):
+    """Loss over FLOPs of students alone, and of taught ones with the teacher's cost counted three ways."""
+    text = (
+        "Held-out loss of one student over training compute: alone (lines, a seed each), and half taught "
+        "by larger models: filled, the student's FLOPs alone; open, with the teacher's passes; crosses, with "
+        "its training."
+    )
+    fig, ax = sheet(6.4, 4.0, text)
+    student = min(int(line["width"]) for line in lines)
+    own = [line for line in lines if int(line["width"]) == student]
+    widths = sorted({int(line["teacher"]) for line in own})
+    colours = dict(zip(widths, [INK, *METHOD_COLOURS], strict=False))
+    for seed in sorted({line["seed"] for line in own}):
+        for width in widths:
+            part = [line for line in own if line["seed"] == seed and int(line["teacher"]) == width]
+            part.sort(key=lambda line: int(line["tokens"]))
+            cost, passes, training, loss = (
+                np.array([float(line[name]) for line in part])
+                for name in ("student", "passes", "training", "loss")
+            )
+            style = {"color": colours[width], "lw": 0.9}
+            if not width:
+                ax.plot(cost, loss, **style, **POINT)
+                continue
+            ax.plot(cost, loss, ls="", **style, **POINT)
+            ax.plot(cost + passes, loss, ls="", marker="o", mfc="none", **style)
+            ax.plot(cost + passes + training, loss, ls="", marker="x", **style)
+    log_axes(ax, x=power_axis, y=plain_axis, xlabel="training compute (FLOPs)", ylabel="loss (nats/byte)")
+    ax.set_title(f"What a teacher is worth to width {student}")
+    names = {width: f"taught by width {width}" if width else "alone" for width in widths}
+    ax.legend(handles=[key(color=colours[width], label=names[width]) for width in widths])
+    return fig
