@@ -38,6 +38,7 @@ from lab.trained import again, smaller, weights
 BITS = (2, 3, 4, 5, 6, 7, 8)
 SPARSITIES = tuple(tenth / 10 for tenth in range(1, 10))
 AWARE = (2, 3, 4)  # bits that runs are trained with
+BLOCK = 128  # windows scored at once
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def measure(run: weights.Trained, setup: Size) -> Iterator[measured.Row]:
     corpus, config, cfg = run.corpus(), run.config, run.config.model
     held_out = Evaluator.from_corpus(corpus, cfg.seq_len, setup.scored)
     score = partial(window_nats, cfg)
-    loss = lambda params: held_out.loss(held_out.nats(score, params))[0]  # noqa: E731
+    loss = lambda params: held_out.loss(held_out.nats(score, params, BLOCK))[0]  # noqa: E731
     params = jax.device_put(run.params)
     at = {"params": counts.count_params(cfg).params, "tokens": config.tokens, "seed": config.seed}
 

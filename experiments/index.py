@@ -19,8 +19,10 @@ from experiments import (
     compression,
     context,
     cooldown,
+    distillation,
     dtypes,
     experts,
+    incontext,
     kaplan2020,
     known_entropy,
     muon,
@@ -98,6 +100,7 @@ ENTRIES = (
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
+    *map(Entry, (incontext, distillation)),
 )
 
 

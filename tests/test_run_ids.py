@@ -22,8 +22,10 @@ from experiments import (
     compression,
     context,
     cooldown,
+    distillation,
     dtypes,
     experts,
+    incontext,
     kaplan2020,
     known_entropy,
     muon,
@@ -217,6 +219,8 @@ TABLES = {
     "activation": activation.compared,
     "changes": changes.runs,
     "changes-ladders": partial(changes.runs, "ladders"),
+    "incontext": incontext.runs,
+    "distillation": distillation.runs,
     "seals": seals.runs,
     **{f"seals-{size}": partial(seals.runs, size) for size in seals.TEXTS if size != "laptop"},
     "seals-fine-linux-bpe": partial(seals.runs, "fine-linux-bpe"),
@@ -228,6 +232,8 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "muon-curves": "muon",
     "changes-curves": "changes",
     "context-blocks": "context",
+    "incontext-answers": "incontext",
+    "distillation-taught": "distillation",
 }
 NUMERICS = {"rates": 1}  # made before results changed on purpose, and never again since
 TRAIN_TOKENS = {  # of the corpora that were downloaded; those of languages are in their names

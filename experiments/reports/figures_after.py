@@ -90,3 +90,33 @@ def distillation(lines: Any):
     names = {width: f"taught by width {width}" if width else "alone" for width in widths}
     ax.legend(handles=[key(color=colours[width], label=names[width]) for width in widths])
     return fig
+
+
+@styled
+def reward(curves: list):
+    """Gold reward of the best of n by each proxy over the root of its divergence, with the fits."""
+    text = (
+        "Reward of the best of n by a learned proxy, in standard deviations of the policy's texts over their "
+        "mean; mean of the seeds. Points: the true one; lines: what d (alpha - beta d) makes of it; dotted: "
+        "the proxy's own. Panels: comparisons that the proxy learned from; colours: its size."
+    )
+    numbers = sorted({each.comparisons for each in curves})
+    sizes = sorted({each.params for each in curves})
+    fig, axes = sheet(10.0, 3.6, text, columns=len(numbers))
+    for ax, C in zip(np.atleast_1d(axes), numbers, strict=True):
+        for size, colour in zip(sizes, sequence(len(sizes)), strict=True):
+            for each in (curve for curve in curves if (curve.params, curve.comparisons) == (size, C)):
+                d = np.linspace(0, each.d[-1], 60)
+                ax.plot(each.d, each.gold.mean(0), ls="", color=colour, **POINT)
+                ax.plot(d, d * (each.alpha.mean() - each.beta.mean() * d), color=colour, lw=1.2)
+                ax.plot(each.d, each.proxy.mean(0), color=colour, lw=0.8, ls=":")
+        ax.set(xlabel="root of KL (nats)", title=f"{C:,} comparisons")
+        ax.axhline(0, **DASHED)
+    first = np.atleast_1d(axes)[0]
+    first.set_ylabel("reward")
+    legend_beside(
+        np.atleast_1d(axes)[-1],
+        "proxy's N",
+        handles=[key(color=c, label=human(s)) for s, c in zip(sizes, sequence(len(sizes)), strict=True)],
+    )
+    return fig
