@@ -12,6 +12,7 @@ from types import ModuleType
 
 from experiments import (
     activation,
+    after,
     architectures,
     changes,
     charrnn,
@@ -100,7 +101,7 @@ ENTRIES = (
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
-    *map(Entry, (incontext, distillation)),
+    *map(Entry, (incontext, after, distillation)),
 )
 
 

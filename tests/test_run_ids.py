@@ -15,6 +15,7 @@ import pytest
 
 from experiments import (
     activation,
+    after,
     architectures,
     changes,
     charrnn,
@@ -221,6 +222,7 @@ TABLES = {
     "changes-ladders": partial(changes.runs, "ladders"),
     "incontext": incontext.runs,
     "distillation": distillation.runs,
+    "after": after.runs,
     "seals": seals.runs,
     **{f"seals-{size}": partial(seals.runs, size) for size in seals.TEXTS if size != "laptop"},
     "seals-fine-linux-bpe": partial(seals.runs, "fine-linux-bpe"),
@@ -234,6 +236,7 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "context-blocks": "context",
     "incontext-answers": "incontext",
     "distillation-taught": "distillation",
+    "after-levels": "after",
 }
 NUMERICS = {"rates": 1}  # made before results changed on purpose, and never again since
 TRAIN_TOKENS = {  # of the corpora that were downloaded; those of languages are in their names
