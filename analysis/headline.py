@@ -2,8 +2,8 @@
 
 The rule, said here alone: **of the methods whose status is `ok` and whose exponent has a 95 % interval, the
 one whose interval is narrowest; of equals, the one named first.** Where no method is `ok`, the narrowest of
-those with an interval stands there, and is called not to be relied on. Commands, page and notebook all ask
-`choose`.
+those with an interval stands there, and is called not to be relied on. An audit that warns lowers strong
+evidence to moderate, and one that refuses leaves none. Commands, page and notebook all ask `choose`.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from html import escape
 
 import numpy as np
 
-from analysis.figures.words import human
+from analysis.audit import Audit
+from analysis.figures.words import human, share
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
@@ -28,10 +29,11 @@ WIDE = 30.0  # largest budget over smallest, below which a wider range is the fi
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Headline:
-    """The frontier that answers for a table, beside the others."""
+    """The frontier that answers for a table, beside the others, and the table's audit if there is one."""
 
     front: Frontier
     others: tuple[Frontier, ...] = ()
+    audit: Audit | None = None
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -42,14 +44,19 @@ class Headline:
 
     @property
     def trusted(self) -> bool:
-        return is_trusted(self.front)
+        return is_trusted(self.front) and not self.against("refuse")
+
+    def against(self, severity: str) -> str:
+        """What the audit says against the table that is so severe, in a few words; "" if nothing."""
+        return ", ".join(self.audit.words(severity)) if self.audit else ""
 
     @cached_property
     def evidence(self) -> str:
-        """strong: growth is known within a factor 1.5 and another trusted method agrees, or overlaps and lies
-        within that factor too; moderate: within a factor 4 and none disagrees, or all within 1.5; weak: all
-        other trusted answers, and those of losses that do not compare; none: nothing here may be trusted."""
-        return self._judged[0]
+        """strong: growth is known within a factor 1.5, another trusted method agrees, or overlaps and lies
+        within that factor too, and the audit does not warn; moderate: within a factor 4 and none disagrees,
+        or all within 1.5; weak: all other trusted answers, and those of losses that do not compare; none:
+        nothing here may be trusted."""
+        return "moderate" if self._judged[0] == "strong" and self.against("warn") else self._judged[0]
 
     @cached_property
     def _judged(self) -> tuple[str, str]:
@@ -63,12 +70,12 @@ class Headline:
         spread = STEP ** (bands[0].high - bands[0].low)
         bands += [other.params_exponent for other, word in zip(others, words, strict=True) if word != "costs"]
         hull = STEP ** (max(band.high for band in bands) - min(band.low for band in bands))
-        known, near = f"whose 95 % interval spans {share(spread)}", hull <= SHARP
+        known, near = f"known within {share(spread)}", hull <= SHARP
         if "disagree" in words:
             apart = f"methods disagree, all within {share(hull)} of growth" if near else "methods disagree"
             return "moderate" if near else "weak", apart
         if spread > FAIR:
-            return "weak", f"growth is hardly known, {known}"
+            return "weak", f"growth is hardly known (within {share(spread)})"
         agreeing = sum(word == "agree" or (word == "in part" and near) for word in words)
         if not agreeing:
             how = "methods agree in part on growth" if "in part" in words else "one method alone tells growth"
@@ -101,15 +108,17 @@ class Headline:
         """The evidence and why; the method it is by, and what others say. Of a budget far beyond the table's
         that the evidence is of the growth inside it."""
         front, top, inside = self.front, float(self.front.flops.max()), ""
-        if self.trusted and flops is not None and flops > FAR * top:
+        if self.trusted and flops is not None and is_far(front, flops):
             far = f"{flops / top:.3g} × the largest budget"
             inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs = f"{front.runs} runs, {spread} FLOPs"
-        narrowest = ", whose 95 % interval is the narrowest to trust" * (self.trusted and bool(self.others))
+        warned = self.against("warn") if self.trusted else ""
+        but = f", but the audit warns ({warned})" * bool(warned)
+        narrowest = ", the narrowest interval" * (self.trusted and bool(self.others))
         return [
-            f"Evidence: {self.evidence}{inside}: {self._judged[1]}; {runs}.",
-            f"By {front.method}{narrowest}{''.join(map(self.beside, self.others))}.",
+            f"Evidence: {self.evidence}{inside}: {self._judged[1]}{but}; {runs}.",
+            f"By {named(front)}{narrowest}{''.join(map(self.beside, self.others))}.",
         ]
 
     @property
@@ -118,6 +127,8 @@ class Headline:
         if self.trusted:
             return ""
         front = self.front
+        if is_trusted(front):
+            return f"NOT TO BE RELIED ON: the audit refuses it ({self.against('refuse')})."
         why = f"is {front.status}: {front.message}" if front.status != "ok" else "has no interval"
         return f"NOT TO BE RELIED ON: {front.method} {why}."
 
@@ -130,10 +141,14 @@ class Headline:
             its = loss_of(other, flops)
             word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
             if word == "disagree" or (word == "in part" and apart > APART):
-                why = "methods differ by more than their" if word == "disagree" else "about as far as"
+                why = (
+                    "more than intervals allow"
+                    if word == "disagree"
+                    else "at the edge of what intervals allow"
+                )
                 doubts.append(
                     f"Doubt of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
-                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals tell."
+                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why}."
                 )
         return doubts
 
@@ -141,7 +156,7 @@ class Headline:
         """What another method says, and why it does not stand first."""
         a = other.params_exponent
         if not np.isfinite(a.value):
-            return f"; {other.method} has no exponent"
+            return f"; by {named(other)} no exponent"
         if other.status != "ok":
             reason = f"but is {other.status}"
         elif not np.isfinite([a.low, a.high]).all():
@@ -149,7 +164,7 @@ class Headline:
         else:
             words = {"agree": "agrees", "in part": "overlaps", "disagree": "DISAGREES"}
             reason = f"which {words.get(agreement(self.front, other), 'is under another cost')}"
-        return f"; {other.method} says {times(a)}{ends(a)}, {reason}"
+        return f"; by {named(other)} {times(a)}{ends(a)}, {reason}"
 
     @property
     def surer(self) -> str:
@@ -215,7 +230,7 @@ def is_trusted(front: Frontier) -> bool:
     return front.status == "ok" and bool(np.isfinite([a.value, a.low, a.high]).all())
 
 
-def choose(fronts: Sequence[Frontier]) -> Headline | None:
+def choose(fronts: Sequence[Frontier], audit: Audit | None = None) -> Headline | None:
     """The headline of several frontiers of one table, by the rule above; None where none has an exponent."""
 
     def rank(front: Frontier) -> tuple:
@@ -227,7 +242,22 @@ def choose(fronts: Sequence[Frontier]) -> Headline | None:
     if not known:
         return None
     best = min(known, key=rank)
-    return Headline(best, tuple(front for front in fronts if front is not best))
+    return Headline(best, tuple(front for front in fronts if front is not best), audit)
+
+
+def named(front: Frontier) -> str:
+    """A method in plain words, then as commands call it."""
+    if front.method.startswith("isoflop"):
+        return f"valleys of equal compute ({front.method})"
+    if front.method.startswith("fit of "):
+        law, _, objective = front.method.removeprefix("fit of ").partition(" (")
+        return f"the fitted law ({', '.join(filter(None, [law, objective.rstrip(')')]))})"
+    return front.method
+
+
+def is_far(front: Frontier, flops: float) -> bool:
+    """Whether a budget is a far extrapolation."""
+    return flops > 0.999 * FAR * float(front.flops.max())
 
 
 def times(exponent: Band) -> str:
@@ -248,11 +278,6 @@ def digits_of(exponent: Band) -> int:
     if not np.isfinite(growth).all():
         return 2
     return next((n for n in (2, 3) if len({f"{each:.{n}g}" for each in growth}) == 3), 4)
-
-
-def share(factor: float) -> str:
-    """A factor in words, a percentage where it is near one."""
-    return f"a factor {factor:.2g}" if factor >= 1.1 else f"{100 * (factor - 1):.1g} %"
 
 
 def span(band: Band, write=None) -> str:

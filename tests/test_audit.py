@@ -398,7 +398,7 @@ def test_the_command_writes_its_keys_its_figure_and_its_status(tmp_path, capsys)
         assert "nan" not in finding["message"] and "\n" not in finding["message"]
     assert figure.read_bytes()[:4] == b"\x89PNG"
     text = capsys.readouterr().out
-    assert "verdict     ok" in text and "hold-out" in text
+    assert "Verdict ok: " in text and "hold-out" in text
     bad = write(tmp_path / "bad.csv", ray(grid()))
     assert run("audit", bad, *options) == 1
     assert "REFUSE" in capsys.readouterr().out

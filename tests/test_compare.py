@@ -8,6 +8,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.decisions.compare import compare
+from analysis.decisions.fairness import comparable
 from analysis.decisions.ladders import join
 from analysis.laws import Chinchilla
 from analysis.tables import table
@@ -248,13 +249,21 @@ def test_the_figure_is_drawn(tmp_path):
     assert "Compute multiplier of b" in (tmp_path / "f.svg").read_text()
 
 
+def test_what_is_said_of_both_arms_is_said_once():
+    columns = {"params": [1e6, 2e6] * 2, "tokens": [1e8, 1e8, 2e8, 2e8], "loss": [3.0, 2.9, 2.8, 2.7]}
+    columns["code"] = np.array(["old", "new"] * 2, object)
+    _, notes = comparable((table.from_columns(**columns),) * 2, ("base", "arm"))
+    assert next(note for note in notes if "2 values of code" in note).startswith("base and arm: ")
+    assert sum("2 values of code" in note for note in notes) == 1
+
+
 def test_the_page_holds_the_answer_with_its_cautions_and_escapes_names(tmp_path, capsys):
     a = write(tmp_path / "a.csv", ladder(BASE, 0.003))
     b = write(tmp_path / "b<i>.csv", ladder(BETTER, 0.003, 1))
     known = ("--caution", "b trains at an end", "--json", tmp_path / "o.json")
     assert run(a, b, "-o", tmp_path / "page.html", *known) == 0
     said = capsys.readouterr().out
-    assert "CAUTION     b trains at an end" in said and "fitted loss" in said
+    assert "CAUTION     b trains at an end" in said and "its loss" in said
     assert all(str(path) in shlex.split(said.splitlines()[-1]) for path in (a, b))
     assert json.loads((tmp_path / "o.json").read_text())["cautions"] == ["b trains at an end"]
     html = (tmp_path / "page.html").read_text()

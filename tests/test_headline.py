@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.__main__ import main
+from analysis.audit import Audit, Finding
 from analysis.commands.answers import rows_read
 from analysis.fitting import Band
 from analysis.frontiers import Cost, Frontier, convention  # noqa: F401
@@ -49,7 +50,7 @@ def test_the_narrowest_trustworthy_interval_stands_first_whatever_the_order():
     for order in (fronts, fronts[::-1]):
         best = choose(order)
         assert best.front.method == "narrow" and len(best.others) == 3
-        assert "narrower, edge says 3.16 times (3.09 to 3.24), but is edge" in best.how_sure
+        assert "by narrower, edge 3.16 times (3.09 to 3.24), but is edge" in best.how_sure
     assert choose([front("none", np.nan, np.nan, np.nan)]) is None and choose([]) is None
 
 
@@ -73,6 +74,21 @@ def test_the_evidence_is_called_by_width_and_by_what_another_method_says(fronts,
     best = choose(fronts)
     assert best.evidence == word
     assert best.lines()[0].startswith("NOT TO BE RELIED ON") == (word == "none")
+
+
+def test_an_audit_that_warns_lowers_the_evidence_and_one_that_refuses_leaves_none():
+    fronts = [front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)]
+    runs = table.from_columns(params=[1e6], tokens=[1e8], loss=[3.0])
+    found = {at: Finding("bend", at, "It bends.") for at in ("ok", "note", "warn", "refuse")}
+    judged = {at: choose(fronts, Audit((finding,), runs)) for at, finding in found.items()}
+    assert {at: best.evidence for at, best in judged.items()} == {
+        "ok": "strong",
+        "note": "strong",
+        "warn": "moderate",
+        "refuse": "none",
+    }
+    assert "but the audit warns (the law bends)" in judged["warn"].how_sure
+    assert judged["refuse"].lines()[0] == "NOT TO BE RELIED ON: the audit refuses it (the law bends)."
 
 
 def test_a_growth_is_told_from_the_ends_of_its_interval_and_lies_between_them():
@@ -152,6 +168,9 @@ def test_a_budget_alone_is_answered_by_the_headline_and_all_else_by_the_law(tmp_
         found = json.loads(out.read_text())
         assert bool(found["headline"]) == by_headline
         size = (found["headline"] or found["answer"])["params"]["value"]
+        others = {each["name"]: each for each in found["alternatives"]}
+        if "size × 2" in others:  # other sizes are about the one that is printed
+            assert others["size × 2"]["params"]["value"] == pytest.approx(2 * size)
         assert first.startswith(f"Train {size / 1e3:.3g}k parameters"), question
 
 

@@ -10,6 +10,7 @@ from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.frontiers import conventions, ledger
 from analysis.laws import Chinchilla
+from analysis.report import countings as countings_of_page
 from analysis.tables.table import from_columns
 from bench import synthetic
 
@@ -152,6 +153,22 @@ def test_leaving_out_the_readout_raises_the_exponent_by_both_approaches():
     assert band.low <= band.value <= band.high
     # compared resample by resample, the move is known better than either exponent
     assert band.high - band.low < own.high - own.low
+
+
+def test_the_pages_countings_are_the_ledgers():
+    runs = counted(noise=2e-3)
+    fitted, countings = fitting.fit(Chinchilla, runs), conventions.by_columns(runs)
+    drawn = countings_of_page.count(countings, fitted)
+    entries = ledger.make_ledger(countings, methods=("fit",), add_intervals=lambda fit: fit)
+    assert [each.name for each in drawn] == [str(each.convention) for each in entries] and len(drawn) > 3
+    told = [each.exponent.value for each in entries]
+    np.testing.assert_allclose([each.exponent for each in drawn], told, rtol=1e-6)
+    html = "".join(countings_of_page.section(runs, fitted))
+    assert all(f"{value:.3f}" in html for value in told) and 'id="countings"' in html
+    one = from_columns(
+        params=runs.params, tokens=runs.tokens, flops=6 * runs.params * runs.tokens, loss=runs.loss
+    )
+    assert countings_of_page.section(one, fitting.fit(Chinchilla, one)) == []
 
 
 def test_sizes_that_stand_alone_cannot_be_interpolated_and_the_fit_goes_on():

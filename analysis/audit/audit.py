@@ -8,13 +8,13 @@ import numpy as np
 
 from analysis import fitting, frontiers
 from analysis.audit import bend, design, forecast, parameters, rows
-from analysis.audit.findings import Finding, headline_of, rank, sentence, verdict_of
+from analysis.audit.findings import Finding, headline_of, named, rank, sentence, verdict_of
 from analysis.audit.forecast import Step
 from analysis.audit.neighbourhood import neighbourhood
 from analysis.fitting import Fit
 from analysis.fitting.profile import Profile
 from analysis.fitting.splits import describe_splits
-from analysis.frontiers import Cost, Isoflop
+from analysis.frontiers import Cost, Frontier, Isoflop
 from analysis.laws import Chinchilla, lacking
 from analysis.tables.runs import Runs
 
@@ -43,6 +43,10 @@ class Audit:
         """ok, warn or refuse: the worst severity, notes aside."""
         return verdict_of(self.findings)
 
+    def words(self, severity: str) -> list[str]:
+        """What is wrong, in a few words each, of the findings that are so severe."""
+        return named(self.findings, severity)
+
     def headline(self) -> str:
         """The verdict in one line."""
         return headline_of(self.findings)
@@ -66,6 +70,7 @@ def audit_runs(
     seed: int = 0,
     fitted: Fit | None = None,
     iso: Isoflop | None = None,
+    valley: Frontier | None = None,
 ) -> Audit:
     """Look a table over. The thresholds and their reasons are in docs/audit.md.
 
@@ -79,7 +84,7 @@ def audit_runs(
       resamples: of the pairs bootstrap behind the exponents' intervals, of whole runs where rows
         share a run_id; 0 takes standard errors.
       seed: of all draws.
-      fitted, iso: a fit and isoFLOP optima of these runs, where they are there already.
+      fitted, iso, valley: of these runs a fit, isoFLOP optima and a frontier by them, if there already.
 
     Raises:
       ValueError: a column is missing, or no row is usable. A table that cannot be fitted is not an
@@ -98,7 +103,7 @@ def audit_runs(
         return Audit(tuple(rank(findings)), runs, fitted)
     price, steps = frontiers.fit_cost(runs, cost), ()
     fewer = sample(fitted)
-    further, profiles = check_fit(fitted, fewer, valleys, price)
+    further, profiles = check_fit(fitted, fewer, valleys, price, valley)
     findings += further
     if hold_out != "none":
         delta = fitted.objective.delta or delta
@@ -174,7 +179,7 @@ def sampled(fitted: Fit, fewer: Fit) -> list[Finding]:
     return [Finding("sample", "ok", text, {"runs": len(fewer.runs), "of": len(fitted.runs)})]
 
 
-def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost):
+def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost, valley: Frontier | None = None):
     """The findings on a fitted law, and the profiles of its parameters; what takes many refits is of `fewer`
     rows."""
     near, p = neighbourhood(fitted), price.p
@@ -186,7 +191,7 @@ def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost):
     intervals = parameters.intervals(few, p)
     findings += [
         *parameters.floor_against_exponent(few, p),
-        approaches(valleys, fitted, price),
+        approaches(valleys, fitted, price, valley),
         parameters.objectives(few, fewer.runs, p, intervals),
         rows.outliers(near, p),
         rows.influence(few, p, intervals),
@@ -245,12 +250,12 @@ def end(valley) -> str:
     return "smallest" if valley.log_loss.argmin() <= len(valley.log_loss) // 2 else "largest"
 
 
-def approaches(iso: Isoflop | str, fitted: Fit, price: Cost) -> Finding:
+def approaches(iso: Isoflop | str, fitted: Fit, price: Cost, valley: Frontier | None = None) -> Finding:
     """approaches: whether optima of budgets (2) and the fitted law (3) give one exponent."""
     if isinstance(iso, str):
         reason = iso.split(": ", 1)[-1].rstrip(".")
         return Finding("approaches", "note", f"Approach 2 cannot check the fit's exponents: {reason}.", {})
-    valley = frontiers.from_isoflop(iso, price)
+    valley = valley or frontiers.from_isoflop(iso, price)
     parametric = frontiers.from_fit(fitted, price, fitted.runs.flops[:1])  # its exponent is wanted
     two, three = valley.params_exponent, parametric.params_exponent
     numbers = {

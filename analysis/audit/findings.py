@@ -80,10 +80,15 @@ def verdict_of(findings) -> str:
     return SEVERITIES[worst] if worst >= 2 else "ok"
 
 
+def named(findings, severity: str) -> list[str]:
+    """The words of the findings of a severity, each once."""
+    return list(dict.fromkeys(WORDS[each.code] for each in findings if each.severity == severity))
+
+
 def headline_of(findings) -> str:
     """The verdict in one line."""
     verdict = verdict_of(findings)
-    bad = list(dict.fromkeys(WORDS[f.code] for f in findings if f.severity == verdict))
+    bad = named(findings, verdict)
     if verdict == "refuse":
         return f"NOT TO BE TRUSTED: {'; '.join(bad)}"
     if verdict == "warn":

@@ -1,6 +1,7 @@
 """What every command on a table says first: the answer, how sure, what would make it surer; and last the
 command to type next."""
 
+import re
 import shlex
 import textwrap
 from collections import Counter
@@ -10,6 +11,9 @@ from contextlib import suppress
 import numpy as np
 
 from analysis import fitting, frontiers, headline
+from analysis.audit import Audit, audit_runs, design
+from analysis.audit.findings import verdict_of
+from analysis.commands import shared
 from analysis.commands.arguments import ROLES
 from analysis.commands.shared import WIDTH, light
 from analysis.frontiers import Frontier
@@ -20,9 +24,10 @@ from analysis.tables import Runs
 CARRIED = (*ROLES, "where", "best_of", "by", "arm", "baseline")  # options that say what is read
 
 
-def of_table(options, runs: Runs, fitted: fitting.Fit | None) -> Headline | None:
+def of_table(options, runs: Runs, fitted: fitting.Fit | None, at=()) -> Headline | None:
     """The headline of a table as `frontier` gives it: by its valleys and, with intervals that cover best, its
-    law; None where there are neither. Tables whose profiles take long keep the intervals they have."""
+    law; None where there are neither. Tables whose profiles take long keep the intervals they have, and
+    are not audited. `at`: budgets that the audit is asked about."""
     if fitted is not None and not {"params", "tokens"} <= set(type(fitted.law).inputs):
         return None
     fronts: list[Frontier] = []
@@ -42,12 +47,40 @@ def of_table(options, runs: Runs, fitted: fitting.Fit | None) -> Headline | None
                 fitted = fitting.intervals(fitted, "auto", seed=options.seed)
             budgets = frontiers.budgets_of(fitted.runs)
             fronts.append(frontiers.from_fit(fitted, cost, np.array([budgets.min(), budgets.max()])))
-    return headline.choose(fronts)
+    return choose(options, runs, fronts, fitted, at=at)
+
+
+def choose(options, runs: Runs, fronts: Sequence[Frontier], fitted: fitting.Fit | None, at=()):
+    """The headline of a table's frontiers, with the audit of its fitted law where rows are not so many that
+    it takes long; None where no frontier has an exponent."""
+    audit = None
+    if fitted is not None and light(fitted):
+        valley = next((front for front in fronts if front.method.startswith("isoflop")), None)
+        with suppress(ValueError):  # nothing to look over
+            audit = make_audit(options, runs, fitted, valley=valley, at=at)
+    return headline.choose(fronts, audit)
+
+
+def make_audit(options, runs: Runs, fitted: fitting.Fit | None, **known) -> Audit:
+    """The audit of a table under a command's options; `known` as in `audit_runs`."""
+    names = ("objective", "delta", "budgets", "window", "cost", "hold_out", "seed")
+    given = shared.pick(options, *(name for name in names if getattr(options, name, None) is not None))
+    return audit_runs(runs, **given, fitted=fitted, **known)
+
+
+def fit_with_intervals(options, runs: Runs) -> fitting.Fit | None:
+    """The fit with its intervals, those that other commands give it too; None where there are too few runs or
+    a design that is refused, as the audit then says."""
+    if not shared.asks_intervals(options) and verdict_of(design.check(runs)) == "refuse":
+        return None
+    fitted = shared.fit_if_possible(options, runs)
+    return shared.with_intervals(options, fitted) if fitted and fitted.regular else fitted
 
 
 def say(group, lines: Iterable[str]) -> None:
-    """The answer, wrapped, with the group it is of."""
+    """The answer, wrapped, with the group it is of; FLOPs as they are typed, 1e18."""
     for line in lines:
+        line = re.sub(r"(?<=\de)\+0?(?=\d)", "", line)
         text = f"[{group}] {line}" if group is not None else line
         print(
             textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)

@@ -5,9 +5,7 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 
 import textwrap
 
-from analysis import fitting
-from analysis.audit import Audit, audit_runs, design
-from analysis.audit.findings import verdict_of
+from analysis.audit import Audit
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import answers, shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
@@ -35,14 +33,13 @@ def run(options) -> int:
     verdicts = []
 
     def answer(group, runs):
-        audit = make_audit(runs, options)
+        fitted = answers.fit_with_intervals(options, runs)
+        best = answers.of_table(options, runs, fitted, options.at)
+        audit = (best and best.audit) or answers.make_audit(options, runs, fitted, at=options.at)
         verdicts.append(audit.verdict)
         answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}."])
-        base = audit.fitted
-        if base and base.intervals == "none":  # it takes those that cover best
-            base = shared.fit_if_possible(options, runs)
-        answers.head(group, answers.of_table(options, runs, base))
-        show(group, runs, audit)
+        answers.head(group, best)
+        show(group, runs, audit, options.verbose)
         answers.suggest(options, "report", "-o", "report.html")
         if options.figure and not (audit.steps or audit.profiles):
             print("no figure: there is nothing to forecast or to profile\n")
@@ -53,37 +50,26 @@ def run(options) -> int:
     return 1 if "refuse" in verdicts else status
 
 
-def make_audit(runs, options, fitted=None, iso=None) -> Audit:
-    """The audit of a table under a command's options."""
-    return audit_runs(
-        runs,
-        **shared.pick(options, "objective", "delta", "budgets", "window", "cost", "at", "hold_out", "seed"),
-        fitted=fitted or fit_with_intervals(runs, options),
-        iso=iso,
-    )
-
-
-def fit_with_intervals(runs, options) -> fitting.Fit | None:
-    """The fit with its intervals, those that other commands give it too; None where there are too few runs or
-    a design that is refused, as the audit then says."""
-    if not shared.asks_intervals(options) and verdict_of(design.check(runs)) == "refuse":
-        return None
-    fitted = shared.fit_if_possible(options, runs)
-    return shared.with_intervals(options, fitted) if fitted and fitted.regular else fitted
-
-
 def as_json(audit: Audit) -> dict:
     findings = [shared.pick(each, "code", "severity", "message", "figures") for each in audit.findings]
     return {"verdict": audit.verdict, "findings": findings}
 
 
-def show(group, runs, audit: Audit) -> None:
+def show(group, runs, audit: Audit, verbose: bool = False) -> None:
+    """The findings; those that are ok by name alone, unless `verbose`."""
     used = runs.usable()
     lines = cautions.units(used.columns, used.roles)  # the finding `mixed` tells of the others
     shared.print_head(group, runs, "audit", lines)
-    print(f"  verdict     {audit.verdict}: {audit.headline()}\n")
-    for finding in audit.findings:
-        word = {"refuse": "REFUSE", "warn": "WARN"}.get(finding.severity, finding.severity)
-        head = f"  {word:<7} {finding.code:<23}"
-        print(textwrap.fill(finding.message, 124, initial_indent=head, subsequent_indent=" " * 33))
     print()
+    fine = [each for each in audit.findings if each.severity == "ok"]
+    for finding in audit.findings if verbose else [each for each in audit.findings if each not in fine]:
+        word = {"refuse": "REFUSE", "warn": "WARN"}.get(finding.severity, finding.severity)
+        entry(f"{word:<7} {finding.code}", finding.message)
+    if fine and not verbose:
+        entry(f"ok      {len(fine)} things", f"{', '.join(each.code for each in fine)} (why: -v)")
+    print()
+
+
+def entry(name: str, text: str) -> None:
+    indents = {"initial_indent": f"  {name:<31} ", "subsequent_indent": " " * 34}
+    print(textwrap.fill(text, 124, **indents))

@@ -114,9 +114,17 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
         (best,) = (each.answer.compute for each in comparisons)
         seen = "no difference is clear" if best.low <= 1 <= best.high else "the difference is clear"
         corrected = f"{seen} (95 % intervals), its size known within a factor {number(best.high / best.low)}"
+        corrected += said_by_models(comparisons[0])
     held = sum(len(each.notes) for each in comparisons)
     cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)
     return f"{SURE}{corrected}; at least {fewest} runs an arm, {ends}{cautions}."
+
+
+def said_by_models(each: Comparison) -> str:
+    """From where to where the multiplier goes with what the arms are taken to share; "" of one model."""
+    values = sorted(band.value for band in each.models.values())
+    said = f"; {number(values[0])} to {number(values[-1])} times, by what the arms are taken to share"
+    return said if len(values) > 1 and values[-1] > 1.05 * values[0] else ""
 
 
 def read_arms(options) -> dict[str, Runs]:
@@ -190,8 +198,8 @@ def show(each: Comparison, arms: int) -> None:
     for note in each.notes:
         shared.paragraph("CAUTION", note)
     print(
-        f"\n  {'FLOPs':>10}  {'fitted loss':>11}  {'baseline':>8}  {'compute':<26}"
-        + "".join(f"{n:<26}" for n in further(each))
+        f"\n  {'FLOPs':>10}  {'its loss':>11}  {'baseline':>8}  {'× compute':<26}"
+        + "".join(f"{'× ' + n:<26}" for n in further(each))
     )
     for row in each.budgets:
         cells = "".join(f"{cell(getattr(row, name)):<26}" for name in ("compute", *further(each)))
@@ -213,7 +221,7 @@ def shared_words(each: Comparison) -> str:
         if p is None:
             parts.append(f"{name} (not tested)")
         else:
-            parts.append(f"{name} {'shared' if each.shared[name] else 'of their own'} (p {tiny(p)})")
+            parts.append(f"{name} {'shared' if each.shared[name] else 'differ'} (p {tiny(p)})")
     values = [f"{name} {cell(band)}" for name, band in each.models.items()]
     return "; ".join(parts) + f". By model, at the largest: {'; '.join(values)}"
 

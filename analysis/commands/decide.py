@@ -5,7 +5,7 @@ import argparse
 from analysis import frontiers
 from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, add_fit_options, add_options, command, numbers, positive
-from analysis.commands.decision import answers_alone, in_words, show
+from analysis.commands.decision import answers_alone, in_words, reaches, show
 from analysis.commands.fit import add_law_name
 from analysis.decisions import (
     Answer,
@@ -94,14 +94,13 @@ def run(options) -> int:
                 f"the fit is {fitted.status}, not ok: {fitted.message}. A decision on it would be "
                 "a guess; mend the table, or see the guess with --anyway"
             )
-        alone, cost = fitted, frontiers.fit_cost(runs, options.cost)
+        cost, best = frontiers.fit_cost(runs, options.cost), answers.of_table(options, runs, fitted)
         fitted = shared.with_intervals(options, fitted)
-        decision = decide(options, fitted, cost)
+        decision = decide(options, fitted, cost, best)
         if options.flops_per_second:
             decision = add_prices(decision, options.flops_per_second, options.price_per_hour)
         check_doubts(options, fitted, decision)
         statuses.append(decision.status)
-        best = answers.of_table(options, runs, alone)
         answers.say(group, [*in_words(decision, best), answers.rows_read(runs)])
         print()
         show(group, runs, decision, best, options.verbose)
@@ -159,7 +158,9 @@ def check(options) -> None:
         options.intervals = None  # pairs, or cluster where rows share a run
 
 
-def decide(options, fitted, cost) -> Answer:
+def decide(options, fitted, cost, best: Headline | None = None) -> Answer:
+    """The question that the options ask, of the fitted law; other sizes about the headline's where that is
+    the answer."""
     if options.planned:
         return planned_run(fitted, cost, *options.planned)
     if options.target_loss:
@@ -169,7 +170,8 @@ def decide(options, fitted, cost) -> Answer:
         decay = tuple(options.repeat_decay or DECAY)
         return least_loss_capped(fitted, cost, options.compute, options.data_cap, decay)
     compute = options.compute or STEP * float(fitted.runs.flops.max())
-    return least_loss(fitted, cost, compute, options.serve)
+    size = best.front.at([compute])[0].value[0] if not options.serve and reaches(best, compute) else None
+    return least_loss(fitted, cost, compute, options.serve, size)
 
 
 def as_json(answer: Answer, best: Headline | None = None) -> dict:

@@ -7,10 +7,11 @@ import numpy as np
 from analysis import frontiers
 from analysis.commands import shared
 from analysis.decisions import Answer
+from analysis.decisions.answer import BEYOND
 from analysis.figures.words import human
 from analysis.fitting import Band
 from analysis.fitting.band import NOT, determined, span
-from analysis.headline import Headline, model_of, power, short
+from analysis.headline import Headline, is_far, model_of, power, short
 
 
 def count(value: float) -> str:
@@ -45,15 +46,21 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     lines = [f"Train {best.model(flops)} ({price(answer)})." if alone else by_law(answer)]
     if best:
         lines += [best.refusal] * (not best.trusted) + best.answer(flops, size=not alone)
-    notes = [textwrap.shorten(note, LONGEST, placeholder=" ... (whole with -v)") for note in answer.notes]
+    far = best is not None and best.trusted and is_far(best.front, flops)  # and said with the evidence
+    notes = [note for note in answer.notes if not (far and BEYOND in note)]
+    notes = [textwrap.shorten(note, LONGEST, placeholder=" ... (whole with -v)") for note in notes]
     doubts = [f"Doubt: {note[0].upper()}{note[1:].rstrip('.')}." for note in notes]
     return [*lines, *neighbours(answer, best if alone else None), *doubts, *([best.advice] if best else [])]
 
 
 def answers_alone(answer: Answer, best: Headline | None) -> bool:
     """Whether the question is of a budget and nothing else, and the table has a headline to trust."""
-    asked = set(answer.given) == {"budget"} and best is not None and best.trusted
-    return asked and bool(best.model(answer.plan["flops"].value))
+    return set(answer.given) == {"budget"} and reaches(best, answer.plan["flops"].value)
+
+
+def reaches(best: Headline | None, flops: float) -> bool:
+    """Whether a table has a headline to trust, which gives a model for a budget."""
+    return best is not None and best.trusted and bool(best.model(flops))
 
 
 def by_law(answer: Answer) -> str:
@@ -82,17 +89,21 @@ def price(answer: Answer) -> str:
 
 
 def neighbours(answer: Answer, best: Headline | None) -> list[str]:
-    """What half and double the size waste by the fitted law; before it that law's own size, with the interval
-    that every command gives it, where the headline is another's."""
+    """What the answered size, half and twice of it waste by the fitted law; before it that law's own size,
+    with the interval that every command gives it, where the headline is another's."""
     rows, law = dict(answer.alternatives), ""
     if best and not best.front.method.startswith("fit of"):
         fitted = next((front for front in best.others if front.method.startswith("fit of")), None)
         law = fitted and model_of(fitted, answer.plan["flops"].value)
-    wasted = [rows.get(name, {}).get("wasted_compute") for name in ("size × 0.5", "size × 2")]
+    wasted = [rows.get(f"size × {m:g}", {}).get("wasted_compute") for m in (1, 0.5, 2)]
     words = [f"The fitted law says {law}"] * bool(law)
     if all(wasted):
-        half, twice = (f"{100 * band.value:.0f} %" for band in wasted)
-        words.append(f"{'by it h' if law else 'H'}alf that size wastes {half} of the compute, twice {twice}")
+        own, half, twice = (f"{100 * band.value:.0f} %" for band in wasted)
+        words.append(
+            f"by it the size above wastes {own} of the compute, half that size {half}, twice {twice}"
+            if law
+            else f"Half that size wastes {half} of the compute, twice {twice}"
+        )
     return ["; ".join(words) + "."] * bool(words)
 
 
@@ -107,7 +118,7 @@ def show(group, runs, answer: Answer, best: Headline | None, verbose: bool = Fal
     interval over the draws."""
     if verbose:
         show_provenance(group, runs, answer, best)
-    print("  by the fitted law:")
+    print("  other sizes, by the fitted law:" if "budget" in answer.given else "  by the fitted law:")
     for line in table(answer):
         print("  " + line)
     print()
@@ -150,7 +161,11 @@ def table(answer: Answer) -> list[str]:
     least, most = answer.ratios
     names = [name for name in COLUMNS if any(name in bands for _, bands in answer.alternatives)]
     own = answer.plan["flops"].value
-    if all(bands["flops"].value == own for _, bands in answer.alternatives if "flops" in bands):
+    if all(
+        np.isclose(bands["flops"].value, own, rtol=1e-9)
+        for _, bands in answer.alternatives
+        if "flops" in bands
+    ):
         names = [name for name in names if name != "flops"]  # that of the question
     grid, untested = [["otherwise", *(COLUMNS[name][0] for name in names)]], False
     for row, bands in answer.alternatives:

@@ -60,7 +60,7 @@ def run(options) -> int:
     def answer(group, runs):
         fitted = fit_rows(runs)
         answers.head(group, answers.of_table(options, runs, fitted), without=in_a_line(fitted))
-        show(group, runs, fitted)
+        show(group, runs, fitted, options.verbose)
         answers.suggest(options, "audit")
         return as_json(fitted), lambda: plot_fit(fitted)
 
@@ -132,19 +132,15 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
-def show(group, runs, fitted: fitting.Fit) -> None:
+def show(group, runs, fitted: fitting.Fit, verbose: bool = False) -> None:
     for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
         runs = runs.flag(row, reason)
     shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
-    objective = fitted.objective
-    delta = f" delta {objective.delta:g}," if objective.delta else ""
-    print(
-        f"  objective   {objective.name},{delta} sum = {objective.value:.9g}; "
-        f"rms log residual {fitted.rmse:.3g}"
-    )
-    print(f"  starts      {fitted.starts_agreeing} of {fitted.starts} agree")
+    if verbose:
+        show_objective(fitted)
     print(f"  status      {fitted.status}: {fitted.message}")
-    print(f"  intervals   {describe_intervals(fitted)}")
+    if fitted.intervals != "none" or verbose:
+        print(f"  intervals   {describe_intervals(fitted)}")
     named = [f"{a} = {b}" for a, b in zip(fitted.law.inputs, fitted.inputs, strict=True) if a != b]
     if named:
         print(f"  columns     {', '.join(named)}; {fitted.law.output} = {fitted.output}")
@@ -156,6 +152,16 @@ def show(group, runs, fitted: fitting.Fit) -> None:
         a, b = fitted.law.exponents(cost.p)
         print(f"\n  params ∝ flops^{a:.4f}, tokens ∝ flops^{b:.4f} under {cost}")
     print()
+
+
+def show_objective(fitted: fitting.Fit) -> None:
+    objective = fitted.objective
+    delta = f" delta {objective.delta:g}," if objective.delta else ""
+    print(
+        f"  objective   {objective.name},{delta} sum = {objective.value:.9g}; "
+        f"rms log residual {fitted.rmse:.3g}"
+    )
+    print(f"  starts      {fitted.starts_agreeing} of {fitted.starts} agree")
 
 
 def show_parameters(fitted: fitting.Fit) -> None:

@@ -39,30 +39,28 @@ def run(options) -> int:
     curves = table.read(options.curves) if options.curves else None
 
     def answer(group, runs):
-        fronts, choices, refused = [], [], []
+        fronts, choices, refused, fitted = [], [], [], None
         for method in methods:
             try:
-                front, choice = make_frontier(method, options, runs, curves)
+                front, choice, law = make_frontier(method, options, runs, curves)
+                fitted = fitted or law
                 fronts.append(front)
                 choices.append(choice)
             except ValueError as error:
                 refused.append(f"{method}: {error}")
         if not fronts:
             raise ValueError("; ".join(refused))
-        answers.head(
-            group,
-            headline.choose(
-                [choice.frontier if choice else f for f, choice in zip(fronts, choices, strict=True)]
-            ),
-            options.at[-1] if options.at else None,
-            "No method gives an exponent; each says below why.",
-        )
+        favoured = [choice.frontier if choice else f for f, choice in zip(fronts, choices, strict=True)]
+        best = answers.choose(options, runs, favoured, fitted)
+        none = "No method gives an exponent; each says below why."
+        answers.head(group, best, options.at[-1] if options.at else None, none)
         shown = [
             choice.frontier if choice and options.valley is None else front
             for front, choice in zip(fronts, choices, strict=True)
         ]
         for front, choice in zip(shown, choices, strict=True):
-            show(group, runs, front, None, options.at, choice, again=front is not shown[0])
+            again, verbose = front is not shown[0], options.verbose
+            show(group, runs, front, None, options.at, choice, again=again, verbose=verbose)
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
@@ -77,14 +75,16 @@ def run(options) -> int:
     return shared.each_group(options, answer, several=options.method == "all")
 
 
-def make_frontier(method: str, options, runs, curves) -> tuple[frontiers.Frontier, frontiers.Choice | None]:
-    """One approach's frontier under the table's cost function; of valleys, which way is favoured here."""
+def make_frontier(method: str, options, runs, curves):
+    """One approach's frontier under the table's cost function; of valleys, which way is favoured here; and
+    the law that was fitted. None for what an approach has not."""
     if method == "isoflop":
-        return shared.valleys(options, runs, options.valley)[1:]
+        return *shared.valleys(options, runs, options.valley)[1:], None
     if method == "fit":
-        return shared.parametric(options, runs)[1], None
+        fitted, front = shared.parametric(options, runs)
+        return front, None, fitted
     envelope = shared.traced(options, runs if curves is None else curves, runs)
-    return frontiers.from_envelope(envelope, frontiers.fit_cost(runs, options.cost)), None
+    return frontiers.from_envelope(envelope, frontiers.fit_cost(runs, options.cost)), None, None
 
 
 def print_beside(fronts: list[frontiers.Frontier], at: list[float] | None) -> None:
@@ -161,9 +161,12 @@ def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
     return shared.pick(check, *keys) | {"at": rows}
 
 
-def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None, again: bool = False) -> None:
-    print_summary(group, runs, front, iso, again)
-    print_bias(front, at)
+def show(
+    group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None, again=False, verbose=True
+) -> None:
+    print_summary(group, runs, front, iso, again, verbose)
+    if verbose or at:
+        print_bias(front, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
     rows = point_rows(front.flops, front.params, front.tokens, front.loss, front.point_status)
     few = rows if len(rows) <= MOST else [rows[i] for i in np.linspace(0, len(rows) - 1, MOST, dtype=int)]
@@ -173,19 +176,21 @@ def show(group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None,
     if at:
         print_at(front, at)
     if choice:
-        shared.paragraph("headline", str(choice))
+        if verbose:
+            shared.paragraph("headline", str(choice))
         if at and front is not choice.frontier:
             print_at(choice.frontier, at)
     print()
 
 
-def print_summary(group, runs, front: frontiers.Frontier, iso=None, again: bool = False) -> None:
+def print_summary(group, runs, front: frontiers.Frontier, iso=None, again=False, verbose=True) -> None:
     """`again`: of a table whose head and cost are said already."""
     if again:
         print(f"frontier by {front.method}")
     else:
         shared.print_head(group, runs, f"frontier by {front.method}", front.cautions)
-        print(f"  cost        {front.cost}")
+        if verbose:
+            print(f"  cost        {front.cost}")
     if iso is not None:
         known = f"{iso.noise.sigma:.2g} in log loss, from " if np.isfinite(iso.noise.sigma) else ""
         print(f"  noise       {known}{iso.noise.source}")

@@ -10,7 +10,6 @@ from analysis.commands.arguments import add_fit_options, add_options, command
 from analysis.figures import plot_ledger
 from analysis.frontiers import VALLEY_METHODS, conventions, ledger
 from analysis.frontiers.ledger import Entry
-from analysis.tables.budgets import group
 
 WIDE = 32  # of the column of countings; lines stay within 100
 
@@ -32,7 +31,7 @@ def run(options) -> int:
 
     def answer(group, runs):
         if options.budgets or (not options.convention and not runs.has("budget")):
-            runs = with_budgets(runs, options.budgets)
+            runs = conventions.keep_budgets(runs, options.budgets)
         if options.convention:
             countings = conventions.by_value(runs, options.convention)
         else:
@@ -61,22 +60,6 @@ def run(options) -> int:
         return as_json(entries), lambda: plot_ledger(entries)
 
     return shared.each_group(options, answer)
-
-
-def with_budgets(runs, budgets):
-    """The table with a budget column, so that a recount of FLOPs leaves the groups as they were;
-    as it is where no budgets can be told and none were given."""
-    try:
-        groups = group(runs.usable(), budgets, [])
-    except ValueError:
-        if budgets:
-            raise
-        return runs
-    values = np.full(len(runs), np.nan)
-    for budget, rows in groups:
-        values[np.isin(runs.rows, rows.rows)] = budget
-    note = "those given" if budgets else "told from gaps in the table's own flops"
-    return runs.with_column("budget", values, note)
 
 
 def as_json(entries: list[Entry]) -> dict:

@@ -10,7 +10,6 @@ import numpy as np
 from analysis import headline, report
 from analysis.commands import answers, shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
-from analysis.commands.audit import make_audit
 from analysis.commands.fit import add_law_name
 from analysis.commands.frontier import as_json
 from analysis.report.trained import check_curves
@@ -30,7 +29,6 @@ def add(commands) -> None:
     add_law_name(sub)
     add_fit_options(sub)
     add_options(sub, *FRONTIER)
-    sub.set_defaults(at=(), hold_out="rolling")
 
 
 def run(options) -> int:
@@ -48,12 +46,13 @@ def run(options) -> int:
                 favoured.append(front)
             except ValueError as error:
                 refused.append(f"{METHODS[name]}: {str(error).removeprefix(f'{runs.source}: ')}")
-        best = headline.choose(favoured)
         if favoured:
             notes += [f"Left out: {why}." for why in refused]
-        audit = None
-        with suppress(ValueError):
-            audit = make_audit(runs, options, fitted=parts["fit"], iso=parts["isoflop"])
+        best = answers.choose(options, runs, favoured, parts["fit"])
+        audit = best.audit if best else None
+        with suppress(ValueError):  # of many rows the answer has none, and the page has
+            law = parts["fit"] or answers.fit_with_intervals(options, runs)
+            audit = audit or answers.make_audit(options, runs, law, iso=parts["isoflop"])
         title = (
             options.title
             or f"Scaling of {', '.join(Path(path).name for path in np.atleast_1d(options.table))}"

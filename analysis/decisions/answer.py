@@ -12,6 +12,7 @@ from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost, convention
 from analysis.laws import Array
 
+BEYOND = "× the table's largest run"  # of a budget above all runs
 LARGEST = 1e30  # params or tokens beyond which a question is a slip of the hand
 FAR = 10.0  # times the largest run, beyond which an extrapolation is called far
 Bands = dict[str, Band]
@@ -141,7 +142,7 @@ def to_band(values: Array) -> Band:
 def compute_notes(fitted: Fit, flops: float) -> list[str]:
     """Whether the plan's compute lies outside that of the runs the law was fitted to."""
     top, bottom = fitted.runs.flops.max(), fitted.runs.flops.min()
-    beyond = f"{flops:.3g} FLOPs are {flops / top:.3g} × the table's largest run"
+    beyond = f"{flops:.3g} FLOPs are {flops / top:.3g} {BEYOND}"
     if flops > FAR * top:
         far = "a far extrapolation, whose interval holds noise, not a bend in the law"
         return [f"{beyond} ({top:.3g}): {far}"]

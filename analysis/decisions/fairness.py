@@ -52,10 +52,14 @@ def comparable(
         notes.append(f"{why}: the multiplier means something only where the held-out text is the same")
     if note := tuning(runs, names):
         notes.append(note)
+    said: dict[str, list[str]] = {}  # of which arms
     for name, each in zip(names, runs, strict=True):
         kept = any(reason.startswith(NOT_THE_BEST) for reason in np.unique(each.reasons))
-        notes += [f"{name}: {note}" for note in each.notes if note.startswith("the best run of")]
-        notes += [f"{name}: {line}" for line in each.cautions if not (kept and "(--best-of cell)" in line)]
+        lines = [note for note in each.notes if note.startswith("the best run of")]
+        lines += [line for line in each.cautions if not (kept and "(--best-of cell)" in line)]
+        for line in dict.fromkeys(lines):
+            said.setdefault(line, []).append(name)
+    notes += [f"{' and '.join(both)}: {line}" for line, both in said.items()]
     return runs, list(dict.fromkeys(notes))
 
 

@@ -17,17 +17,19 @@ EXTRA = 0.005  # share of the loss, that a size may lose and still be listed as 
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
 WASTED = "compute wasted: the share that the cheapest plan of the same loss would save"
 MULTIPLE = (
-    "size × m: that multiple of the fitted optimum, under every draw; the waste at × 1 is what "
-    "noise in the law may cost whoever follows it"
+    "size × m: that multiple of the size that is the answer, under every draw; the waste at × 1 is what "
+    "following it may cost"
 )
 
 
-def least_loss(fitted: Fit, cost: Cost, flops: float, serve: float = 0.0) -> Answer:
+def least_loss(
+    fitted: Fit, cost: Cost, flops: float, serve: float = 0.0, size: float | None = None
+) -> Answer:
     """The plan of least loss whose training, and serving of `serve` tokens, costs `flops`; what
     other sizes lose at that budget; and between which sizes next to nothing is lost.
 
-    The sizes tried are multiples of the fitted optimum under every draw, so that the waste at × 1
-    is what noise in the law may cost whoever follows it.
+    The sizes tried are multiples, under every draw, of `size` (params, another method's answer) or of the
+    fitted optimum, so that the waste at × 1 is what following it may cost.
     """
     law = law_with_draws(fitted)
     best = plans.optimum(law, cost, flops, serve)
@@ -38,7 +40,8 @@ def least_loss(fitted: Fit, cost: Cost, flops: float, serve: float = 0.0) -> Ans
             return f"{name}: serving alone is over", {"params": to_band(plan.params)}
         return name, plan_bands(law, cost, plan, serve, best)
 
-    rows = [row(f"size × {m:g}", m * best.params[0]) for m in MULTIPLES]
+    middle = best.params[0] if size is None else np.array([size])
+    rows = [row(f"size × {m:g}", m * middle) for m in MULTIPLES]
     less = plans.optimum(law, cost, flops * (1 - WASTE), serve).loss
     near = {f"{100 * WASTE:g} % waste": less, f"{100 * EXTRA:g} % loss": best.loss * (1 + EXTRA)}
     for what, loss in near.items():

@@ -51,3 +51,8 @@ def human(value: float) -> str:
         if value >= unit * 0.9999:
             return f"{value / unit:.4g}{word}"
     return f"{value:.4g}"
+
+
+def share(factor: float) -> str:
+    """A factor in words, a percentage where it is near one."""
+    return f"a factor {factor:.2g}" if factor >= 1.1 else f"{100 * (factor - 1):.1g} %"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.laws import Array
+from analysis.tables.budgets import group
 from analysis.tables.runs import Runs
 
 HIDDEN = ("params_hidden", "params_non_embedding", "non_embedding_params")
@@ -50,6 +51,24 @@ def by_columns(runs: Runs) -> list[Convention]:
                 recounted = recounted.with_column("flops", flops, words.replace("N", name))
             conventions.append(Convention(name, words, recounted))
     return conventions
+
+
+def keep_budgets(runs: Runs, budgets: Sequence[float] | None = None) -> Runs:
+    """The table with a budget column, so that a recount of FLOPs leaves the groups as they were; as it is
+    where it has one, or where no budgets can be told and none were given."""
+    if not budgets and runs.has("budget"):
+        return runs
+    try:
+        groups = group(runs.usable(), budgets, [])
+    except ValueError:
+        if budgets:
+            raise
+        return runs
+    values = np.full(len(runs), np.nan)
+    for budget, rows in groups:
+        values[np.isin(runs.rows, rows.rows)] = budget
+    note = "those given" if budgets else "told from gaps in the table's own flops"
+    return runs.with_column("budget", values, note)
 
 
 def by_value(runs: Runs, column: str) -> list[Convention]:

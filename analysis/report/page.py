@@ -13,7 +13,7 @@ from analysis.figures.audit import caption as audit_caption
 from analysis.fitting import Fit
 from analysis.frontiers import Frontier, Isoflop
 from analysis.headline import Headline, choose, is_trusted
-from analysis.report import charts, fitted, trained, words
+from analysis.report import charts, countings, fitted, trained, words
 from analysis.report.svg import Chart, chart
 from analysis.report.table import run_table
 from analysis.report.text import paragraph, text
@@ -69,18 +69,18 @@ def page(
     Raises:
       ValueError: `curves` names no run, or has no loss or no count.
     """
-    fronts, verdict = list(frontiers), audit.badge() if audit else ""
-    parts = [f"<h1>{text(title)}</h1>"]
+    fronts, parts = list(frontiers), [f"<h1>{text(title)}</h1>"]
     if intro:
         parts.append(f'<p class="intro">{text(intro)}</p>')
-    best = best or choose(fronts)
+    best = best or choose(fronts, audit)
     said = best.refusal if best else ""
-    if verdict and not said:
-        first = audit.findings[0].message.partition(". ")[0].rstrip(".")
-        why = f'<b>{text(verdict)}.</b> {text(first)}. <a href="#audit">More</a>'
-        parts.append(f'<div class="answer warn"><p>{why}</p></div>')
-    parts += [words.answer(fronts, best, refused), words.warnings(runs, fit, fronts, said)]
+    parts.append(words.answer(fronts, best, refused))
+    if audit and audit.badge() and not said:
+        parts.append(words.warned(audit))
+    parts.append(words.warnings(runs, fit, fronts, said))
     parts += figures(runs, fit, isoflop, fronts, references, curves)
+    if best and best.trusted and fit is not None:
+        parts += countings.section(runs, fit)
     if audit is not None:
         parts += ['<h2 id="audit">Audit: what may not be trusted</h2>', words.findings(audit)]
         if audit.steps or audit.profiles:

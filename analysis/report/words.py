@@ -90,6 +90,13 @@ def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier], said: str 
     return f'<h2>What to be careful about</h2><div class="answer warn">{"".join(map(paragraph, lines))}</div>'
 
 
+def warned(audit: Audit) -> str:
+    """The audit's verdict and the first of its reasons, with the way to all of them."""
+    first = audit.findings[0].message.partition(". ")[0].rstrip(".")
+    more = '<a href="#audit">More</a>'
+    return f'<div class="answer warn"><p><b>{text(audit.badge())}.</b> {text(first)}. {more}</p></div>'
+
+
 def findings(audit: Audit) -> str:
     """Everything the audit looked at, worst first."""
     rows = ['<tr><th></th><th class="text">code</th><th class="text">finding</th></tr>']
