@@ -105,6 +105,11 @@ def rows_read(runs: Runs) -> str:
     return f"From {kept} runs{left}; the loss is column {runs.roles['loss']}."
 
 
+def after(best: Headline | None, *words: str) -> tuple[str, ...]:
+    """The words of the command to type next; why not, where there is no answer to go on with."""
+    return words if best and best.trusted else ("audit",)
+
+
 def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:
     """The command to type next, on the same table read the same way; said when all else is (`each_group`)."""
     options.next = command(options, name, *words, drop=drop)

@@ -69,7 +69,7 @@ def run(options) -> int:
             print("\n".join(frontiers.describe_agreements(shown)) + "\n")
         objects = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
         budget = options.at[-1] if options.at else max(front.flops.max() for front in fronts)
-        answers.suggest(options, "decide", "--budget", headline.power(budget))
+        answers.suggest(options, *answers.after(best, "decide", "--budget", headline.power(budget)))
         return objects, lambda: plot_frontier(fronts, at=options.at or ())
 
     return shared.each_group(options, answer, several=options.method == "all")

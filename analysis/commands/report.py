@@ -80,7 +80,7 @@ def run(options) -> int:
         answers.head(group, best)
         print(path)
         budget = headline.power(max(front.flops.max() for front in fronts))
-        answers.suggest(options, "decide", "--budget", budget)
+        answers.suggest(options, *answers.after(best, "decide", "--budget", budget))
         return [], None
 
     return shared.each_group(options, answer)
