@@ -14,14 +14,13 @@ from html import escape
 import numpy as np
 
 from analysis.audit import Audit
-from analysis.figures.words import human, share
+from analysis.figures.words import STEP, ends, human, share, times
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
 from analysis.tables.cautions import NO_ONE_LAW
 
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
-STEP = 10.0  # times the compute that growth is told over
 FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
 APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
@@ -91,10 +90,22 @@ class Headline:
         return f"Ten times the compute: {times(a)} the parameters{sized}, {times(b)} the tokens{ends(b)}."
 
     def size(self, flops: float | None = None) -> str:
-        """What to train at a budget, by default the largest of the frontier, as a sentence."""
-        flops = float(self.front.flops.max()) if flops is None else flops
+        """What to train at a budget, by default the largest whose minimum was seen, as a sentence."""
+        flops = self.seen if flops is None else flops
         model = self.model(flops)
         return model and f"At {power(flops)} FLOPs: {model}."
+
+    @property
+    def seen(self) -> float:
+        """The largest budget of the frontier at which no method's least loss is at an end of the sizes."""
+        edges = [
+            flops
+            for each in (self.front, *self.others)
+            for flops, status in zip(each.flops, each.point_status, strict=True)
+            if status == "edge"
+        ]
+        inside = self.front.flops[~np.isin(self.front.flops, edges)]
+        return float((inside if inside.size else self.front.flops).max())
 
     def model(self, flops: float) -> str:
         """The model for a budget, with its 95 % intervals; "" where the method does not reach there."""
@@ -135,7 +146,7 @@ class Headline:
     def other_losses(self, flops: float | None = None) -> list[str]:
         """Doubts of trusted methods whose loss at a budget has no part of its interval in common with this
         one's, or lies outside it and over APART off."""
-        flops = float(self.front.flops.max()) if flops is None else flops
+        flops = self.seen if flops is None else flops
         own, doubts = loss_of(self.front, flops), []
         for other in filter(is_trusted, self.others if self.trusted and own else ()):
             its = loss_of(other, flops)
@@ -258,26 +269,6 @@ def named(front: Frontier) -> str:
 def is_far(front: Frontier, flops: float) -> bool:
     """Whether a budget is a far extrapolation."""
     return flops > 0.999 * FAR * float(front.flops.max())
-
-
-def times(exponent: Band) -> str:
-    return f"{STEP**exponent.value:.{digits_of(exponent)}g} times"
-
-
-def ends(exponent: Band) -> str:
-    """The 95 % interval of a growth."""
-    if not np.isfinite([exponent.low, exponent.high]).all():
-        return " (no interval)"
-    low, high = (f"{STEP**end:.{digits_of(exponent)}g}" for end in (exponent.low, exponent.high))
-    return f" ({low} to {high})"
-
-
-def digits_of(exponent: Band) -> int:
-    """As few, from two, as tell a growth from the ends of its interval."""
-    growth = STEP ** np.array([exponent.low, exponent.value, exponent.high])
-    if not np.isfinite(growth).all():
-        return 2
-    return next((n for n in (2, 3) if len({f"{each:.{n}g}" for each in growth}) == 3), 4)
 
 
 def span(band: Band, write=None) -> str:

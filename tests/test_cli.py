@@ -30,7 +30,7 @@ def runs():
 
 def test_a_plan_prices_the_grid_and_trains_nothing(lab_command, tmp_path):
     said = lab_command("plan", TINY).stdout
-    assert "4 runs in 2 shapes" in said and said.count(" left") >= 4
+    assert "4 runs in 2 shapes" in said and "to train: 4 runs" in said and said.count(" left") >= 4
     assert not (tmp_path / "runs").exists()
 
 

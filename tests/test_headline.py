@@ -112,6 +112,15 @@ def test_a_disagreement_and_what_would_settle_it_are_said():
     assert "which DISAGREES" in best.how_sure and "1e18 FLOPs (edge now)" in best.surer
 
 
+def test_the_size_that_is_told_is_of_a_budget_whose_minimum_was_seen():
+    two = Band(*(np.array([end, 3 * end]) for end in (1e9, 9e8, 2e9)))
+    wide = {"flops": np.array([1e18, 1e19]), "params": two, "tokens": two, "loss": two}
+    law = replace(front("fit of x", 0.5, 0.45, 0.55), **wide, point_status=("ok", "ok"))
+    valleys = replace(front("isoflop, x", 0.5, 0.4, 0.6), **wide, point_status=("ok", "edge"))
+    assert choose([law]).seen == 1e19 and choose([law, valleys]).seen == 1e18
+    assert choose([law, valleys]).size().startswith("At 1e18 FLOPs: ")
+
+
 def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_differ_are_a_doubt():
     one, two = front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)
     said = " ".join(choose([one, two]).lines(1e20))

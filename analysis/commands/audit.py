@@ -40,7 +40,12 @@ def run(options) -> int:
         answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}."])
         answers.head(group, best)
         show(group, runs, audit, options.verbose)
-        answers.suggest(options, "report", "-o", "report.html")
+        beside = [each for each in audit.findings if each.figures.get("without_budget")]
+        if beside and not options.where:  # what to do about it is known, and free
+            column = runs.roles.get("budget", "budget")
+            answers.suggest(options, "audit", "--where", f"{column} > 0")
+        else:
+            answers.suggest(options, "report", "-o", "report.html")
         if options.figure and not (audit.steps or audit.profiles):
             print("no figure: there is nothing to forecast or to profile\n")
             return as_json(audit), None

@@ -6,6 +6,8 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
+
 from analysis import headline
 from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values
@@ -114,10 +116,17 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
         (best,) = (each.answer.compute for each in comparisons)
         seen = "no difference is clear" if best.low <= 1 <= best.high else "the difference is clear"
         corrected = f"{seen} (95 % intervals), its size known within a factor {number(best.high / best.low)}"
-        corrected += said_by_models(comparisons[0])
+        corrected += said_by_models(comparisons[0]) + read_beyond(comparisons[0])
     held = sum(len(each.notes) for each in comparisons)
     cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)
     return f"{SURE}{corrected}; at least {fewest} runs an arm, {ends}{cautions}."
+
+
+def read_beyond(each: Comparison) -> str:
+    """How far beyond its runs the baseline's curve is read for the answer; "" where it is inside."""
+    beyond = each.answer.compute.value * each.answer.flops / each.ladders.runs[0].flops.max()
+    said = f"; {each.baseline}'s curve is read {beyond:.2g} × beyond its largest run"
+    return said if np.isfinite(beyond) and beyond > 1.05 else ""
 
 
 def said_by_models(each: Comparison) -> str:

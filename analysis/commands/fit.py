@@ -59,8 +59,10 @@ def run(options) -> int:
 
     def answer(group, runs):
         fitted = fit_rows(runs)
-        answers.head(group, answers.of_table(options, runs, fitted), without=in_a_line(fitted))
-        show(group, runs, fitted, options.verbose)
+        best = answers.of_table(options, runs, fitted)
+        answers.head(group, best, without=in_a_line(fitted))
+        profiles = best.audit.profiles if best and best.audit and fitted.intervals == "none" else {}
+        show(group, runs, fitted, options.verbose, profiles)
         answers.suggest(options, "audit")
         return as_json(fitted), lambda: plot_fit(fitted)
 
@@ -132,7 +134,8 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
-def show(group, runs, fitted: fitting.Fit, verbose: bool = False) -> None:
+def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None) -> None:
+    """`profiles`: of parameters whose intervals nobody asked for and the audit traced."""
     for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
         runs = runs.flag(row, reason)
     shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
@@ -146,7 +149,7 @@ def show(group, runs, fitted: fitting.Fit, verbose: bool = False) -> None:
         print(f"  columns     {', '.join(named)}; {fitted.law.output} = {fitted.output}")
     show_forms(fitted)
     print()
-    show_parameters(fitted)
+    show_parameters(fitted, profiles or {})
     if hasattr(fitted.law, "exponents") and fitted.status in ("ok", "few", "edge"):
         cost = frontiers.fit_cost(fitted.runs)
         a, b = fitted.law.exponents(cost.p)
@@ -164,7 +167,7 @@ def show_objective(fitted: fitting.Fit) -> None:
     print(f"  starts      {fitted.starts_agreeing} of {fitted.starts} agree")
 
 
-def show_parameters(fitted: fitting.Fit) -> None:
+def show_parameters(fitted: fitting.Fit, profiles=None) -> None:
     """The parameters, those the runs do not determine marked as such."""
     loose: list[str] = []
     if fitted.status in ("unidentified", "failed"):
@@ -175,7 +178,9 @@ def show_parameters(fitted: fitting.Fit) -> None:
         print(f"  not determined by these runs (other values fit about as well): {which}")
     for name, value in fitted.parameters.items():
         low, high = fitted.interval(name)
-        ends = f"  95 % {span(low, high, '{:.6g}'.format)}" if low is not None else ""
+        if name in (profiles or {}):
+            low, high = profiles[name].low, profiles[name].high
+        ends = f"  95 % {span(low, high, '{:.4g}'.format)}" if low is not None else ""
         ends = "  (fixed)" if name in fitted.fixed else ends
         print(f"  {name:<8}{value:>14.6g}{ends}" + "  not determined" * (name in loose))
 

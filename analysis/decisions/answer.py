@@ -69,6 +69,8 @@ def make_answer(fitted: Fit, law, question: str, given: dict, plan: Plan, bands:
       ValueError: an answer that is no model, from numbers far off or in another unit.
     """
     params, tokens, flops = (float(each[0, 0]) for each in (plan.params, plan.tokens, plan.flops))
+    about = parts.pop("about", None) or plan  # what is recommended, if not the law's own
+    size, seen = (float(each[0, 0]) for each in (about.params, about.tokens))
     if not all(1 <= number < LARGEST for number in (params, tokens)):
         numbers = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in given.items())
         raise ValueError(
@@ -81,8 +83,8 @@ def make_answer(fitted: Fit, law, question: str, given: dict, plan: Plan, bands:
         *parts.pop("notes", []),
         *compute_notes(fitted, flops),
         *cost_notes(fitted, flops / (6 * params * tokens)),
-        *design_notes(fitted, tokens / params, ratios),
-        *([] if "epochs" in bands else passes_notes(fitted, tokens)),
+        *design_notes(fitted, seen / size, ratios),
+        *([] if "epochs" in bands else passes_notes(fitted, seen)),
         *fitted.cautions,
         *audit.cautions(fitted),
         *draw_notes(fitted, law),

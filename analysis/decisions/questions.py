@@ -40,6 +40,7 @@ def least_loss(
             return f"{name}: serving alone is over", {"params": to_band(plan.params)}
         return name, plan_bands(law, cost, plan, serve, best)
 
+    about = None if size is None else plans.plan_at_size(law, cost, flops, np.array([size]), serve)
     middle = best.params[0] if size is None else np.array([size])
     rows = [row(f"size × {m:g}", m * middle) for m in MULTIPLES]
     less = plans.optimum(law, cost, flops * (1 - WASTE), serve).loss
@@ -58,6 +59,7 @@ def least_loss(
         plan_bands(law, cost, best, serve),
         alternatives=rows,
         assumptions=[*assumptions(fitted, cost, serve), MULTIPLE, WASTED],
+        about=about,
     )
 
 

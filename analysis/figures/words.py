@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.fitting import Fit
+from analysis.fitting import Band, Fit
 from analysis.frontiers import Frontier
 from analysis.tables.units import UNSTATED
+
+STEP = 10.0  # times the compute that growth is told over
 
 
 def plain(text: str) -> str:
@@ -56,3 +58,23 @@ def human(value: float) -> str:
 def share(factor: float) -> str:
     """A factor in words, a percentage where it is near one."""
     return f"a factor {factor:.2g}" if factor >= 1.1 else f"{100 * (factor - 1):.1g} %"
+
+
+def times(exponent: Band) -> str:
+    return f"{STEP**exponent.value:.{digits_of(exponent)}g} times"
+
+
+def ends(exponent: Band) -> str:
+    """The 95 % interval of a growth."""
+    if not np.isfinite([exponent.low, exponent.high]).all():
+        return " (no interval)"
+    low, high = (f"{STEP**end:.{digits_of(exponent)}g}" for end in (exponent.low, exponent.high))
+    return f" ({low} to {high})"
+
+
+def digits_of(exponent: Band) -> int:
+    """As few, from two, as tell a growth from the ends of its interval."""
+    growth = STEP ** np.array([exponent.low, exponent.value, exponent.high])
+    if not np.isfinite(growth).all():
+        return 2
+    return next((n for n in (2, 3) if len({f"{each:.{n}g}" for each in growth}) == 3), 4)

@@ -91,7 +91,8 @@ def isoflop_chart(
     title = "Loss at equal compute"
     choices = ["params", "tokens"] if all(each.has("tokens") for each in runs) else []
     again = any(valleys.repeated(each).any() for each in runs)
-    words = valleys.caption(iso, front) + " Open: more than one epoch." * again + level_words(near, far)
+    words = valleys.caption(iso, front) + level_words(near, far)
+    words += " Open circles: runs that saw tokens more than once." * again
     return Chart("valleys", [Panel(title, x, y, marks, alt, choices)], words, legend)
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lab.commands import on, own, shared
-from lab.commands.experiment import CommandError
+from lab.commands.experiment import CommandError, Experiment
 from lab.commands.notes import notes
 from lab.commands.view import View, duration, human, set_apart
 from lab.config import NEXT_TOKEN, RunConfig, userfile
@@ -36,8 +36,11 @@ def plan(options: argparse.Namespace) -> int:
         return on.plan(options)
     if options.json or options.price:
         raise CommandError("--json and --price go with --on CHIPS")
-    view = open_view(options)
+    experiment, store = shared.open_grid(options)
+    view = open_view(options, experiment, store)
     own.look_over(view.store, view.configs)
+    if question := (experiment.module.__doc__ or "").strip().partition("\n")[0]:
+        print(question)
     print("\n".join(price(view) + table(view.store, view.configs) + notes(view.store, view.configs)))
     shared.suggest(options, "run" if view.left else "report")
     return 0
@@ -55,7 +58,7 @@ def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
 def status(options: argparse.Namespace) -> int:
     """Say how far a grid is: what is done, running, failed and left, and what it cost. Runs may also be
     silent, stopped or diverged; the time left is of all that are not over."""
-    view = open_view(options)
+    view = open_view(options, *shared.open_grid(options))
     print("\n".join([*own.changes(view.store, view.configs), view.summary()]))
     for word, n in Counter(view.status.values()).most_common():
         print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
@@ -88,9 +91,8 @@ def spent(device_seconds: Mapping[str, float]) -> list[str]:
     return lines
 
 
-def open_view(options: argparse.Namespace) -> View:
+def open_view(options: argparse.Namespace, experiment: Experiment, store: Store) -> View:
     """How far a grid is, for who looks once, and the time left on so many workers."""
-    experiment, store = shared.open_grid(options)
     configs = lineage.resolve_trunks(store, experiment.configs())
     if options.workers < 0:
         raise CommandError(f"--workers {options.workers} is below 0; 0 means as many as are running now")
@@ -102,8 +104,9 @@ def open_view(options: argparse.Namespace) -> View:
 
 
 def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
-    """A line a run, the smallest budgets first; no column of budgets where no run has one."""
-    budgets = any(config.budget for config in configs)
+    """A line a run, the smallest budgets first; no column of budgets where it would say what FLOPs do."""
+    told = [(f"{config.budget:.2g}", f"{counts.spent_flops(config):.2g}") for config in configs]
+    budgets = any(config.budget for config in configs) and any(a != b for a, b in told)
     apart = set_apart(configs)
     budget = lambda word: f"{word:>8} " if budgets else ""  # noqa: E731
     lines = [
@@ -133,11 +136,11 @@ def price(view: View) -> list[str]:
         f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
         f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "
         f"{human(whole.store_bytes)}B on disk",
-        f"left: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(view.left_seconds())} on "
+        f"to train: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(view.left_seconds())} on "
         f"{view.workers} worker{'s' * (view.workers > 1)} (from {basis}, and "
         f"{grid.COMPILE_SECONDS} s to compile a shape)"
         if todo.runs
-        else "left: nothing",
+        else "to train: nothing",
         "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
         "forward and backward\n",
     ]
