@@ -123,7 +123,8 @@ class Headline:
             far = f"{flops / top:.3g} × the largest budget"
             inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
-        runs = f"{front.runs} runs, {spread} FLOPs"
+        runs, edges = f"{front.runs} runs, {spread} FLOPs", sum(at == "edge" for at in front.point_status)
+        runs += f", {edges} of {len(front.flops)} budgets left out (edge)" * bool(edges)
         warned = self.against("warn") if self.trusted else ""
         but = f", but the audit warns ({warned})" * bool(warned)
         narrowest = ", the narrowest interval" * (self.trusted and bool(self.others))

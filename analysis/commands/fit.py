@@ -60,8 +60,11 @@ def run(options) -> int:
     def answer(group, runs):
         fitted = fit_rows(runs)
         best = answers.of_table(options, runs, fitted)
-        answers.head(group, best, without=in_a_line(fitted))
         profiles = best.audit.profiles if best and best.audit and fitted.intervals == "none" else {}
+        answers.say(group, [in_a_line(fitted, profiles)])
+        answers.head(group, best)
+        if not best:
+            print()
         show(group, runs, fitted, options.verbose, profiles)
         answers.suggest(options, "audit")
         return as_json(fitted), lambda: plot_fit(fitted)
@@ -92,11 +95,16 @@ def fitter(options) -> Callable[[Runs], fitting.Fit]:
     return fit_rows
 
 
-def in_a_line(fitted: fitting.Fit) -> str:
-    """The answer of a law without a frontier: its parameters, and whether they may be used."""
+def ends_of(fitted: fitting.Fit, name: str, profiles) -> tuple[float | None, float | None]:
+    """A parameter's 95 %: the fit's own, or as the audit traced it; (None, None) where there is none."""
+    return (profiles[name].low, profiles[name].high) if name in profiles else fitted.interval(name)
+
+
+def in_a_line(fitted: fitting.Fit, profiles) -> str:
+    """The law's parameters, and whether they may be used."""
     words = []
     for name, value in fitted.parameters.items():
-        low, high = fitted.interval(name)
+        low, high = ends_of(fitted, name, profiles)
         words.append(
             f"{name} {value:.4g}"
             + (f" {span(low, high, '{:.3g}'.format, ' to ')}" if low is not None else "")
@@ -134,7 +142,7 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
-def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None) -> None:
+def show(group, runs, fitted: fitting.Fit, verbose: bool, profiles) -> None:
     """`profiles`: of parameters whose intervals nobody asked for and the audit traced."""
     for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
         runs = runs.flag(row, reason)
@@ -149,7 +157,7 @@ def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None)
         print(f"  columns     {', '.join(named)}; {fitted.law.output} = {fitted.output}")
     show_forms(fitted)
     print()
-    show_parameters(fitted, profiles or {})
+    show_parameters(fitted, profiles)
     if hasattr(fitted.law, "exponents") and fitted.status in ("ok", "few", "edge"):
         cost = frontiers.fit_cost(fitted.runs)
         a, b = fitted.law.exponents(cost.p)
@@ -167,7 +175,7 @@ def show_objective(fitted: fitting.Fit) -> None:
     print(f"  starts      {fitted.starts_agreeing} of {fitted.starts} agree")
 
 
-def show_parameters(fitted: fitting.Fit, profiles=None) -> None:
+def show_parameters(fitted: fitting.Fit, profiles) -> None:
     """The parameters, those the runs do not determine marked as such."""
     loose: list[str] = []
     if fitted.status in ("unidentified", "failed"):
@@ -177,9 +185,7 @@ def show_parameters(fitted: fitting.Fit, profiles=None) -> None:
         which = ", ".join(loose) or "see the status"
         print(f"  not determined by these runs (other values fit about as well): {which}")
     for name, value in fitted.parameters.items():
-        low, high = fitted.interval(name)
-        if name in (profiles or {}):
-            low, high = profiles[name].low, profiles[name].high
+        low, high = ends_of(fitted, name, profiles)
         ends = f"  95 % {span(low, high, '{:.4g}'.format)}" if low is not None else ""
         ends = "  (fixed)" if name in fitted.fixed else ends
         print(f"  {name:<8}{value:>14.6g}{ends}" + "  not determined" * (name in loose))

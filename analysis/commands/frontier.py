@@ -68,7 +68,8 @@ def run(options) -> int:
             print_beside([*shown, *(front for front in fronts if front.method not in known)], options.at)
             print("\n".join(frontiers.describe_agreements(shown)) + "\n")
         objects = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
-        budget = options.at[-1] if options.at else max(front.flops.max() for front in fronts)
+        seen = best.seen if best else max(front.flops.max() for front in fronts)
+        budget = options.at[-1] if options.at else seen
         answers.suggest(options, *answers.after(best, "decide", "--budget", headline.power(budget)))
         return objects, lambda: plot_frontier(fronts, at=options.at or ())
 

@@ -79,7 +79,7 @@ def run(options) -> int:
             raise ValueError("; ".join([f"{runs.source} gives no frontier", *refused, f"see {path}"]))
         answers.head(group, best)
         print(path)
-        budget = headline.power(max(front.flops.max() for front in fronts))
+        budget = headline.power(best.seen if best else max(front.flops.max() for front in fronts))
         answers.suggest(options, *answers.after(best, "decide", "--budget", budget))
         return [], None
 
