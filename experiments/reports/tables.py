@@ -35,6 +35,14 @@ def lines_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """A small table of an experiment's own, that `lines_of` reads."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 def table_of(
     name: str,
     store: Store,

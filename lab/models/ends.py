@@ -109,6 +109,14 @@ class LanguageModel(nnx.Module):
         x_BLD = self.readout_scale * self.split(x_BLD)
         return x_BLD, self.embed_VD[...].T if self.cfg.tied else self.readout_DV[...], extra
 
+    def states(self, tokens_BL: jax.Array) -> jax.Array:
+        """What it makes of each token of a text that it reads, (B, L, D): what the readout multiplies. Of a
+        beginning that it may read from both sides, all of the text."""
+        whole = (jnp.full(len(tokens_BL), tokens_BL.shape[1]),) * self.takes_prefix(self.cfg)
+        features = self.features(tokens_BL.swapaxes(0, 1) if self.time_first else tokens_BL, *whole)
+        x_BLD = features[0] if isinstance(features, tuple) else features
+        return x_BLD.swapaxes(0, 1) if self.time_first else x_BLD
+
     def logits(self, x_BLD: jax.Array, readout_DV: jax.Array) -> jax.Array:
         logits_BLV = ops.matmul(x_BLD, readout_DV, self.on)
         return self.cap * jnp.tanh(logits_BLV / self.cap) if self.cap else logits_BLV

@@ -95,6 +95,18 @@ def losses(
     return bind(cfg, params, on).losses(inputs_BL, targets_BL, prefix_B)
 
 
+def states(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
+    """What a model makes of each token of a text that it reads, (B, L, D): an encoder's output, where it has
+    one, and else what the readout multiplies.
+
+    Raises:
+      ValueError: a model of the user's own gives logits alone.
+    """
+    if cfg.is_own:
+        raise ValueError(f"{cfg.name} gives logits alone: its states can't be asked")
+    return bind(cfg, params).states(tokens_BL)
+
+
 def bind(cfg: ModelConfig, params: Params, on: Target | None = None) -> LanguageModel:
     """The model with its weights, in the form it takes on a target: the devices that are here where
     none is said."""

@@ -38,18 +38,21 @@ class Trained:
         return open_corpus(data.corpus, data.tokenizer, data.sha256)
 
 
-def read(store: Store, prefix: str) -> Trained:
+def read(store: Store, prefix: str, any_objective: bool = False) -> Trained:
     """A finished run with its final weights.
 
+    Args:
+      any_objective: also of a run that did not learn what follows a text.
+
     Raises:
-      StoreError: it is not done, or its last checkpoint is gone or damaged.
+      StoreError: it is not done, its objective another, or its last checkpoint is gone or damaged.
     """
     config = find(store, prefix)
     run_id, record = config.run_id, store.record(config.run_id)
     if not record or record["status"] != "done":
         status = store.status(run_id)
         raise StoreError(f"run {run_id} is {status}, and only a run that is done has final weights")
-    if config.objective in ("masked", "span_corruption"):
+    if config.objective in ("masked", "span_corruption") and not any_objective:
         raise StoreError(
             f"run {run_id} learned {config.objective!r}, and what follows a text is not what it tells"
         )
