@@ -1,5 +1,6 @@
 # run: the quickstart, from nothing to its report.  test, test-faults, lint: what they say.
 # papers: the larger experiments at laptop size, 2.5 hours on two cores; type it again after any stop.
+# atlas: every entry of docs/atlas.md at laptop size, some 4 hours; likewise.
 # test-cluster: the launchers on a real Slurm (Debian's slurmctld slurmd slurm-client munge) and a
 # real Ray, started on this machine; what is not installed is named and left out.
 # mutants: breaks the code in 200 random places and counts what the tests notice, about an hour on two
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run papers test test-faults test-cluster mutants bench lint
+.PHONY: run papers atlas test test-faults test-cluster mutants bench lint
 
 run: $(VENV)/.run
 	$(VENV)/bin/python -m lab run experiments.quickstart
@@ -36,6 +37,13 @@ papers: $(VENV)/.papers
 	$(VENV)/bin/python -m experiments.prediction seal --unless-sealed --size bpe
 	$(VENV)/bin/python -m lab run experiments.prediction
 	$(VENV)/bin/python -m experiments.prediction score
+
+# in the order of docs/atlas.md; what `papers` trains is among it
+ATLAS = quickstart seeds architectures experts incontext after distillation objectives sentiment cells \
+	muon changes changes:ladders
+atlas: papers
+	$(foreach name,$(ATLAS),$(VENV)/bin/python -m lab run experiments.$(name) &&) true
+	$(VENV)/bin/python -m lab compare experiments.activation --set model.activation=swiglu
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder

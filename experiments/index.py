@@ -14,6 +14,7 @@ from experiments import (
     activation,
     after,
     architectures,
+    cells,
     changes,
     charrnn,
     chinchilla2022,
@@ -27,6 +28,7 @@ from experiments import (
     kaplan2020,
     known_entropy,
     muon,
+    objectives,
     plain,
     porian2024,
     prediction,
@@ -35,6 +37,7 @@ from experiments import (
     repeats,
     seals,
     seeds,
+    sentiment,
     transfer,
 )
 from experiments.reports import tables
@@ -102,6 +105,7 @@ ENTRIES = (
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
     *map(Entry, (incontext, after, distillation)),
+    *map(Entry, (objectives, sentiment, cells)),
 )
 
 

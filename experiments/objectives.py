@@ -2,24 +2,24 @@
 
 Question: on film reviews as bytes, at equal training FLOPs: how likely does a model that learned one of five
           ways find the same bytes, once as the end of a text (before them all that stands before), once as
-          spans cut out of it (around them all that can be seen); and how well do its states tell good reviews
+          gaps cut out of it (around them all that can be seen); and how well do its states tell good reviews
           from bad ones?
 Command:  python -m lab run experiments.objectives   (:accelerator, :smoke)
-Cost:     laptop: 60 runs, 6.3e12 FLOPs, 2 minutes on two cores as `lab plan` prices it;
+Cost:     laptop: 60 runs, 6.3e12 FLOPs, about 6 minutes on two cores, and half of that to measure;
           accelerator: 60 runs, 6.3e16 FLOPs, an hour or two
 Answer:   expected of the ends: next token ahead; the prefix model, told half as much a window, worth .4 to
           .8 of its compute; spans, told a fifth, .1 to .4, with an encoder as without; masked last, 10 % or
-          more behind in bits a byte, as it never saw an end hidden. Of the spans: all that see what follows
+          more behind in bits a byte, as it never saw an end hidden. Of the gaps: all that see what follows
           ahead of next token on the largest rung, masked among them. Of the probe: masked ahead by a point
           or two, all within three
 
 Next token, prefix (the beginning seen from both sides) and spans are told by a decoder; masked by the same
 Transformer that sees both sides; spans by an encoder and a decoder, too, of half the layers each. `ends`: the
-last 12 bytes of a window of 63, one after another; masked hides what follows. `spans`: 9 bytes cut out of 58
+last 12 bytes of a window of 63, one after another; masked hides what follows. `gaps`: 9 bytes cut out of 58
 in three places; masked fills them in one by one, next token and prefix see what stands before alone. Both
 are likelihoods, in bits a byte, among the text's own ids. A masked model's own loss is none: it adds up what
 each byte is given all the others. Two rates a cell, the better by the objective's own held-out loss; two
-seeds. The probe is that of experiments.sentiment.
+seeds. The probe is that of experiments.sentiment, on the last 512 bytes of a review.
 """
 
 import math
@@ -49,7 +49,7 @@ ARMS = {  # by name: objective, fields of its model, layers of a decoder of two
     "prefix": ("prefix", {"settings": {"prefix": True}}, 1.0),
     "masked": ("masked", {"settings": {"causal": False}}, 1.0),
     "spans": ("span_corruption", {}, 1.0),
-    "spans, encoder": ("span_corruption", {"kind": "encoder_decoder"}, 0.5),
+    "encoder-decoder": ("span_corruption", {"kind": "encoder_decoder"}, 0.5),
 }
 
 
@@ -113,32 +113,37 @@ def runs(size: str = "laptop") -> list[RunConfig]:
 @dataclass(frozen=True)
 class Cell:
     """The runs of one arm and budget at its better rate, a seed each: FLOPs and bits a byte of ends and of
-    spans, (S,), with the standard error that windows leave, and which reviews a probe tells right."""
+    gaps, (S,), with the standard error that windows leave, and which reviews a probe tells right."""
 
     flops: np.ndarray
     ends: np.ndarray
-    spans: np.ndarray
+    gaps: np.ndarray
     noise: tuple[float, float]
     right: np.ndarray
     rates: tuple[float, ...]
 
 
+def better(path: Path) -> table.Runs:
+    """Of each arm, budget and seed the run at the rate that ends lower by its own held-out loss."""
+    return best_of(table.read(path), "objective,kind,budget,seed").usable()
+
+
 def cells(path: Path, lines: Sequence[dict[str, str]]) -> dict[str, dict[float, Cell]]:
     """Of a run table and its measures, by arm and budget."""
-    runs = best_of(table.read(path), "objective,kind,budget,seed").usable()
+    runs = better(path)
     measured, out = {line["run_id"]: line for line in lines}, {}
     for name, (objective, fields, _) in ARMS.items():
         kind = fields.get("kind", "transformer")
         own = runs.select((runs.column("objective") == objective) & (runs.column("kind") == kind))
         out[name] = {}
-        for budget, of in sorted(own.by("budget").items()):
+        for budget, of in sorted((float(key), of) for key, of in own.by("budget").items()):
             rows = [measured[run_id] for run_id in of.column("run_id")]
             number = lambda key, rows=rows: np.array([float(row[key]) for row in rows]) / math.log(2)  # noqa: E731
             out[name][budget] = Cell(
                 of.flops,
                 number("ends"),
-                number("spans"),
-                (number("ends_se").mean(), number("spans_se").mean()),
+                number("gaps"),
+                (number("ends_se").mean(), number("gaps_se").mean()),
                 np.array([reviews.bits(row, "linear") for row in rows]),
                 tuple(sorted(set(of.column("learning_rate").astype(float)))),
             )
@@ -167,15 +172,15 @@ def multipliers(found: dict[str, dict[float, Cell]], measure: str) -> list[Compa
 def answer(path: Path) -> list[str]:
     found, out = cells(path, measures_of(path)), []
     last = {name: list(of.values())[-1] for name, of in found.items()}
-    for measure in ("ends", "spans"):
+    for measure in ("ends", "gaps"):
         bits = ", ".join(f"{name} {getattr(cell, measure).mean():.2f}" for name, cell in last.items())
         out.append(f"bits a byte of {measure}: {bits}")
-    for measure in ("ends", "spans"):
+    for measure in ("ends", "gaps"):
         for each in multipliers(found, measure):
             out.append(f"{measure}: {each.headline} ({each.status})")
     for budget in next(iter(found.values())):
         of = {name: found[name][budget] for name in found}
-        for i, measure in enumerate(("ends", "spans")):
+        for i, measure in enumerate(("ends", "gaps")):
             said = [
                 f"{name} {(bits := getattr(cell, measure)).mean():.3f} (seeds {np.ptp(bits):.3f} apart)"
                 for name, cell in of.items()
@@ -192,18 +197,18 @@ def answer(path: Path) -> list[str]:
 
 
 def measure(store: Store, configs: Sequence[RunConfig], size: Size, out: Path) -> None:
-    """measures.csv: of each run the nats a byte of ends and of spans, with their standard errors over
-    windows, and which reviews a probe of its states tells right."""
+    """measures.csv: of each of these runs the nats a byte of ends and of gaps, with their standard errors
+    over windows, and which reviews a probe of its states tells right."""
     from lab.trained import infill, probe, weights
 
     corpus, rows = corpora.prepare(size.corpus, quiet=True), []
     windows, _ = batches.eval_windows(corpus.held_out, size.seq_len, size.windows * size.seq_len)
-    learn, test = reviews.reviews(corpus, configs, size.labelled, size.tested)
+    learn, test = reviews.reviews(corpus, configs, size.labelled, size.tested, size.last)
     for config in configs:
         run = weights.read(store, trained_as(store, config).run_id, any_objective=True)
         cfg, row = config.model, {"run_id": config.run_id}
         ask = infill.asker(cfg, run.params, corpus.vocab_size)
-        for name, of in (("ends", infill.ends), ("spans", infill.spans)):
+        for name, of in (("ends", infill.ends), ("gaps", infill.spans)):
             nats = of(ask, config.objective, windows, cfg.vocab_size).mean(1)
             row |= {name: f"{nats.mean():.6f}", f"{name}_se": f"{nats.std() / len(nats) ** 0.5:.6f}"}
         known, tested = (probe.pooled(cfg, run.params, part.texts) for part in (learn, test))
@@ -216,7 +221,7 @@ def report(store: Store, out: Path, size: str = "laptop") -> None:
     setup, name = SIZES[size], tables.name_of("objectives", size)
     path = tables.table_of(name, store, partial(runs, size), out, (setup.corpus,))
     if contents.learned_from(store, (setup.corpus,)):
-        done = set(table.read(path).column("run_id"))
+        done = set(better(path).column("run_id"))
         configs = [config for config in runs(size) if trained_as(store, config).run_id in done]
         measure(store, configs, setup, out)
     print("\n".join(answer(path)))

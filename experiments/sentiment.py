@@ -5,7 +5,7 @@ Question: byte LSTMs and Transformers of four sizes learn to foretell film revie
           linear probe of their states tell a good review from a bad one, how often the single best unit,
           and how does either move with the loss and the size?
 Command:  python -m lab run experiments.sentiment   (:accelerator has an LSTM of 1,024 units; :smoke)
-Cost:     laptop: 16 runs, 6.5e12 FLOPs, about 5 minutes on two cores;
+Cost:     laptop: 16 runs, 6.5e12 FLOPs, about 5 minutes on two cores, and as long to measure;
           accelerator: 16 runs, 2.7e16 FLOPs, some hours
 Answer:   expected: the linear probe rises with every rung, from some 60 to some 68 %, along one line against
           the loss for both kinds, always ahead of the same probe of byte counts and of untrained weights; the
@@ -40,6 +40,10 @@ from lab.store.store import Store
 TIMES = {"lstm": 3.0, "transformer": 2.0}  # over the plain grid's rule, as in architectures
 
 
+COLOURS = (
+    "Blue: the unit above its mean over reviews, red: below. Neither review was read by any run. At a "
+    "character the unit has seen the window so far, which begins anew every 128 bytes."
+)
 SHOWN = 640  # bytes of a review in colours
 
 
@@ -123,7 +127,7 @@ def rungs(path: Path, lines: Sequence[dict[str, str]]) -> list[Rung]:
     told = {(line["run_id"], line["features"]): line for line in lines}
     for kind in TIMES:
         own = runs.select(runs.column("kind") == kind)
-        for budget, of in sorted(own.by("budget").items()):
+        for budget, of in sorted((float(key), of) for key, of in own.by("budget").items()):
             ids = [run_id for run_id in of.column("run_id") if (run_id, "trained") in told]
             right = lambda name, ids=ids: np.array([reviews.bits(told[i, "trained"], name) for i in ids])  # noqa: E731
             begun = [reviews.bits(told[i, "untrained"], "linear") for i in ids if (i, "untrained") in told]
@@ -195,27 +199,26 @@ def measure(store: Store, configs: Sequence[RunConfig], size: Size, out: Path) -
     for config, run in zip(configs, trained, strict=True):
         known, found = add(config.run_id, "trained", partial(probe.pooled, config.model, run.params))
         if run is best:
-            figures_probe.text(coloured(run, known, found, test)).savefig(out / "text.png")
+            shown = coloured(run, known, found, test)
+            figures_probe.text(shown, COLOURS).savefig(out / "text.png")
         if not config.seed:
             begun = initial_state(config).params
             add(config.run_id, "untrained", partial(probe.pooled, config.model, begun))
     tables.write_lines(out / "probe.csv", rows)
 
 
-def coloured(run, known: np.ndarray, found: reviews.Probed, test: Labelled) -> list[tuple[str, np.ndarray]]:
+def coloured(
+    run, known: np.ndarray, found: reviews.Probed, test: Labelled
+) -> list[tuple[str, str, np.ndarray]]:
     """The first review of either kind, and the best unit at each byte, less its mean over reviews."""
     from lab.trained import probe
 
     out = []
-    for label in (1, 0):
+    for label, name in ((1, "a good review"), (0, "a bad one")):
         text = test.texts[int(np.argmax(test.labels == label))][:SHOWN]
         unit = probe.by_token(run.config.model, run.params, text)[:, found.index]
-        out.append(
-            (
-                bytes(text[:-1].astype(np.uint8)).decode("utf-8", "replace"),
-                unit - known[:, found.index].mean(),
-            )
-        )
+        letters = bytes(text[:-1].astype(np.uint8)).decode("latin-1")
+        out.append((name, letters, unit - known[:, found.index].mean()))
     return out
 
 

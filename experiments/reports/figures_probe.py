@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from analysis.figures.axes import count_axis, power_axis
-from analysis.figures.style import DASHED, INK, METHOD_COLOURS, NOTE, sequence, sheet, styled
+from analysis.figures.style import DASHED, INK, METHOD_COLOURS, NOTE, sheet, styled
 from experiments.reports.figures import POINT, legend_beside
 from experiments.reports.reviews import share
 
@@ -59,49 +59,57 @@ def sentiment(rungs: Sequence[Any], counted: Mapping[str, np.ndarray]):
 
 
 @styled
-def text(reviews: Sequence[tuple[str, np.ndarray]]):
-    """Reviews with each character in the colour of a unit's state there."""
-    words = (
-        "Blue: the unit above its mean over reviews, red: below. Above a good review, below a bad one, read "
-        "by no run. At a character the unit has seen the window so far."
-    )
-    spread = max(np.abs(values).max() for _, values in reviews)
-    fig, axes = sheet(8.4, 4.6, words, rows=len(reviews))
-    for ax, (shown, values) in zip(axes, reviews, strict=True):
-        rows = -(-len(values) // COLUMNS)
-        grid = np.full(rows * COLUMNS, np.nan)
-        grid[: len(values)] = values
-        ax.imshow(
-            grid.reshape(rows, COLUMNS), cmap="RdBu", vmin=-spread, vmax=spread, alpha=0.75, aspect="auto"
-        )
+def text(parts: Sequence[tuple[str, str, np.ndarray]], words: str):
+    """Texts, each with its name, with each character in the colour of a unit's state there."""
+    rows = [-(-len(values) // COLUMNS) for *_, values in parts]
+    fig, axes = sheet(8.4, 0.21 * sum(rows) + 0.25 * len(parts), words, rows=len(parts))
+    for ax, tall, (name, shown, values) in zip(np.atleast_1d(axes), rows, parts, strict=True):
+        grid = np.full(tall * COLUMNS, np.nan)
+        grid[: len(values)] = values / (np.abs(values).max() + 1e-12)
+        ax.imshow(grid.reshape(tall, COLUMNS), cmap="RdBu", vmin=-1, vmax=1, alpha=0.75, aspect="auto")
         for place, letter in enumerate(shown[: len(values)]):
-            if not letter.isspace():
-                ax.text(
-                    place % COLUMNS,
-                    place // COLUMNS,
-                    letter,
-                    ha="center",
-                    va="center",
-                    fontsize=7,
-                    family="monospace",
-                )
+            if letter.isprintable() and not letter.isspace():
+                where = place % COLUMNS, place // COLUMNS
+                ax.text(*where, letter, ha="center", va="center", fontsize=6.5, family="monospace")
         ax.set_axis_off()
+        ax.set_title(name, fontsize=9, loc="left")
+    return fig
+
+
+@styled
+def cells(stages: Sequence[Any]):
+    """How well the best unit, and all, follow each property, by how long was trained."""
+    words = (
+        "Correlation of a property of each held-out byte with the unit chosen for it on other text, and "
+        "dashed with the best line through all units; leftmost before training. Bars: two seeds."
+    )
+    fig, ax = sheet(6.6, 4.0, words)
+    at = np.array([stage.tokens or stages[1].tokens / 4 for stage in stages])
+    for name, colour in zip(stages[0].unit, METHOD_COLOURS, strict=False):
+        unit, every = (np.array([getattr(stage, key)[name] for stage in stages]) for key in ("unit", "every"))
+        mean = unit.mean(1)
+        around = [mean - unit.min(1), unit.max(1) - mean]
+        ax.errorbar(at, mean, around, color=colour, label=name, capsize=2, **POINT)
+        ax.plot(at, every.mean(1), color=colour, lw=1, ls=(0, (4, 2)))
+    ax.set(xscale="log", xlabel="bytes trained on", ylabel="correlation", ylim=(0, 1))
+    count_axis(ax.xaxis, *ax.get_xlim())
+    legend_beside(ax, "")
     return fig
 
 
 @styled
 def objectives(cells: Mapping[str, Mapping[float, Any]]):
-    """Bits a byte of ends and of spans, and reviews told right, against compute, a line an objective."""
+    """Bits a byte of ends and of gaps, and reviews told right, against compute, a line an objective."""
     words = (
         "The same held-out bytes, asked of every objective in the form in which it learned. Left: the last "
-        "bytes of a window, given those before. Middle: spans cut out of it; next token and prefix see what "
+        "bytes of a window, given those before. Middle: gaps cut out of it; next token and prefix see what "
         "stands before alone. Right: a linear probe of the mean states. Bars: the seeds; right, 95 % over "
         "reviews and seeds."
     )
     fig, axes = sheet(11.4, 4.0, words, columns=3)
-    for number, ((name, of), colour) in enumerate(zip(cells.items(), sequence(len(cells)), strict=True)):
+    for number, ((name, of), colour) in enumerate(zip(cells.items(), [*METHOD_COLOURS, INK], strict=True)):
         at = np.array([cell.flops.mean() for cell in of.values()]) * 1.03 ** (number - 2)
-        for ax, measure in zip(axes, ("ends", "spans"), strict=False):
+        for ax, measure in zip(axes, ("ends", "gaps"), strict=False):
             bits = np.array([getattr(cell, measure) for cell in of.values()])
             mean = bits.mean(1)
             ax.errorbar(
@@ -123,7 +131,7 @@ def objectives(cells: Mapping[str, Mapping[float, Any]]):
             capsize=2,
             **POINT,
         )
-    for ax, title in zip(axes, ("Ends of texts", "Spans cut out", "Reviews told right"), strict=True):
+    for ax, title in zip(axes, ("Ends of texts", "Gaps", "Reviews told right"), strict=True):
         ax.set(xscale="log", xlabel="training compute (FLOPs)", title=title, ylabel="bits a byte")
         power_axis(ax.xaxis)
     axes[2].set(ylabel="reviews told right (%)")

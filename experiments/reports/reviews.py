@@ -24,9 +24,12 @@ class Labelled:
     labels: np.ndarray
 
 
-def reviews(corpus: Corpus, configs: Sequence[RunConfig], learn: int, test: int) -> tuple[Labelled, Labelled]:
+def reviews(
+    corpus: Corpus, configs: Sequence[RunConfig], learn: int, test: int, last: int = 0
+) -> tuple[Labelled, Labelled]:
     """Reviews to learn a probe from, and others to test it on: of the held-out ones and those of which no run
-    read a window, in this order. Reviews shorter than a window and a byte are left out."""
+    read a window, in this order. Reviews shorter than a window and a byte are left out; of the others the
+    `last` bytes are kept, or all."""
     shortest = max(config.model.seq_len for config in configs) + 1
     labels = review_labels(corpus.path.parent, Say(quiet=True))
     rng, unread = np.random.default_rng(0), ~was_read(corpus, configs)
@@ -40,7 +43,7 @@ def reviews(corpus: Corpus, configs: Sequence[RunConfig], learn: int, test: int)
             own = slice(int(ends[i]) - documents[i].tokens, int(ends[i]))
             free = len(tested) < test and (split == "held_out" or unread[own].all())
             if free or (len(known) < learn and split == "train"):
-                ids = np.asarray(getattr(corpus, split)[own])
+                ids = np.asarray(getattr(corpus, split)[own])[-last:]
                 (tested if free else known).append((ids, labels[documents[i].name]))
     return tuple(Labelled([t for t, _ in part], np.array([y for _, y in part])) for part in (known, tested))
 

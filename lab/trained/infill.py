@@ -26,13 +26,20 @@ Ask = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 def asker(cfg: ModelConfig, params: tree.Params, n_ids: int) -> Ask:
     """What a trained model answers."""
+    return partial(in_blocks, partial(log_probs, cfg, n_ids), params)
 
-    @jax.jit
-    def log_probs(params, inputs_BL, first_B, at_BN):
-        logits_BLV = tree.apply(cfg, params, inputs_BL, prefix_B=first_B if tree.takes_prefix(cfg) else None)
-        return jax.nn.log_softmax(jnp.take_along_axis(logits_BLV[..., :n_ids], at_BN[..., None], 1))
 
-    return partial(in_blocks, log_probs, params)
+@partial(jax.jit, static_argnums=(0, 1))
+def log_probs(
+    cfg: ModelConfig,
+    n_ids: int,
+    params: tree.Params,
+    inputs_BL: jax.Array,
+    first_B: jax.Array,
+    at_BN: jax.Array,
+) -> jax.Array:
+    logits_BLV = tree.apply(cfg, params, inputs_BL, prefix_B=first_B if tree.takes_prefix(cfg) else None)
+    return jax.nn.log_softmax(jnp.take_along_axis(logits_BLV[..., :n_ids], at_BN[..., None], 1))
 
 
 def told(log_probs_BNV: np.ndarray, ids_BN: np.ndarray) -> np.ndarray:

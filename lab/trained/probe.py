@@ -34,19 +34,23 @@ def pooled(cfg: ModelConfig, params: tree.Params, texts: Sequence[np.ndarray]) -
     cut = [batches.eval_windows(text, length_of(cfg)) for text in texts]
     windows = np.concatenate([windows[:, :-1] for windows, _ in cut])
     shares = np.concatenate([mask / mask.sum() for _, mask in cut]).astype(np.float32)
-
-    @jax.jit
-    def mean(params, tokens_BL, share_BL):
-        return jnp.einsum("BLD,BL->BD", tree.states(cfg, params, tokens_BL), share_BL)
-
     begins = np.cumsum([0, *(len(mask) for _, mask in cut[:-1])])
-    return np.add.reduceat(in_blocks(mean, params, windows, shares), begins)
+    return np.add.reduceat(in_blocks(partial(weighed, cfg), params, windows, shares), begins)
+
+
+states = jax.jit(tree.states, static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=0)
+def weighed(cfg: ModelConfig, params: tree.Params, tokens_BL: jax.Array, share_BL: jax.Array) -> jax.Array:
+    """The sum of the states over a window, each by its share: (B, D)."""
+    return jnp.einsum("BLD,BL->BD", tree.states(cfg, params, tokens_BL), share_BL)
 
 
 def by_token(cfg: ModelConfig, params: tree.Params, text: np.ndarray) -> np.ndarray:
     """The states at each token of a text but its last, (tokens, D), read as `pooled` says."""
     windows, mask = batches.eval_windows(text, length_of(cfg))
-    return in_blocks(jax.jit(partial(tree.states, cfg)), params, windows[:, :-1])[mask]
+    return in_blocks(partial(states, cfg), params, windows[:, :-1])[mask]
 
 
 def in_blocks(function: Callable, params: tree.Params, *arrays: np.ndarray) -> np.ndarray:
