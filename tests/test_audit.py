@@ -134,7 +134,7 @@ PLANTED = {
     "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02), {"influence", "objectives", "bend"}),
     "outliers": (
         lambda c: scaled(c, at_random(c, 0.15), 1 / np.log(2)),
-        {"objectives", "edge", "approaches", "noise", "hold-out"},
+        {"fit", "objectives", "edge", "approaches", "noise", "hold-out"},
     ),
     "objectives": (
         lambda c: scaled(c, np.argsort(np.argsort(c["params"])) < 3, 1.3),

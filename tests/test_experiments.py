@@ -60,7 +60,7 @@ def test_the_quickstart_s_cells_share_no_seed_and_differ_in_width_alone():
     assert len({(run.model.n_layer, run.model.n_head, run.model.settings) for run in runs}) == 1
     for run in runs:
         assert counts.run_flops(run) == pytest.approx(run.budget, rel=0.01)
-        grid.check_epochs(run)
+        grid.check_data(run)
     other = quickstart.runs(seeds=1)
     assert not {run.seed for run in runs} & {run.seed for run in other}
     assert [replace(run, seed=0, data_seed=0) for run in runs] == [
@@ -97,7 +97,7 @@ def test_no_cell_repeats_its_data_too_often_or_sees_too_little(runs):
     for run in runs:
         assert run.epochs <= 4 and run.tokens >= 1_000_000
         assert counts.run_flops(run) == pytest.approx(run.budget, rel=0.01)
-        grid.check_epochs(run)
+        grid.check_data(run)
 
 
 def test_the_learning_rate_rule_is_within_a_factor_two_of_the_best_at_both_ends():
@@ -170,7 +170,7 @@ def test_the_larger_grids_are_priced_as_they_say(experiment, no_corpora):
         if experiment is not known_entropy:  # its languages have one stand-in's sha256 here
             assert len({config.run_id for config in configs}) == len(configs)
         for config in configs:
-            grid.check_epochs(config)
+            grid.check_data(config)
         said = re.search(rf"{size}: (\d+) runs, ([\d.e]+) FLOPs(?:, (\d+) minutes)?", words)
         if size == "smoke":
             continue
@@ -250,7 +250,7 @@ def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no
     assert {config.horizon_steps for config in configs} == {max(c.steps for c in configs)}
     assert {config.warmup_steps for config in configs} == set(size.warmups)
     for config in configs:
-        assert grid.check_epochs(config) is None and config.data == configs[0].data
+        assert grid.check_data(config) is None and config.data == configs[0].data
     losses(configs, law, "x", tmp_path / "runs.csv")
     lines = ["run_id,params,step,tokens,flops,loss"]
     for config in configs:
@@ -322,7 +322,7 @@ def test_a_planted_floor_comes_back_and_a_run_below_it_is_told(tmp_path, monkeyp
     name = "markov:8-2-3-0-50000"
     corpus = corpora.prepare(name, directory=tmp_path, quiet=True)
     monkeypatch.setattr(corpora, "prepare", lambda *_, **__: corpus)
-    monkeypatch.setattr(grid, "check_epochs", lambda config: None)
+    monkeypatch.setattr(grid, "check_data", lambda config: None)
     language = parse_language(name)[0]
     extra = corpus.baselines["source"]["nats_per_token"] - language.entropy_rate
     floor = language.floor(size.seq_len) + extra
@@ -454,7 +454,7 @@ def test_what_the_readme_says_of_predictions_and_floors_stands_in_the_tables():
     assert told["prediction"].count(": inside") == 18 and told["prediction"].count(": OUTSIDE") == 5
     held = re.findall(r"(\w+), huber-log with (\w+) .*?inside (\d+) of 10", told["known_entropy"])
     found = {(kind, how): int(count) for kind, how, count in held}
-    assert found["markov", "profile"] + found["grammar", "profile"] == 19
+    assert found["markov", "profile"] + found["grammar", "profile"] == 20
     silent = re.findall(r"profile intervals[^;]*;[^;]*;[^;]*; (\d+) fits", told["known_entropy"])
     assert sum(map(int, silent)) > 10, "most fits say that they are not identified"
     assert found["grammar", "pairs"] == 5

@@ -14,6 +14,7 @@ from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig, from_jso
 from lab.config import fields as declarations
 from lab.plan import grid
 from lab.store import export
+from lab.train.step import hyper_of, learning_rate
 
 LONG = {"warmup_steps": 3, "horizon_steps": 30}  # apart from the run's length
 RUN = RunConfig(
@@ -128,7 +129,11 @@ def test_a_field_that_does_not_say_what_it_is_is_refused():
     ("name", "value", "words"),
     [
         ("optim__learning_rate", 0.0, "learning_rate=0.0 must be above 0"),
-        ("optim__beta1", 1.5, "beta1=1.5 is not in 0..1"),
+        ("optim__beta1", 1.5, "beta1=1.5 must be at least 0 and below 1"),
+        ("optim__beta2", 1, "beta2=1.0 must be at least 0 and below 1"),  # the mean square would be 0/0
+        ("optim__eps", 1e-300, "eps=1e-300 must be above 0 in float32"),
+        ("optim__learning_rate", 1e300, "learning_rate=1e\\+300 should be a finite number of float32"),
+        ("data__sha256", "zz" * 32, "is no SHA-256"),
         ("optim__warmup_steps", -1, "warmup_steps=-1 is negative; 0 means by warmup_fraction"),
         ("optim__weight_decay", float("nan"), "weight_decay=nan should be a finite number"),
         ("model__d_ff", -8, "d_ff=-8 is negative; 0 means the default of the activation"),
@@ -162,7 +167,7 @@ def spellings(value):
         return [way for way in [*ways, *([int(value)] if value % 1 == 0 else [])] if float(way) == value]
     if isinstance(value, int):
         return [float(value), np.int64(value), np.float32(value), jnp.int32(value)]
-    return [np.str_(value)]
+    return [np.str_(value), *([value.upper()] if value == "cd" * 32 else [])]
 
 
 @settings(max_examples=100, deadline=None)
@@ -187,6 +192,8 @@ def test_equal_values_have_equal_ids_however_they_are_written(name, data):
         {"optim__horizon_steps": RUN.steps},
         {"data__unique_tokens": RUN.data.train_tokens},
         {"tokens": RUN.tokens + 1},  # rounded to the same steps
+        {"model__d_ff": RUN.model.ffn_width},
+        {"optim__learning_rate": np.float32(RUN.optim.learning_rate)},  # not 0.01, and 0.01 in the step
     ],
 )
 def test_a_run_written_in_two_ways_is_refused_where_it_would_pass_for_a_repeat(change):
@@ -196,3 +203,47 @@ def test_a_run_written_in_two_ways_is_refused_where_it_would_pass_for_a_repeat(c
     with pytest.raises(ValueError, match=rf"one run written in two ways \(.*{field}="):
         grid.unique([RUN, twin])
     assert len(grid.unique([RUN, RUN, replace(RUN, seed=1)])) == 2
+
+
+SCHEDULES = st.fixed_dictionaries(
+    {
+        "optim__schedule": st.sampled_from(["cosine", "linear", "constant"]),
+        "optim__warmup_steps": st.sampled_from([1, 2, 10]),
+        "optim__horizon_steps": st.sampled_from([20, RUN.steps, 90]),
+        "optim__cooldown_fraction": st.sampled_from([0.0, 0.25, 0.5]),
+        "optim__cooldown_shape": st.sampled_from(["linear", "1-sqrt"]),
+        "optim__final_fraction": st.sampled_from([0.0, 0.1, 1.0]),
+    }
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(SCHEDULES, SCHEDULES)
+def test_runs_are_one_run_where_their_rates_are_equal_to_the_bit(one, other):
+    def rates(run):
+        return np.asarray(learning_rate(run.optim, np.arange(run.steps), hyper_of(run)))
+
+    one, other = (grid.with_fields(RUN, changes) for changes in (one, other))
+    assert (one.numbers == other.numbers) == np.array_equal(rates(one), rates(other))
+
+
+@pytest.mark.parametrize("settings", [{"w": 4.0}, {"w": np.int64(4)}, {"w": jnp.int32(4)}, '{"w":4}'])
+def test_settings_of_an_own_optimiser_are_equal_however_they_are_written(settings):
+    run, twin = (
+        grid.with_fields(RUN, BESIDE["optim__settings"] | {"optim__settings": some})
+        for some in ({"w": 4}, settings)
+    )
+    assert twin.numbers == run.numbers
+    assert twin.run_id == run.run_id or isinstance(settings["w"], float), "4.0 is not 4 to all code"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data__unique_tokens": 63}, "less than one window"),
+        ({"data__corpus": 'mix:{"a": 1}', "data__unique_tokens": 640}, "limits of their own"),
+    ],
+)
+def test_plan_refuses_data_that_no_worker_can_train_on(change, words):
+    with pytest.raises(ValueError, match=words):
+        grid.check_data(grid.with_fields(RUN, change | {"data__max_epochs": 1e9}))

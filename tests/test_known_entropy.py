@@ -34,7 +34,7 @@ def test_a_trained_model_comes_within_three_percent_of_the_source_and_never_belo
         batch_tokens=2048,
         data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
     )
-    grid.check_epochs(config)
+    grid.check_data(config)
     trainer = Trainer(Store(tmp_path), jax.local_devices()[:1])
     record = train(trainer, config, corpus, trainer.store.claim(config))
     assert record["status"] == "done"

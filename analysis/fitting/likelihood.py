@@ -33,12 +33,18 @@ def noise_scale(problem: Problem, start: Array) -> tuple[float, float]:
     return square / curve, curve
 
 
+def freedom(problem: Problem) -> float:
+    """How many residuals tell the noise of a problem, less one a free parameter."""
+    return max(problem.output.shape[-1] - len(problem.free), 1)
+
+
 def likelihood_scale(problem: Problem, start: Array, level: float) -> tuple[float, float, float]:
-    """`noise_scale`, and the limit ± within which that number stays in `level` of all tables."""
+    """`noise_scale`, and the limit ± within which that number stays in `level` of all tables. The nearer half
+    of the residuals tells a robust fit its noise: half as many are the degrees of freedom."""
     from scipy.special import stdtrit  # slow to import, and few fits need it
 
-    freedom = len(problem.output) - len(problem.free)
-    return *noise_scale(problem, start), float(stdtrit(freedom, 0.5 + level / 2))
+    known = freedom(problem) / (2 if problem.name in ROBUST else 1)
+    return *noise_scale(problem, start), float(stdtrit(known, 0.5 + level / 2))
 
 
 def jacobian(problem: Problem, theta: Array) -> Array:

@@ -1,8 +1,11 @@
-"""Rows whose params or tokens look like the same count in another unit, by a law fitted to all: one factor,
+"""Rows whose params, tokens or losses look like the same in another unit, by a law fitted to all: one factor,
 the same for all of them, brings them to it."""
+
+from dataclasses import replace
 
 import numpy as np
 
+from analysis.fitting.solve import Problem, minimise
 from analysis.laws.base import Array, Law
 
 LEAST = 12  # rows below which nothing is looked for
@@ -13,6 +16,9 @@ BACK = 5.0  # and within which it is back
 FINEST = 1e-3  # noise of log loss below which no table's is taken to be
 APART = 4.0  # factor from which two units are likelier than a slip
 FURTHEST = 1e6
+MOST = 20_000  # rows of which losses are looked at
+LOSS_UNITS = {"bits beside nats": 1 / np.log(2), "percent beside shares": 100.0}
+QUIETER = 4.0  # times, by which residuals fall when the losses of some rows are brought to the others' unit
 TRIED = np.linspace(-np.log(FURTHEST), np.log(FURTHEST), 1201)  # logarithms of factors
 
 
@@ -42,6 +48,54 @@ def other_units(law: Law, inputs: tuple[str, ...], logs: Array, residuals: Array
         f"up to {100 * np.abs(np.expm1(residuals[off])).max():.2g} % off the law, and on it if their "
         f"{inputs[v]} are {number(np.exp(factor))} what they say; bring all rows to one unit"
     )
+
+
+def loss_units(problem: Problem, theta: Array, rows: Array) -> str:
+    """Which rows have their loss in another unit than the rest: residuals lie in two groups, and the law fits
+    all of them once one is divided by a factor that units have; else "".
+
+    Args:
+      problem: the rows, on centred logarithms.
+      theta: where the fit ended (P,).
+      rows: numbers of the rows (R,), as they are shown.
+    """
+    if len(rows) > MOST:  # those tell as much as all
+        some = np.sort(np.random.default_rng(0).choice(len(rows), MOST, replace=False))
+        problem = replace(problem, logs=problem.logs[:, some], output=problem.output[some])
+        rows = rows[some]
+    above = np.log(problem.output) - problem.law.log_predict(theta[None], problem.logs)[0][0]
+    order = np.argsort(above)
+    if len(above) < LEAST or not np.isfinite(above).all():
+        return ""
+    inner = slice(SEVERAL - 1, len(above) - SEVERAL)  # where several rows are left on either side
+    k = SEVERAL - 1 + int(np.argmax(np.diff(above[order])[inner]))
+    upper = np.zeros(len(above), bool)
+    upper[order[k + 1 :]] = True
+    spread = float(np.mean(np.abs(above - np.median(above))))
+    apart = float(np.median(above[upper]) - np.median(above[~upper]))
+    for words, factor in LOSS_UNITS.items():
+        if not 0.5 < apart / np.log(factor) < 2:
+            continue
+        for _ in range(3):  # the first law lies between the groups, and may take a row for one of the others
+            one = replace(problem, output=np.where(upper, problem.output / factor, problem.output))
+            law, _ = minimise(one, theta[None])
+            raw = np.log(problem.output) - problem.law.log_predict(law, problem.logs)[0][0]
+            gap, before, upper = raw - upper * np.log(factor), upper, raw > np.log(factor) / 2
+            if (upper == before).all() or not SEVERAL <= upper.sum() <= len(raw) - SEVERAL:
+                break
+        upper = before
+        left = float(np.median(gap[upper]) - np.median(gap[~upper]))
+        noise = float(np.mean(np.abs(gap)))
+        error = 1.6 * noise * np.sqrt(1 / upper.sum() + 1 / (~upper).sum())  # of medians, of normal noise
+        if noise < spread / QUIETER and abs(left) < max(3 * error, FINEST):
+            few = upper if upper.sum() <= len(above) / 2 else ~upper
+            shown = ", ".join(map(str, rows[few][:5].tolist())) + ", ..." * bool(few.sum() > 5)
+            return (
+                f"units are mixed inside the loss, {words}: {upper.sum()} of {len(above)} rows lie "
+                f"{factor * np.exp(left):.4g} ± {factor * error:.1g} times above the law of the others, and "
+                f"these units are {factor:.4g} apart ({few.sum()} of one unit: row {shown}); bring all to one"
+            )
+    return ""
 
 
 def common_factor(law: Law, logs: Array, residuals: Array, v: int, noise: float) -> tuple[int, float, int]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from analysis.fitting.ends import widening
 from analysis.fitting.likelihood import height, jacobian, likelihood_scale
 from analysis.fitting.regression import Fit, Quantity
 from analysis.fitting.solve import Penalty, Problem, minimise, slopes
@@ -47,8 +48,8 @@ def trace_profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list
     The objective is minimised over all parameters while a number is pulled towards other values;
     wherever the pull ends, that point is on the number's profile. The ratio is scaled by the spread
     of the residuals: for squares exactly as Student's t is, for Huber and absolute values as the
-    robust likelihood ratio (Heritier & Ronchetti 1994). It takes rows as independent and equally
-    noisy.
+    robust likelihood ratio (Heritier & Ronchetti 1994), and wider where a fit hardly passes for `ok`
+    (`ends.widening`). It takes rows as independent and equally noisy.
 
     Args:
       fitted: what was fitted.
@@ -68,6 +69,7 @@ def trace_profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list
     errors = standard_errors(problem, start, numbers, unit / curve)
     if unit < EXACT**2:
         return [Profile(v, v, v, np.array([v]), np.zeros(1), limit) for v in value]
+    limit *= widening(problem, start)
     base = height(problem, start[None])[0]
 
     def trace(which: Array, targets: Array) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from analysis.fitting.band import span
-from analysis.fitting.multiples import other_units
+from analysis.fitting.multiples import loss_units, other_units
 from analysis.fitting.refusals import check_rows, lift, positive
 from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, held, minimise, project, value
 from analysis.fitting.splits import Split, describe_splits, splits
@@ -196,17 +196,19 @@ def fit(
         regular=regular,
         offset=offset,
     )
-    return one_law(found, logs) if regular and status in ("ok", "edge", "unidentified") else found
+    return one_law(found, logs, problem, best[0]) if judge else found
 
 
-def one_law(fitted: Fit, logs: Array) -> Fit:
+def one_law(fitted: Fit, logs: Array, problem: Problem, theta: Array) -> Fit:
     """The fit, unidentified where rows, by a column or by another unit, are told to be of several laws."""
-    several = several_laws(fitted.parted)
-    units = other_units(fitted.law, fitted.inputs, logs, fitted.residuals, fitted.runs.rows)
-    if not several and not units:
+    units = loss_units(problem, theta, fitted.runs.rows) if fitted.output == "loss" else ""
+    if not units and not (fitted.regular and fitted.status in ("ok", "edge", "unidentified")):
         return fitted
-    messages = [several, units, fitted.message * (fitted.status != "ok")]
-    return replace(fitted, status="unidentified", message="; ".join(filter(None, messages)))
+    units = units or other_units(fitted.law, fitted.inputs, logs, fitted.residuals, fitted.runs.rows)
+    reasons = [several_laws(fitted.parted), units, fitted.message * (fitted.status != "ok")]
+    if not any(reasons[:2]):
+        return fitted
+    return replace(fitted, status="unidentified", message="; ".join(filter(None, reasons)))
 
 
 def named_law(law: type[Law] | str) -> type[Law]:

@@ -18,7 +18,7 @@ ALIASES = {  # of each role, the best first; letters alone are read with their c
     ).split(),
     "tokens": (
         "tokens n_tokens D num_tokens training_tokens train_tokens tokens_seen token_count total_tokens "
-        "ntokens dataset_size"
+        "ntokens toks dataset_size"
     ).split(),
     "flops": (
         "flops C compute flop training_flops train_flops total_flops n_flops training_flop "
@@ -35,15 +35,15 @@ PATTERNS = {  # further headers of a role, whole and in lower case
     "params": COUNT + r"(?:(?:non_?embed(?:ding)?s?|active|trainable|all|weight)_)*(?:params?|parameters?)"
     r"(?:_(?:count|total|num|size|no_embed|non_?embed(?:ding)?s?))?",
     "tokens": COUNT
-    + r"(?:(?:train(?:ing|ed)?|pretrain(?:ing)?|processed|consumed|seen|data|total|input|num)_)*tokens?"
-    r"(?:_(?:count|total|num|seen|trained|consumed|processed))?"
+    + r"(?:(?:train(?:ing|ed)?|pretrain(?:ing)?|processed|consumed|seen|data|total|input|num)_)*"
+    r"(?:tokens?|toks)(?:_(?:count|total|num|seen|trained|consumed|processed|so_far))?"
     r"|(?:data|dataset|training_set)_size|d_tokens",
     "flops": COUNT + r"(?:train(?:ing)?_|pretrain(?:ing)?_|compute_|achieved_|total_)*"
     r"(?:flops?|flos?|compute)(?:_(?:count|total|num|used|in_flops?))?",
     "budget": r"(?:(?:target|nominal|isoflops?|compute|training|train|flops?|c)_)*"
     r"(?:budget|isoflops?)(?:_(?:flops?|compute|group|level))?|(?:target|nominal)_flops?",
 }
-LOSSES = {"loss", "nll", "xent"}
+LOSSES = {"loss", "nll", "xent", "ce"}
 HELD_OUT = set("val valid validation eval evaluation test heldout held out dev".split())
 USUAL = HELD_OUT | set(  # beside a loss, words that leave it that
     "final mean avg average best lm ema smoothed last ce cross entropy token per nats bits".split()

@@ -66,10 +66,12 @@ def flag(
         below = role == "loss" and bool(NORMALIZED.search(column.header.words))
         wrong = np.flatnonzero((reasons == "") & ~missing & ~(below | in_range(numbers)))
         if wrong.size:
+            value = numbers[wrong[0]]
+            inside = f"< {1 / LEAST:g}" if value > 1 else f"> {LEAST * (value > 0):g}"
             raise ValueError(
-                f"{source}, row {rows[wrong[0]] + 1}, column {name}: {numbers[wrong[0]]:g} "
+                f"{source}, row {rows[wrong[0]] + 1}, column {name}: {value:g} "
                 f"({wrong.size} such row{'s' * (wrong.size > 1)}); {role} must be positive and "
-                f'finite. Correct it, or keep it out with --where "{quoted(name)} > 0"'
+                f'finite. Correct it, or keep it out with --where "{quoted(name)} {inside}"'
             )
     return reasons
 

@@ -91,7 +91,7 @@ class Experiment:
         if not configs:
             raise CommandError(f"{self.module.__name__}.runs() returned no run")
         for config in configs:
-            grid.check_epochs(config)
+            grid.check_data(config)
         return grid.unique(configs)
 
     @property

@@ -14,7 +14,6 @@ the check of a field's value follow from this.
 import dataclasses
 import difflib
 import json
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass, replace
 from functools import cache, partial
@@ -24,7 +23,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 from lab.config import userfile
 
 OWN = "own"  # a kind or an optimiser of a user's own file, where a field says which have it
-KINDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
+KINDS = {int: "a whole number", float: "a finite number of float32", bool: "true or false", str: "a text"}
 hints_of = cache(get_type_hints)  # a grid has thousands of configs
 
 
@@ -35,7 +34,8 @@ class Rule(NamedTuple):
     otherwise: str
 
 
-POSITIVE = Rule(lambda value: value > 0, "must be above 0")
+LEAST, MOST = 2.0**-126, 2.0**127  # numbers of the step are float32
+POSITIVE = Rule(lambda value: value >= LEAST, "must be above 0 in float32")
 NOT_NEGATIVE = Rule(lambda value: value >= 0, "is negative")
 SEED = Rule(lambda value: 0 <= value < 2**32, "must be in 0..2**32-1: a key of jax keeps 32 bits")
 BELOW_ONE = Rule(lambda value: 0 <= value < 1, "must be at least 0 and below 1")
@@ -176,10 +176,23 @@ def refuse_unheeded(config: Any, what: str) -> None:
             )
 
 
+def own_kind(value: Any) -> Any:
+    """A scalar of NumPy or JAX as Python's; all else as it is."""
+    return value.item() if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0 else value
+
+
+def setting_of(value: Any) -> Any:
+    """A number, truth or text of settings, as Python's own; ValueError for others."""
+    value = own_kind(value)
+    hint = next((kind for kind in (bool, int, float, str) if isinstance(value, kind)), None)
+    if hint is None or (hint is int and abs(value) > MOST):
+        raise ValueError(f"{value!r} is no number, truth or text")
+    return plain(value, hint, "")
+
+
 def plain(value: Any, hint: Any, where: str) -> Any:
     """The value as Python's own int, float, bool or str; ValueError when it is none of its field's."""
-    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:  # a scalar of NumPy or JAX
-        value = value.item()
+    value = own_kind(value)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
             meant = difflib.get_close_matches(str(value), get_args(hint), 1)
@@ -191,7 +204,7 @@ def plain(value: Any, hint: Any, where: str) -> Any:
     number = isinstance(value, Real) and not isinstance(value, bool)
     right = {
         int: number and value % 1 == 0,
-        float: number and abs(value) <= sys.float_info.max,
+        float: number and abs(value) <= MOST,
         bool: isinstance(value, bool),
         str: isinstance(value, str),
     }
@@ -216,8 +229,9 @@ def settings_text(settings: Any, where: str) -> str:
         settings = {k: v for k, v in dataclasses.asdict(settings).items() if v != default[k]}
     try:
         found = json.loads(settings or "{}") if isinstance(settings, str) else settings
-        if isinstance(found, Mapping) and all(isinstance(v, int | float | str) for v in found.values()):
-            return json.dumps(dict(found), sort_keys=True, allow_nan=False) if found else ""
+        if isinstance(found, Mapping):
+            found = {name: setting_of(value) for name, value in found.items()}
+            return json.dumps(found, sort_keys=True) if found else ""
     except ValueError:
         pass
     raise ValueError(f"{where}.settings={settings!r}: write them as {{'name': number, truth or text}}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from lab.config import fields
+from lab.config import fields, twins
 from lab.config.fields import (
     BELOW_ONE,
     FRACTION,
@@ -49,8 +49,8 @@ class OptimConfig:
     learning_rate: float = traced(rule=POSITIVE)  # the peak
     # decoupled; times the learning rate; on hidden and readout weights
     weight_decay: float = traced(0.1, rule=NOT_NEGATIVE)
-    beta1: float = static(0.9, rule=FRACTION, only=MOMENTS)
-    beta2: float = static(0.99, rule=FRACTION, only=MOMENTS)
+    beta1: float = static(0.9, rule=BELOW_ONE, only=MOMENTS)
+    beta2: float = static(0.99, rule=BELOW_ONE, only=MOMENTS)
     eps: float = static(1e-8, rule=POSITIVE, only=SQUARES)
     momentum: float = static(0.95, rule=BELOW_ONE, only=("muon",), late=True)  # of hidden matrices
     settings: str = static("", only=(OWN,), late=True, column="optimizer_settings")
@@ -114,7 +114,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         fields.check(self)
-        if len(self.sha256) != 64:
+        object.__setattr__(self, "sha256", self.sha256.lower())
+        if not re.fullmatch("[0-9a-f]{64}", self.sha256):
             raise ValueError(f"DataConfig.sha256={self.sha256!r} is no SHA-256: 64 hex digits")
         if self.unique_tokens > self.train_tokens:
             raise ValueError(
@@ -244,10 +245,8 @@ class RunConfig:
     @property
     def numbers(self) -> tuple:
         """All that the program and its inputs depend on. Runs that are equal here are one run, however
-        they were written: a warm-up as a fraction or in steps, a horizon of their own length."""
-        data, hyper = self.data, tuple(sorted(self.hyper.items()))
-        fed = (data.sha256, data.available_tokens, self.steps, self.seed, self.data_seed)
-        return (self.shape, hyper, fed)
+        they were written; see `twins`."""
+        return twins.numbers(self)
 
     @cached_property
     def run_id(self) -> str:

@@ -21,6 +21,7 @@ from lab.data.texts import CorpusError, digest
 from lab.data.tokens import Ids
 
 PREFIX = "mix:"
+NO_LIMIT = "unique_tokens limits one corpus; a mixture's parts have limits of their own, in their mix"
 DEAL = 1000  # examples in which the weights hold exactly
 
 
@@ -51,9 +52,7 @@ class Mix:
     def cut(self, example: np.ndarray, seed: int, seq_len: int, unique_tokens: int | None) -> np.ndarray:
         """The windows that are the examples of a run, (..., seq_len + 1)."""
         if unique_tokens is not None:
-            raise ValueError(
-                "unique_tokens limits one corpus; a mixture's parts have limits of their own, in their mix"
-            )
+            raise ValueError(NO_LIMIT)
         number, place = self.dealt(example, seed)
         windows = np.empty((*example.shape, seq_len + 1), np.int32)
         for i, part in enumerate(self.parts):

@@ -30,7 +30,7 @@ def pair(cells: Sequence[RunConfig], change: Callable[[RunConfig], RunConfig]) -
     if all(cell.run_id == arm.run_id for cell, arm in zip(cells, arms, strict=True)):
         raise ValueError("the arm's runs are the baseline's: the change changes no number")
     for arm in arms:
-        grid.check_epochs(arm)
+        grid.check_data(arm)
     return arms
 
 

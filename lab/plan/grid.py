@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.config import DataConfig, ModelConfig, RunConfig, Shape
 from lab.config.fields import declared
+from lab.data import batches, mixtures
 from lab.models import counts
 from lab.plan import trunk
 
@@ -80,7 +81,7 @@ def isoflop(
                     f"under min_tokens={min_tokens:,}; give this budget smaller models"
                 )
             run = RunConfig(model=model, optim=optim(model, tokens), tokens=tokens, budget=budget, **common)
-            check_epochs(run)
+            check_data(run)
             runs.append(run)
     return runs
 
@@ -114,9 +115,13 @@ def branched(cells: Iterable[RunConfig]) -> list[RunConfig]:
     return trunk.plan(unique(cells))
 
 
-def check_epochs(config: RunConfig) -> None:
-    """Refuse a run that repeats its data more often than its corpus allows."""
+def check_data(config: RunConfig) -> None:
+    """Refuse a run that repeats its data more often than its corpus allows, or has no window of it."""
     data = config.data
+    if data.unique_tokens and data.corpus.startswith(mixtures.PREFIX):
+        raise ValueError(f"unique_tokens={data.unique_tokens}: {mixtures.NO_LIMIT}")
+    if data.train_tokens:
+        batches.n_windows(data.train_tokens, config.model.seq_len, data.unique_tokens or None)
     if data.train_tokens and config.epochs > data.max_epochs + 0.005:
         raise ValueError(
             f"run {config.run_id} ({describe_model(config.model)}) needs {config.tokens:,} tokens, "

@@ -87,7 +87,7 @@ def nearest(configs: Sequence[RunConfig], model: ModelConfig, tokens: float) -> 
 def fits(config: RunConfig) -> bool:
     """Whether its corpus holds its tokens, as often as it allows."""
     try:
-        grid.check_epochs(config)
+        grid.check_data(config)
     except ValueError:
         return False
     return True
