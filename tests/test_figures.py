@@ -4,7 +4,7 @@ import pytest
 from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, plot_predicted, style
-from analysis.figures.words import human
+from analysis.figures.words import human, share
 from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla, PowerLaw
 from analysis.tables import table
@@ -189,3 +189,12 @@ def test_drawing_leaves_the_callers_style_alone(found):
 )
 def test_counts_read_as_people_say_them(value, text):
     assert human(value) == text
+
+
+def test_a_share_is_told_in_percent_up_to_where_a_factor_has_two_digits():
+    assert [share(factor) for factor in (1.01, 1.094, 1.096, 1.5)] == [
+        "1 %",
+        "9 %",
+        "a factor 1.1",
+        "a factor 1.5",
+    ]

@@ -57,7 +57,7 @@ def human(value: float) -> str:
 
 def share(factor: float) -> str:
     """A factor in words, a percentage where it is near one."""
-    return f"a factor {factor:.2g}" if factor >= 1.1 else f"{100 * (factor - 1):.1g} %"
+    return f"a factor {factor:.2g}" if factor >= 1.095 else f"{100 * (factor - 1):.1g} %"
 
 
 def times(exponent: Band) -> str:
