@@ -182,8 +182,8 @@ def law(excess: Excess, which: np.ndarray, x: np.ndarray) -> Law:
     run = np.unique(np.stack([N, D, seed]), axis=1, return_inverse=True)[1].ravel()
     scores = np.array([rows[run == each].T @ left[run == each] for each in np.unique(run)])
     n = len(scores)
-    errors = np.sqrt(np.diag(bread @ scores.T @ scores @ bread) * n / (n - 4))
-    half = stats.t.ppf(0.975, n - 4) * errors
+    errors = np.sqrt(np.diag(bread @ scores.T @ scores @ bread) * n)
+    half = stats.t.ppf(0.975, n - 4) * errors / np.sqrt(n - 4) if n > 4 else np.full(4, np.inf)
     bands = [(float(v), float(v - h), float(v + h)) for v, h in zip(theta, half, strict=True)]
     return Law(bands[1], bands[2], bands[3], float(np.sqrt(np.mean(left**2))))
 

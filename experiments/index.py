@@ -35,6 +35,7 @@ from experiments import (
     quickstart,
     rates,
     repeats,
+    reward,
     seals,
     seeds,
     sentiment,
@@ -104,7 +105,7 @@ ENTRIES = (
     *map(Entry, (charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
-    *map(Entry, (incontext, after, distillation)),
+    *map(Entry, (incontext, after, distillation, reward)),
     *map(Entry, (objectives, sentiment, cells)),
 )
 

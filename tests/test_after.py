@@ -1,6 +1,7 @@
 """What is done with finished weights: fewer bits, fewer entries, another loss, answers, and laws of these."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from lab.data import corpora
 from lab.models import tree
 from lab.store.store import Store
 from lab.train import step
-from lab.trained import again, answers, smaller, weights
+from lab.trained import again, answers, preferences, smaller, weights
 from tests.trained import finished, on_sheep
 
 CFG = ModelConfig(d_model=8, n_layer=1, n_head=2, vocab_size=20, seq_len=16)
@@ -124,3 +125,36 @@ def test_a_loss_is_worth_the_tokens_that_a_power_law_says():
     tokens = np.array([1e5, 1e6, 1e7])
     for at in (3e4, 2e5, 5e6, 4e7):
         assert distillation.text_worth(tokens, 9 * tokens**-0.1, 9 * at**-0.1) == pytest.approx(at)
+
+
+def test_the_best_of_n_is_the_mean_over_every_draw():
+    rng = np.random.default_rng(0)
+    proxy, value = rng.standard_normal((2, 7))
+    for n in (1, 2, 4, 7):
+        best = [value[max(draw, key=lambda i: proxy[i])] for draw in combinations(range(7), n)]
+        assert preferences.best_of(n, proxy, value) == pytest.approx(np.mean(best))
+    with pytest.raises(ValueError, match="n=8: the best of 1 to 7"):
+        preferences.best_of(8, proxy, value)
+
+
+def test_the_divergence_of_the_best_of_n_is_that_of_its_density():
+    """The best of n has density n u^(n-1) over the policy's, u being the share of texts that are worse."""
+    u = (np.arange(200_000) + 0.5) / 200_000
+    for n in (1, 2, 5, 64):
+        density = n * u ** (n - 1)
+        nats = np.mean(density * np.log(np.maximum(density, 1e-300)))
+        assert preferences.divergence(n) == pytest.approx(nats, abs=1e-4)
+
+
+def test_a_reward_is_learned_from_comparisons_of_texts_of_the_policy():
+    prompts = np.arange(256)[:, None] % 20
+    texts = np.asarray(preferences.samples(CFG, PARAMS, prompts, 7, jax.random.key(0)))
+    assert texts.shape == (256, 8) and (texts[:, :1] == prompts).all()
+    assert 0 <= texts.min() <= texts.max() < 20
+    assert (texts == np.asarray(preferences.samples(CFG, PARAMS, prompts, 7, jax.random.key(0)))).all()
+    gold = (texts == 3).sum(1) + (texts == 4).sum(1)
+    first = (gold[::2] >= gold[1::2])[:, None]
+    better, worse = np.where(first, texts[::2], texts[1::2]), np.where(first, texts[1::2], texts[::2])
+    made = preferences.learn(CFG, better, worse, 150, 0.03)
+    score = np.asarray(preferences.reward(CFG, made, texts))
+    assert np.corrcoef(score, gold)[0, 1] > 0.5

@@ -16,6 +16,7 @@ from lab.config import ModelConfig
 from lab.models import tree
 
 BATCH = 64  # comparisons an update
+SHAPE = 16_384  # numbers of comparisons up to a multiple of it share a program
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -47,24 +48,28 @@ def learn(
     """A reward model of C comparisons by Bradley & Terry's likelihood, log sigmoid(r(better) - r(worse)):
     AdamW at a rate that falls as a cosine, batches drawn with replacement."""
     key = jax.random.key(seed)
-    optimiser = optax.adamw(optax.cosine_decay_schedule(rate, updates), b2=0.99, weight_decay=0.1)
-    pairs_CBL = jnp.stack([jnp.asarray(better_CL), jnp.asarray(worse_CL)], 1)
-    return _learn(cfg, optimiser.update, updates, tree.init(cfg, key), optimiser.init, pairs_CBL, key)
+    pairs_C2L = jnp.stack([jnp.asarray(better_CL), jnp.asarray(worse_CL)], 1)
+    whole = jnp.pad(
+        pairs_C2L, ((0, -len(pairs_C2L) % SHAPE), (0, 0), (0, 0))
+    )  # few programs for many numbers
+    return _learn(cfg, updates, tree.init(cfg, key), whole, len(pairs_C2L), rate, key)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 4))
-def _learn(cfg, update, updates, params, init, pairs_C2L, key):
+@partial(jax.jit, static_argnums=(0, 1))
+def _learn(cfg, updates, params, pairs_C2L, number, rate, key):
+    optimiser = optax.adamw(optax.cosine_decay_schedule(1.0, updates), b2=0.99, weight_decay=0.1)
+
     def loss(params, pairs_B2L):
         score_B2 = tree.apply(cfg, params, pairs_B2L.reshape(2 * BATCH, -1))[:, -1, 0].reshape(BATCH, 2)
         return -jax.nn.log_sigmoid(score_B2[:, 0] - score_B2[:, 1]).mean()
 
     def one(at, carry):
         params, state = carry
-        rows = jax.random.randint(jax.random.fold_in(key, at), (BATCH,), 0, len(pairs_C2L))
-        moves, state = update(jax.grad(loss)(params, pairs_C2L[rows]), state, params)
-        return optax.apply_updates(params, moves), state
+        rows = jax.random.randint(jax.random.fold_in(key, at), (BATCH,), 0, number)
+        moves, state = optimiser.update(jax.grad(loss)(params, pairs_C2L[rows]), state, params)
+        return jax.tree.map(lambda weight, move: weight + rate * move, params, moves), state
 
-    return jax.lax.fori_loop(0, updates, one, (params, init(params)))[0]
+    return jax.lax.fori_loop(0, updates, one, (params, optimiser.init(params)))[0]
 
 
 def best_of(n: int, proxy_M: np.ndarray, value_M: np.ndarray) -> float:
