@@ -37,7 +37,7 @@ import numpy as np
 from experiments.known_entropy import rate
 from experiments.quickstart import SETTINGS
 from experiments.reports import figures_tasks, measured, tables
-from lab.config import ModelConfig, OptimConfig, RunConfig
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.languages import parse_language
 from lab.models import counts
@@ -86,7 +86,7 @@ def runs(size: str = "laptop") -> list[RunConfig]:
         RunConfig(
             model=model,
             optim=OptimConfig(learning_rate=rate(counts.count_params(model).params)),
-            data=corpus.data(),
+            data=DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train),
             tokens=tokens,
             batch_tokens=setup.batch_tokens,
             seed=seed,

@@ -34,7 +34,7 @@ from scipy import stats
 
 from experiments.known_entropy import rate
 from experiments.reports import figures_after, measured, tables
-from lab.config import ModelConfig, OptimConfig, RunConfig
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.languages import Markov, parse_language
 from lab.models import counts
@@ -96,7 +96,8 @@ def runs(size: str = "laptop") -> list[RunConfig]:
         n_layer=n_layer, d_model=width, n_head=heads, vocab_size=corpus.vocab_size, seq_len=setup.length
     )
     optim = OptimConfig(learning_rate=rate(counts.count_params(model).params))
-    shared = {"model": model, "optim": optim, "data": corpus.data(), "tokens": setup.tokens}
+    data = DataConfig(sha256=corpus.sha256, corpus=corpus.name, train_tokens=corpus.n_train)
+    shared = {"model": model, "optim": optim, "data": data, "tokens": setup.tokens}
     return [RunConfig(**shared, batch_tokens=512, seed=seed, data_seed=seed) for seed in range(setup.seeds)]
 
 
@@ -209,8 +210,8 @@ def answer(path: Path) -> list[str]:
         sure += band(fall)[1] > 0
         words.append(
             f"N={each.params:,}, {each.comparisons:,} comparisons: correlation {ends(each.correlation)}; "
-            f"gold {mean.max():.2f} at most, at n = {n[mean.argmax()]:,}, and {ends(fall)} less at the end; alpha "
-            f"{ends(each.alpha)}, beta {ends(each.beta)}, off by {100 * each.off:.0f} % of the peak"
+            f"gold {mean.max():.2f} at most, at n = {n[mean.argmax()]:,}, and {ends(fall)} less at the end; "
+            f"alpha {ends(each.alpha)}, beta {ends(each.beta)}, off by {100 * each.off:.0f} % of the peak"
         )
     most = [each for each in found if each.comparisons == found[-1].comparisons]
     peak = ", ".join(f"{each.gold.mean(0).max():.2f}" for each in most)
