@@ -1,6 +1,7 @@
 """`lab plan` and `lab status`: what a grid would run, what it costs, and how far it is."""
 
 import argparse
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -39,8 +40,8 @@ def plan(options: argparse.Namespace) -> int:
     experiment, store = shared.open_grid(options)
     view = open_view(options, experiment, store)
     own.look_over(view.store, view.configs)
-    if question := (experiment.module.__doc__ or "").strip().partition("\n")[0]:
-        print(question)
+    if question := " ".join((experiment.module.__doc__ or "").strip().partition("\n\n")[0].split()):
+        print(textwrap.fill(question, 100))
     print("\n".join(price(view) + table(view.store, view.configs) + notes(view.store, view.configs)))
     shared.suggest(options, "run" if view.left else "report")
     return 0

@@ -46,8 +46,8 @@ def ngram_nats(train: np.ndarray, held_out: np.ndarray, vocab_size: int) -> list
     with the bigram.
     """
     held_out = np.asarray(held_out, np.int64)
-    singles = _grams(train, 0, vocab_size)
-    prob = (_found(*singles, held_out) + 1) / (len(train) + vocab_size)
+    singles = count_grams(train, 0, vocab_size)
+    prob = (find_counts(*singles, held_out) + 1) / (len(train) + vocab_size)
     result = [-np.log(prob[1:])]
     held_code = held_out
     for order in (1, 2):
@@ -56,12 +56,12 @@ def ngram_nats(train: np.ndarray, held_out: np.ndarray, vocab_size: int) -> list
             continue
         before = held_code[:-1]
         held_code = before * vocab_size + held_out[order:]
-        grams, gram_counts = _grams(train, order, vocab_size)
+        grams, gram_counts = count_grams(train, order, vocab_size)
         contexts, first = np.unique(grams // vocab_size, return_index=True)
         kinds = np.diff(np.append(first, len(grams)))
         total = np.add.reduceat(gram_counts, first)
-        count_hc = _found(grams, gram_counts, held_code)
-        count_h, kinds_h = _found(contexts, total, before), _found(contexts, kinds, before)
+        count_hc = find_counts(grams, gram_counts, held_code)
+        count_h, kinds_h = find_counts(contexts, total, before), find_counts(contexts, kinds, before)
         backoff = prob[order:]
         mixed = (count_hc + kinds_h * backoff) / np.maximum(count_h + kinds_h, 1)
         prob = np.concatenate([prob[:order], np.where(count_h > 0, mixed, backoff)])
@@ -69,7 +69,7 @@ def ngram_nats(train: np.ndarray, held_out: np.ndarray, vocab_size: int) -> list
     return result
 
 
-def _grams(tokens: np.ndarray, order: int, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+def count_grams(tokens: np.ndarray, order: int, vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
     """The different runs of order + 1 tokens as numbers in base vocab_size, sorted, and how often
     each occurs; a chunk at a time, since 100 MB of text at once would take gigabytes."""
     space = vocab_size ** (order + 1)
@@ -92,7 +92,7 @@ def _grams(tokens: np.ndarray, order: int, vocab_size: int) -> tuple[np.ndarray,
     return found, np.bincount(place, weights=counts).astype(np.int64)
 
 
-def _found(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def find_counts(keys: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """values[keys == wanted], 0 where a key is not there; keys are sorted."""
     place = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
     return np.where(keys[place] == wanted, values[place], 0)
