@@ -13,7 +13,7 @@ A, B = 0, 1
 
 
 def test_bigrams_of_a_short_text_by_hand():
-    """Of a b a a: a follows two kinds of token, b one, so n1 = n2 = 1 and the discount of shorter grams is 1/3.
+    """Of a b a a: a follows two kinds of token, b one, so n1 = n2 = 1 and the discount of one token is 1/3.
     ab, ba and aa occur once each: n2 = 0, the discount of bigrams is 1, and all goes to the shorter."""
     train, held_out = np.array([A, B, A, A]), np.array([A, A])
     shorter = (2 - 1 / 3) / 3 + (1 / 3) * (2 / 3) / 2

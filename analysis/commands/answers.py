@@ -51,10 +51,10 @@ def of_table(options, runs: Runs, fitted: fitting.Fit | None, at=()) -> Headline
 
 
 def choose(options, runs: Runs, fronts: Sequence[Frontier], fitted: fitting.Fit | None, at=()):
-    """The headline of a table's frontiers, with the audit of its fitted law where rows are not so many that
-    it takes long; None where no frontier has an exponent."""
+    """The headline of a table's frontiers, with the audit of its fitted law unless intervals are none or rows
+    so many that it takes long; None where no frontier has an exponent."""
     audit = None
-    if fitted is not None and light(fitted):
+    if fitted is not None and fitted.intervals != "none" and light(fitted):
         valley = next((front for front in fronts if front.method.startswith("isoflop")), None)
         with suppress(ValueError):  # nothing to look over
             audit = make_audit(options, runs, fitted, valley=valley, at=at)
