@@ -39,7 +39,7 @@ papers: $(VENV)/.papers
 	$(VENV)/bin/python -m experiments.prediction score
 
 # in the order of docs/atlas.md; what `papers` trains is among it
-ATLAS = quickstart seeds architectures experts incontext after distillation reward objectives sentiment cells \
+ATLAS = quickstart seeds architectures classics experts incontext after distillation reward objectives sentiment cells \
 	muon changes changes:ladders
 atlas: papers
 	$(foreach name,$(ATLAS),$(VENV)/bin/python -m lab run experiments.$(name) &&) true

@@ -175,6 +175,7 @@ def test_the_command_line_keeps_its_numbers_and_adds_a_headline(tmp_path, capsys
                 "1e13",
                 "--json",
                 str(out),
+                "-v",
             ]
         )
         said = json.loads(out.read_text())

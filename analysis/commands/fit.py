@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from types import MappingProxyType
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
-def show(group, runs, fitted: fitting.Fit, verbose: bool, profiles) -> None:
+def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=MappingProxyType({})) -> None:
     """`profiles`: of parameters whose intervals nobody asked for and the audit traced."""
     for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
         runs = runs.flag(row, reason)

@@ -269,30 +269,24 @@ def prediction(runs: Runs, row: Mapping[str, str], result: Mapping[str, str] | N
 @styled
 def classics(best: Mapping[str, Runs], grams: Mapping[int, float]):
     """The best runs of each architecture against compute, and n-grams as levels."""
-    fig, ax = sheet(
-        6.6,
-        4.4,
+    least = min(grams, key=grams.get)
+    text = (
         "Points: the best of the rates tried by each architecture on a rung, one a seed; lines: their mean. "
-        "Dashed: interpolated Kneser-Ney n-grams of so many bytes, which cost no products.",
+        f"Dashed: interpolated Kneser-Ney n-grams of 2 to {least} bytes, which cost no products."
     )
-    for (name, runs), colour in zip(best.items(), sequence(len(best)), strict=True):
+    fig, ax = sheet(6.6, 4.2, text)
+    for (name, runs), colour in zip(best.items(), METHOD_COLOURS, strict=False):
         order = np.argsort(runs.flops)
         flops, loss = runs.flops[order], runs.loss[order]
         parts = np.split(np.arange(len(flops)), np.flatnonzero(np.diff(np.log(flops)) > 0.3) + 1)
         ax.plot(flops, loss, ls="", color=colour, **POINT)
         ends = [(np.exp(np.log(flops[part]).mean()), loss[part].mean()) for part in parts]
         ax.plot(*zip(*ends, strict=True), color=colour, lw=1.3, label=name)
-    for order, loss in grams.items():
-        ax.axhline(loss, **DASHED | {"lw": 0.8})
-        ax.annotate(
-            f"{order}",
-            (1.0, loss),
-            xycoords=("axes fraction", "data"),
-            xytext=(4, -3),
-            fontsize=8,
-            textcoords="offset points",
-        )
+    for order in range(2, least + 1):
+        ax.axhline(grams[order], **DASHED | {"lw": 0.8})
+        at = {"xytext": (4, -3), "textcoords": "offset points", "fontsize": 8}
+        ax.annotate(f"{order}", (1.0, grams[order]), xycoords=("axes fraction", "data"), **at)
     ax.set(ylabel="loss (nats/byte)", xlabel="training compute (FLOPs)", xscale="log")
     power_axis(ax.xaxis)
-    ax.legend()
+    ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.75))
     return fig
