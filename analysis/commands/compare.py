@@ -115,7 +115,9 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
     if len(comparisons) == 1:
         (best,) = (each.answer.compute for each in comparisons)
         seen = "no difference is clear" if best.low <= 1 <= best.high else "the difference is clear"
-        corrected = f"{seen} (95 % intervals), its size known within a factor {number(best.high / best.low)}"
+        ratio = best.high / best.low
+        known = "well" if ratio <= headline.SHARP else "fairly" if ratio <= headline.FAIR else "hardly"
+        corrected = f"{seen} (95 % intervals), its size {known} known, within a factor {number(ratio)}"
         corrected += said_by_models(comparisons[0]) + read_beyond(comparisons[0])
     held = sum(len(each.notes) for each in comparisons)
     cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)

@@ -100,8 +100,8 @@ def few(problem: Problem) -> str:
     if rows >= enough:
         return ""
     return (
-        f"{rows} runs for the {len(problem.free)} parameters of {law.__name__}: nothing is left to show that "
-        f"the law holds; train at new sizes and lengths until there are {enough} or more"
+        f"{rows} runs for the {len(problem.free)} parameters of {law.__name__}: too few are left to show "
+        f"that the law holds; train at new sizes and lengths until there are {enough} or more"
     )
 
 

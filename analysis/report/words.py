@@ -70,8 +70,10 @@ def methods(fronts: Sequence[Frontier]) -> str:
     return "".join(map(paragraph, lines))
 
 
-def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier], said: str = "") -> str:
-    """What may not be trusted, but for what is `said` already; nothing when all is well."""
+def warnings(
+    runs: Runs, fit: Fit | None, fronts: Sequence[Frontier], said: str = "", audit: Audit | None = None
+) -> str:
+    """What may not be trusted, but for what is `said` already, by the audit too; nothing when all is well."""
     lines = []
     if fit is not None and fit.status != "ok" and fit.message not in said:
         lines.append(f"The parametric fit is {fit.status}: {fit.message}.")
@@ -82,7 +84,9 @@ def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier], said: str 
                 lines.append(f"{sentence(front.method)[:-1]}{how}: {front.message}.")
         if not np.isfinite(front.params_exponent.low):
             lines.append(f"{sentence(front.method)[:-1]} has no interval.")
-    lines += [sentence(caution) for caution in (fit.cautions if fit else runs.cautions)]
+    told = " ".join(each.message for each in audit.findings).casefold() if audit else ""
+    cautions = fit.cautions if fit else runs.cautions
+    lines += [sentence(caution) for caution in cautions if caution.rstrip(".").casefold() not in told]
     reasons = Counter(reason for _, reason in runs.dropped())
     lines += [f"{count} runs are kept out: {reason}." for reason, count in reasons.items()]
     if not lines:
@@ -91,10 +95,11 @@ def warnings(runs: Runs, fit: Fit | None, fronts: Sequence[Frontier], said: str 
 
 
 def warned(audit: Audit) -> str:
-    """The audit's verdict and the first of its reasons, with the way to all of them."""
-    first = audit.findings[0].message.partition(". ")[0].rstrip(".")
-    more = '<a href="#audit">More</a>'
-    return f'<div class="answer warn"><p><b>{text(audit.badge())}.</b> {text(first)}. {more}</p></div>'
+    """The audit's verdict and the first sentence of each of its reasons, with the way to all of them."""
+    reasons = [each.message for each in audit.findings if each.severity == audit.verdict]
+    first = [paragraph(sentence(each.partition(". ")[0])) for each in reasons]
+    more = '<p><a href="#audit">More</a></p>'
+    return f'<div class="answer warn"><p><b>{text(audit.badge())}.</b></p>{"".join(first)}{more}</div>'
 
 
 def findings(audit: Audit) -> str:
