@@ -77,7 +77,8 @@ def test_a_second_interrupt_stops_at_once_and_loses_no_record(tmp_path):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     time.sleep(0.5)
-    assert process.returncode == 1 and not processes(store)
+    # by the signal itself where it was on its way out when the second came
+    assert process.returncode in (1, -signal.SIGINT) and not processes(store)
 
 
 def test_one_bad_cell_does_not_stop_the_grid_and_is_told(tmp_path):
