@@ -25,7 +25,7 @@ fewest bits alone. A bit is worth a factor of 4.5, a little more than the 4 of a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -68,18 +68,12 @@ SIZES = {
 
 def runs(size: str = "laptop") -> list[RunConfig]:
     setup, data = SIZES[size], shakespeare.text(max_epochs=20 if size == "accelerator" else 4)
-    cells = [
-        RunConfig(
-            model=model,
-            optim=quickstart.optim(model, tokens),
-            data=data,
-            tokens=tokens,
-            batch_tokens=shakespeare.BATCH_TOKENS,
-        )
+    return [
+        quickstart.run_of(model, tokens, data, seed)
+        for seed in range(setup.seeds)
         for model in quickstart.models(setup.widths)
         for tokens in setup.tokens
     ]
-    return [replace(cell, seed=seed, data_seed=seed) for seed in range(setup.seeds) for cell in cells]
 
 
 def measure(run: weights.Trained, setup: Size) -> Iterator[measured.Row]:

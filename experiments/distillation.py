@@ -63,19 +63,8 @@ def runs(size: str = "laptop") -> list[RunConfig]:
     setup, data = SIZES[size], shakespeare.text(max_epochs=20)
     student, *teachers = quickstart.models((setup.student, *setup.teachers))
     cells = [(student, tokens) for tokens in setup.tokens] + [(model, setup.tokens[-2]) for model in teachers]
-    return [
-        RunConfig(
-            model=model,
-            optim=quickstart.optim(model, tokens),
-            data=data,
-            tokens=tokens,
-            batch_tokens=shakespeare.BATCH_TOKENS,
-            seed=seed,
-            data_seed=seed,
-        )
-        for seed in range(setup.seeds)
-        for model, tokens in cells
-    ]
+    seeds = range(setup.seeds)
+    return [quickstart.run_of(model, tokens, data, seed) for seed in seeds for model, tokens in cells]
 
 
 def measure(run: weights.Trained, store: Store, size: str) -> Iterator[measured.Row]:

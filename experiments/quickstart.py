@@ -19,7 +19,7 @@ from pathlib import Path
 from analysis.tables import table
 from experiments.plain import BATCH_TOKENS, CORPORA, rule, text
 from experiments.reports import frontier, tables
-from lab.config import ModelConfig, OptimConfig, RunConfig
+from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.models import counts
 from lab.plan import grid
 from lab.store.store import Store
@@ -43,6 +43,12 @@ def models(widths: Sequence[int] = WIDTHS, vocab_size: int = 256) -> list[ModelC
 
 def optim(model: ModelConfig, tokens: int) -> OptimConfig:
     return OptimConfig(learning_rate=RATE * rule(counts.count_params(model).params))
+
+
+def run_of(model: ModelConfig, tokens: int, data: DataConfig, seed: int) -> RunConfig:
+    """A model trained on so many tokens, whatever the compute, as the grid trains its own."""
+    settings = {"data": data, "tokens": tokens, "batch_tokens": BATCH_TOKENS, "seed": seed, "data_seed": seed}
+    return RunConfig(model=model, optim=optim(model, tokens), **settings)
 
 
 def runs(seeds: int = 0) -> list[RunConfig]:

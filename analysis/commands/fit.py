@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable
-from types import MappingProxyType
 
 import numpy as np
 
@@ -143,7 +142,7 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
-def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=MappingProxyType({})) -> None:
+def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None) -> None:
     """`profiles`: of parameters whose intervals nobody asked for and the audit traced."""
     for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
         runs = runs.flag(row, reason)
@@ -158,7 +157,7 @@ def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=Mappi
         print(f"  columns     {', '.join(named)}; {fitted.law.output} = {fitted.output}")
     show_forms(fitted)
     print()
-    show_parameters(fitted, profiles)
+    show_parameters(fitted, profiles or {})
     if hasattr(fitted.law, "exponents") and fitted.status in ("ok", "few", "edge"):
         cost = frontiers.fit_cost(fitted.runs)
         a, b = fitted.law.exponents(cost.p)

@@ -11,8 +11,28 @@ import numpy as np
 LONGEST = 2048  # tokens of a sentence: a document holds whole ones
 
 
+class Sentences:
+    """A language of independent sentences of one length."""
+
+    sentence: int  # tokens of one
+    entropy_rate: float  # nats per token
+
+    def floor(self, context: int) -> float:
+        """Nats per target that no model can go below on average over windows of `context` tokens:
+        `entropy_rate` where these hold whole sentences, since then no context is cut.
+
+        Raises:
+          ValueError: they do not, and then it is higher by what is not computed here.
+        """
+        if context % self.sentence:
+            raise ValueError(
+                f"windows of {context} tokens cut the sentences of {self.sentence}; take a multiple"
+            )
+        return self.entropy_rate
+
+
 @dataclass(frozen=True, kw_only=True)
-class Grammar:
+class Grammar(Sentences):
     """Sentences of branching**depth tokens, each grown from one root by `depth` rounds of rules.
 
     Each level has its own n_symbols symbols. Each symbol has `rules` rules, each rewriting it to
@@ -80,19 +100,6 @@ class Grammar:
             np.add.at(below, right_VRB, (expected[:, None] * probs_VR)[:, :, None])
             expected = below
         return float(nats) / self.sentence
-
-    def floor(self, context: int) -> float:
-        """Nats per target that no model can go below on average over windows of `context` tokens:
-        `entropy_rate` where these hold whole sentences, since then no context is cut.
-
-        Raises:
-          ValueError: they do not, and then it is higher by what is not computed here.
-        """
-        if context % self.sentence:
-            raise ValueError(
-                f"windows of {context} tokens cut the sentences of {self.sentence}; take a multiple"
-            )
-        return self.entropy_rate
 
     def documents(self, count: int, length: int, seed: int) -> np.ndarray:
         """`count` independent documents of whole sentences, (count, length) symbols; a length that

@@ -8,11 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from lab.data.grammars import Sentences
+
 LONGEST = 2048  # tokens of a sentence: a document holds whole ones
 SIMULATED = 4096  # sentences behind an entropy that no sum gives
 
 
-class Task:
+class Task(Sentences):
     """Independent sentences of one length, a power of two: marks, of which there is one at least, and the
     content. Windows of so many tokens, or of whole numbers of sentences, cut none."""
 
@@ -90,18 +92,6 @@ class Task:
         rng = np.random.default_rng([self.seed, 1])
         nats = -np.log(self.chances(self.draw(rng, SIMULATED))).sum(1)
         return float(nats.mean()) / self.sentence
-
-    def floor(self, context: int) -> float:
-        """Nats per target that no model can go below on average over windows of `context` tokens.
-
-        Raises:
-          ValueError: they cut sentences, and then it is higher by what is not computed here.
-        """
-        if context % self.sentence:
-            raise ValueError(
-                f"windows of {context} tokens cut the sentences of {self.sentence}; take a multiple"
-            )
-        return self.entropy_rate
 
 
 @dataclass(frozen=True, kw_only=True)
