@@ -1,5 +1,5 @@
 """Synthetic languages, whose entropy rate is computed: a Markov source, and `parse_language`, which
-also knows grammars and tasks."""
+also knows grammars, tasks and drawn images."""
 
 import re
 from dataclasses import dataclass, fields
@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from lab.data.glyphs import Glyphs
 from lab.data.grammars import Grammar, entropy
 from lab.data.tasks import TASKS, Task
 
@@ -130,7 +131,12 @@ class Markov:
 
 
 Language = Markov | Grammar | Task
-LANGUAGES = {"markov": Markov, "grammar": Grammar, **TASKS}  # by the first word of their corpora's names
+LANGUAGES = {
+    "markov": Markov,
+    "grammar": Grammar,
+    "glyphs": Glyphs,
+    **TASKS,
+}  # by the first word of their corpora's names
 
 
 def parse_language(name: str) -> tuple[Language, int | None]:

@@ -170,6 +170,7 @@ SOURCES = {
             for word, what in {
                 "markov": "a synthetic language whose entropy rate is computed",
                 "grammar": "the same, and hierarchical: a grammar's sentences, each with one parse",
+                "glyphs": "drawn images: letters of open fonts with captions, of known entropy",
                 "copy": "a task in context: a random word, and the same again",
                 "recall": "a task in context: keys with values, then some of the keys, each asking",
                 "sums": "a task in context: two numbers and their sum modulo, digit by digit",

@@ -1,0 +1,72 @@
+"""Drawn images: what can be drawn is listed, so entropies are sums; images show what captions say."""
+
+import numpy as np
+import pytest
+
+from lab.data import glyphs
+from lab.data.glyphs import PIXELS, SIDE, Glyphs
+from lab.data.languages import parse_language
+
+DRAWN = Glyphs(fonts=2)
+
+
+def image_of(content):
+    return content[:PIXELS].reshape(SIDE, SIDE)
+
+
+def test_what_may_follow_has_probabilities_that_sum_to_one():
+    sentences = DRAWN.documents(6, DRAWN.sentence, seed=3)
+    for place in (0, 3, 4, 60, 90, 123, 124, 127):
+        others = np.repeat(sentences[:, None], DRAWN.n_symbols, 1)
+        others[:, :, place] = np.arange(DRAWN.n_symbols)
+        chances = np.exp(DRAWN.log_probs(others)[:, :, place])
+        np.testing.assert_allclose(chances.sum(1), 1.0, rtol=1e-12)
+
+
+def test_the_entropy_is_that_of_all_drawings_counted_one_by_one():
+    every = DRAWN.drawn(np.arange(np.prod(DRAWN.ways)))
+    counts = np.unique([row.tobytes() for row in every], return_counts=True)[1]
+    p = counts / len(every)
+    assert DRAWN.entropies["both"] == pytest.approx(-(p * np.log(p)).sum(), rel=1e-12)
+    assert DRAWN.entropy_rate * DRAWN.sentence == pytest.approx(DRAWN.entropies["both"], rel=1e-12)
+    assert p.sum() == 1 and len(p) < len(every)  # some letters look alike
+    assert DRAWN.entropies["caption"] == pytest.approx(np.log(26 * 4 * 2 * 4))  # all words evenly
+    nats = -DRAWN.log_probs(DRAWN.documents(2000, DRAWN.sentence, seed=1)).sum(1)
+    error = nats.std(ddof=1) / np.sqrt(len(nats))
+    assert abs(nats.mean() - DRAWN.entropies["both"]) < 4 * error
+
+
+def test_what_an_image_tells_of_its_caption_is_the_mean_of_the_log_ratio():
+    drawn = DRAWN.draw(np.random.default_rng(0), 400)
+    own = np.concatenate([np.diag(DRAWN.ratios(part)) for part in np.split(drawn, 8)])
+    assert own.mean() == pytest.approx(DRAWN.entropies["shared"], abs=0.05)
+    ratios = DRAWN.ratios(drawn[:50])
+    alike = (drawn[:50, None, PIXELS:] == drawn[None, :50, PIXELS:]).all(2)
+    assert np.isfinite(ratios[alike]).all()
+    assert np.isinf(ratios[~alike]).mean() > 0.99  # few images have two meanings
+
+
+def test_an_image_shows_what_its_caption_says():
+    faces = np.stack([glyphs.shapes(font) for font in glyphs.FONTS[glyphs.SETS[2]]])
+    for content in DRAWN.draw(np.random.default_rng(1), 100):
+        first = [glyphs.LETTER, glyphs.INK, glyphs.SIZE, glyphs.QUADRANT]
+        letter, ink, size, quadrant = (
+            int(word) - of for word, of in zip(content[PIXELS:], first, strict=True)
+        )
+        inked = image_of(content) == ink
+        assert len(np.unique(image_of(content))) == 2
+        corners = [(2 * (quadrant // 2) + i, 2 * (quadrant % 2) + j) for i in (0, 1) for j in (0, 1)]
+        shown = [
+            np.pad(face, ((i, 3 - i), (j, 3 - j))) for face in faces[:, letter, size] for i, j in corners
+        ]
+        assert any((each == inked).all() for each in shown)
+
+
+def test_fonts_that_are_held_out_are_others_and_names_make_them():
+    first, other = (set(glyphs.FONTS[part]) for part in glyphs.SETS[1:])
+    assert not first & other and first | other == set(glyphs.FONTS) and len(glyphs.FONTS) == 22
+    assert parse_language("glyphs:2-0-5000") == (DRAWN, 5000)
+    with pytest.raises(ValueError, match="fonts are 0"):
+        parse_language("glyphs:3-0")
+    with pytest.raises(ValueError, match="cut the sentences of 128"):
+        DRAWN.floor(64)
