@@ -1,0 +1,159 @@
+"""Does a deep narrow model train where its norms stand elsewhere, and does depth pay at equal compute?
+
+Question: on Shakespeare as bytes, Transformers of 2, 8 and 32 layers of equal hidden weights and FLOPs, with
+          norms before each part, after it, after it with DeepNorm's scales, or before and inside it (sub-LN),
+          at four rates: which train at all, and which ends lowest?
+Command:  python -m lab run experiments.depth   (:accelerator has 6, 24 and 96 layers; :smoke)
+Cost:     laptop: 96 runs, 2.9e12 FLOPs, about 4 minutes on two cores;
+          accelerator: 96 runs, 9.6e16 FLOPs
+Answer:   expected: with 2 layers all four train at every rate but the highest and end within 2 % of each
+          other. With 32, norms after each part train at the lowest rate at most, DeepNorm and sub-LN in three
+          quarters of runs and more (Wang et al. 2022), pre-norm at every rate but the highest: nothing deep
+          trains that pre-norm does not, but at the highest rate. Each at its best rate, 32 narrow layers are
+          behind 8 by 3 to 10 %, 8 and 2 within 3 %, and DeepNorm behind pre-norm by less than 3 %
+
+A run trains if it ends a twentieth below the loss of single bytes' frequencies. Widths go as one over the
+root of the depth, heads are equally wide, and tokens are what the budget leaves. The model is a file of its
+own, experiments/own/norms.py, so that nothing but the norms, the scale of the stream and the first weights
+differ. Shares are over rates and seeds alike, their intervals by Clopper and Pearson; those of losses are by
+the noise between seeds, pooled over all that train.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from experiments.reports import figures_shapes, shakespeare, tables
+from lab.config import ModelConfig, OptimConfig, RunConfig
+from lab.plan import grid
+from lab.store.store import Store
+
+MODEL = f"{Path(__file__).parent / 'own' / 'norms.py'}:Net"
+NORMS = "pre", "post", "deep", "sub"
+UNIGRAM = 3.356  # nats a held-out byte by the frequencies of bytes alone (docs/corpora.md)
+TRAINED = 0.95 * UNIGRAM
+
+
+@dataclass(frozen=True)
+class Size:
+    """Shapes (layers, width, heads) of equal hidden weights, what each run costs, and its rates."""
+
+    shapes: tuple[tuple[int, int, int], ...]
+    flops: float
+    batch_tokens: int
+    rates: tuple[float, ...]
+    seeds: int = 2
+    seq_len: int = 64
+
+
+SIZES = {
+    "laptop": Size(((2, 48, 4), (8, 24, 2), (32, 12, 1)), 3e10, 256, (0.003, 0.01, 0.03, 0.1)),
+    "accelerator": Size(
+        ((6, 512, 8), (24, 256, 4), (96, 128, 2)), 1e15, 8192, (0.0003, 0.001, 0.003, 0.01), seq_len=256
+    ),
+    "smoke": Size(((1, 16, 2), (4, 8, 1)), 1e8, 128, (0.01,), seq_len=16),
+}
+
+
+def runs(size: str = "laptop") -> list[RunConfig]:
+    setup, out = SIZES[size], []
+    for n_layer, width, heads in setup.shapes:
+        for norms in NORMS:
+            shape = {"n_layer": n_layer, "d_model": width, "n_head": heads, "seq_len": setup.seq_len}
+            own = {"settings": {"norms": norms}} if norms != "pre" else {}
+            model = ModelConfig(kind=MODEL, vocab_size=256, **shape, **own)
+            for rate in setup.rates:
+                optim = lambda model, tokens, rate=rate: OptimConfig(learning_rate=rate)  # noqa: E731
+                common = {"data": shakespeare.text(), "optim": optim, "batch_tokens": setup.batch_tokens}
+                for seed in range(setup.seeds):
+                    out += grid.isoflop({setup.flops: [model]}, seed=seed, **common)
+    return out
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Of one depth and place of norms: how many of its runs train, and at its best rate log loss and half its
+    95 % interval; NaN where no rate trains with every seed."""
+
+    layers: int
+    norms: str
+    trained: int
+    of: int
+    rate: float
+    log_loss: float
+    half: float
+    losses: dict[float, list[float]]  # by rate; infinite where a run diverged
+
+    @property
+    def share(self) -> str:
+        ends = stats.binomtest(self.trained, self.of).proportion_ci()
+        return f"{self.trained} of {self.of} ({ends.low:.2f}, {ends.high:.2f})"
+
+
+def cells(path: Path) -> list[Cell]:
+    losses: dict[tuple, dict[float, list[float]]] = {}
+    for line in tables.lines_of(path):
+        norms = json.loads(line["settings"])["norms"] if line["settings"] else NORMS[0]
+        cell = losses.setdefault((int(line["n_layer"]), norms), {})
+        ended = float(line["loss"]) if line["status"] == "done" else np.inf
+        cell.setdefault(float(line["learning_rate"]), []).append(ended)
+    every = [np.log(each) for cell in losses.values() for each in cell.values() if max(each) < TRAINED]
+    spare = sum(len(each) - 1 for each in every)
+    noise = np.sqrt(sum(((each - each.mean()) ** 2).sum() for each in every) / spare) if spare else np.nan
+    out = []
+    for (layers, norms), cell in losses.items():
+        means = {rate: np.log(each).mean() for rate, each in cell.items() if max(each) < TRAINED}
+        best = min(means, key=means.get, default=np.nan)
+        runs = [loss for each in cell.values() for loss in each]
+        half = stats.t.ppf(0.975, spare) * noise / len(cell[best]) ** 0.5 if means else np.nan
+        trained = sum(loss < TRAINED for loss in runs)
+        out.append(Cell(layers, norms, trained, len(runs), best, means.get(best, np.nan), half, cell))
+    return out
+
+
+def answer(path: Path) -> list[str]:
+    found = cells(path)
+    by = {(cell.layers, cell.norms): cell for cell in found}
+    depths = sorted({cell.layers for cell in found})
+    deepest = [by[depths[-1], norms] for norms in NORMS]
+    lines = [f"of {depths[-1]} layers train: {', '.join(f'{c.norms} {c.share}' for c in deepest)}"]
+    for layers in depths:
+        here = [by[layers, norms] for norms in NORMS]
+        words = [
+            f"{c.norms} {np.exp(c.log_loss):.3f} ± {100 * c.half:.1f} % at rate {c.rate:g}, {c.share} train"
+            if np.isfinite(c.log_loss)
+            else f"{c.norms} at no rate with every seed, {c.share} train"
+            for c in here
+        ]
+        lines.append(f"{layers} layers: {'; '.join(words)}")
+        lines.append(f"{layers} layers, rates at which every seed trains: {', '.join(map(spread, here))}")
+    for norms in NORMS:
+        own = [by[layers, norms] for layers in depths]
+        least = min((c for c in own), key=lambda c: np.nan_to_num(c.log_loss, nan=np.inf))
+        gaps = [
+            f"{c.layers} layers {100 * np.expm1(c.log_loss - least.log_loss):+.1f} ± {141 * c.half:.1f} %"
+            for c in own
+            if c is not least and np.isfinite(c.log_loss)
+        ]
+        lines.append(
+            f"{norms}: least loss with {least.layers} layers; {', '.join(gaps) or 'no other trains'}"
+        )
+    return lines
+
+
+def spread(cell: Cell) -> str:
+    rates = [rate for rate, losses in cell.losses.items() if max(losses) < TRAINED]
+    return f"{cell.norms} {min(rates):g} to {max(rates):g}" if rates else f"{cell.norms} none"
+
+
+def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
+    """runs.csv, depth.png, and the answer on the screen."""
+    name, grid_of = tables.name_of("depth", size), configs or partial(runs, size)
+    path = tables.table_of(name, store, grid_of, out, shakespeare.CORPORA, changed=bool(configs))
+    print("\n".join(answer(path)))
+    figures_shapes.depth(cells(path), TRAINED).savefig(out / "depth.png")
+    print(f"figure in {out}")
