@@ -41,6 +41,7 @@ from experiments import (
     seeds,
     sentiment,
     transfer,
+    word2vec,
 )
 from experiments.reports import tables
 from lab.store.files import replace_file
@@ -107,7 +108,7 @@ ENTRIES = (
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
     *map(Entry, (incontext, after, distillation, reward)),
-    *map(Entry, (objectives, sentiment, cells)),
+    *map(Entry, (objectives, sentiment, cells, word2vec)),
 )
 
 

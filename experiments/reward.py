@@ -30,10 +30,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from scipy import stats
 
 from experiments.known_entropy import rate
 from experiments.reports import figures_after, measured, tables
+from experiments.reports.seeds import band, ends
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.data import corpora
 from lab.data.languages import Markov, parse_language
@@ -217,17 +217,6 @@ def answer(path: Path) -> list[str]:
     peak = ", ".join(f"{each.gold.mean(0).max():.2f}" for each in most)
     head = f"gold falls from its peak, told from chance, for {sure} of {len(found)} proxies; of "
     return [f"{head}{most[0].comparisons:,} comparisons it peaks at {peak} by size", *words]
-
-
-def band(values: np.ndarray) -> tuple[float, float, float]:
-    """The mean over seeds and its 95 % interval (Student's t)."""
-    n, mean = len(values), float(values.mean())
-    half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / n**0.5) if n > 1 else np.inf
-    return mean, mean - half, mean + half
-
-
-def ends(values: np.ndarray) -> str:
-    return "{:.2f} ({:.2f}, {:.2f})".format(*band(values))
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:

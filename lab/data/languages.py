@@ -1,5 +1,5 @@
 """Synthetic languages, whose entropy rate is computed: a Markov source, and `parse_language`, which
-also knows grammars, tasks and drawn images."""
+also knows grammars, tasks, attributes and drawn images."""
 
 import re
 from dataclasses import dataclass, fields
@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from lab.data.attributes import Attributes
 from lab.data.glyphs import Glyphs
 from lab.data.grammars import Grammar, entropy
 from lab.data.tasks import TASKS, Task
@@ -130,11 +131,12 @@ class Markov:
         return out
 
 
-Language = Markov | Grammar | Task
+Language = Markov | Grammar | Task | Attributes
 LANGUAGES = {
     "markov": Markov,
     "grammar": Grammar,
     "glyphs": Glyphs,
+    "attributes": Attributes,
     **TASKS,
 }  # by the first word of their corpora's names
 

@@ -175,6 +175,7 @@ SOURCES = {
                 "recall": "a task in context: keys with values, then some of the keys, each asking",
                 "sums": "a task in context: two numbers and their sum modulo, digit by digit",
                 "bigrams": "a task in context: walks, each on a Markov chain of its own",
+                "attributes": "pairs of a word and a context, which tells of one of its attributes",
             }.items()
         ),
     )
