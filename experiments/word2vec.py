@@ -1,17 +1,17 @@
 """Does word2vec find analogies where they are known, and what are its vectors worth beside a Transformer's?
 
-Question: words of three attributes of six values, whose contexts tell of one attribute each: how do the loss
+Question: words of three attributes of four values, whose contexts tell of one attribute each: how do the loss
           of skip-gram with negative sampling, over its known floor, and the share of analogies that its
           vectors answer go with their width and with pairs? How much more compute does a Transformer's table
           of embeddings take for the same?
 Command:  python -m lab run experiments.word2vec   (:accelerator, :smoke)
-Cost:     laptop: 84 runs, 8.7e11 FLOPs, about 4 minutes on two cores;
+Cost:     laptop: 63 runs, 2.9e11 FLOPs, about 2 minutes on two cores;
           accelerator: 200 runs, 1e15 FLOPs
-Answer:   expected: the floor is that of shifted PMI (Levy & Goldberg 2014), a matrix of rank 16 here. Below
-          width 16 the loss ends at the best matrix of that width, above at the floor, and what is left falls
+Answer:   expected: the floor is that of shifted PMI (Levy & Goldberg 2014), a matrix of rank 10 here. Below
+          width 10 the loss ends at the best matrix of that width, above at the floor, and what is left falls
           as pairs to the power of -.7 to -1.1: as many weights as are asked for are told by so many pairs.
           Analogies rise with width and with pairs, as in Mikolov et al. 2013: of most pairs 95 % and more
-          from width 16 on, under a third at 4, and wider vectors than 16 are no better. A Transformer's
+          from width 10 on, under a third at 2, and wider vectors than 10 are no better. A Transformer's
           embeddings answer less at equal pairs, and at equal compute under a tenth: word2vec is worth 100 to
           2,000 times its compute at one half of the analogies, since it tells no context from all others
 
@@ -62,11 +62,11 @@ class Size:
 
 SIZES = {
     "laptop": Size(
-        "attributes:6-3-24-0-4000000",
-        (2, 4, 8, 12, 16, 32),
-        (62_500, 250_000, 1_000_000, 4_000_000),
+        "attributes:4-3-16-0-2000000",
+        (2, 4, 6, 8, 10, 16),
+        (125_000, 500_000, 2_000_000),
         (1, 16, 1),
-        (62_500, 250_000, 1_000_000, 4_000_000),
+        (125_000, 500_000, 2_000_000),
         2048,
         3,
     ),
