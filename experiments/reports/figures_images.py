@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.axes import count_axis
+from analysis.figures.axes import count_axis, plain_axis, power_axis
 from analysis.figures.style import DASHED, METHOD_COLOURS, NOTE, badge, key, sequence, sheet, styled
 from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT, legend_beside
@@ -57,4 +57,34 @@ def images(found: Any):
     ]
     legend_beside(right, "N", handles=handles)
     badge(fig, warning(found.fitted))
+    return fig
+
+
+@styled
+def captions(found: Any):
+    """What choices among 64 cost over the floor, by compute, a line a number of pairs at once."""
+    of = found.columns
+    text = (
+        "Choices among 64 held-out pairs, over the floor of the best critic; a point a run, filled: the "
+        "wider tower; lines: one slope for all. Squares: fonts held out, the runs of the longest training."
+    )
+    fig, ax = sheet(6.6, 4.2, text)
+    along = np.geomspace(of["flops"].min(), of["flops"].max(), 2)
+    for number, (n, colour) in enumerate(zip(found.pairs, METHOD_COLOURS, strict=False)):
+        own = of["pairs"] == n
+        for width in np.unique(of["width"]):
+            at = own & (of["width"] == width)
+            face = {} if width == of["width"].max() else {"mfc": "none", "mew": 1}
+            ax.plot(of["flops"][at], found.over[at], ls="", color=colour, **POINT | face)
+        at = own & (of["drawings"] == of["drawings"].max())
+        over = (of["loss_others"] - of["floor_others"])[at]
+        ax.plot(of["flops"][at], over, ls="", marker="s", ms=5, mfc="none", color=colour)
+        line = np.exp(found.coefficients[0] * np.log(along) + found.coefficients[1 + number])
+        ax.plot(along, line, color=colour, lw=1.2, label=f"{n:.0f}")
+    ax.set(
+        xlabel="training compute (FLOPs)", ylabel="over the floor (nats/choice)", xscale="log", yscale="log"
+    )
+    power_axis(ax.xaxis)
+    plain_axis(ax.yaxis)
+    legend_beside(ax, "pairs at once")
     return fig

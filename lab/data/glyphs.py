@@ -127,11 +127,15 @@ class Glyphs(Task):
         return float(entropy(self.table[1])) / self.sentence
 
     @cached_property
+    def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """All different images, and captions, as `texts` has them, and the probability of each."""
+        rows, probs = self.table
+        return [sums(of, probs) for of in (rows[:, :PIXELS], rows[:, PIXELS:])]
+
+    @cached_property
     def entropies(self) -> dict[str, float]:
         """Nats of an image, of a caption, of both, and what one tells of the other."""
-        rows, probs = self.table
-        image, caption = (float(entropy(sums(of, probs)[1])) for of in (rows[:, :PIXELS], rows[:, PIXELS:]))
-        both = float(entropy(probs))
+        image, caption, both = (float(entropy(probs)) for _, probs in (*self.parts, self.table))
         return {"image": image, "caption": caption, "both": both, "shared": image + caption - both}
 
     def ratios(self, content_SN: np.ndarray) -> np.ndarray:
@@ -140,10 +144,7 @@ class Glyphs(Task):
         S, image, caption = len(content_SN), content_SN[:, :PIXELS], content_SN[:, PIXELS:]
         pairs = np.concatenate([np.repeat(image, S, 0), np.tile(caption, (S, 1))], 1)
         both = chance_of(pairs, texts(rows), probs).reshape(S, S)
-        alone = [
-            chance_of(part, *sums(of, probs))
-            for part, of in ((image, rows[:, :PIXELS]), (caption, rows[:, PIXELS:]))
-        ]
+        alone = [chance_of(ids, *part) for ids, part in zip((image, caption), self.parts, strict=True)]
         with np.errstate(divide="ignore"):
             return np.log(both) - np.log(alone[0])[:, None] - np.log(alone[1])
 
