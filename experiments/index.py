@@ -31,6 +31,7 @@ from experiments import (
     muon,
     objectives,
     plain,
+    policy,
     porian2024,
     prediction,
     quickstart,
@@ -107,7 +108,7 @@ ENTRIES = (
     *map(Entry, (classics, charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
-    *map(Entry, (incontext, after, distillation, reward)),
+    *map(Entry, (incontext, after, distillation, reward, policy)),
     *map(Entry, (objectives, sentiment, cells, word2vec)),
 )
 

@@ -14,7 +14,7 @@ from lab.data import corpora
 from lab.models import tree
 from lab.store.store import Store
 from lab.train import step
-from lab.trained import again, answers, preferences, smaller, weights
+from lab.trained import again, answers, policy, preferences, smaller, weights
 from tests.trained import finished, on_sheep
 
 CFG = ModelConfig(d_model=8, n_layer=1, n_head=2, vocab_size=20, seq_len=16)
@@ -158,3 +158,19 @@ def test_a_reward_is_learned_from_comparisons_of_texts_of_the_policy():
     made = preferences.learn(CFG, better, worse, 150, 0.03)
     score = np.asarray(preferences.reward(CFG, made, texts))
     assert np.corrcoef(score, gold)[0, 1] > 0.5
+
+
+def test_a_policy_takes_to_what_a_proxy_rewards_and_leaves_its_beginning_by_less_where_that_costs():
+    cfg = replace(CFG, seq_len=6)
+    likes = tree.init(cfg, jax.random.key(2))
+    prompts = np.arange(64)[:, None] % 20
+    rest = jnp.float32(0), jnp.float32(0.1)  # mean and deviation of the reward
+    tasks = [policy.Task(PARAMS, likes, *rest, jnp.float32(penalty)) for penalty in (0, 2)]
+    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks)
+    train = lambda task: policy.reinforce(cfg, cfg, task, prompts, 30, 64, 0.02, jax.random.key(0))  # noqa: E731
+    course = jax.device_get(jax.vmap(train)(both))
+    assert course.texts_UBL.shape == (2, 30, 64, 6) and (course.divergence_U[:, 0] == 0).all()
+    rise = course.proxy_UB[:, -5:].mean((1, 2)) - course.proxy_UB[:, :1].mean((1, 2))
+    assert rise[0] > max(1, rise[1]) and course.divergence_U[0, -1] > 2 * course.divergence_U[1, -1] > 0
+    again = policy.reinforce(cfg, cfg, tasks[0], prompts, 30, 64, 0.02, jax.random.key(0))
+    assert (np.asarray(again.texts_UBL) == course.texts_UBL[0]).mean() > 0.9

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from analysis.figures.axes import log_axes, plain_axis, power_axis
-from analysis.figures.style import DASHED, INK, METHOD_COLOURS, key, sequence, sheet, styled
+from analysis.figures.style import DASHED, FAINT, INK, METHOD_COLOURS, key, sequence, sheet, styled
 from analysis.figures.words import human
 from experiments.reports.figures import POINT, legend_beside
 
@@ -119,4 +119,34 @@ def reward(curves: list):
         "proxy's N",
         handles=[key(color=c, label=human(s)) for s, c in zip(sizes, sequence(len(sizes)), strict=True)],
     )
+    return fig
+
+
+@styled
+def policy(curves: list):
+    """Gold reward of policies and of the best of n by the same proxies over the root of their divergence."""
+    text = (
+        "Policies trained on a learned proxy (points, with the fit d (alpha - beta log d); without a penalty "
+        "on KL, and crosses with one) beside the best of n by it (grey): true reward, in standard deviations "
+        "of the first policy's texts over their mean; mean of the seeds. Dotted: the proxy's own."
+    )
+    cells = list(dict.fromkeys((each.comparisons, each.params) for each in curves))
+    fig, axes = sheet(11.0, 3.4, text, columns=len(cells))
+    for ax, (C, size) in zip(np.atleast_1d(axes), sorted(cells), strict=True):
+        own = [each for each in curves if (each.comparisons, each.params) == (C, size)]
+        for each, colour, marker in zip(own, METHOD_COLOURS, ("o", "x"), strict=False):
+            d, (alpha, beta) = each.d.mean(0), each.fits.mean(1)
+            line = np.linspace(1e-3, d[-1], 80)
+            ax.plot(d, each.gold.mean(0), ls="", marker=marker, ms=4.5, color=colour)
+            ax.plot(line, line * (alpha - beta * np.log(line)), color=colour, lw=1.2)
+            ax.plot(d, each.proxy.mean(0), color=colour, lw=0.9, ls=":")
+        best = own[0].best
+        ax.plot(best.d, best.gold.mean(0), color=FAINT, lw=1.4)
+        ax.plot(best.d, best.proxy.mean(0), color=FAINT, lw=0.9, ls=":")
+        ax.set(xlabel="root of KL (nats)", title=f"{C:,} comparisons, N={human(size)}")
+        ax.axhline(0, **DASHED)
+    np.atleast_1d(axes)[0].set_ylabel("reward")
+    names = [f"penalty {each.penalty:g}" for each in own]
+    handles = [key(color=c, label=n) for c, n in zip(METHOD_COLOURS, names, strict=False)]
+    legend_beside(np.atleast_1d(axes)[-1], "", handles=[*handles, key(color=FAINT, label="best of n")])
     return fig
