@@ -172,5 +172,3 @@ def test_a_policy_takes_to_what_a_proxy_rewards_and_leaves_its_beginning_by_less
     assert course.texts_UBL.shape == (2, 30, 64, 6) and (course.divergence_U[:, 0] == 0).all()
     rise = course.proxy_UB[:, -5:].mean((1, 2)) - course.proxy_UB[:, :1].mean((1, 2))
     assert rise[0] > max(1, rise[1]) and course.divergence_U[0, -1] > 2 * course.divergence_U[1, -1] > 0
-    again = policy.reinforce(cfg, cfg, tasks[0], prompts, 30, 64, 0.02, jax.random.key(0))
-    assert (np.asarray(again.texts_UBL) == course.texts_UBL[0]).mean() > 0.9
