@@ -16,9 +16,9 @@ Answer:   expected: Deletang et al. 2023 (arXiv 2309.10668) find that models of 
 
 Samples are 16,384 bytes each. Code: Python's own argparse. Image: 128 by 128 grey pixels of the photograph
 that matplotlib packages, row by row. Sound: plucked strings (Karplus & Strong 1983) of a fixed melody, 8,000
-samples a second of eight bits. A sample's checksum stands in the table. Halved: each byte without its last bit,
-which is sent as it is, for 1. A model's own weights are not counted. Bits are the loss: what packing makes of
-it is within half a percent (experiments.compression).
+samples a second of eight bits. A sample's checksum stands in the table. Halved: each byte without its last
+bit, which is sent as it is, for 1. A model's own weights are not counted. Bits are the loss: a packed file is
+within half a percent of it (experiments.compression).
 """
 
 import argparse
