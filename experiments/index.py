@@ -28,11 +28,9 @@ from experiments import (
     incontext,
     kaplan2020,
     known_entropy,
-    modalities,
     muon,
     objectives,
     plain,
-    policy,
     porian2024,
     prediction,
     quickstart,
@@ -43,7 +41,6 @@ from experiments import (
     seeds,
     sentiment,
     transfer,
-    word2vec,
 )
 from experiments.reports import tables
 from lab.store.files import replace_file
@@ -106,11 +103,11 @@ ENTRIES = (
     *map(Entry, (porian2024, kaplan2020, prediction, seals)),
     Entry(seals, "fine-linux-bpe", "The same anew, at a quarter of the batch"),
     *map(Entry, (known_entropy, transfer)),
-    *map(Entry, (classics, charrnn, context, compression, modalities, cooldown, repeats, activation)),
+    *map(Entry, (classics, charrnn, context, compression, cooldown, repeats, activation)),
     *map(Entry, (muon, experts, architectures, changes)),
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
-    *map(Entry, (incontext, after, distillation, reward, policy)),
-    *map(Entry, (objectives, sentiment, cells, word2vec)),
+    *map(Entry, (incontext, after, distillation, reward)),
+    *map(Entry, (objectives, sentiment, cells)),
 )
 
 
