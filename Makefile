@@ -40,7 +40,7 @@ papers: $(VENV)/.papers
 
 # in the order of docs/atlas.md; what `papers` trains is among it
 ATLAS = quickstart seeds architectures classics experts incontext after distillation reward objectives sentiment cells \
-	muon changes changes:ladders
+	images muon changes changes:ladders
 atlas: papers
 	$(foreach name,$(ATLAS),$(VENV)/bin/python -m lab run experiments.$(name) &&) true
 	$(VENV)/bin/python -m lab compare experiments.activation --set model.activation=swiglu

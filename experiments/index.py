@@ -25,6 +25,7 @@ from experiments import (
     distillation,
     dtypes,
     experts,
+    images,
     incontext,
     kaplan2020,
     known_entropy,
@@ -108,6 +109,7 @@ ENTRIES = (
     Entry(changes, "ladders", "What is each of four changes worth in compute, by two sets of seeds?"),
     *map(Entry, (incontext, after, distillation, reward)),
     *map(Entry, (objectives, sentiment, cells)),
+    Entry(images),
 )
 
 

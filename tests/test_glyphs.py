@@ -1,5 +1,6 @@
 """Drawn images: what can be drawn is listed, so entropies are sums; images show what captions say."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -70,3 +71,29 @@ def test_fonts_that_are_held_out_are_others_and_names_make_them():
         parse_language("glyphs:3-0")
     with pytest.raises(ValueError, match="cut the sentences of 128"):
         DRAWN.floor(64)
+
+
+def test_the_floor_of_matching_is_what_captions_that_come_twice_leave():
+    drawn = DRAWN.draw(np.random.default_rng(3), 40)
+    drawn = np.concatenate([drawn, drawn[:10]])  # ten come twice
+    ratios = DRAWN.ratios(drawn)
+    alike = (drawn[:, None, PIXELS:] == drawn[None, :, PIXELS:]).all(2).sum(1)
+    one = np.isfinite(ratios).sum(1) == alike  # images of one meaning
+    floor = np.logaddexp.reduce(ratios, axis=1) - np.diag(ratios)
+    assert one.mean() > 0.9
+    np.testing.assert_allclose(floor[one], np.log(alike[one]), rtol=1e-9, atol=1e-12)
+    worse = ratios + np.random.default_rng(4).normal(size=ratios.shape)
+    finite = np.where(np.isfinite(worse), worse, -50.0)
+    assert (np.logaddexp.reduce(finite, axis=1) - np.diag(finite)).mean() > floor.mean()
+
+
+def test_objectives_of_drawings_hide_what_they_ask():
+    from experiments.own import drawings
+
+    window = np.append(DRAWN.documents(1, 4 * DRAWN.sentence, seed=1), DRAWN.vocabulary)
+    text, target, weights = map(np.asarray, drawings.letter.example(None, jnp.asarray(window[:129]), 41))
+    assert (text[drawings.CAPTION :] == DRAWN.vocabulary).all() and weights.sum() == 1
+    assert target[weights > 0] == window[drawings.CAPTION] and drawings.CAPTION == 3 + PIXELS
+    text, target, weights = map(np.asarray, drawings.pairs.example(None, jnp.asarray(window), 41))
+    assert (text == window[:-1]).all() and weights.sum() == 8
+    assert target[weights > 0].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]

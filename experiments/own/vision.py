@@ -132,7 +132,8 @@ class Towers(nnx.Module):
         image, caption = (of.reshape(-1, n, of.shape[-1]) for of in (image, caption))
         logits = jnp.exp(self.scale[...]) * jnp.einsum("wid,wcd->wic", image, caption)
         both = jnp.stack([logits, logits.swapaxes(1, 2)], 2)  # (windows, n, 2, n)
-        both = jnp.pad(both, ((0, 0),) * 3 + ((0, self.vocabulary - n),), constant_values=-1e9)
+        more = max(0, self.vocabulary - n)
+        both = jnp.pad(both, ((0, 0),) * 3 + ((0, more),), constant_values=-1e9)[..., : self.vocabulary]
         around = ((0, 0), (0, 0), (CAPTION, SENTENCE - CAPTION - 2), (0, 0))
         return jnp.pad(both, around).reshape(*tokens.shape, self.vocabulary)
 

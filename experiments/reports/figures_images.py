@@ -1,5 +1,6 @@
 """Figures of drawn images and their captions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ def images(found: Any):
         "the 95 % interval of its floor E. Right: how often the letter is told after its image, against "
         "what the image costs; dashed: chance."
     )
-    fig, (left, right) = sheet(9.8, 4.2, text, columns=2)
-    sizes = np.unique(runs.params)
+    if not of:
+        text = "H" + text.partition(" Right:")[0].removeprefix("Left: h")
+    fig, axes = sheet(9.8 if of else 6.0, 4.2, text, columns=2 if of else 1)
+    left, sizes = np.atleast_1d(axes)[0], np.unique(runs.params)
     along = np.geomspace(runs.tokens.min(), runs.tokens.max(), 40)
     for size, colour in zip(sizes, sequence(len(sizes)), strict=True):
         own = runs.params == size
@@ -30,9 +33,19 @@ def images(found: Any):
     if np.isfinite(high):
         left.axhspan(max(low, 0), high, color=METHOD_COLOURS[0], alpha=0.15, lw=0)
     left.axhline(found.floor, **DASHED)
-    left.annotate("known entropy", (along[0], found.floor), xytext=(0, 4), **NOTE)
+    left.annotate("known entropy", (along[0], found.floor), xytext=(0, -11), **NOTE)
     left.set(xscale="log", ylim=(0, None), xlabel="training tokens", ylabel="loss (nats/token)", title="Law")
     count_axis(left.xaxis, *left.get_xlim())
+    if of:
+        read(axes[1], of, sizes)
+    else:
+        name_sizes(left, sizes)
+    badge(fig, warning(found.fitted))
+    return fig
+
+
+def read(right, of: Any, sizes: np.ndarray) -> None:
+    """Letters told right by what an image costs."""
     for part, marker in (("", "o"), ("_others", "s")):
         for size, colour in zip(sizes, sequence(len(sizes)), strict=True):
             own = of["params"] == size
@@ -48,16 +61,15 @@ def images(found: Any):
             )
     right.axhline(100 / 26, **DASHED)
     right.set(xlabel="nats an image", ylabel="letters told right (%)", title="Reading", ylim=(0, 100))
-    handles = [
-        key(color=c, label=human(float(n)), **POINT) for n, c in zip(sizes, sequence(len(sizes)), strict=True)
-    ]
-    handles += [
-        key(color="#888888", ls="", marker=m, mfc=f, label=t)
-        for m, f, t in (("o", None, "own fonts"), ("s", "none", "other fonts"))
-    ]
-    legend_beside(right, "N", handles=handles)
-    badge(fig, warning(found.fitted))
-    return fig
+    marks = (("o", None, "own fonts"), ("s", "none", "other fonts"))
+    name_sizes(right, sizes, [key(color="#888888", ls="", marker=m, mfc=f, label=t) for m, f, t in marks])
+
+
+def name_sizes(ax, sizes: np.ndarray, more: Sequence = ()) -> None:
+    colours = zip(sizes, sequence(len(sizes)), strict=True)
+    legend_beside(
+        ax, "N", handles=[*(key(color=c, label=human(float(f"{n:.3g}")), **POINT) for n, c in colours), *more]
+    )
 
 
 @styled
