@@ -251,7 +251,6 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "after-levels": "after",
     "reward-best": "reward",
     "objectives-measures": "objectives",
-    "images-drawings": "images",
     "sentiment-probe": "sentiment",
     "cells-units": "cells",
     "cells-samples": "cells",
