@@ -42,6 +42,7 @@ from experiments import (
     seeds,
     sentiment,
     transfer,
+    word2vec,
 )
 from experiments.reports import tables
 from lab.store.files import replace_file
@@ -110,6 +111,7 @@ ENTRIES = (
     *map(Entry, (incontext, after, distillation, reward)),
     *map(Entry, (objectives, sentiment, cells)),
     Entry(images),
+    Entry(word2vec),
 )
 
 

@@ -211,9 +211,8 @@ def answer(path: Path) -> list[str]:
     falls = sum(band(each.fall)[1] > 0 for each in free)
     spent = np.concatenate([each.spent for each in free])
     head = (
-        f"policies have the gold of the best of {BESIDE} at {np.median(spent):.2g} times its KL (median of "
-        f"{len(spent)}, {(spent > 1).sum()} over 1); without a penalty gold falls from its peak, told from "
-        f"chance, for {falls} of {len(free)} proxies"
+        f"gold of the best of {BESIDE} at {np.median(spent):.2g} times its KL (median; {(spent > 1).sum()} "
+        f"of {len(spent)} over 1); it falls from its peak for {falls} of {len(free)} proxies"
     )
     return [head, *words]
 

@@ -45,6 +45,7 @@ from experiments import (
     seeds,
     sentiment,
     transfer,
+    word2vec,
 )
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.config import run as config
@@ -231,6 +232,7 @@ TABLES = {
     "distillation": distillation.runs,
     "after": after.runs,
     "reward": reward.runs,
+    "word2vec": word2vec.runs,
     "objectives": objectives.runs,
     "images": images.runs,
     "sentiment": sentiment.runs,
@@ -250,6 +252,7 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "distillation-taught": "distillation",
     "after-levels": "after",
     "reward-best": "reward",
+    "word2vec-vectors": "word2vec",
     "objectives-measures": "objectives",
     "sentiment-probe": "sentiment",
     "cells-units": "cells",
