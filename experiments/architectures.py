@@ -20,6 +20,7 @@ times as long: this says what FLOPs buy and not what time does.
 
 from pathlib import Path
 
+from analysis.tables import table
 from experiments.reports import arms
 from lab.config import RunConfig
 from lab.store.store import Store
@@ -35,7 +36,7 @@ def runs() -> list[RunConfig]:
 
 
 def answer(path: Path) -> list[str]:
-    return arms.answer(path, *ARMS, RATES)
+    return arms.answer(table.read(path), *ARMS, RATES)
 
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:

@@ -16,6 +16,7 @@ what Muon spends on making updates orthogonal is no part of them.
 
 from pathlib import Path
 
+from analysis.tables import table
 from experiments.reports import arms
 from lab.config import RunConfig
 from lab.store.store import Store
@@ -29,7 +30,7 @@ def runs() -> list[RunConfig]:
 
 
 def answer(path: Path) -> list[str]:
-    return arms.answer(path, *ARMS, RATES)
+    return arms.answer(table.read(path), *ARMS, RATES)
 
 
 def report(store: Store, out: Path, configs: list[RunConfig] | None = None) -> None:

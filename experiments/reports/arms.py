@@ -44,11 +44,11 @@ def runs(arms: Sequence[Arm], rates: Sequence[float], ladder=LADDER) -> list[Run
     return cells + [replace(run, seed=1, data_seed=1) for run in cells if run.budget < last]
 
 
-def comparisons(path: Path, column: str, baseline: str) -> list[Comparison]:
+def comparisons(rows: Runs, column: str, baseline: str) -> list[Comparison]:
     """The arms of a table by a column, each at the best of the rates tried on a rung and each against the
     baseline, the one worth most first; by compute alone, since the rungs lie on one line of params and
     tokens. The intervals of m arms are of 1 - .05/m (Bonferroni)."""
-    best = best_of(table.read(path), f"{column},budget,seed").usable().by(column)
+    best = best_of(rows, f"{column},budget,seed").usable().by(column)
     arms = {n: table.from_columns(n, flops=runs.flops, loss=runs.loss) for n, runs in best.items()}
     return against(arms, baseline, 1 - 0.05 / (len(arms) - 1))
 
@@ -63,10 +63,10 @@ def against(arms: Mapping[str, Runs], baseline: str, level: float) -> list[Compa
     return sorted(out, key=lambda each: -each.answer.compute.value)
 
 
-def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> list[str]:
+def answer(rows: Runs, column: str, baseline: str, rates: Sequence[float]) -> list[str]:
     """What each change is worth, and on each rung the loss of every arm and the rate it took."""
-    compared, rows = comparisons(path, column, baseline), table.read(path)
-    lines, ends, arms = [], 0, len(compared) + 1
+    compared = comparisons(rows, column, baseline)
+    lines, ends, told = [], 0, 0
     for budget in np.unique(rows.column("budget")):
         words = []
         for name, arm in rows.select(rows.column("budget") == budget).by(column).items():
@@ -76,7 +76,7 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
             mean = {rate: np.mean(losses) for rate, losses in of_rate.items()}
             best = min(mean, key=mean.get)
             edge = best in (min(mean), max(mean))
-            ends += edge
+            ends, told = ends + edge, told + 1
             words.append(f"{name} {mean[best]:.4f} at rate {best:.3g}{' (edge)' * edge}")
         lines.append(f"{budget:.2g} FLOPs: {', '.join(words)}")
     if len(compared) == 1:
@@ -89,8 +89,7 @@ def answer(path: Path, column: str, baseline: str, rates: Sequence[float]) -> li
     return [
         *head,
         *lines,
-        f"of {arms * len(lines)} best rates {ends} lie at an end of the {len(rates)} tried: better may "
-        "follow",
+        f"of {told} best rates {ends} lie at an end of the {len(rates)} tried: better may follow",
     ]
 
 
@@ -106,7 +105,7 @@ def report(
     """runs.csv, compare.png, and the answer on the screen."""
     path = tables.table_of(name, store, configs, out, shakespeare.CORPORA, changed=changed)
     print("\n".join(answer(path)))
-    compared = comparisons(path, *arms)
+    compared = comparisons(table.read(path), *arms)
     figure = plot_comparison(compared[0]) if len(compared) == 1 else figures.arms(compared)
     figure.savefig(out / "compare.png")
     print(f"figure in {out}")

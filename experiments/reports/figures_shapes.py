@@ -46,9 +46,9 @@ def experts(compared: Any, rows: Any, fitted: Any):
     """What each number of experts is worth by compute, and the law of routed models over its runs."""
     level = 100 * compared[0].level
     text = (
-        f"Left: times the compute of the dense model, with {level:.3g} % intervals, by rung. Right: the best "
-        "of the rates tried by each seed, by how many times a token's own experts there are (1: dense), and "
-        "the law of routed models fitted to them, a line a size."
+        f"Left: times the compute of the dense model, with {level:.3g} % intervals, some going on, by rung. "
+        "Right: the best of the rates tried by each seed, by how many times a token's own experts there are "
+        "(1: dense), and the law of routed models fitted to them, a line a size."
     )
     fig, (left, right) = sheet(9.4, 3.9, text, columns=2)
     left.axhline(1, **DASHED)
@@ -66,8 +66,11 @@ def experts(compared: Any, rows: Any, fitted: Any):
         xlabel="training compute (FLOPs)",
         ylabel="times the dense model's compute",
     )
+    left.set_ylim(1 / 6, 24)  # an interval may go on beyond
     power_axis(left.xaxis)
-    plain_axis(left.yaxis, *left.get_ylim())
+    ticks = [0.25, 0.5, 1, 2, 4, 8, 16]
+    left.set_yticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    left.minorticks_off()
     left.legend()
     used, dense = fitted.runs, np.unique(rows.params[rows.column("arm") == "dense"])
     near = np.abs(np.log(used.params[:, None] / dense)).argmin(1)
@@ -76,7 +79,11 @@ def experts(compared: Any, rows: Any, fitted: Any):
         own = near == place
         right.plot(used.column("n_experts")[own], used.loss[own], ls="", color=colour, **POINT)
         right.plot(
-            at, fitted.law.loss(np.full_like(at, params), at), color=colour, lw=1.2, label=human(params)
+            at,
+            fitted.law.loss(np.full_like(at, params), at),
+            color=colour,
+            lw=1.2,
+            label=human(float(f"{params:.2g}")),
         )
     right.set(xscale="log", xlabel="X, experts over a token's own", ylabel="loss (nats/byte)")
     right.set_xticks([1, 2, 4, 8], labels=["1", "2", "4", "8"])
