@@ -29,6 +29,7 @@ from experiments import (
     incontext,
     kaplan2020,
     known_entropy,
+    modalities,
     muon,
     objectives,
     plain,
@@ -112,6 +113,7 @@ ENTRIES = (
     *map(Entry, (objectives, sentiment, cells)),
     Entry(images),
     Entry(word2vec),
+    Entry(modalities),
 )
 
 

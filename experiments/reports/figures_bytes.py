@@ -28,14 +28,10 @@ def modalities(cells: dict):
         levels = {other.split()[0]: float(first[other]) for other in ("gzip -9", "xz -9e")}
         for level in levels.values():
             ax.axhline(level, color=FAINT, lw=0.9)
-        ax.annotate(
-            "gzip, xz",
-            (0.98, max(levels.values())),
-            xycoords=("axes fraction", "data"),
-            **NOTE,
-            xytext=(0, 3),
-            ha="right",
-        )
+        below = min(float(line["bits"]) for line in cells[name, "whole"]) > max(levels.values())
+        at = (0.98, min(levels.values()) if below else max(levels.values()))
+        where = {"xycoords": ("axes fraction", "data"), "xytext": (0, -11 if below else 3), "ha": "right"}
+        ax.annotate("gzip, xz", at, **NOTE, **where)
         ax.axhline(8, **DASHED)
         ax.set(xscale="log", title=name, xlabel="N", ylim=(0, None))
         count_axis(ax.xaxis)
