@@ -19,6 +19,9 @@ with suppress(ValueError):  # of another thread than the main one
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it, for all below it too
 if find_spec("libtpu"):  # which compiles for `lab plan --on`: jax must not look for its chips
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most of a test's time is compiling, so LLVM leaves out what is dear; what the pages show (test_end_to_end,
+# test_docs, test_extend) and `make test-faults` run as users run it.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # compiled once for all tests and workers
     os.environ |= {
         "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="compiled-"),

@@ -40,8 +40,15 @@ def test_a_shape_that_no_kernel_takes_is_multiplied_plainly():
 
 @pytest.mark.parametrize(
     ("kind", "remat"),
-    [("transformer", policy) for policy in POLICIES]
-    + [pytest.param(kind, "", marks=pytest.mark.long) for kind in ("moe", "hgrn")],
+    [
+        ("transformer", "dots"),
+        *(
+            pytest.param("transformer", policy, marks=pytest.mark.long)
+            for policy in POLICIES
+            if policy != "dots"
+        ),
+        *(pytest.param(kind, "", marks=pytest.mark.long) for kind in ("moe", "hgrn")),
+    ],
 )
 def test_layers_in_a_scan_are_the_layers_one_after_another(kind, remat):
     cfg, tokens = config_of(kind, n_layer=3).model, jnp.arange(18).reshape(2, 9) % 32

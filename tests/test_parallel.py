@@ -107,7 +107,7 @@ def check_equal(found, one):
         assert other_norm == pytest.approx(norm, rel=1e-6) and other_steps == 6, way
 
 
-@pytest.mark.parametrize("micro_batch", [0, 8])
+@pytest.mark.parametrize("micro_batch", [pytest.param(0, marks=pytest.mark.long), 8])
 def test_eight_devices_give_the_losses_of_one(micro_batch):
     found = said(start(LOSSES.replace("MICRO", str(micro_batch)), 8))
     check_equal(found, found.pop("jit-1"))
