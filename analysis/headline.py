@@ -20,7 +20,7 @@ from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
 from analysis.tables.cautions import NO_ONE_LAW
 
-SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
+KNOWN, SHARP, FAIR = 1.05, 1.5, 4.0  # how many times the low end of growth the high end is, at most
 FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
 APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
@@ -127,10 +127,9 @@ class Headline:
         runs += f", {edges} of {len(front.flops)} budgets left out (edge)" * bool(edges)
         warned = self.against("warn") if self.trusted else ""
         but = f", but the audit warns ({warned})" * bool(warned)
-        narrowest = ", the narrowest interval" * (self.trusted and bool(self.others))
         return [
             f"Evidence: {self.evidence}{inside}: {self._judged[1]}{but}; {runs}.",
-            f"By {named(front)}{narrowest}{''.join(map(self.beside, self.others))}.",
+            f"By {named(front)}{''.join(map(self.beside, self.others))}.",
         ]
 
     @property
@@ -198,6 +197,8 @@ class Headline:
             return f"a budget of {power(STEP * flops.max())} FLOPs ({spread})"
         if valleys is None:
             return "sizes at equal compute, by which a second method can agree or not"
+        if self.front.params_exponent.high - self.front.params_exponent.low < np.log10(KNOWN):
+            return f"a budget of {power(STEP * flops.max())} FLOPs: inside these the growth is known"
         return "more seeds of the runs nearest the minima"
 
     @property

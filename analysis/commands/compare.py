@@ -6,18 +6,15 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import numpy as np
-
-from analysis import headline
 from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values
+from analysis.commands.compare_answer import said
 from analysis.commands.compare_page import comparison_page
 from analysis.commands.help import COMMANDS
 from analysis.decisions import fairness, ladders
 from analysis.decisions.compare import Comparison, Multiplier, compare, interval, number, tiny, trend_word
 from analysis.figures.compare import plot_comparison
 from analysis.fitting import Band
-from analysis.report.words import SURE
 from analysis.tables import Runs
 from analysis.tables.identity import best_of, best_tried, final_rows
 
@@ -70,7 +67,7 @@ def run(options) -> int:
             if len(others) == 1:
                 raise
             refused.append(f"analysis compare: {name}: {error}")
-    answers.say(None, [*(each.headline for each in comparisons), how_sure(comparisons, len(others))])
+    answers.say(None, said(comparisons, len(others)))
     for each in comparisons:
         show(each, len(others))
     if options.json and comparisons:
@@ -97,45 +94,9 @@ def write_page(path: str, comparisons: list[Comparison], arms: int) -> None:
             show(each, arms)
         texts.append(text.getvalue())
     command = "python -m analysis compare " + shlex.join(sys.argv[2:])
-    said = [*(each.headline for each in comparisons), how_sure(comparisons, arms)]
-    html = comparison_page(comparisons, said, texts, command)
+    html = comparison_page(comparisons, said(comparisons, arms), texts, command)
     Path(path).write_text(html, encoding="utf-8", errors="backslashreplace")
     print(f"page: {path}")
-
-
-def how_sure(comparisons: list[Comparison], arms: int) -> str:
-    """What the answers rest on, in a sentence; "" where there is none."""
-    if not comparisons:
-        return ""
-    parts = [runs for each in comparisons for runs in each.ladders.runs]
-    least, most = min(runs.flops.min() for runs in parts), max(runs.flops.max() for runs in parts)
-    fewest = min(map(len, parts))
-    ends = f"{headline.power(least)} to {headline.power(most)} FLOPs"
-    corrected = f"95 % intervals, corrected for {arms} arms"
-    if len(comparisons) == 1:
-        (best,) = (each.answer.compute for each in comparisons)
-        seen = "no difference is clear" if best.low <= 1 <= best.high else "the difference is clear"
-        ratio = best.high / best.low
-        known = "well" if ratio <= headline.SHARP else "fairly" if ratio <= headline.FAIR else "hardly"
-        corrected = f"{seen} (95 % intervals), its size {known} known, within a factor {number(ratio)}"
-        corrected += said_by_models(comparisons[0]) + read_beyond(comparisons[0])
-    held = sum(len(each.notes) for each in comparisons)
-    cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)
-    return f"{SURE}{corrected}; at least {fewest} runs an arm, {ends}{cautions}."
-
-
-def read_beyond(each: Comparison) -> str:
-    """How far beyond its runs the baseline's curve is read for the answer; "" where it is inside."""
-    beyond = each.answer.compute.value * each.answer.flops / each.ladders.runs[0].flops.max()
-    said = f"; {each.baseline}'s curve is read {beyond:.2g} × beyond its largest run"
-    return said if np.isfinite(beyond) and beyond > 1.05 else ""
-
-
-def said_by_models(each: Comparison) -> str:
-    """From where to where the multiplier goes with what the arms are taken to share; "" of one model."""
-    values = sorted(band.value for band in each.models.values())
-    said = f"; {number(values[0])} to {number(values[-1])} times, by what the arms are taken to share"
-    return said if len(values) > 1 and values[-1] > 1.05 * values[0] else ""
 
 
 def read_arms(options) -> dict[str, Runs]:
@@ -194,7 +155,7 @@ def show(each: Comparison, arms: int) -> None:
     pairs = f"; {each.pairs} pairs of runs, drawn as pairs" if each.pairs else ""
     print(f"  noise       {100 * each.noise:.2g} % of the loss, lack of fit included{pairs}")
     corrected = f", corrected for {arms} arms" if arms > 1 else ""
-    own = "with exponents of each arm's own, whatever is shared"
+    own = "with exponents of each arm's own, which is wider than by what is shared"
     print(
         f"  intervals   95 %{corrected}, {own if each.trend_p is not None else 'with all but scales shared'}"
     )

@@ -94,4 +94,7 @@ def caption(each: Comparison, cautions: bool = True) -> str:
     text = f"{each.arm} at {at} FLOPs: {best.value:.3g} times the compute of {each.baseline} (95 %: "
     text += f"{best.low:.3g} to {best.high:.3g}). Small points: sizes that are not the best of their budget. "
     text += f"Dotted: the largest run. Status {each.status}: {each.message}."
+    if each.shared and all(each.shared.values()):
+        text += " The line on the right is level because both arms are taken to have one exponent, as these "
+        text += "runs do not tell two apart; its band lets each arm have its own."
     return text + "".join(f" CAUTION: {note}." for note in each.notes if cautions)

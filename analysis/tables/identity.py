@@ -132,7 +132,7 @@ def keep_best(runs: Runs, code: np.ndarray, one: str, each: str) -> Runs:
     best = np.zeros(len(runs), bool)
     best[first[1][first[0] >= 0]] = True
     reasons = np.where((runs.reasons == "") & ~best, f"{NOT_THE_BEST} {one}", runs.reasons)
-    note = f"the best run of {each} = {best.sum()} rows"
+    note = f"the best run of {each}: {best.sum()} rows"
     return replace(runs, reasons=reasons, notes=(*runs.notes, note))
 
 
