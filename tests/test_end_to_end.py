@@ -12,10 +12,12 @@ import pytest
 from tests.conftest import ROOT, data_folder, run_line
 
 SHRUNK = {
-    "WIDTHS": "[8, 12, 16, 20, 26]",  # each takes longer to compile than to train
+    "WIDTHS": "[8, 12]",  # each takes longer to compile than to train
     "N_LAYER": "1",
     "BUDGETS": "[6e9, 1.2e10, 2.4e10]",
-    "SIZES": "[(0, 1, 2)] * 3",
+    "SIZES": "[(0, 1), (-1, 0), (-2, -1)]",
+    "WINGS": "[()] * 3",
+    "AGAIN": "[()] * 3",
     "MIN_TOKENS": "0",
     "REPLICATED": "[(1, 1)]",
 }
@@ -80,6 +82,7 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     assert len(listed) >= 8 and listed[0][3] == "run"
     env = os.environ | {"LAB_DATA": data_folder()}
     env.pop("PYTHONPATH", None)
+    env.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
     for command in listed:
         if command[2] == "analysis":  # three tiny budgets have no valley: the real grid's table
             shutil.copy(ROOT / "experiments" / "results" / "quickstart.csv", tmp_path / "runs.csv")
@@ -89,6 +92,6 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
         assert (out / name).stat().st_size > 1000, name
     page = (out / "report.html").read_text()
     ids = [line.split(",")[0] for line in (out / "runs.csv").read_text().splitlines()[1:]]
-    assert len(ids) == 11 and all(run_id in page for run_id in ids)
+    assert len(ids) == 8 and all(run_id in page for run_id in ids)
     assert "http://" not in page.replace("http://www.w3.org", "") and "https://" not in page
     assert json.loads((tmp_path / "frontier.json").read_text())

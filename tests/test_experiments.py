@@ -54,8 +54,8 @@ def runs():
 def test_the_quickstart_s_cells_share_no_seed_and_differ_in_width_alone():
     runs = quickstart.runs()
     cells = {(run.budget, counts.count_params(run.model).params) for run in runs}
-    assert len({run.run_id for run in runs}) == len({run.seed for run in runs}) == len(runs) == 36
-    assert len(cells) == 32 and len({run.budget for run in runs}) == 6
+    assert len({run.run_id for run in runs}) == len({run.seed for run in runs}) == len(runs) == 46
+    assert len(cells) == 38 and len({run.budget for run in runs}) == 6
     assert all(run.seed == run.data_seed for run in runs)
     assert len({(run.model.n_layer, run.model.n_head, run.model.settings) for run in runs}) == 1
     for run in runs:
@@ -70,7 +70,7 @@ def test_the_quickstart_s_cells_share_no_seed_and_differ_in_width_alone():
 
 def test_the_quickstart_gives_its_exponents_to_what_is_promised_and_says_what_forms_differ_by():
     grid = frontier.analyse(table.read(RESULTS / "quickstart.csv"), **quickstart.HOW)
-    for front, promised in ((grid.valley, 0.1), (grid.parametric, 0.06)):
+    for front, promised in ((grid.valley, 0.1), (grid.parametric, 0.05)):
         a = front.params_exponent
         assert front.status == "ok" and (a.high - a.low) / 2 < promised
     assert frontiers.agreement(grid.valley, grid.parametric) == "agree"
@@ -416,7 +416,7 @@ def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(t
     ("experiment", "drawn"),
     [
         (quickstart, "report.html"),
-        (plain, "report.html"),
+        pytest.param(plain, "report.html", marks=pytest.mark.long),  # the quickstart's report
         (chinchilla2022, "envelope.png"),
         (porian2024, "walk.png"),
         (rates, "runs.csv"),
