@@ -5,13 +5,13 @@ Command:  make run   (python -m lab run experiments.quickstart)
 Cost:     46 runs, 3.4e13 FLOPs, about 8 minutes on two cores
 Answer:   out/quickstart/report.html; expected are exponents near 0.6 by law and by valleys, within 0.1
 
-Six budgets spaced by 2, of six sizes each and of four where runs are dear, sliding with the budget: about what
-is optimal for the exponent at this cost (D-optimality, by simulation); and ten runs at the ends of the cheap
-ones, by which the law's exponent is known to .05. Tried and left out: ends of under 600 updates (four runs
-more: the law says .615 +- .039 then, where valleys stay at .55), as so few bend it. Sizes differ in their width
-alone. Token shift and QK-norm take away a lottery of first weights that made runs of these sizes differ by 1 %
-(experiments/plain.py is the grid without). Every cell has its own seed, so that no luck is shared; two more
-seeds of two cheap cells measure the noise between runs.
+Six budgets spaced by 2, of six sizes each and of four where runs are dear, sliding with the budget:
+about what is optimal for the exponent at this cost (D-optimality, by simulation); and ten runs at the
+ends of the cheap ones, by which the law's exponent is known to .05. Tried and left out: ends of under
+600 updates (four runs more: the law says .615 +- .039 then, where valleys stay at .55), as so few bend
+it. Sizes differ in their width alone. Token shift and QK-norm take away a lottery of first weights that
+made runs of these sizes differ by 1 % (experiments/plain.py is the grid without). Every cell has its
+own seed, so that no luck is shared; two more seeds of two cheap cells measure the noise between runs.
 """
 
 from collections.abc import Sequence
