@@ -4,9 +4,9 @@ Question: the policies and proxies of experiments.reward, of two sizes and of 1,
           how do the true reward and the proxy's own go with the root of KL as REINFORCE raises the proxy's,
           without a penalty on KL and with one, and beside the best of n?
 Command:  python -m lab run experiments.policy   (:accelerator, :smoke)
-Cost:     laptop: 4 runs, 4.5e10 FLOPs, about 1 minute on two cores, none where experiments.reward was
-          run; then 1.1e12 FLOPs of proxies and policies, some 4 minutes;
-          accelerator: 3 runs, 1.5e13 FLOPs
+Cost:     laptop: 4 runs, 4.4e10 FLOPs, about 1 minute on two cores, none where experiments.reward was
+          run; then 1.2e12 FLOPs of proxies and policies, some 4 minutes;
+          accelerator: 3 runs, 1.5e13 FLOPs; then 2.5e15, most of it a whole pass for each token written
 Answer:   expected: as Gao et al. 2022 (arXiv 2210.10760) find, gold goes as d (alpha - beta log d), rises
           slower with d than the best of n, and needs 2 to 10 times its KL for the gold that the best of 16
           has. Without a penalty it goes far beyond the best of 4,096, past d = 3, where gold of 1,000

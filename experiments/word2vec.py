@@ -6,7 +6,7 @@ Question: words of three attributes of four values, whose contexts tell of one a
           of embeddings take for the same?
 Command:  python -m lab run experiments.word2vec   (:accelerator, :smoke)
 Cost:     laptop: 63 runs, 2.9e11 FLOPs, about 2 minutes on two cores;
-          accelerator: 200 runs, 1e15 FLOPs
+          accelerator: 160 runs, 2.5e14 FLOPs
 Answer:   expected: the floor is that of shifted PMI (Levy & Goldberg 2014), a matrix of rank 10 here. Below
           width 10 the loss ends at the best matrix of that width, above at the floor, and what is left falls
           as pairs to the power of -.7 to -1.1: as many weights as are asked for are told by so many pairs.
