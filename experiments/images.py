@@ -159,13 +159,12 @@ def answer(path: Path) -> list[str]:
     fitted, runs = found.fitted, found.fitted.runs.usable()
     low, high = fitted.interval("E")
     inside = "is inside" if low <= found.floor <= high else "is OUTSIDE"
-    if fitted.status != "ok":
-        inside += ", and the fit says that it is not to be relied on"
+    status = fitted.status if fitted.status == "ok" else f"{fitted.status}: not to be relied on"
     exponents = {name: (getattr(fitted.law, name), *fitted.interval(name)) for name in ("alpha", "beta")}
     said = ", ".join(f"{name} {value:.2f} ({a:.2f}, {b:.2f})" for name, (value, a, b) in exponents.items())
     best = runs.loss.min()
     return [
-        f"E = {fitted.law.E:.3f} ({low:.3f}, {high:.3f}) nats/token [{fitted.status}], the entropy "
+        f"E = {fitted.law.E:.3f} ({low:.3f}, {high:.3f}) nats/token [{status}], the entropy "
         f"{found.floor:.4f} {inside}; N ~ C^{found.frontier.params_exponent}",
         f"{said}; {fitted.message}",
         f"the best run ends at {best:.4f} nats/token, {best / found.floor:.2f} times the entropy",
