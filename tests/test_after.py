@@ -166,9 +166,9 @@ def test_a_policy_takes_to_what_a_proxy_rewards_and_leaves_its_beginning_by_less
     prompts = np.arange(64)[:, None] % 20
     rest = jnp.float32(0), jnp.float32(0.1)  # mean and deviation of the reward
     tasks = [policy.Task(PARAMS, likes, *rest, jnp.float32(penalty)) for penalty in (0, 2)]
-    both = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tasks)
-    train = lambda task: policy.reinforce(cfg, cfg, task, prompts, 30, 64, 0.02, jax.random.key(0))  # noqa: E731
-    course = jax.device_get(jax.vmap(train)(both))
+    key = jax.random.key(0)
+    each = [policy.reinforce(cfg, cfg, task, prompts, 30, 64, 0.02, key) for task in tasks]
+    course = policy.Course(*(np.stack(parts) for parts in zip(*each, strict=True)))
     assert course.texts_UBL.shape == (2, 30, 64, 6) and (course.divergence_U[:, 0] == 0).all()
     rise = course.proxy_UB[:, -5:].mean((1, 2)) - course.proxy_UB[:, :1].mean((1, 2))
     assert rise[0] > max(1, rise[1]) and course.divergence_U[0, -1] > 2 * course.divergence_U[1, -1] > 0
