@@ -42,6 +42,7 @@ from experiments import (
     seals,
     seeds,
     sentiment,
+    texts,
     transfer,
     word2vec,
 )
@@ -114,6 +115,7 @@ ENTRIES = (
     Entry(images),
     Entry(word2vec),
     Entry(modalities),
+    Entry(texts),
 )
 
 

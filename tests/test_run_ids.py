@@ -45,6 +45,7 @@ from experiments import (
     seals,
     seeds,
     sentiment,
+    texts,
     transfer,
     word2vec,
 )
@@ -239,6 +240,7 @@ TABLES = {
     "images": images.runs,
     "sentiment": sentiment.runs,
     "cells": cells.runs,
+    "texts": texts.runs,
     "seals": seals.runs,
     **{f"seals-{size}": partial(seals.runs, size) for size in seals.TEXTS if size != "laptop"},
     "seals-fine-linux-bpe": partial(seals.runs, "fine-linux-bpe"),
@@ -259,12 +261,15 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "sentiment-probe": "sentiment",
     "cells-units": "cells",
     "cells-samples": "cells",
+    "texts-samples": "texts",
 }
 NUMERICS = {"rates": 1}  # made before results changed on purpose, and never again since
 TRAIN_TOKENS = {  # of the corpora that were downloaded; those of languages are in their names
     ("shakespeare", "bytes"): 4_826_570,
     ("shakespeare", "chars"): 4_826_570,
     ("movie-reviews", "bytes"): 32_073_964,
+    ("names", "bytes"): 618_110,
+    ("flax-docs", "bytes"): 396_709,
     ("linux-6.1", "bytes"): 99_053_774,
     ("linux-6.1", "bpe-1024"): 50_560_951,
     ("linux-6.1", "bpe-512"): 61_039_644,
