@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.figures.axes import plain_axis, power_axis
+from analysis.figures.axes import power_axis
 from analysis.figures.style import DASHED, METHOD_COLOURS, badge, sequence, sheet, styled
 from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT
@@ -35,7 +35,8 @@ def depth(cells: Any, trained: float):
             )
         ax.axhline(trained, **DASHED)
         ax.set(xscale="log", ylim=(low, 1.02 * top), xlabel="learning rate", title=f"{layers} layers")
-        plain_axis(ax.xaxis)
+        ax.set_xticks(list(own[0].losses), labels=[f"{rate:g}" for rate in own[0].losses])
+        ax.minorticks_off()
     np.atleast_1d(axes)[0].set_ylabel("loss (nats/byte)")
     np.atleast_1d(axes)[0].legend(title="norms", fontsize=8, loc="center left", bbox_to_anchor=(0.0, 0.62))
     return fig
