@@ -21,12 +21,14 @@ longest. Twenty short runs of another seed chose positions, rates and lengths, a
 
 Refused: a is higher than was thought, where Henighan et al. found it, in a wide interval. E, at nearly three
 times the entropy, is further off than was thought; the fit itself does not vouch for it, and its interval
-comes down to just above the entropy.
+comes down to just above the entropy. And nobody reads: the letter is at chance in every run, in fonts
+learned from and in others, so nothing of it can go with the loss of pixels. The run that draws best knows a
+caption's ink, and of its place .56 of 1.39 nats.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -97,15 +99,21 @@ def runs(size: str = "laptop") -> list[RunConfig]:
     ]
 
 
+@cache
+def held_out(name: str) -> tuple[np.ndarray, int, np.ndarray]:
+    """A corpus's drawings that no run saw, (S, L), where their captions begin, with the letter, and the mean
+    nats of each place that are known, (L,)."""
+    language, _ = parse_language(name)
+    sentences_SL = np.asarray(corpora.prepare(name, quiet=True).held_out).reshape(-1, language.sentence)
+    return sentences_SL, int(language.asked.argmax()), -language.log_probs(sentences_SL).mean(0)
+
+
 def measure(run: weights.Trained) -> Iterator[measured.Row]:
     """One row: nats of held-out images and captions, and how often their letters are told right."""
     model, row = run.config.model, {}
     for name in (run.config.data.corpus, OTHERS):
-        language, _ = parse_language(name)
-        sentences_SL = np.asarray(corpora.prepare(name, quiet=True).held_out).reshape(-1, language.sentence)
-        caption = int(language.asked.argmax())  # where it begins, with the letter
-        scored = answers.answers(model, run.params, sentences_SL, np.arange(language.sentence) == caption)
-        known_L = -language.log_probs(sentences_SL).mean(0)
+        sentences_SL, caption, known_L = held_out(name)
+        scored = answers.answers(model, run.params, sentences_SL, np.arange(len(known_L)) == caption)
         more = "" if name == run.config.data.corpus else "_others"
         for part, of in {"image": slice(caption - PIXELS, caption), "caption": slice(caption, None)}.items():
             row[part + more] = round(float(scored.nats_L[of].sum()), 5)

@@ -258,6 +258,7 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "reward-best": "reward",
     "word2vec-vectors": "word2vec",
     "objectives-measures": "objectives",
+    "images-drawings": "images",
     "sentiment-probe": "sentiment",
     "cells-units": "cells",
     "cells-samples": "cells",

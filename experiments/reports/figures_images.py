@@ -9,17 +9,18 @@ from analysis.figures.axes import count_axis, plain_axis, power_axis
 from analysis.figures.style import DASHED, METHOD_COLOURS, NOTE, badge, key, sequence, sheet, styled
 from analysis.figures.words import human, warning
 from experiments.reports.figures import POINT, legend_beside
+from lab.data.glyphs import LETTERS
 
 
 @styled
 def images(found: Any):
-    """The loss by tokens, a line a size, beside the law's floor and the entropy; and who draws also reads."""
+    """The loss by tokens, a line a size, beside the law's floor and the entropy; and captions by images."""
     runs, of = found.fitted.runs.usable(), found.measures
     low, high = found.fitted.interval("E")
     text = (
         "Left: held-out loss of pixels and captions together, a point a run; lines: the fitted law; band: "
-        "the 95 % interval of its floor E. Right: how often the letter is told after its image, against "
-        "what the image costs; dashed: chance."
+        "the 95 % interval of its floor E. Right: what a caption costs after its image, against what "
+        "the image costs; dashed: all but the letter known."
     )
     if not of:
         text = "H" + text.partition(" Right:")[0].removeprefix("Left: h")
@@ -45,22 +46,22 @@ def images(found: Any):
 
 
 def read(right, of: Any, sizes: np.ndarray) -> None:
-    """Letters told right by what an image costs."""
+    """What a caption costs by what an image costs."""
     for part, marker in (("", "o"), ("_others", "s")):
         for size, colour in zip(sizes, sequence(len(sizes)), strict=True):
             own = of["params"] == size
             face = {"mfc": "none"} if part else {}
             right.plot(
                 of["image" + part][own],
-                100 * of["letters" + part][own],
+                of["caption" + part][own],
                 ls="",
                 color=colour,
                 marker=marker,
                 ms=5,
                 **face,
             )
-    right.axhline(100 / 26, **DASHED)
-    right.set(xlabel="nats an image", ylabel="letters told right (%)", title="Reading", ylim=(0, 100))
+    right.axhline(np.log(len(LETTERS)), **DASHED)
+    right.set(xlabel="nats an image", ylabel="nats a caption", title="Reading", ylim=(0, None))
     marks = (("o", None, "own fonts"), ("s", "none", "other fonts"))
     name_sizes(right, sizes, [key(color="#888888", ls="", marker=m, mfc=f, label=t) for m, f, t in marks])
 

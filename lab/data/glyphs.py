@@ -127,6 +127,12 @@ class Glyphs(Task):
         return float(entropy(self.table[1])) / self.sentence
 
     @cached_property
+    def joint(self) -> tuple[np.ndarray, np.ndarray]:
+        """`table`, its contents as `texts` has them."""
+        rows, probs = self.table
+        return texts(rows), probs
+
+    @cached_property
     def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """All different images, and captions, as `texts` has them, and the probability of each."""
         rows, probs = self.table
@@ -140,10 +146,9 @@ class Glyphs(Task):
 
     def ratios(self, content_SN: np.ndarray) -> np.ndarray:
         """log p(x, y) / (p(x) p(y)) of every image x of contents with every caption y of them, (S, S)."""
-        rows, probs = self.table
         S, image, caption = len(content_SN), content_SN[:, :PIXELS], content_SN[:, PIXELS:]
         pairs = np.concatenate([np.repeat(image, S, 0), np.tile(caption, (S, 1))], 1)
-        both = chance_of(pairs, texts(rows), probs).reshape(S, S)
+        both = chance_of(pairs, *self.joint).reshape(S, S)
         alone = [chance_of(ids, *part) for ids, part in zip((image, caption), self.parts, strict=True)]
         with np.errstate(divide="ignore"):
             return np.log(both) - np.log(alone[0])[:, None] - np.log(alone[1])
