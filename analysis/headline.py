@@ -124,7 +124,7 @@ class Headline:
             inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs, edges = f"{front.runs} runs, {spread} FLOPs", sum(at == "edge" for at in front.point_status)
-        runs += f", {edges} of {len(front.flops)} budgets left out (edge)" * bool(edges)
+        runs += f", {edges} of {len(front.flops)} budgets left out (minimum at an end)" * bool(edges)
         warned = self.against("warn") if self.trusted else ""
         but = f", but the audit warns ({warned})" * bool(warned)
         return [
@@ -179,7 +179,10 @@ class Headline:
 
     @property
     def surer(self) -> str:
-        """What to train that would narrow the answer most, by what its methods lack."""
+        """What to train that would mend what the audit found, or narrow the answer most, by what its methods
+        lack."""
+        if self.audit and any(f.code == "hold-out" and f.severity == "warn" for f in self.audit.findings):
+            return f"a budget of {power(STEP * self.front.flops.max())} FLOPs, to see where the curve goes"
         fronts = [self.front, *self.others]
         valleys = next((front for front in fronts if front.method.startswith("isoflop")), None)
         if valleys is not None:
