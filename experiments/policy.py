@@ -17,6 +17,10 @@ Answer:   expected: as Gao et al. 2022 (arXiv 2210.10760) find, gold goes as d (
 A policy is the run, trained on by REINFORCE with the batch's mean as its baseline; gold, proxy and KL are
 measured on what it wrote at each update, in the units of experiments.reward. KL is summed over a text, and
 exact over each next token. The best of n is experiments.reward's, of the same proxies and seeds.
+
+Refused: without a penalty gold does not rise before it falls, but falls at once, by 4 to 10 deviations
+at d = 6, as the proxy's own goes on rising; so the form fits nothing there. And a penalty does more
+than stop earlier: with it gold ends .3 to .5 up, at 3 times the KL of the best of 16, as expected.
 """
 
 from collections.abc import Iterator
@@ -209,11 +213,15 @@ def answer(path: Path) -> list[str]:
         )
     free = [each for each in found if each.penalty == 0]
     falls = sum(band(each.fall)[1] > 0 for each in free)
-    spent = np.concatenate([each.spent for each in free])
+    held = np.concatenate([each.spent for each in found if each.penalty])
+    alone = np.concatenate([each.spent for each in free])
+    near = held[np.isfinite(held)]
+    times = np.median(near) if near.size else np.nan
     head = (
-        f"gold of the best of {BESIDE} at {np.median(spent):.2g} times its KL (median; {(spent > 1).sum()} "
-        f"of {len(spent)} over 1); it falls from its peak for {falls} of {len(free)} proxies"
+        f"the gold of the best of {BESIDE}: by {len(near)} of {len(held)} policies with a penalty, at "
+        f"{times:.2g} times its KL; without, by {np.isfinite(alone).sum()} of {len(alone)}, and gold falls"
     )
+    words.append(f"without a penalty gold falls, told from chance, for {falls} of {len(free)} proxies")
     return [head, *words]
 
 

@@ -17,6 +17,7 @@ from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from bench import synthetic
+from experiments import atlas
 from lab.commands import watch
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright (pip) is not installed")
@@ -344,7 +345,7 @@ def test_a_table_pasted_into_the_planner_is_fitted_and_a_plan_copied(visit, plan
     page.get_by_text("Refused: 1 usable runs").wait_for()
     text = QUICKSTART.read_text()
     page.locator("#table").fill(text)
-    page.get_by_text("From 36 runs of the table below").wait_for()
+    page.get_by_text("From 46 runs of the table below").wait_for()
     page.locator("#fitted", has_text=re.compile(r"^L = [^;]*$")).wait_for()
     found = fit(Chinchilla, table.read(QUICKSTART)).parameters
     for name in ("E", "A", "alpha"):
@@ -377,3 +378,20 @@ def many(count: int, settings: int = 15):
     names = np.array([f"run-{i}" for i in range(count)], object)
     further = {f"setting_{i}": rng.normal(size=count) for i in range(settings)}
     return table.from_columns("many", run_id=names, params=params, tokens=tokens, loss=loss, **further)
+
+
+def test_a_press_on_the_atlas_shows_one_step_and_its_figure(browser):
+    troubles = []
+    page = browser.new_page()
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(atlas.PAGE.as_uri())
+    assert page.locator("article:visible").count() == 0
+    page.click("td a >> text=Muon")
+    assert page.locator("article:visible").count() == 1
+    picture = page.locator("article:visible img")
+    picture.wait_for()
+    page.wait_for_function("() => document.querySelector('article.shown img').naturalWidth > 0")
+    page.click("text=all of them")
+    assert page.locator("article:visible").count() == len(atlas.steps()) and not troubles
+    page.close()
