@@ -19,9 +19,9 @@ with suppress(ValueError):  # of another thread than the main one
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` ignores it, for all below it too
 if find_spec("libtpu"):  # which compiles for `lab plan --on`: jax must not look for its chips
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most of a test's time is compiling, so LLVM leaves out what is dear; what the pages show (test_end_to_end,
-# test_docs, test_extend) and `make test-faults` run as users run it.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+COMPILING = (  # is most of these files' time: LLVM leaves out what is dear, but for `make test-faults`
+    "families objectives optimizers model kernels step sample recurrent noise lies parallel own_models infill"
+).split()
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # compiled once for all tests and workers
     os.environ |= {
         "JAX_COMPILATION_CACHE_DIR": tempfile.mkdtemp(prefix="compiled-"),
@@ -30,6 +30,22 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # compiled once for all tests
         "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES": "none",
     }
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_for_a_test(request):
+    """What is compiled in a file whose time is compiling, and in the processes that it starts."""
+    name = "JAX_DISABLE_MOST_OPTIMIZATIONS"
+    if request.module.__name__.rpartition("test_")[2] not in COMPILING or name in os.environ:
+        yield
+        return
+    import jax
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(name, "1")
+        jax.config.update(name.lower(), True)
+        yield
+    jax.config.update(name.lower(), False)
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,6 @@ def test_every_command_of_the_readme_works_from_a_fresh_folder(tmp_path):
     assert len(listed) >= 8 and listed[0][3] == "run"
     env = os.environ | {"LAB_DATA": data_folder()}
     env.pop("PYTHONPATH", None)
-    env.pop("JAX_DISABLE_MOST_OPTIMIZATIONS", None)
     for command in listed:
         if command[2] == "analysis":  # three tiny budgets have no valley: the real grid's table
             shutil.copy(ROOT / "experiments" / "results" / "quickstart.csv", tmp_path / "runs.csv")

@@ -119,7 +119,9 @@ def check_same(configs, one, other, rel):
             assert second == pytest.approx(first, rel=20 * rel), name
 
 
-@pytest.mark.parametrize(("optimizer", "rel"), [("sgd", 1e-6), ("adamw", 1e-4)])
+@pytest.mark.parametrize(
+    ("optimizer", "rel"), [("sgd", 1e-6), pytest.param("adamw", 1e-4, marks=pytest.mark.long)]
+)
 def test_packed_runs_end_as_they_do_alone(tmp_path, config, corpus, sizes, optimizer, rel):
     configs = grid_of(config, optimizer=optimizer)
     one = alone(tmp_path / "alone", configs, corpus)
@@ -160,7 +162,7 @@ def test_a_run_that_diverges_leaves_its_neighbours_losses_as_they_are(tmp_path, 
     assert mad["last_good"]["step"] == expected["last_good"]["step"]
 
 
-@pytest.mark.parametrize("looks", [1, 12])
+@pytest.mark.parametrize("looks", [pytest.param(1, marks=pytest.mark.long), 12])
 def test_stopped_and_gone_on_with_each_from_its_own_checkpoint(tmp_path, config, corpus, looks):
     configs = grid_of(config, steps=(150, 150, 90, 20))
     one = alone(tmp_path / "alone", configs, corpus)
