@@ -2,14 +2,17 @@ import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from analysis.__main__ import main
+from analysis.commands import compare_answer
 from analysis.decisions.compare import compare
 from analysis.decisions.fairness import comparable
 from analysis.decisions.ladders import join
+from analysis.fitting import Band
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from bench.compare import BASE, cells, multiple
@@ -281,3 +284,29 @@ def test_a_best_size_that_none_was_trained_near_is_an_edge():
         arms.append(table.from_columns("large", params=n, tokens=flops / 6 / n, flops=flops, loss=loss))
     found = compared(*arms)
     assert found.status == "edge" and "add sizes" in found.message
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "largest", "grade", "surer"),
+    [
+        (1.2, 1.6, 1e12, "strong", "more seeds of both arms"),
+        (1.2, 1.6, 1e11, "moderate", "runs of base at 1.4e11 FLOPs"),  # its curve is read beyond them
+        (1.2, 4.5, 1e12, "moderate", "more seeds of both arms"),
+        (1.2, 5.0, 1e12, "weak", "more seeds of both arms"),
+        (0.9, 1.2, 1e12, "weak", "7 times these runs"),
+    ],
+)
+def test_evidence_is_graded_by_what_is_known_of_the_size_and_advice_mends_it(
+    low, high, largest, grade, surer
+):
+    each = SimpleNamespace(
+        answer=SimpleNamespace(compute=Band(1.4, low, high), flops=1e11),
+        ladders=SimpleNamespace(runs=[SimpleNamespace(flops=np.array([1e10, largest]))]),
+        baseline="base",
+        status="ok",
+        seeds=7.0,
+        trend_p=0.5,
+    )
+    assert compare_answer.grade(each) == grade and compare_answer.surer(each).startswith(surer)
+    each.status = "few"
+    assert compare_answer.grade(each) == "weak"
