@@ -16,7 +16,7 @@ NAMED = ("mixed", "repeated")  # what can only be named: the numbers are those o
 MENDED = sorted(set(drawn.DEFECTS) - set(NAMED))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.sets(st.sampled_from(MENDED)), st.integers(0, 2**32 - 1))
 def test_what_is_read_are_the_results_of_the_table(chosen, seed):
     rng = np.random.default_rng(seed)

@@ -415,7 +415,7 @@ def test_a_corpus_is_prepared_for_a_report_only_where_the_store_has_runs_on_it(t
 @pytest.mark.parametrize(
     ("experiment", "drawn"),
     [
-        (quickstart, "report.html"),
+        pytest.param(quickstart, "report.html", marks=pytest.mark.long),  # test_end_to_end reports one
         pytest.param(plain, "report.html", marks=pytest.mark.long),  # the quickstart's report
         (chinchilla2022, "envelope.png"),
         (porian2024, "walk.png"),

@@ -149,6 +149,7 @@ def runs():
 """
 
 
+@pytest.mark.long
 def test_losers_are_stopped_on_the_way_and_trained_on_when_asked(tmp_path, lab_command):
     (tmp_path / "sweep.py").write_text(SWEEP)
 

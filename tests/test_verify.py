@@ -93,6 +93,7 @@ def verified(tmp_path, *options):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_killed_and_resumed_is_the_run_left_alone(tmp_path):
     assert "equal to the last bit" in verified(tmp_path)
 
