@@ -228,12 +228,9 @@ def aware(excess: Excess) -> list[str]:
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-levels.csv (the loss of each run at each level), after.png, and what they say."""
     name, setup = tables.name_of("after", size), SIZES[size]
-    path = tables.table_of(
-        name, store, configs or partial(runs, size), out, shakespeare.CORPORA, changed=bool(configs)
-    )
-    asked = lambda: configs or runs(size)  # noqa: E731
     of = partial(measure, setup=setup)
-    measured.write(store, asked, shakespeare.CORPORA, of, beside(path), tables.kept(f"{name}-levels"))
+    grid_of, names = configs or partial(runs, size), shakespeare.CORPORA
+    path = measured.with_table(store, name, grid_of, out, names, of, "levels")
     print("\n".join(answer(path)))
     figures_after.after(excess_of(beside(path))).savefig(out / "after.png")
     print(f"figure in {out}")

@@ -233,12 +233,8 @@ def answer(path: Path) -> list[str]:
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-choices.csv (what was measured of each), captions.png, and what they say."""
-    name, setup = tables.name_of("captions", size), SIZES[size]
-    asked = configs or partial(runs, size)
-    path = tables.table_of(name, store, asked, out, (setup.corpus,), changed=bool(configs))
-    grid_of = lambda: configs or runs(size)  # noqa: E731
-    kept = tables.kept(f"{name}-choices")
-    measured.write(store, grid_of, (setup.corpus,), measure, beside(path), kept)
+    name, grid_of = tables.name_of("captions", size), configs or partial(runs, size)
+    path = measured.with_table(store, name, grid_of, out, (SIZES[size].corpus,), measure, "choices")
     print("\n".join(answer(path)))
     figures_images.captions(find(path)).savefig(out / "captions.png")
     print(f"figure in {out}")

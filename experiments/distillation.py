@@ -162,11 +162,9 @@ def ends(values: list[float]) -> str:
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-taught.csv (losses of students taught), distillation.png, and what they say."""
-    name, grid_of = tables.name_of("distillation", size), configs or partial(runs, size)
-    path = tables.table_of(name, store, grid_of, out, shakespeare.CORPORA, changed=bool(configs))
-    asked = lambda: configs or runs(size)  # noqa: E731
-    of = partial(measure, store=store, size=size)
-    measured.write(store, asked, shakespeare.CORPORA, of, beside(path), tables.kept(f"{name}-taught"))
+    name, of = tables.name_of("distillation", size), partial(measure, store=store, size=size)
+    grid_of, names = configs or partial(runs, size), shakespeare.CORPORA
+    path = measured.with_table(store, name, grid_of, out, names, of, "taught")
     print("\n".join(answer(path)))
     figures_after.distillation(tables.lines_of(beside(path))).savefig(out / "distillation.png")
     print(f"figure in {out}")

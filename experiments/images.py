@@ -201,12 +201,8 @@ def reading(found: Found) -> list[str]:
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-drawings.csv (what was measured of each), images.png, and what they say."""
-    name, setup = tables.name_of("images", size), SIZES[size]
-    asked = configs or partial(runs, size)
-    path = tables.table_of(name, store, asked, out, (setup.corpus,), changed=bool(configs))
-    grid_of = lambda: configs or runs(size)  # noqa: E731
-    kept = tables.kept(f"{name}-drawings")
-    measured.write(store, grid_of, (setup.corpus,), measure, beside(path), kept)
+    name, grid_of = tables.name_of("images", size), configs or partial(runs, size)
+    path = measured.with_table(store, name, grid_of, out, (SIZES[size].corpus,), measure, "drawings")
     print("\n".join(answer(path)))
     figures_images.images(find(path)).savefig(out / "images.png")
     print(f"figure in {out}")

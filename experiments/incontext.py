@@ -224,11 +224,8 @@ def more(path: Path) -> list[str]:
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-answers.csv (what was measured of each), incontext.png, and what they say."""
-    name, setup = tables.name_of("incontext", size), SIZES[size]
-    grid_of = configs or partial(runs, size)
-    path = tables.table_of(name, store, grid_of, out, setup.tasks, changed=bool(configs))
-    asked = lambda: configs or runs(size)  # noqa: E731
-    measured.write(store, asked, setup.tasks, measure, beside(path), tables.kept(f"{name}-answers"))
+    name, grid_of = tables.name_of("incontext", size), configs or partial(runs, size)
+    path = measured.with_table(store, name, grid_of, out, SIZES[size].tasks, measure, "answers")
     print("\n".join(answer(path)))
     figures_tasks.incontext(rises(path), tables.lines_of(beside(path))).savefig(out / "incontext.png")
     print(f"figure in {out}")

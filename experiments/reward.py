@@ -230,12 +230,8 @@ def answer(path: Path) -> list[str]:
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-best.csv (gold and proxy of the best of n), reward.png, and what they say."""
     name, setup = tables.name_of("reward", size), SIZES[size]
-    grid_of, names = configs or partial(runs, size), (setup.language,)
-    path = tables.table_of(name, store, grid_of, out, names, changed=bool(configs))
-    asked = lambda: configs or runs(size)  # noqa: E731
-    measured.write(
-        store, asked, names, partial(measure, setup=setup), beside(path), tables.kept(f"{name}-best")
-    )
+    grid_of, of = configs or partial(runs, size), partial(measure, setup=setup)
+    path = measured.with_table(store, name, grid_of, out, (setup.language,), of, "best")
     print("\n".join(answer(path)))
     figures_after.reward(curves(path)).savefig(out / "reward.png")
     print(f"figure in {out}")

@@ -251,10 +251,8 @@ def shares(curve: Curve) -> str:
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:
     """runs.csv, runs-vectors.csv (loss and analogies of each), word2vec.png, and what they say."""
     name, setup = tables.name_of("word2vec", size), SIZES[size]
-    grid_of, names = configs or partial(runs, size), (setup.language,)
-    path = tables.table_of(name, store, grid_of, out, names, changed=bool(configs))
-    asked = lambda: configs or runs(size)  # noqa: E731
-    measured.write(store, asked, names, measure, beside(path), tables.kept(f"{name}-vectors"))
+    grid_of = configs or partial(runs, size)
+    path = measured.with_table(store, name, grid_of, out, (setup.language,), measure, "vectors")
     print("\n".join(answer(path)))
     found = curves(path)
     own = {width: curve for (kind, width), curve in found.items() if kind == "word2vec"}

@@ -1,7 +1,6 @@
 """docs/atlas.html: the map of docs/atlas.md, each step with its place, its answer and its figure."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from experiments import atlas, index
 
@@ -25,7 +24,7 @@ def test_each_step_has_a_place_an_answer_and_a_figure():
 def test_words_of_a_page_are_text(tmp_path):
     page = tmp_path / "evil.md"
     page.write_text("# x\n\n## Answer\n\n<b>1 < 2</b>, `a<b`\n\n", encoding="utf-8")
-    first = replace(atlas.steps()[0], name="<i>", page=Path(page), question="[<script>](x)")
+    first = replace(atlas.steps()[0], name="<i>", page=page, question="[<script>](x)")
     made = atlas.card(first)
     assert "&lt;b&gt;1 &lt; 2" in made and "<code>a&lt;b</code>" in made and "&lt;script&gt;" in made
     assert "<i>" not in made and "<script>" not in made

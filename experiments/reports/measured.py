@@ -64,6 +64,34 @@ def write(
     save(known, path)
 
 
+def with_table(
+    store: Store,
+    name: str,
+    runs: Callable[[], Sequence[RunConfig]] | Sequence[RunConfig],
+    out: Path,
+    corpora: Sequence[str],
+    measure: Callable[[weights.Trained], Iterable[Row]],
+    what: str,
+) -> Path:
+    """`out`/runs.csv as `tables.table_of` writes it, and beside it runs-WHAT.csv, measured of its runs.
+
+    Args:
+      runs: the experiment's function of its grid, or a grid that was changed.
+    """
+    changed = not callable(runs)
+    path = tables.table_of(name, store, runs, out, corpora, changed=changed)
+    asked = (lambda: runs) if changed else runs
+    write(
+        store,
+        asked,
+        corpora,
+        measure,
+        path.with_name(f"{path.stem}-{what}.csv"),
+        tables.kept(f"{name}-{what}"),
+    )
+    return path
+
+
 def save(known: dict[str, list[Row]], path: Path) -> None:
     lines = [line for own in known.values() for line in own]
     path.parent.mkdir(parents=True, exist_ok=True)
