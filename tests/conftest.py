@@ -34,7 +34,8 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # compiled once for all tests
 
 @pytest.fixture(autouse=True, scope="module")
 def compiled_for_a_test(request):
-    """What is compiled in a file whose time is compiling, and in the processes that it starts."""
+    """What is compiled in a file whose time is compiling, and in the processes that it starts. Nothing
+    compiled one way is left to be run beside what is compiled the other: they differ in their last bits."""
     name = "JAX_DISABLE_MOST_OPTIMIZATIONS"
     if request.module.__name__.rpartition("test_")[2] not in COMPILING or name in os.environ:
         yield
@@ -44,8 +45,10 @@ def compiled_for_a_test(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(name, "1")
         jax.config.update(name.lower(), True)
+        jax.clear_caches()
         yield
     jax.config.update(name.lower(), False)
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
