@@ -23,6 +23,7 @@ from analysis.tables.cautions import NO_ONE_LAW
 KNOWN, SHARP, FAIR = 1.05, 1.5, 4.0  # how many times the low end of growth the high end is, at most
 FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
 APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
+DOUBT = "Doubt"  # how a line that speaks against an answer begins
 WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
 
 
@@ -87,13 +88,16 @@ class Headline:
         """Ten times the compute, in words."""
         a, b = self.front.params_exponent, self.front.tokens_exponent
         sized = ends(a).replace("(", "(95 %: ", 1) if np.isfinite([a.low, a.high]).all() else ends(a)
-        return f"Ten times the compute: {times(a)} the parameters{sized}, {times(b)} the tokens{ends(b)}."
+        by = f", by {self.front.kind}" if self.front.kind else ""
+        return f"Ten times the compute: {times(a)} the parameters{sized}, {times(b)} the tokens{ends(b)}{by}."
 
     def size(self, flops: float | None = None) -> str:
         """What to train at a budget, by default the largest whose minimum was seen, as a sentence."""
-        flops = self.seen if flops is None else flops
-        model = self.model(flops)
-        return model and f"At {power(flops)} FLOPs: {model}."
+        at, why = self.seen if flops is None else flops, ""
+        if flops is None and at < 0.999 * self.front.flops.max():
+            why = " (the largest budget whose minimum is inside the sizes tried)"
+        model = self.model(at)
+        return model and f"At {power(at)} FLOPs{why}: {model}."
 
     @property
     def seen(self) -> float:
@@ -125,8 +129,8 @@ class Headline:
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs, edges = f"{front.runs} runs, {spread} FLOPs", sum(at == "edge" for at in front.point_status)
         runs += f", {edges} of {len(front.flops)} budgets left out (minimum at an end)" * bool(edges)
-        warned = self.against("warn") if self.trusted else ""
-        but = f", but the audit warns ({warned})" * bool(warned)
+        warned = self.audit.warned(front.kind) if self.trusted and self.audit else ""
+        but = f", but the audit warns {warned}" * bool(warned)
         return [
             f"Evidence: {self.evidence}{inside}: {self._judged[1]}{but}; {runs}.",
             f"By {named(front)}{''.join(map(self.beside, self.others))}.",
@@ -158,7 +162,7 @@ class Headline:
                     else "at the edge of what intervals allow"
                 )
                 doubts.append(
-                    f"Doubt of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
+                    f"{DOUBT} of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
                     f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why}."
                 )
         return doubts
@@ -184,7 +188,7 @@ class Headline:
         if self.audit and any(f.code == "hold-out" and f.severity == "warn" for f in self.audit.findings):
             return f"a budget of {power(STEP * self.front.flops.max())} FLOPs, to see where the curve goes"
         fronts = [self.front, *self.others]
-        valleys = next((front for front in fronts if front.method.startswith("isoflop")), None)
+        valleys = next((front for front in fronts if front.kind == "valleys"), None)
         if valleys is not None:
             for word, what in (
                 ("edge", "smaller or larger sizes"),
@@ -263,9 +267,9 @@ def choose(fronts: Sequence[Frontier], audit: Audit | None = None) -> Headline |
 
 def named(front: Frontier) -> str:
     """A method in plain words, then as commands call it."""
-    if front.method.startswith("isoflop"):
+    if front.kind == "valleys":
         return f"valleys of equal compute ({front.method})"
-    if front.method.startswith("fit of "):
+    if front.kind == "the law":
         law, _, objective = front.method.removeprefix("fit of ").partition(" (")
         return f"the fitted law ({', '.join(filter(None, [law, objective.rstrip(')')]))})"
     return front.method

@@ -1,9 +1,14 @@
 """Grids: what is in them, how they group, what they cost."""
 
+import numpy as np
 import pytest
 
+from analysis.fitting import fit
+from analysis.laws import Chinchilla
+from analysis.tables import table
 from lab.models import counts
 from lab.plan import grid
+from lab.plan.precision import exponent_half_width
 from tests.conftest import change
 
 
@@ -65,3 +70,21 @@ def test_a_price_follows_timed_runs(config):
     assert grid.price([config, twice]).tokens == 3 * config.tokens
     left = [(config, 1.0), (twice, 1.0), (twice, 1.0)]
     assert grid.seconds_left(left, 2, [(config, 10.0)]) == pytest.approx((10 + 20 + 20) / 2)
+
+
+def test_what_a_grid_is_said_to_tell_is_what_refits_of_drawn_losses_scatter_by():
+    params, ratios = (
+        each.ravel() for each in np.meshgrid(np.geomspace(1e4, 3e5, 6), np.geomspace(4, 400, 7))
+    )
+    tokens = params * ratios
+    n, d = (each / np.exp(np.log(each).mean()) for each in (params, tokens))
+    rng, found = np.random.default_rng(0), []
+    for _ in range(60):
+        loss = (0.5 + 0.25 * n**-0.35 + 0.25 * d**-0.35) * np.exp(0.005 * rng.standard_normal(len(n)))
+        law = fit(
+            Chinchilla, table.from_columns(params=params, tokens=tokens, loss=loss), objective="ls-log"
+        ).law
+        found.append(law.beta / (law.alpha + law.beta))
+    assert exponent_half_width(params, tokens) == pytest.approx(1.96 * np.std(found), rel=0.3)
+    assert exponent_half_width(params, tokens, 0.01) > 1.9 * exponent_half_width(params, tokens, 0.005)
+    assert np.isnan(exponent_half_width(params[:5], tokens[:5]))

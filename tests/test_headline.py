@@ -88,6 +88,10 @@ def test_an_audit_that_warns_lowers_the_evidence_and_one_that_refuses_leaves_non
         "refuse": "none",
     }
     assert "but the audit warns (the law bends)" in judged["warn"].how_sure
+    valleys = [replace(fronts[0], method="isoflop, x"), replace(fronts[1], method="fit of y")]
+    both = Audit((found["warn"], Finding("mixed", "warn", "They are mixed.")), runs)
+    said = choose(valleys, both).how_sure  # valleys do not bend as a law does
+    assert "the audit warns (runs of different kinds) and of the law beside them (the law bends)" in said
     assert judged["refuse"].lines()[0] == "NOT TO BE RELIED ON: the audit refuses it (the law bends)."
 
 
@@ -118,7 +122,7 @@ def test_the_size_that_is_told_is_of_a_budget_whose_minimum_was_seen():
     law = replace(front("fit of x", 0.5, 0.45, 0.55), **wide, point_status=("ok", "ok"))
     valleys = replace(front("isoflop, x", 0.5, 0.4, 0.6), **wide, point_status=("ok", "edge"))
     assert choose([law]).seen == 1e19 and choose([law, valleys]).seen == 1e18
-    assert choose([law, valleys]).size().startswith("At 1e18 FLOPs: ")
+    assert choose([law, valleys]).size().startswith("At 1e18 FLOPs (the largest budget whose ")
 
 
 def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_differ_are_a_doubt():
@@ -153,7 +157,7 @@ def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(cap
     assert len(by_law) == 1, f"one law, several intervals: {by_law}"
     growth = (
         "Ten times the compute: 4.1 times the parameters (95 %: 3.1 to 5.6), 2.6 times the tokens "
-        "(1.9 to 3.4)."
+        "(1.9 to 3.4), by valleys."
     )
     size = "111k parameters (91.5k to 147k) on 5.04M tokens (3.83M to 6.11M), loss "
     for name, text in said.items():
@@ -199,3 +203,13 @@ def test_a_decision_says_which_rows_it_left_out_and_whose_loss_it_took():
     columns = {"params": [1e6, 2e6, 3e6], "tokens": [1e8, 2e8, 3e8], "val/loss": [3.0, 2.9, 2.8]}
     runs = table.from_columns("three", **columns).flag(1, "crashed")
     assert rows_read(runs) == "From 2 of 3 runs (left out: 1 crashed); the loss is column val/loss."
+
+
+@pytest.mark.parametrize(
+    ("name", "grade", "worst"),
+    [("quickstart", "moderate", "beta within a factor 1.5"), ("plain", "weak", "beta within a factor 5.5")],
+)
+def test_a_fit_grades_its_own_parameters(name, grade, worst, capsys):
+    assert main(["fit", str(TABLE.with_stem(name))]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"Evidence for these parameters: {grade} (95 %: {worst}" in said

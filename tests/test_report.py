@@ -121,6 +121,17 @@ def test_statuses_and_flags_become_warnings(parts):
     assert "by hand" in text and "is edge" in text
 
 
+def test_what_is_refused_is_drawn_only_when_asked(parts):
+    size = np.geomspace(1e7, 1e9, 9)
+    runs = table.from_columns(params=size, tokens=20 * size, loss=TRUTH.loss(size, 20 * size))
+    found = fit(Chinchilla, runs)
+    assert found.status == "unidentified"
+    for each, folded in ((found, True), (parts[2], False)):
+        page = report.page(each.runs, title="x", fit=each)
+        drawn = page.partition("The parametric law</h2>")[2]
+        assert drawn.lstrip().startswith("<details><summary>NOT TO BE RELIED ON") is folded
+
+
 def test_the_audit_is_a_section_and_its_headline_stands_on_top(parts):
     runs, iso, fitted, fronts = parts
     seen = audit_runs(runs, fitted=fitted, iso=iso, at=[1e15])

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis import fitting, frontiers
 from analysis.audit import bend, design, forecast, parameters, rows
-from analysis.audit.findings import Finding, headline_of, named, rank, sentence, verdict_of
+from analysis.audit.findings import ROWS, Finding, headline_of, named, rank, sentence, verdict_of
 from analysis.audit.forecast import Step
 from analysis.audit.neighbourhood import neighbourhood
 from analysis.fitting import Fit
@@ -46,6 +46,15 @@ class Audit:
     def words(self, severity: str) -> list[str]:
         """What is wrong, in a few words each, of the findings that are so severe."""
         return named(self.findings, severity)
+
+    def warned(self, kind: str = "the law") -> str:
+        """Of what the findings warn; beside an answer by valleys, what is of the law is said to be."""
+        rows = named(self.findings, "warn", ROWS)
+        law = [word for word in self.words("warn") if word not in rows]
+        if not law or kind != "valleys":
+            return f"({', '.join(rows + law)})" if rows or law else ""
+        beside = f"of the law beside them ({', '.join(law)})"
+        return f"({', '.join(rows)}) and {beside}" if rows else beside
 
     def headline(self) -> str:
         """The verdict in one line."""

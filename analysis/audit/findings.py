@@ -29,6 +29,11 @@ WORDS = {
     "sample": "a sample of the runs",
 }
 
+ROWS = {  # codes of what is wrong with the runs, whatever is made of them; the others are of the fitted law
+    *("one-ray", "few-levels", "edge", "units", "conventions", "mixed", "repeated"),
+    *("unfinished", "mid-curve", "sample"),
+}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -80,9 +85,10 @@ def verdict_of(findings) -> str:
     return SEVERITIES[worst] if worst >= 2 else "ok"
 
 
-def named(findings, severity: str) -> list[str]:
-    """The words of the findings of a severity, each once."""
-    return list(dict.fromkeys(WORDS[each.code] for each in findings if each.severity == severity))
+def named(findings, severity: str, codes=frozenset(WORDS)) -> list[str]:
+    """The words of the findings of a severity, each once; of these codes alone."""
+    bad = (each.code for each in findings if each.severity == severity)
+    return list(dict.fromkeys(WORDS[code] for code in bad if code in codes))
 
 
 def headline_of(findings) -> str:

@@ -55,7 +55,7 @@ def choose(options, runs: Runs, fronts: Sequence[Frontier], fitted: fitting.Fit 
     so many that it takes long; None where no frontier has an exponent."""
     audit = None
     if fitted is not None and fitted.intervals != "none" and light(fitted):
-        valley = next((front for front in fronts if front.method.startswith("isoflop")), None)
+        valley = next((front for front in fronts if front.kind == "valleys"), None)
         with suppress(ValueError):  # nothing to look over
             audit = make_audit(options, runs, fitted, valley=valley, at=at)
     return headline.choose(fronts, audit)

@@ -11,7 +11,7 @@ from analysis.decisions.answer import BEYOND
 from analysis.figures.words import human
 from analysis.fitting import Band
 from analysis.fitting.band import NOT, determined, span
-from analysis.headline import Headline, is_far, model_of, power, short
+from analysis.headline import DOUBT, Headline, is_far, model_of, power, short
 
 
 def count(value: float) -> str:
@@ -47,10 +47,16 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     if best:
         lines += [best.refusal] * (not best.trusted) + best.answer(flops, size=not alone)
     far = best is not None and best.trusted and is_far(best.front, flops)  # and said with the evidence
-    notes = [note for note in answer.notes if not (far and BEYOND in note)]
-    notes = [textwrap.shorten(note, LONGEST, placeholder=" ... (whole with -v)") for note in notes]
-    doubts = [f"Doubt: {note[0].upper()}{note[1:].rstrip('.')}." for note in notes]
-    return [*lines, *neighbours(answer, best if alone else None), *doubts, *([best.advice] if best else [])]
+    notes = [in_short(note) for note in answer.notes if not (far and BEYOND in note)]
+    of_loss = [line for line in lines if line.startswith(DOUBT)]  # with the others
+    lines = [*(line for line in lines if line not in of_loss), *neighbours(answer, best if alone else None)]
+    return [*lines, *of_loss, *(f"{DOUBT}: {note}." for note in notes), *([best.advice] if best else [])]
+
+
+def in_short(note: str) -> str:
+    """A note's first sentence where the whole is long."""
+    first = note if len(note) <= LONGEST else note.partition(". ")[0]
+    return textwrap.shorten(f"{first[0].lower()}{first[1:]}".rstrip("."), LONGEST, placeholder=" ...")
 
 
 def answers_alone(answer: Answer, best: Headline | None) -> bool:
@@ -92,8 +98,8 @@ def neighbours(answer: Answer, best: Headline | None) -> list[str]:
     """What the answered size, half and twice of it waste by the fitted law; before it that law's own size,
     with the interval that every command gives it, where the headline is another's."""
     rows, law = dict(answer.alternatives), ""
-    if best and not best.front.method.startswith("fit of"):
-        fitted = next((front for front in best.others if front.method.startswith("fit of")), None)
+    if best and best.front.kind != "the law":
+        fitted = next((front for front in best.others if front.kind == "the law"), None)
         law = fitted and model_of(fitted, answer.plan["flops"].value)
     wasted = [rows.get(f"size × {m:g}", {}).get("wasted_compute") for m in (1, 0.5, 2)]
     words = [f"The fitted law says {law}"] * bool(law)
@@ -140,7 +146,7 @@ def show_provenance(group, runs, answer: Answer, best: Headline | None) -> None:
     above = ""
     if answers_alone(answer, best):
         method = best.front.method
-        method += " with `--intervals auto`" * method.startswith("fit of")
+        method += " with `--intervals auto`" * (best.front.kind == "the law")
         above = f"; the interval on top is that of its method, {method}"
     print(f"  under every resampled law ({answer.draws} draws{above}):\n" * (answer.draws > 0), end="")
     for name, band in answer.plan.items():

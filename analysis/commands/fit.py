@@ -9,10 +9,14 @@ from analysis import fitting, frontiers
 from analysis.commands import answers, shared
 from analysis.commands.arguments import OTHERS, add_fit_options, add_options, command, fixed_values
 from analysis.figures import plot_fit
+from analysis.figures.words import share
 from analysis.fitting.band import span
 from analysis.laws import LAWS
 from analysis.laws.find import AUTO, find_law
 from analysis.tables import Runs
+
+# how well parameters are known: the high end of the widest interval over its low end, at most
+GRADES = {"strong": 1.3, "moderate": 2.0, "weak": np.inf}
 
 
 def add(commands) -> None:
@@ -61,7 +65,7 @@ def run(options) -> int:
         fitted = fit_rows(runs)
         best = answers.of_table(options, runs, fitted)
         profiles = best.audit.profiles if best and best.audit and fitted.intervals == "none" else {}
-        answers.say(group, [in_a_line(fitted, profiles)])
+        answers.say(group, [in_a_line(fitted, profiles), *how_known(fitted, profiles)])
         answers.head(group, best)
         if not best:
             print()
@@ -111,6 +115,19 @@ def in_a_line(fitted: fitting.Fit, profiles) -> str:
         )
     first = "" if fitted.status == "ok" else f"NOT TO BE RELIED ON ({fitted.status}). "
     return f"{first}{type(fitted.law).__name__}: {', '.join(words)}."
+
+
+def how_known(fitted: fitting.Fit, profiles) -> list[str]:
+    """In a word how well the runs tell the law's parameters, and the two that they tell worst."""
+    ends = {name: ends_of(fitted, name, profiles) for name in fitted.parameters}
+    ends = {name: (low, high) for name, (low, high) in ends.items() if low is not None and np.isfinite(low)}
+    if fitted.status != "ok" or not ends:
+        return []
+    wide = {name: high / low if low > 0 else np.inf for name, (low, high) in ends.items()}
+    worst = sorted(wide, key=wide.get, reverse=True)[:2]
+    word = next(word for word, most in GRADES.items() if wide[worst[0]] <= most)
+    told = ", ".join(f"{n} within {share(wide[n]) if np.isfinite(wide[n]) else 'no factor'}" for n in worst)
+    return [f"Evidence for these parameters: {word} (95 %: {told})."]
 
 
 def as_json(fitted: fitting.Fit) -> dict:

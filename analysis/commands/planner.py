@@ -91,7 +91,7 @@ def data_of(fitted: Fit, cost: Cost) -> dict:
 def ladder_of(best: Headline, largest: float) -> dict | None:
     """The headline's own models on a ladder of budgets, as `decide` answers a budget alone: [value, low,
     high] of each. None where the answer is the law's, or where there is none to trust."""
-    if not best.trusted or best.front.method.startswith("fit of"):
+    if not best.trusted or best.front.kind == "the law":
         return None
     flops = np.geomspace(*(times * largest for times in REACH), STEPS)
     bands = best.front.at(flops)

@@ -11,6 +11,7 @@ from analysis.decisions.plans import Plan, wasted_share
 from analysis.fitting import Band, Fit
 from analysis.frontiers import Cost, convention
 from analysis.laws import Array
+from analysis.tables.runs import Runs
 
 BEYOND = "× the table's largest run"  # of a budget above all runs
 LARGEST = 1e30  # params or tokens beyond which a question is a slip of the hand
@@ -83,8 +84,7 @@ def make_answer(fitted: Fit, law, question: str, given: dict, plan: Plan, bands:
         *parts.pop("notes", []),
         *compute_notes(fitted, flops),
         *cost_notes(fitted, flops / (6 * params * tokens)),
-        *design_notes(fitted, seen / size, ratios),
-        *([] if "epochs" in bands else passes_notes(fitted, seen)),
+        *design_notes(fitted, seen / size, ratios, 0.0 if "epochs" in bands else seen),
         *fitted.cautions,
         *audit.cautions(fitted),
         *draw_notes(fitted, law),
@@ -166,38 +166,35 @@ def cost_notes(fitted: Fit, share: float) -> list[str]:
     ]
 
 
-def design_notes(fitted: Fit, ratio: float, ratios: tuple[float, float]) -> list[str]:
-    """Whether the plan's tokens per param are among those of the runs, and what repeats are to it."""
+def design_notes(fitted: Fit, ratio: float, ratios: tuple[float, float], tokens: float = 0.0) -> list[str]:
+    """Whether a plan's tokens per param are among those of the runs, and what is seen again."""
     notes, (low, high) = [], ratios
     if not 0.99 * low <= ratio <= 1.01 * high:
         notes.append(
             f"{ratio:.3g} tokens per param, where the table's runs have {low:.3g} to {high:.3g}: "
             "further out the law is untested"
         )
-    runs = fitted.runs
-    if runs.has("epochs") and runs.column("epochs").dtype != object:
-        if again := int((np.nan_to_num(runs.column("epochs")) > 1.005).sum()):
-            notes.append(
-                f"{again} of {len(runs)} runs saw tokens more than once (column epochs), which the law "
-                "takes as new ones"
-            )
-    return notes
+    return notes + repeat_notes(fitted.runs, tokens)
 
 
-def passes_notes(fitted: Fit, tokens: float) -> list[str]:
-    """Whether the plan's tokens are more than the text of the runs, as their epochs tell it, holds."""
-    runs = fitted.runs
+def repeat_notes(runs: Runs, tokens: float) -> list[str]:
+    """Whether runs saw their text again, and whether a plan's tokens are more than that text holds."""
     if not runs.has("epochs") or runs.column("epochs").dtype == object:
         return []
+    epochs = runs.column("epochs").astype(float)
+    again = int((np.nan_to_num(epochs) > 1.005).sum())
+    new = "which the law takes as new ones"
+    seen = [f"{again} of {len(runs)} runs saw tokens more than once (column epochs), {new}"] * bool(again)
     with np.errstate(all="ignore"):
-        held = runs.tokens / runs.column("epochs")
+        held = runs.tokens / epochs
     held = held[np.isfinite(held)]
     if not held.size or np.ptp(held) > 0.01 * held.max() or tokens < 1.5 * held.max():
-        return []
+        return seen
     size = float(np.median(held))
+    too = f" ({again} of {len(runs)} runs saw some again, too)" * bool(again)
     return [
-        f"{tokens:.3g} tokens are {tokens / size:.2g} passes over the {size:.3g} of the runs' text: find "
-        f"more, or see what repeats cost with --data-cap {size:.3g}"
+        f"{tokens:.3g} tokens are {tokens / size:.2g} passes over the {size:.3g} of the runs' text{too}, "
+        f"{new}: find more, or see what repeats cost with --data-cap {size:.3g}"
     ]
 
 

@@ -60,7 +60,7 @@ def draw_method(axes, front: Frontier, span: Array, at: Sequence[float], colour,
     points = (front.params, front.tokens, front.loss)
     for ax, band, point, label in zip(axes, bands, points, labels, strict=True):
         draw_band(ax, span, band, colour, label)
-        if front.method.startswith("isoflop"):
+        if front.kind == "valleys":
             draw_optima(ax, front, point, colour, marker)
     if len(at) and bands[0] is not None:
         for ax, band in zip(axes, front.at(at), strict=True):
@@ -91,7 +91,7 @@ def draw_answers(ax, flops: Array, band, colour, marker: str) -> None:
 def caption(fronts: Sequence[Frontier], at: Sequence[float] = ()) -> str:
     parts = [f"{f.method}: {f.runs} runs, status {f.status} ({f.message})" for f in fronts]
     text = "; ".join(parts) + ". Cost: " + " | ".join(sorted({str(f.cost) for f in fronts}))
-    isoflop = [front for front in fronts if front.method.startswith("isoflop")]
+    isoflop = [front for front in fronts if front.kind == "valleys"]
     if any("edge" in front.point_status for front in isoflop):
         text += ". Crosses: minima at an edge, not used"
     if len(at):

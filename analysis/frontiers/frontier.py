@@ -17,6 +17,8 @@ from analysis.frontiers.lines import Exponents, Extend, extrapolate, fit_line, n
 from analysis.laws import Array, Law, lacking
 from analysis.tables.runs import Runs
 
+KINDS = {"isoflop": "valleys", "fit": "the law"}
+
 
 @dataclass(frozen=True, eq=False)
 class Frontier:
@@ -54,6 +56,7 @@ class Frontier:
         """Made where it is asked for, as it takes a fit; None but for approach 2."""
         return self.check and self.check()
 
+    kind = property(lambda self: KINDS.get(self.method.split()[0].rstrip(","), ""))  # in plain words
     params_exponent = property(lambda self: self.exponents.a)
     tokens_exponent = property(lambda self: self.exponents.b)
     loss_note = property(lambda self: self.exponents.loss_note)

@@ -135,7 +135,7 @@ def frontier_chart(fronts: Sequence[Frontier]) -> Chart:
                 marks += band_marks(grid, three[i], look)
                 ends += [three[i].value, *clipped(three[i])]
             points = getattr(front, name)
-            if front.method.startswith("isoflop"):
+            if front.kind == "valleys":
                 marks += optima(front, points, look)
                 ends.append(points.value)
             exponent = {"params": front.params_exponent, "tokens": front.tokens_exponent}.get(name)

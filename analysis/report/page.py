@@ -33,6 +33,7 @@ script-src '{script_hash}'; base-uri 'none'; form-action 'none'">\
 {body}
 <div id="tip" role="status" aria-live="polite" hidden></div><script>{script}</script></body></html>
 """
+REFUSED = "NOT TO BE RELIED ON: draw it"
 
 
 def page(
@@ -100,16 +101,14 @@ def figures(runs: Runs, fit, iso: Isoflop | None, fronts, references, curves: Ru
     """The valleys, the frontier, the law and the curves, each with its table; the parts that there are."""
     places, parts = {int(row): i for i, row in enumerate(runs.rows)}, []
     if iso is not None:
-        own = next((f for f in fronts if f.method.startswith("isoflop")), None)
+        own = next((f for f in fronts if f.kind == "valleys"), None)
         parts += section("Valleys at equal compute", charts.isoflop_chart(iso, own, references, places))
     if fronts:
         drawn = [chart(charts.frontier_chart(fronts)), words.frontier_table(fronts)]
-        if not any(map(is_trusted, fronts)):  # nobody is to take its lines for a finding
-            drawn = ["<details><summary>NOT TO BE RELIED ON: draw it</summary>", *drawn, "</details>"]
-        parts += ["<h2>The compute-optimal frontier</h2>", *drawn]
+        parts += ["<h2>The compute-optimal frontier</h2>", *folded(drawn, any(map(is_trusted, fronts)))]
     if fit is not None:
-        parts += section("The parametric law", fitted.law_chart(fit, places))
-        parts.append(words.fit_table(fit))
+        drawn = [chart(fitted.law_chart(fit, places)), words.fit_table(fit)]
+        parts += ["<h2>The parametric law</h2>", *folded(drawn, fit.status not in ("unidentified", "failed"))]
     if iso is None and fit is None and (seen := trained.runs_chart(runs, places)):
         parts += section("What was trained", seen)
     if curves is not None:
@@ -117,6 +116,11 @@ def figures(runs: Runs, fit, iso: Isoflop | None, fronts, references, curves: Ru
         ids = {label: i for i, label in enumerate(runs.labels(name))} if name else {}
         parts += section("Training curves", trained.curves_chart(curves, ids))
     return parts
+
+
+def folded(drawn: list[str], trusted: bool) -> list[str]:
+    """What is drawn of an answer; out of sight where nobody is to take its lines for a finding."""
+    return drawn if trusted else [f"<details><summary>{REFUSED}</summary>", *drawn, "</details>"]
 
 
 def section(head: str, each: Chart) -> list[str]:

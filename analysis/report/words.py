@@ -78,7 +78,7 @@ def warnings(
     if fit is not None and fit.status != "ok" and fit.message not in said:
         lines.append(f"The parametric fit is {fit.status}: {fit.message}.")
     for front in fronts:
-        if front.method.startswith("isoflop"):
+        if front.kind == "valleys":
             if front.status != "ok" or set(front.point_status) - {"ok"}:
                 how = "" if front.status == "ok" else f" is {front.status}"
                 lines.append(f"{sentence(front.method)[:-1]}{how}: {front.message}.")

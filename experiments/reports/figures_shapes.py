@@ -35,10 +35,10 @@ def depth(cells: Any, trained: float):
             )
         ax.axhline(trained, **DASHED)
         ax.set(xscale="log", ylim=(low, 1.02 * top), xlabel="learning rate", title=f"{layers} layers")
-        ax.set_xticks(list(own[0].losses), labels=[f"{rate:g}" for rate in own[0].losses])
+        ax.set_xticks(list(own[0].losses), labels=[f"{rate:g}" for rate in own[0].losses], fontsize=7)
         ax.minorticks_off()
     np.atleast_1d(axes)[0].set_ylabel("loss (nats/byte)")
-    np.atleast_1d(axes)[0].legend(title="norms", fontsize=8, loc="center left", bbox_to_anchor=(0.0, 0.62))
+    np.atleast_1d(axes)[0].legend(title="norms", fontsize=8, loc="lower left")
     return fig
 
 

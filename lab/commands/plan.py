@@ -5,6 +5,8 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from lab.commands import on, own, shared
 from lab.commands.experiment import CommandError, Experiment
 from lab.commands.notes import notes
@@ -13,6 +15,7 @@ from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import chips, grid, trunk
+from lab.plan.precision import NOISE, exponent_half_width
 from lab.store import lineage
 from lab.store.store import Store
 
@@ -42,7 +45,8 @@ def plan(options: argparse.Namespace) -> int:
     own.look_over(view.store, view.configs)
     if question := " ".join((experiment.module.__doc__ or "").strip().partition("\n\n")[0].split()):
         print(textwrap.fill(question, 100))
-    print("\n".join(price(view) + table(view.store, view.configs) + notes(view.store, view.configs)))
+    said = [*price(view), *precision_told(view.configs), "", *table(view.store, view.configs)]
+    print("\n".join(said + notes(view.store, view.configs)))
     shared.suggest(options, "run" if view.left else "report")
     return 0
 
@@ -52,7 +56,7 @@ def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
     view = View(store, configs, 1)
     view.read(quiet=True)
     view.workers = len(cores())
-    print("\n".join(price(view) + table(store, configs)))
+    print("\n".join([*price(view), "", *table(store, configs)]))
     return 0
 
 
@@ -121,7 +125,7 @@ def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
             f"{human(counts.count_params(config.model).params):>7} {human(config.tokens):>7} "
             f"{config.epochs:>6.2f} {config.steps:>6} {budget(own)}"
             f"{counts.spent_flops(config):>8.2g} {config.optim.learning_rate:>8.2g} "
-            f"{config.seed:>4}  {store.status(config.run_id)}{kinship(config)}"
+            f"{config.seed:>4}  {store.status(config.run_id).replace('left', 'to train')}{kinship(config)}"
             f"{apart[config.run_id]}"
         )
     return lines + saving(configs)
@@ -143,7 +147,24 @@ def price(view: View) -> list[str]:
         if todo.runs
         else "to train: nothing",
         "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
-        "forward and backward\n",
+        "forward and backward",
+    ]
+
+
+def precision_told(configs: Sequence[RunConfig]) -> list[str]:
+    """How well the runs of a grid would tell how params grow with compute; nothing of arms or texts."""
+    if any(set_apart(configs).values()) or len({config.data.sha256 for config in configs}) > 1:
+        return []
+    params = [counts.count_params(config.model).params for config in configs]
+    half = exponent_half_width(
+        np.array(params, float), np.array([config.tokens for config in configs], float)
+    )
+    if not np.isfinite(half):
+        return []
+    least, most = (f"± {half * noise / NOISE:.2g}" for noise in (NOISE, 2 * NOISE))
+    scatter = f"where runs scatter by {100 * NOISE:g} % of the loss, {most} at {200 * NOISE:g} %"
+    return [
+        f"to expect, by a usual law: the exponent a of params ∝ FLOPs^a to about {least} (95 %) {scatter}"
     ]
 
 
