@@ -190,14 +190,14 @@ class Headline:
         fronts = [self.front, *self.others]
         valleys = next((front for front in fronts if front.kind == "valleys"), None)
         if valleys is not None:
-            for word, what in (
-                ("edge", "smaller or larger sizes"),
-                ("few", "more sizes"),
-                ("flat", "sizes further from the minimum, or more seeds,"),
+            for word, what, now in (
+                ("edge", "smaller or larger sizes", "the least loss is at an end of them now"),
+                ("few", "more sizes", "too few now"),
+                ("flat", "sizes further from the minimum, or more seeds,", "no clear minimum now"),
             ):
                 bad = [f for f, s in zip(valleys.flops, valleys.point_status, strict=True) if s == word]
                 if bad:
-                    return f"{what} at {', '.join(power(flops) for flops in bad[-3:])} FLOPs ({word} now)"
+                    return f"{what} at {', '.join(power(flops) for flops in bad[-3:])} FLOPs ({now})"
         flops = self.front.flops
         if flops.max() < WIDE * flops.min():
             spread = f"those here span a factor {flops.max() / flops.min():.2g}"
@@ -205,7 +205,7 @@ class Headline:
         if valleys is None:
             return "sizes at equal compute, by which a second method can agree or not"
         if self.front.params_exponent.high - self.front.params_exponent.low < np.log10(KNOWN):
-            return f"a budget of {power(STEP * flops.max())} FLOPs: inside these the growth is known"
+            return f"a budget of {power(STEP * flops.max())} FLOPs: within those tried the growth is known"
         return "more seeds of the runs nearest the minima"
 
     @property

@@ -113,7 +113,7 @@ def test_losses_of_different_text_are_weak_evidence_however_narrow():
 def test_a_disagreement_and_what_would_settle_it_are_said():
     edge = replace(front("isoflop, x", 0.9, 0.8, 1.0), point_status=("edge",))
     best = choose([front("x", 0.5, 0.45, 0.55), edge])
-    assert "which DISAGREES" in best.how_sure and "1e18 FLOPs (edge now)" in best.surer
+    assert "which DISAGREES" in best.how_sure and "1e18 FLOPs (the least loss is at an end" in best.surer
 
 
 def test_the_size_that_is_told_is_of_a_budget_whose_minimum_was_seen():

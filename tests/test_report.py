@@ -129,7 +129,7 @@ def test_what_is_refused_is_drawn_only_when_asked(parts):
     for each, folded in ((found, True), (parts[2], False)):
         page = report.page(each.runs, title="x", fit=each)
         drawn = page.partition("The parametric law</h2>")[2]
-        assert drawn.lstrip().startswith("<details><summary>NOT TO BE RELIED ON") is folded
+        assert drawn.lstrip().startswith("<details><summary>Not to be relied on") is folded
 
 
 def test_the_audit_is_a_section_and_its_headline_stands_on_top(parts):

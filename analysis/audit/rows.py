@@ -99,7 +99,7 @@ def influence(near: Neighbourhood, p: float, intervals: dict[str, tuple[float, f
     return make_finding(
         "influence",
         severity,
-        f"leaving out {names[most]} moves the law's exponent a most, from {here:.3f} to "
+        f"leaving out {names[most]} moves the law's exponent of params most, from {here:.3f} to "
         f"{after:.3f} ({surprise[most]:.2g} times what chance would)",
         f"{others}. Its 95 % is {low:.3f} to {high:.3f}. Either the law bends "
         "there, or those runs are not like the others: report the exponent with and without "

@@ -9,8 +9,6 @@ from analysis.laws import Array
 
 NOT = "not determined"
 
-NOT = "not determined"
-
 
 @dataclass(frozen=True, eq=False)
 class Band:

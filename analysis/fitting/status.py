@@ -29,7 +29,8 @@ def fit_status(
     out, of whose neighbourhood something can be said."""
     if reason := no_optimum(problem, theta, done, minima):
         status, message = reason
-        return status, "; ".join(filter(None, [few(problem), what_helps(problem, message)])), False
+        why = [what_helps(problem, message), few(problem)]  # the cause first, the count after it
+        return status, "; ".join(filter(None, why[::-1] if fewest_levels(problem)[0] < 3 else why)), False
     if reason := edge(problem, theta):
         return "edge", reason, True
     if reasons := open_ends(problem, theta):

@@ -33,7 +33,7 @@ script-src '{script_hash}'; base-uri 'none'; form-action 'none'">\
 {body}
 <div id="tip" role="status" aria-live="polite" hidden></div><script>{script}</script></body></html>
 """
-REFUSED = "NOT TO BE RELIED ON: draw it"
+REFUSED = "Not to be relied on, and so not drawn: show it all the same"
 
 
 def page(
