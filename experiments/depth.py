@@ -4,7 +4,7 @@ Question: on Shakespeare as bytes, Transformers of 2, 8 and 32 layers of equal h
           norms before each part, after it, after it with DeepNorm's scales, or before and inside it (sub-LN),
           at six rates: which train at all, and which ends lowest?
 Command:  python -m lab run experiments.depth   (:accelerator has 6, 24 and 96 layers; :smoke)
-Cost:     laptop: 144 runs, 4.3e12 FLOPs, about 15 minutes on two cores;
+Cost:     laptop: 160 runs, 6.2e12 FLOPs, about 15 minutes on two cores;
           accelerator: 96 runs, 9.6e16 FLOPs
 Answer:   expected: with 2 layers all four train at every rate but the highest and end within 2 % of each
           other. With 32, norms after each part train at the lowest rate at most, DeepNorm and sub-LN in three
@@ -12,7 +12,10 @@ Answer:   expected: with 2 layers all four train at every rate but the highest a
           trains that pre-norm does not, but at the highest rate. Each at its best rate, 32 narrow layers are
           behind 8 by 3 to 10 %, 8 and 2 within 3 %, and DeepNorm behind pre-norm by less than 3 %. Rates of
           .0003 and .001 were added when at the four above them no DeepNorm of 32 layers trained: expected
-          of them is that it trains at .001, and that norms after each part do not at either
+          of them is that it trains at .001, and that norms after each part do not at either. It did not;
+          so the deepest were trained 4 times longer at .001 and .003 (one seed of pre, post and DeepNorm was
+          seen before the rest was asked for): expected is what that seed shows, that DeepNorm trains at
+          .003, norms after each part at neither, and of sub-LN that it trains at both
 
 A run trains if it ends a twentieth below the loss of single bytes' frequencies. Widths go as one over the
 root of the depth, heads are equally wide, and tokens are what the budget leaves. The model is a file of its
@@ -24,6 +27,7 @@ the noise between seeds, pooled over all that train.
 import json
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +42,13 @@ MODEL = f"{Path(__file__).parent / 'own' / 'norms.py'}:Net"
 NORMS = "pre", "post", "deep", "sub"
 UNIGRAM = 3.356  # nats a held-out byte by the frequencies of bytes alone (docs/corpora.md)
 TRAINED = 0.95 * UNIGRAM
+LONGER = 4
 
 
 @dataclass(frozen=True)
 class Size:
-    """Shapes (layers, width, heads) of equal hidden weights, what each run costs, and its rates."""
+    """Shapes (layers, width, heads) of equal hidden weights, what each run costs, and its rates; the deepest
+    again at LONGER times that, at the rates `longer`."""
 
     shapes: tuple[tuple[int, int, int], ...]
     flops: float
@@ -50,10 +56,22 @@ class Size:
     rates: tuple[float, ...]
     seeds: int = 2
     seq_len: int = 64
+    longer: tuple[float, ...] = ()
+
+    def ladders(self) -> list[tuple]:
+        """Each (FLOPs a run, shapes, rates)."""
+        deepest = (LONGER * self.flops, self.shapes[-1:], self.longer)
+        return [(self.flops, self.shapes, self.rates), *[deepest] * bool(self.longer)]
 
 
 SIZES = {
-    "laptop": Size(((2, 48, 4), (8, 24, 2), (32, 12, 1)), 3e10, 256, (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)),
+    "laptop": Size(
+        ((2, 48, 4), (8, 24, 2), (32, 12, 1)),
+        3e10,
+        256,
+        (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+        longer=(0.001, 0.003),
+    ),
     "accelerator": Size(
         ((6, 512, 8), (24, 256, 4), (96, 128, 2)), 1e15, 8192, (0.0003, 0.001, 0.003, 0.01), seq_len=256
     ),
@@ -63,16 +81,15 @@ SIZES = {
 
 def runs(size: str = "laptop") -> list[RunConfig]:
     setup, out = SIZES[size], []
-    for n_layer, width, heads in setup.shapes:
-        for norms in NORMS:
+    common = {"data": shakespeare.text(), "batch_tokens": setup.batch_tokens}
+    for flops, shapes, rates in setup.ladders():
+        for (n_layer, width, heads), norms, rate in product(shapes, NORMS, rates):
             shape = {"n_layer": n_layer, "d_model": width, "n_head": heads, "seq_len": setup.seq_len}
             own = {"settings": {"norms": norms}} if norms != "pre" else {}
             model = ModelConfig(kind=MODEL, vocab_size=256, **shape, **own)
-            for rate in setup.rates:
-                optim = lambda model, tokens, rate=rate: OptimConfig(learning_rate=rate)  # noqa: E731
-                common = {"data": shakespeare.text(), "optim": optim, "batch_tokens": setup.batch_tokens}
-                for seed in range(setup.seeds):
-                    out += grid.isoflop({setup.flops: [model]}, seed=seed, **common)
+            optim = lambda model, tokens, rate=rate: OptimConfig(learning_rate=rate)  # noqa: E731
+            for seed in range(setup.seeds):
+                out += grid.isoflop({flops: [model]}, seed=seed, optim=optim, **common)
     return out
 
 
@@ -96,9 +113,14 @@ class Cell:
         return f"{self.trained} of {self.of} ({ends.low:.2f}, {ends.high:.2f})"
 
 
-def cells(path: Path) -> list[Cell]:
+def cells(path: Path, longer: bool = False) -> list[Cell]:
+    """The cells of the runs of least compute, or of those that are `longer`."""
     losses: dict[tuple, dict[float, list[float]]] = {}
-    for line in tables.lines_of(path):
+    lines = tables.lines_of(path)
+    least = min(float(line["budget"]) for line in lines)
+    for line in lines:
+        if (float(line["budget"]) > 1.5 * least) != longer:
+            continue
         norms = json.loads(line["settings"])["norms"] if line["settings"] else NORMS[0]
         cell = losses.setdefault((int(line["n_layer"]), norms), {})
         ended = float(line["loss"]) if line["status"] == "done" else np.inf
@@ -123,15 +145,11 @@ def answer(path: Path) -> list[str]:
     depths = sorted({cell.layers for cell in found})
     deepest = [by[depths[-1], norms] for norms in NORMS]
     lines = [f"of {depths[-1]} layers train: {', '.join(f'{c.norms} {c.share}' for c in deepest)}"]
+    if longer := cells(path, longer=True):
+        lines.append(f"{depths[-1]} layers, {LONGER} times the updates: {'; '.join(map(in_words, longer))}")
     for layers in depths:
         here = [by[layers, norms] for norms in NORMS]
-        words = [
-            f"{c.norms} {np.exp(c.log_loss):.3f} ± {100 * c.half:.1f} % at rate {c.rate:g}, {c.share} train"
-            if np.isfinite(c.log_loss)
-            else f"{c.norms} at no rate with every seed, {c.share} train"
-            for c in here
-        ]
-        lines.append(f"{layers} layers: {'; '.join(words)}")
+        lines.append(f"{layers} layers: {'; '.join(map(in_words, here))}")
         lines.append(f"{layers} layers, rates at which every seed trains: {', '.join(map(spread, here))}")
     for norms in NORMS:
         own = [by[layers, norms] for layers in depths]
@@ -147,6 +165,21 @@ def answer(path: Path) -> list[str]:
     return lines
 
 
+def in_words(cell: Cell) -> str:
+    if not np.isfinite(cell.log_loss):
+        return f"{cell.norms} at no rate with every seed, {cell.share} train"
+    ended = f"{np.exp(cell.log_loss):.3f} ± {100 * cell.half:.1f} % at rate {cell.rate:g}"
+    return f"{cell.norms} {ended}, {cell.share} train"
+
+
+def panels(path: Path) -> dict[str, list[Cell]]:
+    """By title what a figure shows beside each other."""
+    found, longer = cells(path), cells(path, longer=True)
+    depths = sorted({cell.layers for cell in found})
+    shown = {f"{layers} layers": [cell for cell in found if cell.layers == layers] for layers in depths}
+    return shown | ({f"{depths[-1]} layers, {LONGER} × longer": longer} if longer else {})
+
+
 def spread(cell: Cell) -> str:
     rates = [rate for rate, losses in cell.losses.items() if max(losses) < TRAINED]
     return f"{cell.norms} {min(rates):g} to {max(rates):g}" if rates else f"{cell.norms} none"
@@ -157,5 +190,5 @@ def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfi
     name, grid_of = tables.name_of("depth", size), configs or partial(runs, size)
     path = tables.table_of(name, store, grid_of, out, shakespeare.CORPORA, changed=bool(configs))
     print("\n".join(answer(path)))
-    figures_shapes.depth(cells(path), TRAINED).savefig(out / "depth.png")
+    figures_shapes.depth(panels(path), TRAINED).savefig(out / "depth.png")
     print(f"figure in {out}")

@@ -13,18 +13,17 @@ NAMES = {"pre": "before (pre)", "post": "after (post)", "deep": "after, DeepNorm
 
 
 @styled
-def depth(cells: Any, trained: float):
-    """Loss by rate, a panel a depth, a line a place of norms."""
-    depths = sorted({cell.layers for cell in cells})
+def depth(panels: Any, trained: float):
+    """Loss by rate, a panel a depth (title: cells), a line a place of norms."""
+    cells = [cell for own in panels.values() for cell in own]
     text = (
         "Mean loss of the seeds by rate, of equal hidden weights and FLOPs; bars: the least and the most. "
         "Dashed: above it a run counts as not trained; such as diverged stand at the top."
     )
-    fig, axes = sheet(9.8, 3.8, text, columns=len(depths))
+    fig, axes = sheet(11.0, 3.8, text, columns=len(panels))
     tops = [loss for cell in cells for runs in cell.losses.values() for loss in runs if np.isfinite(loss)]
     low, top = min(tops) * 0.97, 1.12 * trained
-    for ax, layers in zip(np.atleast_1d(axes), depths, strict=True):
-        own = [cell for cell in cells if cell.layers == layers]
+    for ax, (title, own) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         for place, (cell, colour) in enumerate(zip(own, METHOD_COLOURS, strict=True)):
             rates = np.array(list(cell.losses)) * 1.04 ** (place - 1.5)
             losses = np.minimum([cell.losses[rate] for rate in cell.losses], top)
@@ -34,7 +33,7 @@ def depth(cells: Any, trained: float):
                 rates, mean, yerr=ends, color=colour, label=NAMES[cell.norms], lw=1.3, capsize=2, **POINT
             )
         ax.axhline(trained, **DASHED)
-        ax.set(xscale="log", ylim=(low, 1.02 * top), xlabel="learning rate", title=f"{layers} layers")
+        ax.set(xscale="log", ylim=(low, 1.02 * top), xlabel="learning rate", title=title)
         ax.set_xticks(list(own[0].losses), labels=[f"{rate:g}" for rate in own[0].losses], fontsize=7)
         ax.minorticks_off()
     np.atleast_1d(axes)[0].set_ylabel("loss (nats/byte)")
