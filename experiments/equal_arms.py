@@ -5,9 +5,9 @@ Question: 40 ladders of the same nine runs, no two of one seed, in 20 pairs: how
 Command:  python -m lab run experiments.equal_arms
 Cost:     360 runs, 2.3e12 FLOPs, about 6 minutes on two cores
 Answer:   expected: at most one of 20 pairs told apart at the largest budget (where intervals are right, seven
-          times of ten), at most two with a trend; runs scatter by 1 to 2 % (a pilot of four), so nine cells see a
-          multiplier of 1.6 and more, 18 of 1.4 and 36 of 1.25. Multipliers scatter as wide as their intervals
-          say, within a third
+          times of ten), at most two with a trend; runs scatter by 1 to 2 % (a pilot of four), so nine cells
+          see a multiplier of 1.6 and more, 18 of 1.4 and 36 of 1.25. Multipliers scatter as wide as their
+          intervals say, within a third
 
 A ladder is three budgets of three of the quickstart's models each, sliding with the budget, in batches of 256
 tokens, so that the least run makes 286 updates. Every run has first weights and an order of the data of its
