@@ -101,3 +101,46 @@ def captions(found: Any):
     plain_axis(ax.yaxis)
     legend_beside(ax, "pairs at once")
     return fig
+
+
+@styled
+def reading(found: Any):
+    """Nats a caption by compute, and letters told right by drawings, of patches and of convolutions."""
+    of, arms = found.columns, (found.compute.baseline, found.compute.arm)
+    text = (
+        "Left: held-out nats of captions told from their images, over what the image leaves, a point a run; "
+        "lines: the least at each compute. Right: letters told right, each arm at the best of its widths, "
+        "mean of the seeds; hollow squares: fonts that are held out."
+    )
+    fig, (left, right) = sheet(9.6, 4.0, text, columns=2)
+    for arm, colour in zip(arms, METHOD_COLOURS, strict=False):
+        own = found.own_rate & (of["arm"] == arm)
+        over, flops = (of["caption"] - of["caption_floor"])[own], of["flops"][own]
+        left.plot(flops, over, ls="", color=colour, **POINT)
+        order = np.argsort(flops)
+        least = np.minimum.accumulate(over[order])
+        kept = over[order] <= least
+        left.plot(flops[order][kept], over[order][kept], color=colour, lw=1.2, label=arm)
+        counts = np.unique(of["drawings"][own])
+        for part, style in (("", POINT), ("_others", {"marker": "s", "ms": 5, "mfc": "none", "ls": ":"})):
+            shares = [most(of, own & (of["drawings"] == n), part) for n in counts]
+            right.plot(counts, shares, color=colour, lw=1.2, **style)
+    left.set(
+        xlabel="training compute (FLOPs)", ylabel="over the floor (nats/caption)", xscale="log", yscale="log"
+    )
+    power_axis(left.xaxis)
+    plain_axis(left.yaxis)
+    left.legend()
+    right.axhline(1 / len(LETTERS), **DASHED)
+    right.annotate("chance", (counts[0], 1 / len(LETTERS)), xytext=(0, 4), **NOTE)
+    right.set(xlabel="drawings learned from", ylabel="letters told right", xscale="log", ylim=(0, 1))
+    right.set_xticks(counts, labels=[human(n) for n in counts])
+    right.minorticks_off()
+    return fig
+
+
+def most(of: Any, rows: np.ndarray, part: str) -> float:
+    """The share of letters told right by the width whose captions cost least, mean of its seeds."""
+    widths = np.unique(of["width"][rows])
+    best = min(widths, key=lambda width: of["caption"][rows & (of["width"] == width)].mean())
+    return of["right" + part][rows & (of["width"] == best)].mean()
