@@ -19,9 +19,10 @@ def planted(place: dict[str, float]) -> float:
 
 
 def sweeps(
-    noise: float, seed: int = 0, steep: float = 0.0, tried=TRIED, batches=BATCHES
+    noise: float, seed: int = 0, steep: float = 0.0, tried=TRIED, batches=BATCHES, short: float = 1.0
 ) -> dict[str, np.ndarray]:
-    """A table of losses at rates around each cell's best; `steep`: how much faster it rises above."""
+    """A table of losses at rates around each cell's best; `steep`: how much faster it rises above; `short`:
+    how many times as fast at the fewest tokens."""
     rng, rows = np.random.default_rng(seed), []
     for params in SIZES:
         for tokens in LENGTHS:
@@ -30,6 +31,7 @@ def sweeps(
                 for rate in tried:
                     z = np.log(rate / best)
                     height = 0.03 * z**2 + steep * max(z, 0) ** 3
+                    height *= short if tokens == LENGTHS[0] else 1.0
                     loss = (1.5 + 30 * params**-0.3) * np.exp(height + noise * rng.normal())
                     rows.append((params, tokens, batch, rate, loss))
     names = ("params", "tokens", "batch_tokens", "learning_rate", "loss")
@@ -56,6 +58,12 @@ def test_intervals_hold_the_planted_exponents_and_the_rate_four_times_up(noise, 
             bands.append((found.rule.at(far), planted(far)))
         inside += [band.low <= truth <= band.high for band, truth in bands]
     assert 0.92 <= np.mean(inside) <= 0.985, np.mean(inside)
+
+
+def test_short_runs_that_pay_more_for_a_wrong_rate_do_not_bend_the_rule():
+    found = rates.best_rates(table.from_columns("planted", **sweeps(0.0005, short=4.0, tried=TRIED[3:])))
+    for name, band in found.rule.exponents().items():
+        assert band.low < RULE[name] < band.high and band.value == pytest.approx(RULE[name], abs=0.02)
 
 
 def test_a_best_outside_the_rates_tried_is_named_and_is_no_part_of_the_rule():

@@ -105,7 +105,8 @@ def as_json(rates: Rates, bands: list[tuple[dict, Band]]) -> dict:
     }
     return {
         **shared.pick(rates, "setting", "status", "message"),
-        **shared.pick(rates.valleys, "curvature", "skew", "noise"),
+        "curvature": float(np.median(rates.valleys.curvature)),
+        "noise": rates.valleys.noise,
         "rule": rule,
         "at": [{**place, **shared.band_json(band)} for place, band in bands],
         "cells": [

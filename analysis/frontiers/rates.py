@@ -1,9 +1,10 @@
 """The best learning rate of every cell, from losses at several rates, and the rule that carries it on.
 
-Near the best rate ln loss is a valley in z = ln(rate / best): k (e^(s z) - 1 - s z) / s², which for s = 0 is
-the parabola k z²/2, and with s rises faster on one side. All cells share k and s, each has its own best; a
-rule ln rate = ln c + a ln params + b ln tokens + g ln batch goes through these by their precision (the form
-of Li et al. 2025, arXiv 2503.04715, and Bjorck et al. 2024, arXiv 2409.19913).
+Near the best rate ln loss is a parabola k z²/2 in z = ln(rate / best). Each cell has its own best, by the
+losses near its lowest; all share k, or each has its own, as the losses tell: a run of few updates pays more
+for a low rate than a long one. A rule ln rate = ln c + a ln params + b ln tokens + g ln batch goes through
+the bests by their precision (the form of Li et al. 2025, arXiv 2503.04715, and Bjorck et al. 2024, arXiv
+2409.19913).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,8 @@ from analysis.tables.runs import Runs
 
 BATCHES = ("batch_tokens", "global_batch_size", "train_batch_size", "batch_size", "bsz", "batch")
 SAME = 1.03  # counts closer than this are of one cell: whole updates end a little elsewhere
-HEIGHT = 0.2  # ln loss above a cell's lowest beyond which no valley is looked for
-SKEW = 1.0  # the most that |s| may be: beyond it flanks alone would place the best
+HEIGHT = 0.1  # ln loss above a cell's lowest beyond which no valley is looked for
+FLAT = 1e-6  # curvature: no less, so that there is a best
 FEW = 3  # rates a cell needs
 ALIKE = 0.99  # R² by the inputs before it from which an input moves with them
 
@@ -64,30 +65,19 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Valleys:
-    """The bests (C,) in ln rate, the `curvature` k and `skew` s that they share, the bests' `covariance`
-    (C, C) at the `noise` of ln loss, with `freedom` degrees; `bic` judges the shape."""
+    """The bests (C,) in ln rate, each with its `curvature` k (C,), and their `covariance` (C, C) at the
+    `noise` of ln loss, with `freedom` degrees; `aicc` judges whether they share k."""
 
     bests: Array
-    curvature: float
-    skew: float
+    curvature: Array
     covariance: Array
     noise: float
     freedom: int
-    bic: float
+    aicc: float
 
     @property
     def spread(self) -> Array:
         return np.sqrt(np.clip(np.diag(self.covariance), 0, None))  # rounding leaves some below 0
-
-    def height(self, z: Array | float) -> Array:
-        """ln loss over the lowest at z = ln(rate / best)."""
-        return self.curvature * unit_valley(np.asarray(z, float), self.skew)
-
-
-def unit_valley(z: Array, skew: float) -> Array:
-    if abs(skew) < 1e-4:
-        return z**2 / 2
-    return (np.expm1(np.clip(skew * z, -50, 50)) - skew * z) / skew**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +93,7 @@ class Rates:
 
     def price(self, factor: float) -> float:
         """The share by which loss rises where the rate is so many times the best."""
-        return float(np.expm1(self.valleys.height(np.log(factor))))
+        return float(np.expm1(np.median(self.valleys.curvature) * np.log(factor) ** 2 / 2))
 
 
 def best_rates(runs: Runs, setting: str = "learning_rate") -> Rates:
@@ -162,37 +152,45 @@ def cells_of(runs: Runs, setting: str) -> list[tuple[dict[str, float], Array]]:
 
 
 def fit_valleys(cells: Sequence[tuple[dict, Array, Array]]) -> Valleys:
-    """Least squares on ln loss, each cell's height by projection: of parabolas, or of skewed valleys where
-    these are worth their parameter by BIC."""
-    from scipy.optimize import least_squares  # slow to import
+    """Parabolas through the losses near each cell's lowest: of one curvature, or of one for each cell where
+    that is worth its parameters by AICc."""
+    near = [(x[keep], y[keep]) for _, x, y in cells for keep in [near_lowest(x, y)]]
+    tries = [valleys_of(near, own) for own in (False, True)]
+    return min(tries, key=lambda each: each.aicc)
 
-    near = [near_lowest(x, y) for _, x, y in cells]
-    x = np.concatenate([x[keep] for (_, x, _), keep in zip(cells, near, strict=True)])
-    y = np.concatenate([y[keep] for (*_, y), keep in zip(cells, near, strict=True)])
-    size = np.array([keep.sum() for keep in near])
-    which, count = np.repeat(np.arange(len(cells)), size), len(cells)
-    starts = [x[np.argmin(y)] for _, x, y in cells]
 
-    def residuals(theta: Array) -> Array:
-        skew = theta[count + 1] if len(theta) > count + 1 else 0.0
-        rest = y - theta[count] * unit_valley(x - theta[:count][which], skew)
-        return rest - (np.bincount(which, rest) / size)[which]
+def valleys_of(points: Sequence[tuple[Array, Array]], own: bool) -> Valleys:
+    """A parabola for each cell's losses, with a curvature of its `own` or one that all share."""
+    found, inverse, total, freedom = parabolas(points, own)
+    size, count = sum(len(x) for x, _ in points), len(points)
+    bends = range(2 * count, len(found))
+    slopes, curvature = found[count : 2 * count], np.maximum(2 * found[2 * count :], FLAT)
+    gradient = np.zeros((count, len(found)))  # of a best, -slope / curvature from its cell's middle
+    gradient[:, count : 2 * count] = -np.eye(count) / curvature
+    gradient[np.arange(count), bends if own else bends[0]] = 2 * slopes / curvature**2
+    bests = np.array([x.mean() for x, _ in points]) - slopes / curvature
+    noise = float(np.sqrt(total / freedom)) if freedom > 0 else np.nan
+    price = 2 * len(found) * size / (freedom - 1) if freedom > 1 else np.inf
+    aicc = size * np.log(max(total, 1e-300) / size) + price
+    covariance = gradient @ inverse @ gradient.T * noise**2
+    return Valleys(bests, np.broadcast_to(curvature, count), covariance, noise, freedom, aicc)
 
-    def fitted(*shape: float) -> Valleys:
-        bounds = np.full(count + len(shape), np.inf)
-        bounds[count + 1 :] = SKEW
-        done = least_squares(residuals, [*starts, *shape], bounds=(-bounds, bounds), x_scale="jac")
-        freedom, total = len(x) - 2 * count - len(shape), float((done.fun**2).sum())
-        noise = np.sqrt(total / freedom) if freedom > 0 else np.nan
-        covariance = (np.linalg.pinv(done.jac.T @ done.jac) * noise**2)[:count, :count]
-        bic = len(x) * np.log(max(total, 1e-300) / len(x)) + np.log(len(x)) * (len(x) - freedom)
-        skew = float(done.x[count + 1]) if len(shape) > 1 else 0.0
-        return Valleys(done.x[:count], float(done.x[count]), skew, covariance, float(noise), freedom, bic)
 
-    tries = [fitted(0.05)]
-    if tries[0].freedom > 1:
-        tries += [fitted(0.05, skew) for skew in (-SKEW / 2, SKEW / 2)]
-    return min(tries, key=lambda each: each.bic)
+def parabolas(points: Sequence[tuple[Array, Array]], own: bool) -> tuple[Array, Array, float, int]:
+    """Least squares of a height and a slope for each cell, by x from its middle, and coefficients of x²:
+    these numbers (P,), the inverse (P, P) of their normal matrix, the sum of squares that they leave, and its
+    degrees of freedom."""
+    count = len(points)
+    design = np.zeros((sum(len(x) for x, _ in points), 3 * count if own else 2 * count + 1))
+    row = 0
+    for i, (x, _) in enumerate(points):
+        cell, x = slice(row, row := row + len(x)), x - x.mean()
+        design[cell, i], design[cell, count + i] = 1, x
+        design[cell, 2 * count + i if own else -1] = x**2
+    y = np.concatenate([y for _, y in points])
+    inverse = np.linalg.pinv(design.T @ design)
+    found = inverse @ design.T @ y
+    return found, inverse, float(((y - design @ found) ** 2).sum()), len(y) - design.shape[1]
 
 
 def near_lowest(x: Array, y: Array) -> Array:
@@ -205,18 +203,9 @@ def near_lowest(x: Array, y: Array) -> Array:
 def curved(cells: Sequence[tuple[dict, Array, Array]]) -> bool:
     """Whether losses rise on both sides beyond their noise, by all of every cell: points chosen for lying
     near the lowest are curved whatever the losses are."""
-    size = len(cells)
-    design = np.zeros((sum(len(x) for _, x, _ in cells), 2 * size + 1))
-    row = 0
-    for i, (_, x, _) in enumerate(cells):
-        own = slice(row, row := row + len(x))
-        design[own, i], design[own, size + i], design[own, -1] = 1, x - x.mean(), (x - x.mean()) ** 2
-    y = np.concatenate([y for *_, y in cells])
-    best, *_ = np.linalg.lstsq(design, y, rcond=None)
-    freedom = max(len(y) - design.shape[1], 1)
-    noise = ((y - design @ best) ** 2).sum() / freedom
-    spread = np.sqrt(noise * np.linalg.pinv(design.T @ design)[-1, -1])
-    return bool(best[-1] > quantile(0.99, freedom) * spread)
+    found, inverse, total, freedom = parabolas([(x, y) for _, x, y in cells], own=False)
+    spread = np.sqrt(total / max(freedom, 1) * inverse[-1, -1])
+    return bool(found[-1] > quantile(0.99, max(freedom, 1)) * spread)
 
 
 def sweep(place: dict[str, float], x: Array, y: Array, valleys: Valleys, i: int) -> Sweep:
