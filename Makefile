@@ -39,7 +39,7 @@ papers: $(VENV)/.papers
 	$(VENV)/bin/python -m experiments.prediction score
 
 # in the order of docs/atlas.md; what `papers` trains is among it
-ATLAS = quickstart seeds architectures classics word2vec modalities experts incontext after distillation reward policy \
+ATLAS = quickstart seeds architectures classics word2vec modalities experts depth incontext after distillation reward policy \
 	objectives sentiment cells texts images captions muon changes changes:ladders
 atlas: papers
 	$(foreach name,$(ATLAS),$(VENV)/bin/python -m lab run experiments.$(name) &&) true

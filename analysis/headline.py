@@ -70,18 +70,22 @@ class Headline:
         spread = STEP ** (bands[0].high - bands[0].low)
         bands += [other.params_exponent for other, word in zip(others, words, strict=True) if word != "costs"]
         hull = STEP ** (max(band.high for band in bands) - min(band.low for band in bands))
-        known, near = f"known within {share(spread)}", hull <= SHARP
+        known, near = f"its interval spans {share(spread)}", hull <= SHARP
         if "disagree" in words:
-            apart = f"methods disagree, all within {share(hull)} of growth" if near else "methods disagree"
+            apart = (
+                f"methods disagree, their intervals together spanning {share(hull)}"
+                if near
+                else "methods disagree"
+            )
             return "moderate" if near else "weak", apart
         if spread > FAIR:
-            return "weak", f"growth is hardly known (within {share(spread)})"
+            return "weak", f"growth is hardly known: its interval spans {share(spread)}"
         agreeing = sum(word == "agree" or (word == "in part" and near) for word in words)
         if not agreeing:
             how = "methods agree in part on growth" if "in part" in words else "one method alone tells growth"
-            return "moderate", f"{how}, {known}"
+            return "moderate", f"{how}; {known}"
         both = "both methods agree" if len(words) == 1 else f"{1 + agreeing} methods agree"
-        return "strong" if spread <= SHARP else "moderate", f"{both} on growth, {known}"
+        return "strong" if spread <= SHARP else "moderate", f"{both} on growth; {known}"
 
     @property
     def growth(self) -> str:
@@ -156,14 +160,10 @@ class Headline:
             its = loss_of(other, flops)
             word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
             if word == "disagree" or (word == "in part" and apart > APART):
-                why = (
-                    "more than intervals allow"
-                    if word == "disagree"
-                    else "at the edge of what intervals allow"
-                )
+                why = "more than" if word == "disagree" else "at the edge of what"
                 doubts.append(
                     f"{DOUBT} of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
-                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why}."
+                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals allow."
                 )
         return doubts
 
@@ -177,7 +177,7 @@ class Headline:
         elif not np.isfinite([a.low, a.high]).all():
             reason = "without an interval"
         else:
-            words = {"agree": "agrees", "in part": "overlaps", "disagree": "DISAGREES"}
+            words = {"agree": "agrees on growth", "in part": "overlaps", "disagree": "DISAGREES"}
             reason = f"which {words.get(agreement(self.front, other), 'is under another cost')}"
         return f"; by {named(other)} {times(a)}{ends(a)}, {reason}"
 
@@ -205,7 +205,8 @@ class Headline:
         if valleys is None:
             return "sizes at equal compute, by which a second method can agree or not"
         if self.front.params_exponent.high - self.front.params_exponent.low < np.log10(KNOWN):
-            return f"a budget of {power(STEP * flops.max())} FLOPs: within those tried the growth is known"
+            inside = f"nothing inside {power(flops.min())} to {power(flops.max())} FLOPs"
+            return f"{inside}; to go beyond, a budget of {power(STEP * flops.max())}"
         return "more seeds of the runs nearest the minima"
 
     @property

@@ -30,7 +30,7 @@ def runs():
 
 def test_a_plan_prices_the_grid_and_trains_nothing(lab_command, tmp_path):
     said = lab_command("plan", TINY).stdout
-    assert "4 runs in 2 shapes" in said and "to train: 4 runs" in said and said.count(" left") >= 4
+    assert "4 runs in 2 shapes" in said and "to train: 4 runs" in said and said.count(" to train") >= 4
     assert not (tmp_path / "runs").exists()
 
 
@@ -92,7 +92,7 @@ def test_options_may_stand_anywhere(said):
     for words in (["--tokenizer", "no", "show", "x"], ["show", "--tokenizer", "no", "x"]):
         assert "tokenizer 'no' is unknown" in said("data", *words, code=1)
     table = said("plan", "--set", "seed=7", "--workers", 2, TINY, "--set", "optim.learning_rate=0.5")
-    assert table.count("    7  left") == 4 and " 0.5 " in table and "on 2 workers" in table
+    assert table.count("    7  to train") == 4 and " 0.5 " in table and "on 2 workers" in table
 
 
 def test_more_tokens_than_the_corpus_holds_are_refused_before_anything_runs(lab_command, tmp_path):

@@ -91,7 +91,10 @@ def test_an_audit_that_warns_lowers_the_evidence_and_one_that_refuses_leaves_non
     valleys = [replace(fronts[0], method="isoflop, x"), replace(fronts[1], method="fit of y")]
     both = Audit((found["warn"], Finding("mixed", "warn", "They are mixed.")), runs)
     said = choose(valleys, both).how_sure  # valleys do not bend as a law does
-    assert "the audit warns (runs of different kinds) and of the law beside them (the law bends)" in said
+    assert (
+        "the audit warns (runs of different kinds) and of the law, not of these valleys (the law bends)"
+        in said
+    )
     assert judged["refuse"].lines()[0] == "NOT TO BE RELIED ON: the audit refuses it (the law bends)."
 
 
@@ -207,9 +210,9 @@ def test_a_decision_says_which_rows_it_left_out_and_whose_loss_it_took():
 
 @pytest.mark.parametrize(
     ("name", "grade", "worst"),
-    [("quickstart", "moderate", "beta within a factor 1.5"), ("plain", "weak", "beta within a factor 5.5")],
+    [("quickstart", "moderate", "beta spans a factor 1.5"), ("plain", "weak", "beta spans a factor 5.5")],
 )
 def test_a_fit_grades_its_own_parameters(name, grade, worst, capsys):
     assert main(["fit", str(TABLE.with_stem(name))]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert f"Evidence for these parameters: {grade} (95 %: {worst}" in said
+    assert f"Evidence for these coefficients: {grade} (95 % of {worst}" in said

@@ -53,7 +53,7 @@ class Audit:
         law = [word for word in self.words("warn") if word not in rows]
         if not law or kind != "valleys":
             return f"({', '.join(rows + law)})" if rows or law else ""
-        beside = f"of the law beside them ({', '.join(law)})"
+        beside = f"of the law, not of these valleys ({', '.join(law)})"
         return f"({', '.join(rows)}) and {beside}" if rows else beside
 
     def headline(self) -> str:

@@ -142,8 +142,8 @@ def hold_out(steps: Sequence[Step]) -> Finding:
     drift = len(steps) > 1 and abs(score) > ONE_SIDED and max(abs(s.bias) for s in steps) > 1e-4
     if not drift and not (abs(last.z) > 3 and clear):
         return Finding("hold-out", "note" if abs(last.z) > 2 and clear else "ok", statement, numbers)
-    if drift:
-        statement += f". {one_sided(steps, score)}"
+    if drift:  # what fired stands first
+        statement = f"{one_sided(steps, score)}. {statement}"
     text = (
         f"{statement}. The law bends, or the largest runs were trained otherwise (rate, "
         "schedule, repeated data). Beyond the table expect at least this bias again, on top of "
@@ -160,8 +160,8 @@ def one_sided(steps: Sequence[Step], score: float) -> str:
     count = sum(step.bias * sign > 0 for step in steps)
     each = ", ".join(f"{100 * step.bias:+.2g} %" for step in steps)
     return (
-        f"{count} of {len(steps)} forecasts in rising order of compute are too {side} ({each}): "
-        f"together {abs(score):.2g} standard errors, which chance gives one table in "
+        f"{count} of {len(steps)} forecasts from smaller runs, in rising order of compute, are too {side} "
+        f"({each}): together {abs(score):.2g} standard errors, which chance gives one table in "
         f"{1 / (2 * ndtr(-abs(score))):.2g}"
     )
 

@@ -6,6 +6,7 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 import textwrap
 
 from analysis.audit import Audit
+from analysis.audit.findings import WORDS
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import answers, shared
 from analysis.commands.arguments import FRONTIER, add_fit_options, add_options, command
@@ -37,7 +38,9 @@ def run(options) -> int:
         best = answers.of_table(options, runs, fitted, options.at)
         audit = (best and best.audit) or answers.make_audit(options, runs, fitted, at=options.at)
         verdicts.append(audit.verdict)
-        answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}."])
+        bad = [each for each in audit.findings if each.severity == audit.verdict != "ok"]
+        why = [f"- {WORDS[each.code]}: {answers.in_short(each.message)}." for each in bad]
+        answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}.", *why])
         answers.head(group, best)
         show(group, runs, audit, options.verbose)
         beside = [each for each in audit.findings if each.figures.get("without_budget")]

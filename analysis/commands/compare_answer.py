@@ -28,11 +28,9 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
         (each,) = comparisons
         best = each.answer.compute
         ratio = best.high / best.low
-        size = "its size is known" if ratio <= headline.FAIR else "but its size is hardly known"
-        seen = (
-            "no difference is clear, within" if is_open(best) else f"the difference is clear, {size} within"
-        )
-        how = f"{grade(each)}: {seen} a factor {number(ratio)}"
+        size = "" if ratio <= headline.FAIR else ", too wide to tell its size"
+        seen = "no difference is clear" if is_open(best) else "the difference is clear"
+        how = f"{grade(each)}: {seen}; its interval spans a factor {number(ratio)}{size}"
         how += said_by_models(each) + read_beyond(each)
     held = sum(len(one.notes) for one in comparisons)
     cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)

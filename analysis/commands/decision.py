@@ -5,7 +5,7 @@ import textwrap
 import numpy as np
 
 from analysis import frontiers
-from analysis.commands import shared
+from analysis.commands import answers, shared
 from analysis.decisions import Answer
 from analysis.decisions.answer import BEYOND
 from analysis.figures.words import human
@@ -33,7 +33,6 @@ COLUMNS = {  # of an answer: heading, format, whether the table of alternatives 
     "device_hours": ("device-hours", "{:.4g}".format, False),
     "money": ("money", "{:.4g}".format, False),
 }
-LONGEST = 240  # letters of a doubt beside the answer
 
 
 def in_words(answer: Answer, best: Headline | None) -> list[str]:
@@ -47,16 +46,10 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     if best:
         lines += [best.refusal] * (not best.trusted) + best.answer(flops, size=not alone)
     far = best is not None and best.trusted and is_far(best.front, flops)  # and said with the evidence
-    notes = [in_short(note) for note in answer.notes if not (far and BEYOND in note)]
+    notes = [answers.in_short(note) for note in answer.notes if not (far and BEYOND in note)]
     of_loss = [line for line in lines if line.startswith(DOUBT)]  # with the others
     lines = [*(line for line in lines if line not in of_loss), *neighbours(answer, best if alone else None)]
     return [*lines, *of_loss, *(f"{DOUBT}: {note}." for note in notes), *([best.advice] if best else [])]
-
-
-def in_short(note: str) -> str:
-    """A note's first sentence where the whole is long."""
-    first = note if len(note) <= LONGEST else note.partition(". ")[0]
-    return textwrap.shorten(f"{first[0].lower()}{first[1:]}".rstrip("."), LONGEST, placeholder=" ...")
 
 
 def answers_alone(answer: Answer, best: Headline | None) -> bool:

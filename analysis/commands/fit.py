@@ -126,8 +126,8 @@ def how_known(fitted: fitting.Fit, profiles) -> list[str]:
     wide = {name: high / low if low > 0 else np.inf for name, (low, high) in ends.items()}
     worst = sorted(wide, key=wide.get, reverse=True)[:2]
     word = next(word for word, most in GRADES.items() if wide[worst[0]] <= most)
-    told = ", ".join(f"{n} within {share(wide[n]) if np.isfinite(wide[n]) else 'no factor'}" for n in worst)
-    return [f"Evidence for these parameters: {word} (95 %: {told})."]
+    told = ", ".join(f"{n} spans {share(wide[n]) if np.isfinite(wide[n]) else 'zero'}" for n in worst)
+    return [f"Evidence for these coefficients: {word} (95 % of {told})."]
 
 
 def as_json(fitted: fitting.Fit) -> dict:

@@ -23,6 +23,7 @@ def depth(panels: Any, trained: float):
     fig, axes = sheet(11.0, 3.8, text, columns=len(panels))
     tops = [loss for cell in cells for runs in cell.losses.values() for loss in runs if np.isfinite(loss)]
     low, top = min(tops) * 0.97, 1.12 * trained
+    tried = [rate for cell in cells for rate in cell.losses]
     for ax, (title, own) in zip(np.atleast_1d(axes), panels.items(), strict=True):
         for place, (cell, colour) in enumerate(zip(own, METHOD_COLOURS, strict=True)):
             rates = np.array(list(cell.losses)) * 1.04 ** (place - 1.5)
@@ -34,10 +35,11 @@ def depth(panels: Any, trained: float):
             )
         ax.axhline(trained, **DASHED)
         ax.set(xscale="log", ylim=(low, 1.02 * top), xlabel="learning rate", title=title)
+        ax.set_xlim(min(tried) / 1.5, 1.5 * max(tried))
         ax.set_xticks(list(own[0].losses), labels=[f"{rate:g}" for rate in own[0].losses], fontsize=7)
         ax.minorticks_off()
     np.atleast_1d(axes)[0].set_ylabel("loss (nats/byte)")
-    np.atleast_1d(axes)[0].legend(title="norms", fontsize=8, loc="lower left")
+    np.atleast_1d(axes)[min(2, len(panels) - 1)].legend(title="norms", fontsize=8, loc="lower left")
     return fig
 
 

@@ -161,11 +161,17 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     )
     if not np.isfinite(half):
         return []
-    least, most = (f"± {half * noise / NOISE:.2g}" for noise in (NOISE, 2 * NOISE))
-    scatter = f"where runs scatter by {100 * NOISE:g} % of the loss, {most} at {200 * NOISE:g} %"
-    return [
-        f"to expect, by a usual law: the exponent a of params ∝ FLOPs^a to about {least} (95 %) {scatter}"
-    ]
+    halves = (half, 2 * half)
+    least, most = (f"± {each:.2g}" for each in halves)
+    params = [f"{100 * (10**each - 1):.0f} %" for each in halves]
+    budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
+    of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
+    text = (
+        f"to expect, by a usual law: {of}tell a of params ∝ FLOPs^a to {least} (95 %; the params that ten "
+        f"times the compute wants to {params[0]}) where runs scatter by {100 * NOISE:g} % of the loss, to "
+        f"{most} ({params[1]}) by {200 * NOISE:g} %"
+    )
+    return [textwrap.fill(text, 110)]
 
 
 def kinship(config: RunConfig) -> str:
