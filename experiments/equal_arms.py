@@ -6,14 +6,14 @@ Command:  python -m lab run experiments.equal_arms
 Cost:     360 runs, 2.3e12 FLOPs, about 6 minutes on two cores
 Answer:   expected: at most one of 20 pairs told apart at the largest budget (where intervals are right, seven
           times of ten), at most two with a trend; runs scatter by 1 to 2 % (a pilot of four), so nine cells
-          see a multiplier of 1.6 and more, 18 of 1.4 and 36 of 1.25. Multipliers scatter as wide as their
+          see a multiplier of 1.6 and more, 36 of 1.25. Multipliers scatter as wide as their
           intervals say, within a third
 
 A ladder is three budgets of three of the quickstart's models each, sliding with the budget, in batches of 256
 tokens, so that the least run makes 286 updates. Every run has first weights and an order of the data of its
 own, so no runs pair, and what is measured is the whole of the noise. Bars are those of `bench.compare`, which
 draws such pairs from laws: intervals of 95 %, and at most 6 % of equal arms told apart. Ladders are put
-together, two and four an arm, to see what more seeds would have told; these are no further draws.
+together, four an arm, to see what more seeds would have told; these are no further draws.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ BUDGETS = {1.25e10: (8, 12, 20), 5e9: (6, 8, 12), 2e9: (4, 6, 8)}  # training FL
 CELLS = sum(map(len, BUDGETS.values()))
 BATCH_TOKENS = 256
 LADDERS = 40
-TOGETHER = 1, 2, 4  # ladders an arm
+TOGETHER = 1, 4  # ladders an arm
 
 
 def runs() -> list[RunConfig]:
@@ -65,9 +65,11 @@ class Found:
     smallest: np.ndarray
 
     @property
-    def scatter(self) -> float:
-        """Of multipliers about 1, over what their intervals say."""
-        return float(np.sqrt(np.mean(self.value**2) / np.mean((self.half / 1.96) ** 2)))
+    def scatter(self) -> tuple[float, float, float]:
+        """Of multipliers about 1, over what their intervals say (of Student's t), with its 95 % interval."""
+        said = self.half / stats.t.ppf(0.975, [pair.fit.spare for pair in self.compared])
+        ratio, n = np.sqrt(np.mean((self.value / said) ** 2)), len(self.value)
+        return tuple(float(ratio * (n / each) ** 0.5) for each in (n, *stats.chi2.ppf((0.975, 0.025), n)))
 
 
 def found(ladders: Sequence[Runs], together: int) -> Found:
@@ -119,14 +121,15 @@ def line(each: Found, cells: int) -> str:
         f"{count} at {row.flops:.2g}" for count, row in zip(each.apart, each.compared[0].budgets, strict=True)
     ).replace("e+", "e")
     noise = 100 * np.median([pair.noise for pair in each.compared])
+    scatter, least, most = each.scatter
     statuses = [pair.status for pair in each.compared]
     words = ", ".join(f"{statuses.count(word)} {word}" for word in dict.fromkeys(statuses))
     return (
         f"{cells} cells an arm, {len(each.compared)} pairs: told apart {budgets}; a trend in "
         f"{share(each.trends, len(each.compared))}; intervals ± {100 * np.median(each.half):.0f} %, seen "
         f"four times of five from {np.median(each.smallest):.2f} on (medians; {each.smallest.min():.2f} to "
-        f"{each.smallest.max():.2f}); multipliers scatter {each.scatter:.2f} × what intervals say; noise "
-        f"{noise:.2g} %; {words}"
+        f"{each.smallest.max():.2f}); multipliers scatter {scatter:.2f} × what intervals say ({least:.2f} "
+        f"to {most:.2f}); noise {noise:.2g} %; {words}"
     )
 
 

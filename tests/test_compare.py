@@ -76,6 +76,17 @@ def test_equal_arms_are_worth_one_and_turned_round_the_multiplier_inverts():
     assert there.value * back.value == pytest.approx(1, rel=0.02)
 
 
+@pytest.mark.parametrize("number", [3, 10, 45])
+def test_a_floor_that_noise_made_leaves_equal_arms_equal_far_beyond(number):
+    """One pair in twenty: floors are told apart at p < .05, and alone they made one arm worth up to 4.4 times
+    (1.4 to 28) the other's compute."""
+    arms = (ladder(BASE, 0.004, 2 * number + i) for i in range(2))
+    found = compared(*arms, at=[1e15])
+    beyond = found.budgets[-1].compute
+    assert not found.shared["floor"] and not 0.5 < beyond.value < 2
+    assert beyond.low < 1 < beyond.high and found.trend_p > 0.05
+
+
 def test_runs_that_share_their_luck_are_drawn_as_pairs_and_tell_more():
     luck = np.random.default_rng(5).standard_normal(20)
     own = np.random.default_rng(6).standard_normal(20)

@@ -19,6 +19,7 @@ from analysis.fitting import Band
 from analysis.laws import Array
 
 SEEN = 0.05  # p below which arms differ in what they might share
+SURE = 0.001  # p below which they do beyond doubt
 # half widths of a 95 % interval that a difference needs, to be seen four times of five
 POWER = 1 + 0.84 / 1.96
 FAR = 100.0  # times beyond the runs up to which a crossing is told
@@ -146,10 +147,10 @@ def compare(
     drawn = {name: draw(model, draws, seed) for name, model in models.items()}
     tests = test_shared(rows, models, drawn)
     shared = {name: p is None or p > SEEN for name, p in tests.items()}
-    wide, chosen = choose_models(shared, models)
+    wide, chosen, spread = choose_models(shared, models, drawn, tests)
     budgets = np.array(sorted({*ladders.budgets, *map(float, at)}))
-    values = multipliers(ladders, models[chosen], models[wide], drawn[wide], budgets, level, misses)
-    slope, p, crossing = trend(ladders, models[wide], drawn[wide], level)
+    values = multipliers(ladders, models[chosen], models[wide], spread, budgets, level, misses)
+    slope, p, crossing = trend(ladders, models[wide], spread, level)
     top = ladders.budgets[-1:]
     answer = next((each for each in values[::-1] if not each.extrapolated), values[-1]).compute
     half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
@@ -176,14 +177,21 @@ def compare(
         level=level,
         ladders=ladders,
         fit=models[chosen],
-        draws=drawn[wide],
+        draws=spread,
     )
 
 
-def choose_models(shared: Mapping[str, bool], models: Mapping) -> tuple[str, str]:
-    """The model of the intervals, and that of what is shown."""
+def choose_models(
+    shared: Mapping[str, bool], models: Mapping, drawn: Mapping[str, Array], tests: Mapping
+) -> tuple[str, str, Array]:
+    """The model of the intervals, that of what is shown, and the draws (S, P) behind the intervals. Where
+    floors are seen to differ but not beyond doubt, half of these are of floors that are shared: noise makes
+    such a difference once in twenty times, and what is extrapolated goes with it."""
     wide = "floors" if not shared["floor"] else "exponents" if "exponents" in models else "shared"
-    return wide, "shared" if all(shared.values()) else wide
+    chosen, spread = "shared" if all(shared.values()) else wide, drawn[wide]
+    if wide == "floors" and "exponents" in drawn and tests["floor"] >= SURE:
+        spread = np.concatenate([spread, drawn["exponents"]])
+    return wide, chosen, spread
 
 
 def kappa(model: ArmsFit, draws: Array, ladders: Ladders, flops: Array, level: float) -> Band:
