@@ -14,7 +14,7 @@ from html import escape
 import numpy as np
 
 from analysis.audit import Audit
-from analysis.figures.words import STEP, ends, human, share, times
+from analysis.figures.words import STEP, ends, human, share, short, times
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
@@ -132,12 +132,14 @@ class Headline:
             inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs, edges = f"{front.runs} runs, {spread} FLOPs", sum(at == "edge" for at in front.point_status)
-        runs += f", {edges} of {len(front.flops)} budgets left out (minimum at an end)" * bool(edges)
+        used = f"{len(front.flops) - edges} of {len(front.flops)} budgets used"
+        runs += f", {used} (the others have their minimum at an end)" * bool(edges)
+        a = front.params_exponent.value
         warned = self.audit.warned(front.kind) if self.trusted and self.audit else ""
         but = f", but the audit warns {warned}" * bool(warned)
         return [
             f"Evidence: {self.evidence}{inside}: {self._judged[1]}{but}; {runs}.",
-            f"By {named(front)}{''.join(map(self.beside, self.others))}.",
+            f"By {named(front)}, params ∝ FLOPs^{a:.3f}{''.join(map(self.beside, self.others))}.",
         ]
 
     @property
@@ -293,7 +295,3 @@ def span(band: Band, write=None) -> str:
 def power(value: float) -> str:
     """1e+13 as it is typed: 1e13."""
     return f"{value:.3g}".replace("e+", "e")
-
-
-def short(value: float) -> float:
-    return float(f"{value:.3g}")

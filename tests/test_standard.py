@@ -57,7 +57,7 @@ def test_training_curves_are_drawn_as_vectors_with_text(tmp_path, seen):
     assert "<h2>Training curves</h2>" in html and "data:image/png" not in html
     # what the answer is by is what is drawn
     assert (
-        "By valleys of equal compute (isoflop, joint)" in html
+        "By valleys of equal compute (isoflop, joint), params" in html
         and "minima by one curve through all valleys" in html
     )
     assert len(re.findall('<figure class="chart', html)) == 5 and page.stat().st_size < 600_000

@@ -8,10 +8,10 @@ from analysis import frontiers
 from analysis.commands import answers, shared
 from analysis.decisions import Answer
 from analysis.decisions.answer import BEYOND
-from analysis.figures.words import human
+from analysis.figures.words import human, short
 from analysis.fitting import Band
 from analysis.fitting.band import NOT, determined, span
-from analysis.headline import DOUBT, Headline, is_far, model_of, power, short
+from analysis.headline import DOUBT, Headline, is_far, model_of, power
 
 
 def count(value: float) -> str:

@@ -9,9 +9,9 @@ from analysis.commands import answers, shared
 from analysis.commands.arguments import ROLES, command, positive
 from analysis.commands.suggest_grid import grid_file
 from analysis.decisions.suggest import Suggestion, Target, suggest
-from analysis.figures.words import human
+from analysis.figures.words import human, short
 from analysis.fitting import fit
-from analysis.headline import power, short
+from analysis.headline import power
 from analysis.laws import Chinchilla
 from analysis.tables import Runs, table
 

@@ -55,6 +55,11 @@ def human(value: float) -> str:
     return f"{value:.4g}"
 
 
+def short(value: float) -> float:
+    """To three digits."""
+    return float(f"{value:.3g}")
+
+
 def share(factor: float) -> str:
     """A factor in words, a percentage where it is near one."""
     return f"a factor {factor:.2g}" if factor >= 1.095 else f"{100 * (factor - 1):.1g} %"
