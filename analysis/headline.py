@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis.audit import Audit
 from analysis.figures.words import STEP, ends, human, share, short, times
+from analysis.figures.words import typed as power
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
@@ -135,8 +136,8 @@ class Headline:
         used = f"{len(front.flops) - edges} of {len(front.flops)} budgets used"
         runs += f", {used} (the others have their minimum at an end)" * bool(edges)
         a = front.params_exponent.value
-        warned = self.audit.warned(front.kind) if self.trusted and self.audit else ""
-        but = f", but the audit warns {warned}" * bool(warned)
+        warned = self.against("warn") if self.trusted else ""
+        but = f", but the audit warns ({warned})" * bool(warned)
         return [
             f"Evidence: {self.evidence}{inside}: {self._judged[1]}{but}; {runs}.",
             f"By {named(front)}, params ∝ FLOPs^{a:.3f}{''.join(map(self.beside, self.others))}.",
@@ -222,9 +223,14 @@ class Headline:
         lines = [growth, self.size(flops) * size, *self.sure_at(flops), *self.other_losses(flops)]
         return [line for line in lines if line]
 
+    @property
+    def doubts(self) -> list[str]:
+        """What the audit warns of, with its numbers, a line each."""
+        return self.audit.against(self.front.kind) if self.audit and self.trusted else []
+
     def lines(self, flops: float | None = None) -> list[str]:
         """The whole answer; where it is not to be relied on, first why."""
-        return [*[self.refusal] * (not self.trusted), *self.answer(flops), self.advice]
+        return [*[self.refusal] * (not self.trusted), *self.answer(flops), *self.doubts, self.advice]
 
 
 def model_of(front: Frontier, flops: float) -> str:
@@ -290,8 +296,3 @@ def span(band: Band, write=None) -> str:
         return ""
     write = write or (lambda value: human(short(value)))
     return f" ({write(low)} to {write(high)})"
-
-
-def power(value: float) -> str:
-    """1e+13 as it is typed: 1e13."""
-    return f"{value:.3g}".replace("e+", "e")

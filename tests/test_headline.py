@@ -90,11 +90,10 @@ def test_an_audit_that_warns_lowers_the_evidence_and_one_that_refuses_leaves_non
     assert "but the audit warns (the law bends)" in judged["warn"].how_sure
     valleys = [replace(fronts[0], method="isoflop, x"), replace(fronts[1], method="fit of y")]
     both = Audit((found["warn"], Finding("mixed", "warn", "They are mixed.")), runs)
-    said = choose(valleys, both).how_sure  # valleys do not bend as a law does
-    assert (
-        "the audit warns (runs of different kinds) and of the law, not of these valleys (the law bends)"
-        in said
-    )
+    assert choose(valleys, both).doubts == [
+        "Against the law that confirms it: it bends.",  # valleys do not bend as a law does
+        "Against it: they are mixed.",
+    ]
     assert judged["refuse"].lines()[0] == "NOT TO BE RELIED ON: the audit refuses it (the law bends)."
 
 

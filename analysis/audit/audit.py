@@ -47,14 +47,12 @@ class Audit:
         """What is wrong, in a few words each, of the findings that are so severe."""
         return named(self.findings, severity)
 
-    def warned(self, kind: str = "the law") -> str:
-        """Of what the findings warn; beside an answer by valleys, what is of the law is said to be."""
-        rows = named(self.findings, "warn", ROWS)
-        law = [word for word in self.words("warn") if word not in rows]
-        if not law or kind != "valleys":
-            return f"({', '.join(rows + law)})" if rows or law else ""
-        beside = f"of the law, not of these valleys ({', '.join(law)})"
-        return f"({', '.join(rows)}) and {beside}" if rows else beside
+    def against(self, kind: str = "the law") -> list[str]:
+        """What each finding that warns says, a line each: against an answer or, where that is by valleys,
+        against the law that confirms it."""
+        bad = [each for each in self.findings if each.severity == "warn"]
+        law = "the law that confirms it" if kind == "valleys" else "it"
+        return [f"Against {'it' if each.code in ROWS else law}: {each.in_short}." for each in bad]
 
     def headline(self) -> str:
         """The verdict in one line."""

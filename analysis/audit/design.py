@@ -68,11 +68,12 @@ def few_levels(used: Runs) -> list[Finding]:
         return []  # one-ray says it
     if least >= 4 and cells >= 10:
         return [Finding("few-levels", "ok", text, numbers)]
-    few = f"only {least} levels of {axis}" if least < 4 else f"only {cells} pairs"
-    until = "sizes or lengths until there are 4 levels" if least < 4 else "pairs of them until there are 10"
     text += (
-        f". With {few} for a coefficient, an exponent and the floor: nothing is left over to show "
-        f"that the law's form holds; add {until} or more."
+        f". With only {least} levels of {axis} for a coefficient, an exponent and the floor nothing is left "
+        "over to show that the law's form holds; add sizes or lengths until there are 4 levels or more."
+        if least < 4
+        else f". {cells} pairs of them for the law's 5 coefficients leave too little over to show that its "
+        "form holds; add pairs until there are 10 or more."
     )
     return [Finding("few-levels", "warn", text, numbers)]
 

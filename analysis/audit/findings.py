@@ -1,7 +1,9 @@
 """What an audit says: findings with a severity each, and the verdict that follows from them."""
 
+import textwrap
 from dataclasses import dataclass, field
 
+LONGEST = 240  # letters of a note beside an answer
 SEVERITIES = ("ok", "note", "warn", "refuse")
 # what is wrong where a finding of this code warns, in a few words for headlines
 WORDS = {
@@ -50,6 +52,16 @@ class Finding:
         if self.severity not in SEVERITIES or self.code not in WORDS:
             raise ValueError(f"finding {self.code!r} of severity {self.severity!r} is unknown")
 
+    @property
+    def in_short(self) -> str:
+        return in_short(self.message)
+
+
+def in_short(note: str) -> str:
+    """A note's first sentence where the whole is long."""
+    first = note if len(note) <= LONGEST else note.partition(". ")[0]
+    return textwrap.shorten(f"{first[0].lower()}{first[1:]}".rstrip("."), LONGEST, placeholder=" ...")
+
 
 def make_finding(code: str, severity: str, statement: str, advice: str, numbers: dict) -> Finding:
     """The statement alone where it is ok, else a sentence of it with what to do."""
@@ -85,10 +97,9 @@ def verdict_of(findings) -> str:
     return SEVERITIES[worst] if worst >= 2 else "ok"
 
 
-def named(findings, severity: str, codes=frozenset(WORDS)) -> list[str]:
-    """The words of the findings of a severity, each once; of these codes alone."""
-    bad = (each.code for each in findings if each.severity == severity)
-    return list(dict.fromkeys(WORDS[code] for code in bad if code in codes))
+def named(findings, severity: str) -> list[str]:
+    """The words of the findings of a severity, each once."""
+    return list(dict.fromkeys(WORDS[each.code] for each in findings if each.severity == severity))
 
 
 def headline_of(findings) -> str:

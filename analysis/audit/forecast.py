@@ -161,8 +161,8 @@ def one_sided(steps: Sequence[Step], score: float) -> str:
     each = ", ".join(f"{100 * step.bias:+.2g} %" for step in steps)
     return (
         f"{count} of {len(steps)} forecasts from smaller runs, in rising order of compute, are too {side} "
-        f"({each}): together {abs(score):.2g} standard errors, which chance gives one table in "
-        f"{1 / (2 * ndtr(-abs(score))):.2g}"
+        f"({each}): together {abs(score):.2g} standard errors, which chance gives 1 table in "
+        f"{float(f'{1 / (2 * ndtr(-abs(score))):.2g}'):,.0f}"
     )
 
 

@@ -94,13 +94,14 @@ def influence(near: Neighbourhood, p: float, intervals: dict[str, tuple[float, f
     worst = np.flatnonzero(bad)[np.argsort(-surprise[bad])][:3]
     after, scales = float(here + shift[most]), {"scales": [names[i] for i in worst]}
     numbers = {"without": names[most], "a": here, "a_without": after, "z": float(surprise[most])}
-    others = "; ".join(f"{names[i]}: {here + shift[i]:.3f}" for i in worst if i != most)
-    others = f", and of others {others}" if others else ""
+    others = ", ".join(f"without {names[i]} {here + shift[i]:.3f}" for i in worst if i != most)
+    others = f". It is {others}" if others else ""
     return make_finding(
         "influence",
         severity,
         f"leaving out {names[most]} moves the law's exponent of params most, from {here:.3f} to "
-        f"{after:.3f} ({surprise[most]:.2g} times what chance would)",
+        f"{after:.3f} ({surprise[most]:.2g} times what chance would; ten times the compute: "
+        f"{10**here:.2g} to {10**after:.2g} times the params)",
         f"{others}. Its 95 % is {low:.3f} to {high:.3f}. Either the law bends "
         "there, or those runs are not like the others: report the exponent with and without "
         "them.",

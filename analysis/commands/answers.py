@@ -21,7 +21,6 @@ from analysis.headline import Headline
 from analysis.laws import Chinchilla
 from analysis.tables import Runs
 
-LONGEST = 240  # letters of a note beside the answer
 CARRIED = (*ROLES, "where", "best_of", "by", "arm", "baseline")  # options that say what is read
 
 
@@ -86,12 +85,6 @@ def say(group, lines: Iterable[str]) -> None:
         print(
             textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
         )
-
-
-def in_short(note: str) -> str:
-    """A note's first sentence where the whole is long."""
-    first = note if len(note) <= LONGEST else note.partition(". ")[0]
-    return textwrap.shorten(f"{first[0].lower()}{first[1:]}".rstrip("."), LONGEST, placeholder=" ...")
 
 
 def head(group, best: Headline | None, flops: float | None = None, without: str = "") -> None:

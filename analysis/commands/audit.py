@@ -39,7 +39,8 @@ def run(options) -> int:
         audit = (best and best.audit) or answers.make_audit(options, runs, fitted, at=options.at)
         verdicts.append(audit.verdict)
         bad = [each for each in audit.findings if each.severity == audit.verdict != "ok"]
-        why = [f"- {WORDS[each.code]}: {answers.in_short(each.message)}." for each in bad]
+        told = best is not None and best.doubts  # each of them, below the answer
+        why = [] if told else [f"- {WORDS[each.code]}: {each.in_short}." for each in bad]
         answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}.", *why])
         answers.head(group, best)
         show(group, runs, audit, options.verbose)

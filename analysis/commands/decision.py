@@ -5,7 +5,8 @@ import textwrap
 import numpy as np
 
 from analysis import frontiers
-from analysis.commands import answers, shared
+from analysis.audit.findings import in_short
+from analysis.commands import shared
 from analysis.decisions import Answer
 from analysis.decisions.answer import BEYOND
 from analysis.figures.words import human, short
@@ -46,10 +47,12 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     if best:
         lines += [best.refusal] * (not best.trusted) + best.answer(flops, size=not alone)
     far = best is not None and best.trusted and is_far(best.front, flops)  # and said with the evidence
-    notes = [answers.in_short(note) for note in answer.notes if not (far and BEYOND in note)]
+    told = [each.message.rstrip(".") for each in best.audit.findings] if best and best.audit else []
+    notes = [in_short(note) for note in answer.notes if note not in told and not (far and BEYOND in note)]
     of_loss = [line for line in lines if line.startswith(DOUBT)]  # with the others
     lines = [*(line for line in lines if line not in of_loss), *neighbours(answer, best if alone else None)]
-    return [*lines, *of_loss, *(f"{DOUBT}: {note}." for note in notes), *([best.advice] if best else [])]
+    doubts = [*(best.doubts if best else []), *of_loss, *(f"{DOUBT}: {note}." for note in notes)]
+    return [*lines, *doubts, *([best.advice] if best else [])]
 
 
 def answers_alone(answer: Answer, best: Headline | None) -> bool:

@@ -55,6 +55,11 @@ def human(value: float) -> str:
     return f"{value:.4g}"
 
 
+def typed(value: float) -> str:
+    """1e+13 as it is typed: 1e13."""
+    return f"{value:.3g}".replace("e+", "e")
+
+
 def short(value: float) -> float:
     """To three digits."""
     return float(f"{value:.3g}")

@@ -15,7 +15,7 @@ from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import chips, grid, trunk
-from lab.plan.precision import NOISE, exponent_half_width
+from lab.plan.precision import EXPONENT, NOISE, exponent_half_width
 from lab.store import lineage
 from lab.store.store import Store
 
@@ -167,9 +167,9 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
     text = (
-        f"to expect, by a usual law: {of}tell a of params ∝ FLOPs^a to {least} (95 %; the params that ten "
-        f"times the compute wants to {params[0]}) where runs scatter by {100 * NOISE:g} % of the loss, to "
-        f"{most} ({params[1]}) by {200 * NOISE:g} %"
+        f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {least}, the growth for ten times "
+        f"the compute to ± {params[0]}, if runs scatter by {100 * NOISE:g} % of the loss; to {most} "
+        f"({params[1]}) if by {200 * NOISE:g} % (95 %; of a usual law, alpha = beta = {EXPONENT:g})"
     )
     return [textwrap.fill(text, 110)]
 
