@@ -1,19 +1,21 @@
-"""python -m bench.bend [--draws 80]: how often a forecast that misses is refused, and one that holds is not.
+"""python -m bench.bend [--draws 80] [--first 0]: is a forecast that misses refused, and one that holds not?
 
 Tables of six budgets over a factor 200 are drawn from laws that hold (Chinchilla's form), and from laws that
 bend inside the table: broken power laws (Caballero et al. 2023, arXiv 2210.14891), plateaus that an ability
-learned at an onset ends, and floors that show late.
+learned at an onset ends, and floors that show late. With `--trained`, of trained tables instead: those of
+experiments/results and the published ones, asked for their largest compute by the runs below a cut of it.
 """
 
 import argparse
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from analysis import fitting
+from analysis import decisions, fitting
 from analysis.audit.bend import WITHIN, find_bend
 from analysis.laws import Chinchilla
 from analysis.tables import table
@@ -21,6 +23,13 @@ from analysis.tables.runs import Runs
 from bench import forecasts
 
 TOP, SPAN = 1e19, 200.0  # the largest compute of a table, and what it spans
+LEAST, LEVELS = 12, 3.5  # runs, and what their compute spans, below a cut
+RESULTS = Path("experiments/results")
+COMMITTED = {  # by name, and the column that parts recipes
+    **dict.fromkeys(("quickstart", "chinchilla2022", "images", "seals", "seals-linux", "seals-reviews"), ""),
+    **dict.fromkeys(("seals-linux-bpe", "seals-reviews-bpe", "seals-fine-linux-bpe"), ""),
+    **{"known_entropy": "corpus", "incontext": "corpus"},
+}
 Truth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -90,30 +99,92 @@ def judge(kind: str, seed: int) -> tuple[float, bool]:
         places = law.optimum(flops)
     bend = find_bend(fitted, flops, places)
     miss = float(abs(fitted.law.loss(*places) / truth(*places) - 1)[0])
-    return miss, bool(bend.speaks_against(WITHIN)[0])
+    return miss, bool(bend.forbids(WITHIN)[0])
 
 
-def published(folder: Path) -> None:
-    """The same of the published tables, the law fitted below an eighth of the compute."""
-    for name, runs in forecasts.tables(folder):
-        small, large = forecasts.split(runs, 8.0)
-        fitted = fitting.fit(Chinchilla, small)
-        error = fitted.law.loss(large.params, large.tokens) / large.loss - 1
-        at = int(np.argmin(large.loss))
-        places = [np.array([large.column(each)[at]]) for each in fitted.inputs]
-        bend = find_bend(fitted, large.flops[[at]], places)
-        refused = bend is not None and bend.speaks_against(WITHIN)[0]
-        print(f"{name:<36} misses by {100 * np.mean(abs(error)):5.2f} %  {'refused' if refused else ''}")
+def recipes(folder: Path) -> Iterator[tuple[str, Runs]]:
+    """Trained tables of one recipe each: those committed here, then the published ones."""
+    for name, column in COMMITTED.items():
+        whole = table.read(RESULTS / f"{name}.csv").usable()
+        for label, runs in whole.by(column).items() if column else [("", whole)]:
+            yield f"{name} {label}".strip(), runs
+    yield from forecasts.tables(folder)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of a table's largest compute by a law of its runs below a cut: by what share it `missed` (the middle of
+    the runs within 15 % of the best), whether `bend` alone refuses it, and all `doubts` together."""
+
+    missed: float
+    bend: bool
+    doubts: bool
+
+
+def trained(runs: Runs, cut: float) -> dict[str, Forecast]:
+    """By Chinchilla's form and by `auto`; none where too few runs lie below the cut."""
+    small, large = forecasts.split(runs, cut)
+    if len(small) < LEAST or small.flops.max() < LEVELS * small.flops.min():
+        return {}
+    top = large.select(large.flops * 1.5 > large.flops.max())
+    top = top.select(top.loss <= 1.15 * top.loss.min())
+    at = top.select([int(np.argmin(top.loss))])
+    params, tokens = float(at.params[0]), float(at.tokens[0])
+    auto = fitting.fit("auto", small)
+    laws = {"chinchilla": fitting.fit(Chinchilla, small), "auto": auto}
+    out = {}
+    for name, fitted in laws.items():
+        said = fitting.predict(fitted, **{each: top.column(each) for each in fitted.inputs}).value
+        missed = float(abs(np.median(np.log(said / top.loss))))
+        bend = find_bend(fitted, at.flops, [at.column(each) for each in fitted.inputs])
+        refused = bend is not None and bool(bend.forbids(WITHIN)[0])
+        doubts = decisions.doubts(replace(fitted, forms=auto.forms), params, tokens, WITHIN)
+        out[name] = Forecast(missed, refused, bool(doubts))
+    return out
+
+
+def counts(found: Sequence[Forecast]) -> str:
+    """How many of those that miss, and of those that hold, are refused."""
+    parts = []
+    for name, far in (("miss", True), ("hold", False)):
+        own = [each for each in found if (each.missed > WITHIN) == far]
+        bend, doubts = sum(each.bend for each in own), sum(each.doubts for each in own)
+        parts.append(f"{len(own)} {name}: {bend} refused by the bend, {doubts} by any doubt")
+    return "; ".join(parts)
+
+
+def judge_trained(folder: Path, cuts: Sequence[float]) -> None:
+    every: dict[str, list[Forecast]] = {}
+    for name, runs in recipes(folder):
+        for cut in cuts:
+            found = trained(runs, cut)
+            words = [
+                f"{law} {100 * each.missed:5.1f} %{' bend' * each.bend}{' doubts' * each.doubts}"
+                for law, each in found.items()
+            ]
+            for law, each in found.items():
+                every.setdefault(law, []).append(each)
+            if found:
+                print(f"{name:<36} below 1/{cut:<3g} " + "; ".join(words), flush=True)
+    for law, found in every.items():
+        print(f"{law}: {counts(found)}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--draws", type=int, default=80, help="tables of each kind (80)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first (0)")
+    parser.add_argument("--trained", action="store_true", help="trained tables; some minutes")
+    help = "cuts of a trained table: its largest compute over each is fitted (8)"
+    parser.add_argument("--below", type=float, nargs="+", default=[8.0], help=help)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.trained:
+        return judge_trained(Path(os.environ["SCALING_DATA"]), options.below)
     missed, others = [], []
     for kind in KINDS:
-        miss, refused = np.array([judge(kind, seed) for seed in range(options.draws)]).T
+        seeds = range(options.first, options.first + options.draws)
+        miss, refused = np.array([judge(kind, seed) for seed in seeds]).T
         far, refused = miss > WITHIN, refused.astype(bool)
         print(
             f"{kind:<12} {far.sum():3d} of {len(far)} miss by over {100 * WITHIN:g} %: {refused[far].sum()} "
@@ -126,8 +197,6 @@ def main() -> None:
         f"of {len(missed)} that miss {100 * np.mean(missed):.0f} % refused; of {len(others)} bent ones that "
         f"do not, {100 * np.mean(others):.0f} %"
     )
-    if "SCALING_DATA" in os.environ:
-        published(Path(os.environ["SCALING_DATA"]))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from analysis import fitting
 from analysis.__main__ import main
 from analysis.audit import audit_runs
-from analysis.audit.bend import check, find_bend
+from analysis.audit.bend import Bend, check, find_bend
 from analysis.frontiers import Cost
 from analysis.laws import Chinchilla
 from bench import bend
@@ -42,6 +42,13 @@ def test_a_bend_is_told_where_it_is_and_to_which_side(bent):
     assert AT / 3 < found.knot < 3 * AT and found.slope < 0
     assert found.missed[0] == 0 < found.missed[1]  # the law of the small runs is too high
     np.testing.assert_array_equal(found.speaks_against(0.03), [False, True])
+
+
+def test_a_bend_that_is_not_clear_forbids_what_it_would_move_by_much_more_than_is_asked():
+    faint = Bend(knot=AT, slope=-0.01, z=-1.0, shift=np.array([0.05, 0.03]), missed=np.array([0.0, -0.01]))
+    assert not faint.speaks_against(0.03).any()
+    np.testing.assert_array_equal(faint.forbids(0.03), [True, False])
+    np.testing.assert_array_equal(faint.forbids(0.02), [True, True])
 
 
 def test_the_audit_warns_of_a_bend_and_refuses_what_is_asked_for_beyond_it(bent):

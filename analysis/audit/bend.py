@@ -22,6 +22,7 @@ from analysis.laws import Array, lacking
 
 CLEAR = 4.0  # standard errors from which a slope is a bend
 SHARE = 2 / 3  # of the error asked for: either number is less than what a forecast then misses by
+MUCH = 4 / 3  # of it, from which a bend need not be clear: where the runs do not exclude it, nor do they hold
 QUARTER = 4.0  # below the largest compute by this factor are the runs whose law is asked for the others
 WITHIN = 0.03  # the error asked for, where nobody says one
 AHEAD = 8.0  # times the largest compute, where nobody asks about a place
@@ -50,6 +51,11 @@ class Bend:
     def speaks_against(self, within: float) -> Array:
         """Which forecasts (K,) to a share `within` of the loss are not to be relied on."""
         return (abs(self.z) > CLEAR) & (self.size > SHARE * within)
+
+    def forbids(self, within: float) -> Array:
+        """Which forecasts (K,) cannot be promised to a share `within`: against which a clear bend speaks, or
+        which one that the runs do not exclude would move by much more."""
+        return self.speaks_against(within) | (self.size > MUCH * within)
 
     def __str__(self) -> str:
         return (

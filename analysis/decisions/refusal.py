@@ -55,12 +55,15 @@ def doubts(fitted: Fit, params: float, tokens: float, within: float) -> list[str
 
 def bends(fitted: Fit, params: float, tokens: float, within: float) -> str:
     """How the largest runs leave the fitted law, where a forecast that carries it on would be off by two
-    thirds of what is asked for or more; else ""."""
+    thirds of what is asked for or more; or may leave it, where by much more than that; else ""."""
     if not fitted.runs.has("flops") or not set(fitted.law.inputs) <= {"params", "tokens", "flops"}:
         return ""
     price = fit_cost(fitted.runs)
     at = {"params": params, "tokens": tokens, "flops": price.k * params**price.p * tokens}
     bend = find_bend(fitted, np.array([at["flops"]]), [np.array([at[name]]) for name in fitted.law.inputs])
-    if bend is None or not bend.speaks_against(within).all():
+    if bend is None or not bend.forbids(within).all():
         return ""
-    return f"the law bends: {bend}, so that a forecast there is off by {100 * bend.size[0]:.2g} % at least"
+    off = f"off by {100 * bend.size[0]:.2g} %"
+    if bend.speaks_against(within).all():
+        return f"the law bends: {bend}, so that a forecast there is {off} at least"
+    return f"the law may bend, as these runs do not exclude: {bend}; a forecast there would then be {off}"
