@@ -77,7 +77,7 @@ def page(
     said = best.refusal if best else ""
     parts.append(words.answer(fronts, best, refused))
     if audit and audit.badge() and not said:
-        parts.append(words.warned(audit))
+        parts.append(words.warned(audit, best))
     parts.append(words.warnings(runs, fit, fronts, said, audit))
     parts += figures(runs, fit, isoflop, fronts, references, curves)
     if best and best.trusted and fit is not None:

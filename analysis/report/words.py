@@ -94,10 +94,10 @@ def warnings(
     return f'<h2>What to be careful about</h2><div class="answer warn">{"".join(map(paragraph, lines))}</div>'
 
 
-def warned(audit: Audit) -> str:
-    """The audit's verdict and the first sentence of each of its reasons, with the way to all of them."""
-    reasons = [each.message for each in audit.findings if each.severity == audit.verdict]
-    first = [paragraph(sentence(each.partition(". ")[0])) for each in reasons]
+def warned(audit: Audit, best: Headline | None = None) -> str:
+    """The audit's verdict and its reasons in short, with the way to all of them."""
+    reasons = [sentence(each.in_short) for each in audit.findings if each.severity == audit.verdict]
+    first = map(paragraph, (best.doubts if best else []) or reasons)
     more = '<p><a href="#audit">More</a></p>'
     return f'<div class="answer warn"><p><b>{text(audit.badge())}.</b></p>{"".join(first)}{more}</div>'
 
