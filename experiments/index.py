@@ -48,6 +48,7 @@ from experiments import (
     sentiment,
     texts,
     transfer,
+    vision,
     word2vec,
 )
 from experiments.reports import tables
@@ -117,7 +118,7 @@ ENTRIES = (
     Entry(equal_arms),
     *map(Entry, (incontext, after, distillation, reward, policy)),
     *map(Entry, (objectives, sentiment, cells)),
-    *map(Entry, (images, captions)),
+    *map(Entry, (images, captions, vision)),
     Entry(word2vec),
     Entry(modalities),
     Entry(texts),

@@ -50,6 +50,7 @@ from experiments import (
     sentiment,
     texts,
     transfer,
+    vision,
     word2vec,
 )
 from lab.config import DataConfig, ModelConfig, OptimConfig, RunConfig
@@ -244,6 +245,7 @@ TABLES = {
     "objectives": objectives.runs,
     "images": images.runs,
     "captions": captions.runs,
+    "vision": vision.runs,
     "sentiment": sentiment.runs,
     "cells": cells.runs,
     "texts": texts.runs,
@@ -267,6 +269,7 @@ PARTS = {  # tables of some of another's runs: their curves, and what was measur
     "objectives-measures": "objectives",
     "images-drawings": "images",
     "captions-choices": "captions",
+    "vision-words": "vision",
     "sentiment-probe": "sentiment",
     "cells-units": "cells",
     "cells-samples": "cells",

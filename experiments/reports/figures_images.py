@@ -106,21 +106,22 @@ def captions(found: Any):
 @styled
 def reading(found: Any):
     """Nats a caption by compute, and letters told right by drawings, of patches and of convolutions."""
-    of, arms = found.columns, (found.compute.baseline, found.compute.arm)
+    of = found.columns
     text = (
         "Left: held-out nats of captions told from their images, over what the image leaves, a point a run; "
-        "lines: the least at each compute. Right: letters told right, each arm at the best of its widths, "
-        "mean of the seeds; hollow squares: fonts that are held out."
+        "lines: means of the seeds, one a width, the thickest the widest. Right: letters told right, each "
+        "arm at the best of its widths; hollow squares: held-out fonts."
     )
     fig, (left, right) = sheet(9.6, 4.0, text, columns=2)
-    for arm, colour in zip(arms, METHOD_COLOURS, strict=False):
+    for arm, colour in zip(("patches", "convolutions"), METHOD_COLOURS, strict=False):
         own = found.own_rate & (of["arm"] == arm)
-        over, flops = (of["caption"] - of["caption_floor"])[own], of["flops"][own]
-        left.plot(flops, over, ls="", color=colour, **POINT)
-        order = np.argsort(flops)
-        least = np.minimum.accumulate(over[order])
-        kept = over[order] <= least
-        left.plot(flops[order][kept], over[order][kept], color=colour, lw=1.2, label=arm)
+        over = of["caption"] - of["caption_floor"]
+        for place, width in enumerate(np.unique(of["width"][own])):
+            at = own & (of["width"] == width)
+            left.plot(of["flops"][at], over[at], ls="", color=colour, **POINT)
+            flops = np.unique(of["flops"][at])
+            means = [np.exp(np.log(over[at & (of["flops"] == each)]).mean()) for each in flops]
+            left.plot(flops, means, color=colour, lw=0.7 + 0.6 * place, label="" if place else arm)
         counts = np.unique(of["drawings"][own])
         for part, style in (("", POINT), ("_others", {"marker": "s", "ms": 5, "mfc": "none", "ls": ":"})):
             shares = [most(of, own & (of["drawings"] == n), part) for n in counts]
@@ -130,9 +131,11 @@ def reading(found: Any):
     )
     power_axis(left.xaxis)
     plain_axis(left.yaxis)
+    left.set_yticks([0.3, 0.5, 1, 2, 3, 5], labels=["0.3", "0.5", "1", "2", "3", "5"])
     left.legend()
     right.axhline(1 / len(LETTERS), **DASHED)
-    right.annotate("chance", (counts[0], 1 / len(LETTERS)), xytext=(0, 4), **NOTE)
+    counts = np.unique(of["drawings"])
+    right.annotate("chance", (counts[-1], 1 / len(LETTERS)), xytext=(0, 4), ha="right", **NOTE)
     right.set(xlabel="drawings learned from", ylabel="letters told right", xscale="log", ylim=(0, 1))
     right.set_xticks(counts, labels=[human(n) for n in counts])
     right.minorticks_off()
