@@ -71,7 +71,7 @@ def run(options) -> int:
         seen = best.seen if best else max(front.flops.max() for front in fronts)
         budget = options.at[-1] if options.at else seen
         answers.suggest(options, *answers.after(best, "decide", "--budget", headline.power(budget)))
-        return objects, lambda: plot_frontier(fronts, at=options.at or ())
+        return objects, lambda: plot_frontier(shown, at=options.at or ())
 
     return shared.each_group(options, answer, several=options.method == "all")
 

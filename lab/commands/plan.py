@@ -64,7 +64,7 @@ def status(options: argparse.Namespace) -> int:
     """Say how far a grid is: what is done, running, failed and left, and what it cost. Runs may also be
     silent, stopped or diverged; the time left is of all that are not over."""
     view = open_view(options, *shared.open_grid(options))
-    print("\n".join([*own.changes(view.store, view.configs), view.summary()]))
+    print("\n".join([*own.changes(view.store, view.configs), f"{view.summary()}; in {view.store.root}"]))
     for word, n in Counter(view.status.values()).most_common():
         print(f"{word:>9} {n:>5}{view.silence() if word == 'silent' else ''}")
     print("\n".join(spent(view.device_seconds)), end="\n" * bool(view.device_seconds))

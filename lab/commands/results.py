@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 from lab.commands import shared
+from lab.commands.experiment import CommandError
 from lab.store import export
 
 
@@ -24,11 +25,17 @@ def write_table(options: argparse.Namespace) -> int:
     """Write the run table (csv or jsonl): one row a finished run."""
     experiment, store = shared.open_grid(options)
     export.check(options.output)
-    table = export.rows(store, experiment.configs(), experiment.name)
+    configs = experiment.configs()
+    table = export.rows(store, configs, experiment.name)
+    if not table:
+        raise CommandError(
+            f"{store.root} holds no finished run of these {len(configs)}: `lab run` trains them, --store DIR "
+            f"names another folder; {options.output} is as it was"
+        )
     export.write(table, options.output)
     print(f"{len(table)} rows in {options.output}")
     if options.curves:
-        export.write_curves(store, experiment.configs(), options.curves)
+        export.write_curves(store, configs, options.curves)
         print(f"their curves in {options.curves}")
     print(f"Next: python -m analysis fit {shlex.quote(str(options.output))}")
     return 0

@@ -5,7 +5,7 @@ import numpy as np
 NOISE = 0.005  # of log loss: what seeds and shapes leave of small models' losses
 EXPONENT, FLOOR = 0.35, 0.5  # alpha = beta of a usual law; the floor's share of the loss at the middle run
 LOOSE = 3.0  # standard deviation of a log factor or an exponent that no run has told anything about
-LEAST = 6  # runs, below which five parameters are told by none
+LEAST = 10  # runs, below which no fit of five parameters is called ok
 
 
 def exponent_half_width(params: np.ndarray, tokens: np.ndarray, noise: float = NOISE) -> float:
