@@ -123,9 +123,9 @@ def cells(path: Path, longer: bool = False) -> list[Cell]:
     """The cells of the runs of least compute, or of those that are `longer`."""
     losses: dict[tuple, dict[float, list[float]]] = {}
     lines = tables.lines_of(path)
-    least = min(float(line["budget"]) for line in lines)
-    for line in lines:
-        if (float(line["budget"]) > 1.5 * least) != longer:
+    budgets = [float(line.get("budget") or 0) for line in lines]
+    for line, budget in zip(lines, budgets, strict=True):
+        if (budget > 1.5 * min(budgets)) != longer:
             continue
         norms = json.loads(line["settings"])["norms"] if line["settings"] else NORMS[0]
         cell = losses.setdefault((int(line["n_layer"]), norms), {})
