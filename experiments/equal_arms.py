@@ -100,10 +100,7 @@ def _joined(parts: Sequence[Runs]) -> Runs:
 
 def share(count: int, of: int) -> str:
     """A share with its 95 % interval (Clopper and Pearson 1934)."""
-    low, high = (
-        float(np.nan_to_num(stats.beta.ppf(q, count + more, of - count + 1 - more), nan=more))
-        for q, more in ((0.025, 0), (0.975, 1))
-    )
+    low, high = stats.binomtest(int(count), of).proportion_ci()
     return f"{count} of {of} ({100 * low:.1f} to {100 * high:.0f} %)"
 
 

@@ -301,7 +301,7 @@ def test_a_store_that_is_a_file_is_refused(said, tmp_path, command):
         (["sample", "abc", "--prompt", ""], "the prompt is empty"),
         (["sample", "abc", "--prompt", "x"], "the store runs holds no runs"),
         (["plan", "."], "no such module"),
-        (["export", TINY, "--store", "/proc/x"], "/proc/x"),
+        (["export", TINY, "-o", "/proc/x/y.csv"], "/proc/x: no such file or directory"),
     ],
 )
 def test_a_slip_is_told_in_words_before_any_work(said, tmp_path, arguments, words):

@@ -146,15 +146,15 @@ def rows_so_far(store: Store, configs: Iterable[RunConfig], experiment: str = ""
 
 
 def check(path: Path) -> None:
-    """Refuse a table's name that says no format, before the table is made."""
+    """Refuse a table's name that says no format, and a folder that cannot be made, before the table is."""
     if path.suffix not in (".csv", ".jsonl"):
         raise ValueError(f"{path}: a run table is written as .csv or .jsonl; name it so")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def write(table: list[dict[str, Any]], path: Path) -> None:
     """Write a run table as csv, or as jsonl when the name says so, whole or not at all."""
     check(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".jsonl":
         replace_file(path, "".join(json.dumps(line) + "\n" for line in table))
         return
