@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.commands import compare
+from lab.commands import compare, looks
 from lab.commands.compare import change_of, seconds
 from lab.commands.experiment import CommandError, errors_with_place
 from lab.commands.plan import table
@@ -12,6 +12,7 @@ from lab.commands.settings import override
 from lab.commands.view import set_apart
 from lab.models import counts
 from lab.plan import arms, grid
+from lab.plan import looks as design
 from lab.store.store import Store
 from tests.conftest import ROOT
 
@@ -115,8 +116,9 @@ def test_a_rate_at_an_end_of_those_tried_is_a_caution_of_the_answer(cells, monke
     status, factor, doubt = tuned(16)
     assert (status, factor) == (None, 4.0) and doubt.startswith("gelu trains at 4 × ") and "8 × may" in doubt
     asked = []
-    monkeypatch.setattr(compare, "ask", lambda *words: asked.extend(words) or "")
-    compare.answer(Store(tmp_path), tmp_path, ([], []), ("base", "gelu"), [doubt])
+    monkeypatch.setattr(looks, "ask", lambda *words: asked.extend(words) or "")
+    names = "base", "gelu"
+    looks.answer(looks.Ladders(Store(tmp_path), tmp_path, names, names, ([], []), [doubt]), design.whole([]))
     assert asked[asked.index("--caution") + 1] == doubt
 
 

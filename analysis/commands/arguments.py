@@ -39,6 +39,12 @@ def positive_count(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    if not 0 < positive(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a share between 0 and 1, such as 0.95")
+    return float(text)
+
+
 def width(text: str) -> float:
     try:
         return 0.0 if float(text) == 0 else positive(text)

@@ -7,8 +7,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from analysis.commands import answers, shared
-from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values
-from analysis.commands.compare_answer import said
+from analysis.commands.arguments import ROLES, OneOrMore, add_options, fixed_values, share
+from analysis.commands.compare_answer import percent, said
 from analysis.commands.compare_page import comparison_page
 from analysis.commands.help import COMMANDS
 from analysis.decisions import fairness, ladders
@@ -36,6 +36,8 @@ def add(commands) -> None:
     sub.add_argument("--anyway", action="store_true", help="compare losses of different text too")
     help = "what is known against the arms' runs, said with the answer; repeatable"
     sub.add_argument("--caution", action="append", default=[], metavar="TEXT", help=help)
+    help = "of all intervals together, where a comparison was looked at while it was trained (default 0.95)"
+    sub.add_argument("--level", type=share, default=0.95, metavar="P", help=help)
     sub.add_argument("--draws", type=int, default=2000, metavar="N", help="behind each interval (2000)")
     add_options(sub, "--seed", "--json", "--figure")
     sub.add_argument("-o", "--output", metavar="FILE.html", help="a page with all of it")
@@ -62,7 +64,9 @@ def run(options) -> int:
             joined = ladders.join(*runs, (baseline, name))
             joined.notes.extend([*options.caution, *notes])
             settings = {"at": options.at or (), "fixed": fixed, "draws": max(options.draws, 40 * len(others))}
-            comparisons.append(compare(joined, **settings, seed=options.seed, level=1 - 0.05 / len(others)))
+            comparisons.append(
+                compare(joined, **settings, seed=options.seed, level=1 - (1 - options.level) / len(others))
+            )
         except ValueError as error:
             if len(others) == 1:
                 raise
@@ -155,10 +159,9 @@ def show(each: Comparison, arms: int) -> None:
     pairs = f"; {each.pairs} pairs of runs, drawn as pairs" if each.pairs else ""
     print(f"  noise       {100 * each.noise:.2g} % of the loss, lack of fit included{pairs}")
     corrected = f", corrected for {arms} arms" if arms > 1 else ""
-    own = "with exponents of each arm's own, which is wider than by what is shared"
-    print(
-        f"  intervals   95 %{corrected}, {own if each.trend_p is not None else 'with all but scales shared'}"
-    )
+    wide = each.trend_p is not None
+    own = "with exponents of each arm's own, which is wider than by what is shared" if wide else ""
+    print(f"  intervals   {percent(each, arms)}{corrected}, {own or 'with all but scales shared'}")
     if each.trend_p is not None:
         ends = interval(each.trend)
         print(f"  trend       × {each.trend.value:.3g} {ends} per decade, p {tiny(each.trend_p)}")

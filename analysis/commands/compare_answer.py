@@ -23,7 +23,7 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
     counts = sorted({len(runs) for runs in parts})
     runs = f"{counts[0]} runs an arm" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs an arm"
     ends = f"{headline.power(least)} to {headline.power(most)} FLOPs"
-    how = f"95 % intervals, corrected for {arms} arms"
+    how = f"{percent(comparisons[0], arms)} intervals, corrected for {arms} arms"
     if len(comparisons) == 1:
         (each,) = comparisons
         best = each.answer.compute
@@ -35,6 +35,11 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
     held = sum(len(one.notes) for one in comparisons)
     cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)
     return f"{SURE}{how}; {runs}, {ends}{cautions}."
+
+
+def percent(each: Comparison, arms: int) -> str:
+    """The level of all arms' intervals together."""
+    return f"{100 - 100 * arms * (1 - each.level):.3g} %"
 
 
 def is_open(kappa: Band) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.stats import norm
 
 from analysis.decisions.arms import SPARE, ArmsFit, Rows, beyond, draw
 from analysis.decisions.forms import check, choose_rows, fit_models
@@ -20,8 +21,6 @@ from analysis.laws import Array
 
 SEEN = 0.05  # p below which arms differ in what they might share
 SURE = 0.001  # p below which they do beyond doubt
-# half widths of a 95 % interval that a difference needs, to be seen four times of five
-POWER = 1 + 0.84 / 1.96
 FAR = 100.0  # times beyond the runs up to which a crossing is told
 
 
@@ -135,7 +134,7 @@ def compare(
       at: FLOPs, beyond the runs too.
       fixed: parameters held in both arms: E, alpha, beta.
       draws: of the parameters, behind each interval.
-      level: of the intervals, 1 - .05/m for m arms against one baseline.
+      level: of the intervals, 1 - .05/m for m arms against one baseline; of a look, as its rule says.
 
     Raises:
       ValueError: too few runs, named with what is missing; or an unknown parameter.
@@ -153,7 +152,7 @@ def compare(
     slope, p, crossing = trend(ladders, models[wide], spread, level)
     top = ladders.budgets[-1:]
     answer = next((each for each in values[::-1] if not each.extrapolated), values[-1]).compute
-    half = np.log(answer.high / answer.low) / 2 if 0 < answer.low < answer.high < np.inf else np.inf
+    seen = least_seen(answer, level)
     status, message = judge(models[wide], wide, rows, answer)
     if status == "ok" and (why := outside(models[chosen], ladders, top)):
         status, message = "edge", why
@@ -170,8 +169,8 @@ def compare(
         message=message,
         notes=[*ladders.notes, *notes],
         crossing=crossing if p is not None and p < SEEN else None,
-        smallest=float(np.exp(POWER * half)),
-        seeds=float(np.ceil((POWER * half / max(abs(np.log(answer.value)), 1e-9)) ** 2)),
+        smallest=float(np.exp(seen)),
+        seeds=float(np.ceil((seen / max(abs(np.log(answer.value)), 1e-9)) ** 2)),
         noise=models[wide].sigma,
         pairs=rows.pairs.shape[1] if rows.paired else 0,
         level=level,
@@ -179,6 +178,13 @@ def compare(
         fit=models[chosen],
         draws=spread,
     )
+
+
+def least_seen(kappa: Band, level: float) -> float:
+    """log κ that such an interval leaves out 1 of, four times of five."""
+    if not 0 < kappa.low < kappa.high < np.inf:
+        return np.inf
+    return (1 + 0.84 / norm.isf((1 - level) / 2)) * np.log(kappa.high / kappa.low) / 2
 
 
 def choose_models(

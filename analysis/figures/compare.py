@@ -91,7 +91,8 @@ def draw_multiplier(ax, each: Comparison, low: float, high: float) -> None:
 
 def caption(each: Comparison, cautions: bool = True) -> str:
     best, at = each.answer.compute, f"{each.answer.flops:.3g}"
-    text = f"{each.arm} at {at} FLOPs: {best.value:.3g} times the compute of {each.baseline} (95 %: "
+    text = f"{each.arm} at {at} FLOPs: {best.value:.3g} times the compute of {each.baseline} "
+    text += f"({100 * each.level:.3g} %: "
     text += f"{best.low:.3g} to {best.high:.3g}). Small points: sizes that are not the best of their budget. "
     text += f"Dotted: the largest run. Status {each.status}: {each.message}."
     if each.shared and all(each.shared.values()):

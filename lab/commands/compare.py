@@ -1,13 +1,12 @@
 """`lab compare`: trains a change beside a grid, tuned alike, and says what it is worth in compute."""
 
 import argparse
+import hashlib
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.commands import shared
-from lab.commands.analysis import ask
+from lab.commands import looks, shared
 from lab.commands.experiment import CommandError, errors_with_place, load, load_file
 from lab.commands.plan import show_plan
 from lab.commands.run import add_order, train
@@ -15,7 +14,8 @@ from lab.commands.settings import override
 from lab.config import RunConfig
 from lab.launch.processes import cores
 from lab.plan import arms, grid
-from lab.store import export
+from lab.plan import looks as design
+from lab.store import seals
 from lab.store.store import Store
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -36,6 +36,10 @@ def add(commands) -> None:
     parser.add_argument("--within", type=seconds, metavar="30m", help="time for both arms: 90s, 30m, 2h")
     help = "learning rates tried for each arm at the least budget, 2 × apart; 1 tunes neither"
     parser.add_argument("--rates", **shared.COUNT, default=3, help=help)
+    help = "look at the answer after each of the last budgets, and stop where the arms are told apart"
+    parser.add_argument("--stop-when-clear", **shared.FLAG, default=False, help=help)
+    help = "stop at a look where the multiplier's interval spans no more than this factor, such as 1.2"
+    parser.add_argument("--stop-when-narrow", type=span, metavar="X", help=help)
     help = "show the runs and what they cost, and stop"
     parser.add_argument("--plan", **shared.FLAG, default=False, help=help)
     add_order(parser)
@@ -49,6 +53,12 @@ def seconds(text: str) -> float:
     return float(found[1]) * UNITS[found[2]]
 
 
+def span(text: str) -> float:
+    if not re.fullmatch(r"\d+(?:\.\d+)?", text) or float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a factor above 1, such as 1.2")
+    return float(text)
+
+
 def run(options: argparse.Namespace) -> int:
     """Train a change beside a grid, tuned alike, and say how many times the compute it is worth. Each run has
     one beside it at equal compute, data order and seed; both arms' learning rates are
@@ -58,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     cells = arms.own_cells(experiment.configs())
     with errors_with_place():
         arm = arms.pair(cells, change)
-    kept = within_means(options, store, cells, arm)
+    kept = kept_pairs(options, store, f"{experiment.name}-{file_name(name)}", cells, arm)
     cells, arm = [cells[i] for i in kept], [arm[i] for i in kept]
     if len(arms.budgets(cells)) < 3 and len(cells) < LEAST:
         raise CommandError(
@@ -68,6 +78,11 @@ def run(options: argparse.Namespace) -> int:
     tuned = [arms.at_rates(each, options.rates) if options.rates > 1 else [] for each in (cells, arm)]
     more = f"{len(tuned[0])} more in each arm to tune its rates"
     print(f"{name} beside {experiment.name}: {len(cells)} pairs of runs, {more}")
+    watched, stops = design.plan(cells), stop_words(options)
+    if stops:
+        print(looks.told(watched, arm, stops))
+    elif options.plan and len(watched) > 1:
+        print("with --stop-when-clear: " + looks.told(watched, arm, looks.CLEAR))
     if options.plan:
         return show_plan(store, grid.unique([*cells, *arm, *tuned[0], *tuned[1]]))
     out = options.out or Path("out") / f"{experiment.name}-{file_name(name)}"
@@ -78,11 +93,15 @@ def run(options: argparse.Namespace) -> int:
             return status
         cautions += [doubt] * bool(doubt)
         ladders.append(arms.with_factor(own, factor))
-    status, over = train(options, store, grid.unique([*ladders[0], *ladders[1]]), out, out.name)
-    if not over or status:
-        return status
-    answer(store, out, ladders, (experiment.name, name), cautions)
-    return 0
+    names = experiment.name, name
+    both = looks.Ladders(store, out, names, tuple(map(file_name, names)), tuple(ladders), cautions)
+    return looks.run(options, both, watched if stops else [design.whole(cells)])
+
+
+def stop_words(options: argparse.Namespace) -> str:
+    """Where a look ends the comparison; "" where none is taken."""
+    narrow = f"spans no more than a factor {options.stop_when_narrow:g}" if options.stop_when_narrow else ""
+    return " or ".join(filter(None, [looks.CLEAR * options.stop_when_clear, narrow]))
 
 
 def change_of(options: argparse.Namespace) -> tuple[str, Callable[[RunConfig], RunConfig]]:
@@ -103,10 +122,25 @@ def change_of(options: argparse.Namespace) -> tuple[str, Callable[[RunConfig], R
     return ",".join([options.arm.stem, *words] if file else words), change
 
 
-def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequence[RunConfig]) -> list[int]:
-    """Indices of the pairs that --flops and --within let be trained."""
+def kept_pairs(options, store: Store, name: str, cells, arm) -> list[int]:
+    """Indices of the pairs that are trained: those that --flops and --within allowed when the command was
+    first typed, as what it has trained since would let more in."""
     if options.flops is None and options.within is None:
         return list(range(len(cells)))
+    asked = [options.flops, options.within, options.rates, *(config.run_id for config in (*cells, *arm))]
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()
+    path = store.root / "compared" / f"{name}-{digest[:8]}.json"
+    first = seals.read(path) or {"pairs": within_means(options, store, cells, arm)}
+    if not options.plan:
+        store.prepare()
+        first = seals.write_first(path, first)
+    if len(first["pairs"]) < len(cells):
+        print(f"{len(first['pairs'])} of the grid's {len(cells)} runs fit, from the least budget on")
+    return first["pairs"]
+
+
+def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequence[RunConfig]) -> list[int]:
+    """Indices of the pairs that --flops and --within let be trained."""
 
     def fits(kept: list[int]) -> bool:
         ladder = [[each[i] for i in kept] for each in (cells, arm)]
@@ -124,8 +158,6 @@ def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequenc
         raise CommandError(
             f"not even the least budget of both arms fits: its {cost.runs} runs cost {cost.flops:.3g} FLOPs"
         )
-    if len(kept) < len(cells):
-        print(f"{len(kept)} of the grid's {len(cells)} runs fit, from the least budget on")
     return kept
 
 
@@ -166,24 +198,3 @@ def loss_of(store: Store, config: RunConfig) -> float:
 
 def file_name(name: str) -> str:
     return re.sub(r"[^\w.,=+-]", "_", name)[:80]
-
-
-def answer(
-    store: Store,
-    out: Path,
-    ladders: Sequence[Sequence[RunConfig]],
-    names: tuple[str, str],
-    cautions: Sequence[str] = (),
-) -> None:
-    """Both arms' tables, their comparison's figure, JSON and page in `out`, and what it says; `cautions` are
-    of how the arms were trained, and stand in all of them."""
-    out.mkdir(parents=True, exist_ok=True)
-    paths = [out / f"{file_name(name)}.csv" for name in names]
-    for path, configs, name in zip(paths, ladders, names, strict=True):
-        export.write(export.rows(store, configs, name), path)
-    files = {"--json": "compare.json", "--figure": "compare.png", "-o": "compare.html"}
-    asked = [word for flag, file in files.items() for word in (flag, str(out / file))]
-    asked += [word for line in cautions for word in ("--caution", line)]
-    print(ask("compare", *paths, *asked))
-    print(f"tables, figure and page in {out}")
-    print(f"Next: python -m analysis audit {shlex.quote(str(paths[-1]))}")

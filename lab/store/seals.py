@@ -3,6 +3,7 @@
 STORE/grown/NAME/round-NN.json   the round's runs and the losses forecast of them: written once, before any
                                  of them is begun
                  score-NN.json   what became of them: written once, after
+STORE/compared/NAME.json         which pairs of a ladder a comparison trains: written once, when it is begun
 """
 
 import time
@@ -67,6 +68,17 @@ class Rounds:
         while (score := self.scored(len(scores))) is not None:
             scores.append(score)
         return scores
+
+
+def write_first(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Write a sealed file where there is none yet; what it holds then, of whoever was first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, files.sealed(content), once=True)
+    return read(path)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    return files.read_json(path)
 
 
 def now() -> str:
