@@ -2,7 +2,7 @@
 
 Question: on Shakespeare as bytes, where is the compute-optimal frontier of small Transformers?
 Command:  make run   (python -m lab run experiments.quickstart)
-Cost:     46 runs, 3.4e13 FLOPs, about 8 minutes on two cores
+Cost:     46 runs, 3.4e13 FLOPs, about 13 minutes on two cores
 Answer:   out/quickstart/report.html; expected are exponents near 0.6 by law and by valleys, within 0.1
 
 Six budgets spaced by 2, of six sizes each and of four where runs are dear, sliding with the budget:

@@ -112,9 +112,10 @@ def test_a_rate_at_an_end_of_those_tried_is_a_caution_of_the_answer(cells, monke
         )
         return compare.tune(None, None, tmp_path, "gelu", cells, arms.at_rates(cells, 3))
 
-    assert tuned(1) == (None, 1.0, "") and tuned(4)[1] == 4
-    status, factor, doubt = tuned(16)
-    assert (status, factor) == (None, 4.0) and doubt.startswith("gelu trains at 4 × ") and "8 × may" in doubt
+    assert tuned(1)[:3] == (None, 1.0, "") and tuned(4)[1] == 4
+    status, factor, doubt, tried = tuned(16)
+    assert (status, factor, len(tried)) == (None, 4.0, 8)
+    assert doubt.startswith("gelu trains at 4 × ") and "8 × may" in doubt
     asked = []
     monkeypatch.setattr(looks, "ask", lambda *words: asked.extend(words) or "")
     names = "base", "gelu"

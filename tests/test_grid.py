@@ -69,7 +69,9 @@ def test_a_price_follows_timed_runs(config):
     twice = change(config, tokens=2 * config.tokens)
     assert grid.price([config, twice]).tokens == 3 * config.tokens
     left = [(config, 1.0), (twice, 1.0), (twice, 1.0)]
-    assert grid.seconds_left(left, 2, [(config, 10.0)]) == pytest.approx((10 + 20 + 20) / 2)
+    double = 10 * (2 * config.tokens + grid.SCORED) / (config.tokens + grid.SCORED)
+    every = 10 + 2 * double + 3 * grid.RUN_SECONDS
+    assert grid.seconds_left(left, 2, [(config, 10.0)]) == pytest.approx(every / 2)
 
 
 def test_what_a_grid_is_said_to_tell_is_what_refits_of_drawn_losses_scatter_by():

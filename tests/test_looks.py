@@ -11,7 +11,8 @@ import pytest
 
 from analysis.__main__ import main
 from bench.compare import BASE
-from lab.commands import compare, looks
+from lab.commands import compare, looks, means
+from lab.commands.experiment import CommandError
 from lab.commands.settings import override
 from lab.models import counts
 from lab.plan import arms, grid, tuning
@@ -160,20 +161,36 @@ def test_killed_and_typed_again_it_decides_what_it_would_have(cells, tmp_path, m
     assert killed.trained == whole.trained and len(whole.trained) == 30
 
 
-def test_what_flops_allow_is_decided_when_the_command_is_first_typed(cells, tmp_path, capsys):
-    arm = arms.pair(cells, lambda run: override(run, "model.activation=gelu"))
-    cost = sum(map(counts.run_flops, [*cells[:10], *arm[:10]]))
-    asked = {"flops": 1.05 * cost, "within": None, "rates": 1, "workers": 1, "plan": False}
-    store, pairs = Store(tmp_path), list(range(10))
-    assert compare.kept_pairs(Namespace(**asked | {"plan": True}), store, "x", cells, arm) == pairs
-    assert not (tmp_path / "compared").exists(), "a plan decides nothing"
-    assert compare.kept_pairs(Namespace(**asked), store, "x", cells, arm) == pairs
-    (path,) = (tmp_path / "compared").iterdir()
-    done = {run.run_id for run in (*cells[:10], *arm[:10])}
-    store.status = lambda run_id: "done" if run_id in done else "left"
-    assert compare.kept_pairs(Namespace(**asked), store, "x", cells, arm) == pairs
-    assert compare.kept_pairs(Namespace(**asked | {"flops": 3 * cost}), store, "x", cells, arm) != pairs
-    assert "10 of the grid's 20 runs fit" in capsys.readouterr().out and path.name.startswith("x-")
+def test_what_flops_allow_is_decided_when_the_command_is_first_typed(cells, tmp_path):
+    both = cells, arms.pair(cells, lambda run: override(run, "model.activation=gelu"))
+    tried = [arms.at_rates(own, 3) for own in both]
+    every = {run.run_id: run for own in both for run in own[:10]} | {
+        run.run_id: run for own in tried for run in own
+    }
+    cost = sum(map(counts.run_flops, every.values()))
+    asked, store = {"within": None, "rates": 3, "workers": 1}, Store(tmp_path)
+    decide = lambda flops: means.decide(Namespace(flops=flops, **asked), store, "x", both, both, tried)  # noqa: E731
+    assert decide(1.001 * cost) == list(range(10)) and len(decide(2.5 * cost)) == 10
+    store.status_and_record = lambda run_id: ("done", {"seconds": 1.0} if run_id in every else None)
+    assert len(decide(2.5001 * cost)) == 15, "what the store holds is not paid again"
+    assert len(decide(2.5 * cost)) == 10, "but what was decided stays so"
+
+
+def test_what_time_allows_follows_the_pace_of_what_is_timed(cells, tmp_path):
+    both = cells, arms.pair(cells, lambda run: override(run, "model.activation=gelu"))
+    tried, store = [arms.at_rates(own, 3) for own in both], Store(tmp_path)
+    options = Namespace(flops=None, within=120.0, workers=2)
+    assumed = means.affordable(options, store, both, tried)
+    seconds = {run.run_id: grid.estimate_seconds(run, {}) for own in tried for run in own}
+    for slower, pairs in ((1, len(assumed)), (8, 10)):
+        store.status_and_record = lambda run_id, by=slower: (
+            "done",
+            {"seconds": by * seconds[run_id]} if run_id in seconds else None,
+        )
+        assert len(means.affordable(options, store, both, tried)) == pairs
+    options.within = 15.0
+    with pytest.raises(CommandError, match=r"three budgets, .* FLOPs and about"):
+        means.affordable(options, store, both, tried)
 
 
 def test_the_plan_says_when_it_looks_and_what_it_asks(cells):

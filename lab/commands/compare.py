@@ -1,25 +1,21 @@
 """`lab compare`: trains a change beside a grid, tuned alike, and says what it is worth in compute."""
 
 import argparse
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.commands import looks, shared
+from lab.commands import looks, means, shared
 from lab.commands.experiment import CommandError, errors_with_place, load, load_file
 from lab.commands.plan import show_plan
 from lab.commands.run import add_order, train
 from lab.commands.settings import override
 from lab.config import RunConfig
-from lab.launch.processes import cores
 from lab.plan import arms, grid
 from lab.plan import looks as design
-from lab.store import seals
 from lab.store.store import Store
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
-LEAST = 5  # runs of a ladder of fewer than three budgets
 ROUNDS = 2  # of tuning: between them a rate is added beyond an end that is best
 
 
@@ -68,34 +64,40 @@ def run(options: argparse.Namespace) -> int:
     cells = arms.own_cells(experiment.configs())
     with errors_with_place():
         arm = arms.pair(cells, change)
-    kept = kept_pairs(options, store, f"{experiment.name}-{file_name(name)}", cells, arm)
-    cells, arm = [cells[i] for i in kept], [arm[i] for i in kept]
-    if len(arms.budgets(cells)) < 3 and len(cells) < LEAST:
-        raise CommandError(
-            f"{len(cells)} runs at {len(arms.budgets(cells))} budgets show no law to compare by: a ladder "
-            f"takes three budgets, or {LEAST} runs of three sizes"
-        )
     tuned = [arms.at_rates(each, options.rates) if options.rates > 1 else [] for each in (cells, arm)]
+    about = means.affordable(options, store, (cells, arm), tuned)
     more = f"{len(tuned[0])} more in each arm to tune its rates"
-    print(f"{name} beside {experiment.name}: {len(cells)} pairs of runs, {more}")
-    watched, stops = design.plan(cells), stop_words(options)
-    if stops:
-        print(looks.told(watched, arm, stops))
-    elif options.plan and len(watched) > 1:
-        print("with --stop-when-clear: " + looks.told(watched, arm, looks.CLEAR))
+    print(f"{name} beside {experiment.name}: {len(about)} of {len(cells)} pairs of runs, {more}")
     if options.plan:
-        return show_plan(store, grid.unique([*cells, *arm, *tuned[0], *tuned[1]]))
+        parts = [[own[i] for i in about] for own in (cells, arm)]
+        watch(options, parts[1])
+        return show_plan(store, grid.unique(run for part in (*parts, *tuned) for run in part))
     out = options.out or Path("out") / f"{experiment.name}-{file_name(name)}"
-    ladders, cautions = [], []
+    ladders, tried, cautions = [], [], []
     for title, own, tries in zip((experiment.name, name), (cells, arm), tuned, strict=True):
-        status, factor, doubt = tune(options, store, out, title, own, tries)
+        status, factor, doubt, tries = tune(options, store, out, title, own, tries)
         if status is not None:
             return status
         cautions += [doubt] * bool(doubt)
         ladders.append(arms.with_factor(own, factor))
-    names = experiment.name, name
-    both = looks.Ladders(store, out, names, tuple(map(file_name, names)), tuple(ladders), cautions)
-    return looks.run(options, both, watched if stops else [design.whole(cells)])
+        tried.append(tries)
+    named = f"{experiment.name}-{file_name(name)}"
+    kept = means.decide(options, store, named, (cells, arm), ladders, tried)
+    if kept != about:
+        print(f"{len(kept)} of {len(cells)} pairs of runs, at the pace of those so far")
+    names, ladders = (experiment.name, name), tuple([own[i] for i in kept] for own in ladders)
+    both = looks.Ladders(store, out, names, tuple(map(file_name, names)), ladders, cautions)
+    return looks.run(options, both, watch(options, ladders[1]))
+
+
+def watch(options: argparse.Namespace, arm: Sequence[RunConfig]) -> list[design.Look]:
+    """The looks that are asked for, said; of a plan those that might be."""
+    watched, stops = design.plan(arm), stop_words(options)
+    if stops:
+        print(looks.told(watched, arm, stops))
+    elif options.plan and len(watched) > 1:
+        print("with --stop-when-clear: " + looks.told(watched, arm, looks.CLEAR))
+    return watched if stops else [design.whole(arm)]
 
 
 def stop_words(options: argparse.Namespace) -> str:
@@ -122,48 +124,9 @@ def change_of(options: argparse.Namespace) -> tuple[str, Callable[[RunConfig], R
     return ",".join([options.arm.stem, *words] if file else words), change
 
 
-def kept_pairs(options, store: Store, name: str, cells, arm) -> list[int]:
-    """Indices of the pairs that are trained: those that --flops and --within allowed when the command was
-    first typed, as what it has trained since would let more in."""
-    if options.flops is None and options.within is None:
-        return list(range(len(cells)))
-    asked = [options.flops, options.within, options.rates, *(config.run_id for config in (*cells, *arm))]
-    digest = hashlib.sha256(repr(asked).encode()).hexdigest()
-    path = store.root / "compared" / f"{name}-{digest[:8]}.json"
-    first = seals.read(path) or {"pairs": within_means(options, store, cells, arm)}
-    if not options.plan:
-        store.prepare()
-        first = seals.write_first(path, first)
-    if len(first["pairs"]) < len(cells):
-        print(f"{len(first['pairs'])} of the grid's {len(cells)} runs fit, from the least budget on")
-    return first["pairs"]
-
-
-def within_means(options, store: Store, cells: Sequence[RunConfig], arm: Sequence[RunConfig]) -> list[int]:
-    """Indices of the pairs that --flops and --within let be trained."""
-
-    def fits(kept: list[int]) -> bool:
-        ladder = [[each[i] for i in kept] for each in (cells, arm)]
-        rates = [arms.at_rates(each, options.rates) if options.rates > 1 else [] for each in ladder]
-        every = grid.unique(config for part in (*ladder, *rates) for config in part)
-        left = [c for c in every if store.status(c.run_id) != "done"]
-        if options.flops is not None and grid.price(left).flops > options.flops:
-            return False
-        time = grid.seconds_left([(config, 1.0) for config in left], options.workers or len(cores()))
-        return options.within is None or time <= options.within
-
-    kept = arms.affordable(cells, fits)
-    if not kept:
-        cost = grid.price([each[i] for each in (cells, arm) for i in arms.budgets(cells)[0]])
-        raise CommandError(
-            f"not even the least budget of both arms fits: its {cost.runs} runs cost {cost.flops:.3g} FLOPs"
-        )
-    return kept
-
-
-def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[int | None, float, str]:
+def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[int | None, float, str, list]:
     """(exit status where it stopped before its end, the factor on the arm's own rates that is best, why that
-    factor is in doubt or "")."""
+    factor is in doubt or "", the runs tried)."""
     factor, further = 1.0, None
     for i in range(ROUNDS if tries else 0):
         if further is not None:
@@ -171,13 +134,13 @@ def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[in
         print(f"{title}: {len(tries)} runs tune its learning rates, round {i + 1}")
         _, over = train(options, store, tries, out, out.name)
         if not over:
-            return 1, factor, ""
+            return 1, factor, "", tries
         factor, further = arms.best_factor(cells, [(c, loss_of(store, c)) for c in tries])
         if further is None:
             break
     if tries:
         print(f"{title}: {factor:g} × its own learning rates is the best of {len(tries)} runs")
-    return None, factor, at_an_end(title, factor, further)
+    return None, factor, at_an_end(title, factor, further), tries
 
 
 def at_an_end(title: str, factor: float, further: float | None) -> str:

@@ -135,7 +135,7 @@ def price(view: View) -> list[str]:
     """What the whole grid costs, and what of it is left; the time is that of `lab status`."""
     whole, todo = grid.price(view.configs), grid.price(view.left)
     shapes = len(grid.group_by_shape(view.configs))
-    assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker"
+    assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker, less of small models"
     basis = "timed runs of this grid" if view.timed else assumed
     return [
         f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "

@@ -13,7 +13,13 @@ from lab.data import batches, mixtures
 from lab.models import counts
 from lab.plan import trunk
 
-CORE_FLOPS_PER_SECOND = 4e10  # what one core is assumed to train at while no run has been timed
+# What a run is assumed to take on one core while none has been timed. Of quickstart's runs, two at a time on
+# two cores, each of 11 sizes (3,600 to 270,000 params) took .82 to 1.17 of it in the median.
+CORE_FLOPS_PER_SECOND = 4e10  # of models from LARGE on
+LARGE = 1.3e6  # FLOPs a token
+SLOWER = 0.37  # the power of FLOPs a token by which smaller models are slower
+SCORED = 65_536  # tokens' worth of training in the points of a run's curve, forward alone
+RUN_SECONDS = 1.5  # to score all of the held-out text and to begin the next
 COMPILE_SECONDS = 8  # of a small shape on one core
 
 
@@ -203,8 +209,8 @@ def seconds_left(
     left: Iterable[tuple[RunConfig, float]], workers: int = 1, timed: Sequence[tuple[RunConfig, float]] = ()
 ) -> float:
     """Until the last of these runs ends, each given with the part of it still to be trained: the
-    training, at the rate of the `timed` runs (finished ones, with their seconds), and the compiling
-    of every shape that none of them has and nobody is at. Not less than the longest run alone."""
+    training, at the rate of the `timed` runs (finished ones, with their seconds), `RUN_SECONDS` each, and
+    the compiling of every shape that none of them has and nobody is at. Not less than the longest run."""
     left, known = list(left), rates(timed)
     if not left:
         return 0.0
@@ -212,24 +218,26 @@ def seconds_left(
     compiled = {config.shape for config, _ in timed}
     compiled |= {config.shape for config, part in left if part < 1}
     compiling = COMPILE_SECONDS * len({config.shape for config, _ in left} - compiled)
-    return max(max(training), (compiling + sum(training)) / max(1, min(workers, len(left))))
+    every = compiling + sum(training) + RUN_SECONDS * len(left)
+    return max(max(training), every / max(1, min(workers, len(left))))
 
 
 def rates(timed: Iterable[tuple[RunConfig, float]]) -> dict[float, float]:
-    """Seconds a FLOP of the finished runs, by their FLOPs per token."""
-    flops: dict[float, float] = defaultdict(float)
+    """How many times the seconds assumed the finished runs took, by their FLOPs per token."""
+    assumed: dict[float, float] = defaultdict(float)
     seconds: dict[float, float] = defaultdict(float)
     for config, spent in timed:
         each = counts.flops_exact(config.model)
-        flops[each] += counts.spent_flops(config)
+        assumed[each] += estimate_seconds(config, {})
         seconds[each] += spent
-    return {each: seconds[each] / flops[each] for each in flops}
+    return {each: seconds[each] / assumed[each] for each in assumed}
 
 
 def estimate_seconds(config: RunConfig, known: dict[float, float]) -> float:
-    """What a run will take at the rate of the size nearest to its own; see `rates`."""
+    """What a run will take, by what is assumed and by how far the size nearest to its own was off; see
+    `rates`."""
     each = counts.flops_exact(config.model)
-    if not known:
-        return counts.spent_flops(config) / CORE_FLOPS_PER_SECOND
-    near = min(known, key=lambda other: max(each, other) / min(each, other))
-    return counts.spent_flops(config) * known[near]
+    rate = CORE_FLOPS_PER_SECOND * min(1.0, each / LARGE) ** SLOWER
+    assumed = (counts.spent_flops(config) + SCORED * each) / rate
+    near = min(known, key=lambda other: max(each, other) / min(each, other), default=None)
+    return assumed * known.get(near, 1.0)

@@ -1,0 +1,71 @@
+"""Which pairs of a ladder `lab compare` trains: what --flops and --within allow, decided once."""
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+
+from lab.commands.experiment import CommandError
+from lab.commands.view import duration
+from lab.config import RunConfig
+from lab.launch.processes import cores
+from lab.plan import arms, grid
+from lab.store import seals
+from lab.store.store import Store
+
+ANSWER_SECONDS = 10  # to start workers, and for the answer, its figure and its page
+LEAST = 5  # runs of a ladder of fewer than three budgets
+Both = Sequence[Sequence[RunConfig]]  # of (baseline, arm)
+
+
+def affordable(options: argparse.Namespace, store: Store, ladders: Both, tried: Both) -> list[int]:
+    """Indices of the pairs that fit with the runs that tune, from the least budget on. These cost what they
+    cost whether they are there or not; of the others what the store holds is free. Time is at the pace of
+    the runs that are timed.
+
+    Raises:
+      CommandError: too few to compare by.
+    """
+    tuning = {run.run_id: run for own in tried for run in own}
+
+    def cost(kept: Sequence[int]) -> tuple[float, float]:
+        every = tuning | {own[i].run_id: own[i] for own in ladders for i in kept}
+        records = {run_id: store.status_and_record(run_id)[1] or {} for run_id in every}
+        left = [every[run_id] for run_id, record in records.items() if not record or run_id in tuning]
+        timed = [
+            (every[run_id], took) for run_id, record in records.items() if (took := record.get("seconds"))
+        ]
+        workers = options.workers or len(cores())
+        seconds = grid.seconds_left([(run, 1.0) for run in left], workers, timed)
+        return grid.price(left).flops, seconds + ANSWER_SECONDS
+
+    def fits(kept: Sequence[int]) -> bool:
+        flops, seconds = cost(kept) if options.flops or options.within else (0.0, 0.0)
+        return flops <= (options.flops or flops) and seconds <= (options.within or seconds)
+
+    kept = arms.affordable(ladders[0], fits)
+    groups = arms.budgets([ladders[0][i] for i in kept])
+    if len(groups) < 3 and len(kept) < LEAST:
+        least = sorted(i for group in arms.budgets(ladders[0])[:3] for i in group)
+        flops, seconds = cost(least)
+        raise CommandError(
+            f"{len(kept)} pairs of runs at {len(groups)} budgets show no law to compare by: it takes three "
+            f"budgets, or {LEAST} pairs of three sizes. The {len(least)} pairs of the least three, and those "
+            f"that tune, take {flops:.3g} FLOPs and about {duration(seconds)}"
+        )
+    return kept
+
+
+def decide(
+    options: argparse.Namespace, store: Store, name: str, cells: Both, ladders: Both, tried: Both
+) -> list[int]:
+    """Indices of the pairs that are trained: those that fit when this was first asked of these `cells`, as
+    what is trained since would let more in."""
+    if options.flops is None and options.within is None:
+        return list(range(len(ladders[0])))
+    asked = [options.flops, options.within, options.rates, *(run.run_id for own in cells for run in own)]
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()
+    path = store.root / "compared" / f"{name}-{digest[:8]}.json"
+    first = seals.read(path)
+    if first is None:
+        first = seals.write_first(path, {"pairs": affordable(options, store, ladders, tried)})
+    return first["pairs"]
