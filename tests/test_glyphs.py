@@ -1,5 +1,7 @@
 """Drawn images: what can be drawn is listed, so entropies are sums; images show what captions say."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,3 +125,76 @@ def test_a_reader_s_convolution_is_that_of_its_pixels_and_it_sees_no_caption():
     logits = told(jax.random.key(2), drawings)
     np.testing.assert_array_equal(logits, told(jax.random.key(2), other))
     assert np.abs(logits[0, -4:] - logits[1, -4:]).min() > 0
+
+
+def test_a_masked_autoencoder_is_told_all_patches_but_four_and_its_encoder_is_a_reader_s():
+    from experiments import mae, vision
+    from lab.config import ModelConfig, userfile
+    from lab.models import tree
+
+    objective, cut, whole = (
+        userfile.load(userfile.name(f"{mae.OWN}:{part}")) for part in ("hidden", "cut", "whole")
+    )
+    drawing = jnp.asarray(np.append(DRAWN.documents(1, DRAWN.sentence, seed=1), 0))
+    asked, target, weights = map(np.asarray, objective.example(jax.random.key(3), drawing, 41))
+    image = slice(mae.IMAGE, mae.CAPTION)
+    sides = np.arange(PIXELS) // SIDE // 3 * 4 + np.arange(PIXELS) % SIDE // 3
+    seen = {int(patch) for patch in sides[weights[image] == 0]}
+    assert (
+        len(seen) == 4
+        and (weights[image] == ~np.isin(sides, list(seen))).all()
+        and weights[: mae.IMAGE].sum() == 0
+    )
+    assert (asked[weights > 0] == DRAWN.vocabulary).all() and (asked[mae.CAPTION :] == DRAWN.vocabulary).all()
+    assert (target == np.asarray(drawing[:-1])).all() and weights[mae.CAPTION :].sum() == 0
+    np.testing.assert_array_equal(whole(cut(drawing[None, :-1]))[0].argmax(-1), drawing[image])
+    shape = {"n_layer": 1, "d_model": 8, "n_head": 2, "vocab_size": 41, "seq_len": DRAWN.sentence}
+    of = lambda kind, **more: ModelConfig(kind=kind, **shape, **more)  # noqa: E731
+    cfgs = of(f"{mae.OWN}:Masked"), of(f"{vision.OWN}:Reader", settings={"patch": vision.PATCH})
+    encoder, own = (jax.eval_shape(partial(tree.init, cfg), jax.random.key(0))["image"] for cfg in cfgs)
+    assert jax.tree.map(jnp.shape, encoder) == jax.tree.map(jnp.shape, own)
+
+
+def test_hidden_pixels_cost_at_least_what_all_that_can_be_drawn_leaves_of_them():
+    from experiments import mae
+
+    rows, probs = DRAWN.table
+    images = rows[:, :PIXELS]
+    hidden = np.arange(PIXELS) % SIDE >= 4
+    image = images[5000]
+    same = (images[:, ~hidden] == image[~hidden]).all(1)
+    known = [
+        probs[same & (images[:, place] == image[place])].sum() / probs[same].sum() for place in range(PIXELS)
+    ]
+    nats = mae.posterior_nats(np.ascontiguousarray(images.T), probs, image, hidden)
+    np.testing.assert_allclose(nats, -np.log(known), atol=1e-9)
+    assert 0 < nats[hidden].mean() < np.log(4) and nats[~hidden] == pytest.approx(0)
+    paper = np.zeros(PIXELS, int)
+    assert mae.near([(paper, hidden)]) == pytest.approx(0)
+
+
+def test_what_an_encoder_is_worth_in_labelled_drawings_comes_back_with_where_it_ends():
+    from experiments import mae
+
+    n = np.array([100.0, 400.0, 1600.0])
+    rows = [(n, 0.0, 1.0), (n, 0.0, 1.0), (n[:1], 5.0, 4.0), (n[:1], 5.0, 4.0)]  # labelled, before, worth
+    stack = lambda width: np.concatenate([width * 10 * (k * of) ** -0.5 for of, _, k in rows])  # noqa: E731
+    labelled = np.concatenate([of for of, *_ in rows] * 2)
+    before = np.concatenate([np.full(len(of), b) for of, b, _ in rows] * 2)
+    caption = np.concatenate([stack(1), stack(2)])
+    caption *= np.where(np.arange(len(caption)) % 2, 1.001, 0.999)
+    columns = {
+        "labelled": labelled,
+        "caption": caption,
+        "caption_floor": 0 * caption,
+        "width": np.repeat([1.0, 2.0], len(caption) // 2),
+        "flops": labelled,
+    }
+    found = mae.Found(columns, dict(zip(mae.ARMS, (before == 0, before == 0, before > 0), strict=True)))
+    mean, low, high = (
+        float(part)
+        for part in found.worth(100, before == 0).replace("(", "").replace(")", "").replace(",", "").split()
+    )
+    assert low < 4 < high and mean == pytest.approx(4, rel=0.02) and high < 4.2
+    columns["caption"] = np.where(before > 0, caption / 9, caption)
+    assert found.worth(100, before == 0) == "over 16"

@@ -133,13 +133,18 @@ def reading(found: Any):
     plain_axis(left.yaxis)
     left.set_yticks([0.3, 0.5, 1, 2, 3, 5], labels=["0.3", "0.5", "1", "2", "3", "5"])
     left.legend()
-    right.axhline(1 / len(LETTERS), **DASHED)
-    counts = np.unique(of["drawings"])
-    right.annotate("chance", (counts[-1], 1 / len(LETTERS)), xytext=(0, 4), ha="right", **NOTE)
-    right.set(xlabel="drawings learned from", ylabel="letters told right", xscale="log", ylim=(0, 1))
-    right.set_xticks(counts, labels=[human(n) for n in counts])
-    right.minorticks_off()
+    chance_of_letters(right, of["drawings"], "drawings learned from")
     return fig
+
+
+def chance_of_letters(ax, drawings: np.ndarray, what: str) -> None:
+    """An axis of letters told right by numbers of drawings."""
+    counts = np.unique(drawings)
+    ax.axhline(1 / len(LETTERS), **DASHED)
+    ax.annotate("chance", (counts[-1], 1 / len(LETTERS)), xytext=(0, 4), ha="right", **NOTE)
+    ax.set(xlabel=what, ylabel="letters told right", xscale="log", ylim=(0, 1))
+    ax.set_xticks(counts, labels=[human(n) for n in counts])
+    ax.minorticks_off()
 
 
 def most(of: Any, rows: np.ndarray, part: str) -> float:
@@ -147,3 +152,37 @@ def most(of: Any, rows: np.ndarray, part: str) -> float:
     widths = np.unique(of["width"][rows])
     best = min(widths, key=lambda width: of["caption"][rows & (of["width"] == width)].mean())
     return of["right" + part][rows & (of["width"] == best)].mean()
+
+
+@styled
+def masked(found: Any):
+    """Nats a caption, and letters told right, by labelled drawings, of readers from nothing and of those from
+    an encoder that learned hidden patches first."""
+    of = found.columns
+    text = (
+        "Left: held-out nats of captions told from their images, over what the image leaves, a point a run; "
+        "lines: means of the seeds, the thicker of the wider model. 'Twice as long' and 'hidden patches "
+        "first' cost the same in all. Right: letters told right by the wider model; hollow squares: "
+        "held-out fonts."
+    )
+    fig, (left, right) = sheet(9.6, 4.0, text, columns=2)
+    over = of["caption"] - of["caption_floor"]
+    for (arm, own), colour in zip(found.rows.items(), METHOD_COLOURS, strict=False):
+        counts = np.unique(of["labelled"][own])
+        at = lambda values, n, width, own=own: values[own & (of["labelled"] == n) & (of["width"] == width)]  # noqa: E731
+        for place, width in enumerate(np.unique(of["width"])):
+            for n in counts:
+                left.plot([n] * len(at(over, n, width)), at(over, n, width), ls="", color=colour, **POINT)
+            means = [np.exp(np.log(at(over, n, width)).mean()) for n in counts]
+            left.plot(counts, means, color=colour, lw=0.9 + 0.9 * place, label="" if place else arm)
+        for part, style in (("", POINT), ("_others", {"marker": "s", "ms": 5, "mfc": "none", "ls": ":"})):
+            shares = [at(of["right" + part], n, width).mean() for n in counts]
+            right.plot(counts, shares, color=colour, lw=1.2, **style)
+    left.set(xlabel="labelled drawings", ylabel="over the floor (nats/caption)", xscale="log", yscale="log")
+    plain_axis(left.yaxis)
+    left.legend()
+    chance_of_letters(right, of["labelled"], "labelled drawings")
+    counts = np.unique(of["labelled"])
+    left.set_xticks(counts, labels=[human(n) for n in counts])
+    left.minorticks_off()
+    return fig

@@ -27,7 +27,7 @@ def train(config: RunConfig, corpus: Corpus, loss: Loss, params: tree.Params | N
     state = step.initial_state(config)
     if params is not None:
         state = step.state_with(config.shape, jax.device_put(params), step.hyper_of(config))
-    update, S = jax.jit(partial(_updates, config.shape, loss)), config.shape.steps_per_dispatch
+    S = config.shape.steps_per_dispatch
     for first in range(0, config.steps, S):
         n = min(S, config.steps - first)
         tokens_SBL = batches.batches(
@@ -39,10 +39,11 @@ def train(config: RunConfig, corpus: Corpus, loss: Loss, params: tree.Params | N
             config.model.seq_len,
             config.data.unique_tokens or None,
         )
-        state = update(state, np.pad(tokens_SBL, ((0, S - n), (0, 0), (0, 0))), n)
+        state = _updates(config.shape, loss, state, np.pad(tokens_SBL, ((0, S - n), (0, 0), (0, 0))), n)
     return jax.device_get(optimizers.evaluated(config.optim, state.params, state.opt_state))
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def _updates(
     shape, loss: Loss, state: step.TrainState, tokens_SBL: jax.Array, n: jax.Array
 ) -> step.TrainState:
