@@ -16,19 +16,20 @@ SETUP = """
 import json, sys, jax, jax.numpy as jnp, numpy as np
 from lab.train import layout, parallel, step
 from lab.config import *
+from lab.models.target import Target
 def config_of(micro_batch=0, **optim):
     return RunConfig(
         model=ModelConfig(d_model=16, n_layer=2, n_head=4, vocab_size=32, seq_len=16),
         optim=OptimConfig(learning_rate=0.5, warmup_steps=1, **optim), micro_batch=micro_batch,
         data=DataConfig(sha256="0" * 64, corpus="random"), tokens=256 * 6, batch_tokens=256,
     )
-def placed(config, way, devices, tensor=1):
+def placed(config, way, devices, tensor=1, on=None):
     hyper = step.hyper_of(config)
-    compiled = parallel.compile_step(config.shape, way, tuple(devices), tensor=tensor)
+    compiled = parallel.compile_step(config.shape, way, tuple(devices), on, tensor)
     return compiled, compiled.place(step.init_state(config.shape, jax.random.key(0), hyper))
 tokens = np.random.default_rng(0).integers(0, 32, (6, 16, 17), np.int32)
-def trained(config, way, devices, tensor=1):
-    compiled, state = placed(config, way, devices, tensor)
+def trained(config, way, devices, tensor=1, on=None):
+    compiled, state = placed(config, way, devices, tensor, on)
     return told(compiled, *compiled.step(state, tokens[None], np.int32(6)))
 def told(compiled, state, metrics):
     state = compiled.fetch(state)
@@ -41,6 +42,8 @@ ways = [("jit", 1), ("mesh", 8), ("fsdp", 8), ("pmap", 8), *[("fsdp", 2), ("pmap
 found = {f"{way}-{n}": trained(config, way, jax.devices()[:n]) for way, n in ways}
 for tensor in (2,) if MICRO else (2, 4):
     found[f"fsdp-8-{tensor}"] = trained(config, "fsdp", jax.devices(), tensor)
+if MICRO:  # layers in a stack, as they lie on other devices than CPUs
+    found["stack"] = trained(config, "fsdp", jax.devices(), 2, Target("gpu"))
 print(json.dumps(found))
 """
 BYTES = """

@@ -110,6 +110,9 @@ class EncoderDecoder(transformer.Transformer):
             setattr(self, name, transformer.Block(encoder, on))
         self.norm_read = Norm(cfg)
 
+    def scanned(self) -> list[tuple[str, ...]]:
+        return [self.names, self.reading]
+
     @staticmethod
     def source(cfg: ModelConfig) -> int:
         return checked_settings(cfg).source

@@ -1,6 +1,6 @@
 """What every model has around its layers: the table of its tokens and the readout."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,12 +13,18 @@ from lab.models.target import Target
 from lab.models.weight import matrix, parameterization
 
 
+def stack_name(names: Sequence[str]) -> str:
+    """What the stack of some layers is called: "block_*" of block_00, block_01, ..."""
+    return names[0].rpartition("_")[0] + "_*"
+
+
 class LanguageModel(nnx.Module):
     """Token ids (B, L) -> logits (B, L, V), or the nats of each target (B, L), in float32. A family
     adds its layers and `features`."""
 
     time_first = False  # whether `features` takes (L, B) and gives (L, B, D)
     Settings = None  # the dataclass of what its kind can be told, if it can
+    stacks: Mapping[str, Any] = {}  # of its layers' weights, where a program keeps them so
     cap = 0.0  # of logits, softly: c tanh(x / c); 0 is none
     z_loss = 0.0  # what the square of log(sum of exp(logits)) weighs in training
 
@@ -65,6 +71,10 @@ class LanguageModel(nnx.Module):
         add to the loss in training, where they do. A family that takes a prefix gets it, (B,), too."""
         raise NotImplementedError
 
+    def scanned(self) -> list[tuple[str, ...]]:
+        """The names of layers of one form that the stream goes `through` one after another."""
+        return [self.names]
+
     def layers(self, x_BLD: jax.Array, *more: jax.Array) -> jax.Array:
         return self.through(x_BLD, *more)[0]
 
@@ -79,17 +89,22 @@ class LanguageModel(nnx.Module):
         given `more`, too.
 
         On CPU one layer after another; elsewhere one program of a layer that is run through a stack of their
-        weights, made here, so that the time to compile does not grow with the depth. Of a layer is kept
-        for the gradient what `on.remat` says."""
-        layers, extras = [getattr(self, name) for name in names or self.names], []
+        weights, made here unless the state is kept so (`models.stacks`), so that the time to compile does not
+        grow with the depth. Of a layer is kept for the gradient what `on.remat` says."""
+        names = names or self.names
+        layers, extras = [getattr(self, name) for name in names], []
         if self.on.on_cpu or self.on.flat or len(layers) == 1:
             for layer in layers:
                 out = self.on.checkpoint(layer)(self.split(x_BLD), *more)
                 x_BLD, *besides = out if isinstance(out, tuple) else (out,)
                 extras += besides
             return x_BLD, extras
-        graph = nnx.graphdef(layers[0])
-        stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nnx.state, layers))
+        graph, state = nnx.split(layers[0])
+        if kept := self.stacks.get(stack_name(names)):
+            stack = jax.tree.map(lambda leaf: leaf, state)
+            nnx.replace_by_pure_dict(stack, kept)
+        else:
+            stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(nnx.state, layers))
 
         def run_layer(x_BLD: jax.Array, state: nnx.State) -> tuple[jax.Array, tuple]:
             out = nnx.merge(graph, state)(self.split(x_BLD), *more)

@@ -4,9 +4,10 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
 
-from lab.models.target import Target
+from lab.models.target import KEPT, Target
 
 TILE = 128  # lanes of a TPU's vector unit: what splash attention takes is a multiple of it
 BLOCK = 512  # rows of queries and of keys that one step of the kernel holds
@@ -29,7 +30,7 @@ def attention(q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, on: Targe
 def over_devices(heads, q_BLHK, k_BLHK, v_BLHK, on: Target) -> jax.Array:
     """A kernel on what each device holds, sequences and heads apart, where the compiler splits the rest of
     the program: it can't split a kernel."""
-    given = [t.astype(on.dtype) for t in (q_BLHK, k_BLHK, v_BLHK)]
+    given = [checkpoint_name(t.astype(on.dtype), KEPT) for t in (q_BLHK, k_BLHK, v_BLHK)]
     if on.mesh is None:
         return heads(*given).astype(jnp.float32)
     split = PartitionSpec(*on.axes(q_BLHK.shape[0], None, q_BLHK.shape[2], None))
@@ -46,7 +47,12 @@ def splash_kernel(heads: int, L: int):
     mask = splash.MultiHeadMask([splash.CausalMask((L, L))] * heads)
     with jax.ensure_compile_time_eval():  # its tables are kept from one trace to the next
         return splash.make_splash_mha(
-            mask, block_sizes=sizes, head_shards=1, q_seq_shards=1, interpret=INTERPRET
+            mask,
+            block_sizes=sizes,
+            head_shards=1,
+            q_seq_shards=1,
+            residual_checkpoint_name=KEPT,
+            interpret=INTERPRET,
         )
 
 

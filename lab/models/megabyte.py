@@ -70,6 +70,9 @@ class MegaByte(LanguageModel):
         self.norm_large, self.norm = Norm(cfg), Norm(inner)
         self.w_context_DPS = matrix(cfg, "hidden", (D, P, S), fan_in=D)
 
+    def scanned(self) -> list[tuple[str, ...]]:
+        return [self.names, self.large]
+
     @staticmethod
     def keys(cfg: ModelConfig) -> float:
         """Of the large one, in tokens: k + 1 patches at patch k."""
@@ -86,9 +89,7 @@ class MegaByte(LanguageModel):
         # patch k is told of those before it alone: the first of none
         before_BnD = ops.matmul(x_BLS.reshape(B, n, P * S), w_patch, self.on)
         before_BnD = jnp.pad(before_BnD[:, :-1], ((0, 0), (1, 0), (0, 0)))
-        for name in self.large:
-            block = getattr(self, name)
-            before_BnD = (jax.checkpoint(block) if self.cfg.remat else block)(before_BnD)
+        before_BnD, _ = self.through(before_BnD, names=self.large)
         context = ops.matmul(self.norm_large(before_BnD), w_context.reshape(-1, P * S), self.on)
         inside = self.layers((x_BLS + context.reshape(B, n * P, S)).reshape(B * n, P, S))
         return self.norm(inside.reshape(B, n * P, S)[:, :L])

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from lab.models import kernels
-from lab.models.target import Target, here
+from lab.models.target import KEPT, Target, here
 
 WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
 FAR_WIDE = 2**25  # of them on a device that is no CPU
@@ -81,13 +82,21 @@ def join(x):
 join.defvjp(lambda x: (x, None), lambda _, grad: (materialize(grad),))
 
 
-def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str) -> jax.Array:
-    """(..., D) x (D, F) -> (..., F): inputs in the target's type, sums in float32."""
+def keep(x: jax.Array) -> jax.Array:
+    """`x`, which is kept for the gradient under `remat` "dots": what no product need be made again for."""
+    return checkpoint_name(x, KEPT)
+
+
+def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str, kept: bool = True) -> jax.Array:
+    """(..., D) x (D, F) -> (..., F): inputs in the target's type, sums in float32. Where what is made of it
+    is `keep`-ed later, it need not be."""
     on = as_target(on)
-    if not on.on_cpu:
-        return jnp.matmul(x.astype(on.dtype), w_DF.astype(on.dtype), preferred_element_type=jnp.float32)
-    rows = x.reshape(-1, x.shape[-1])
-    return rows_by_columns(rows, w_DF, on).reshape(*x.shape[:-1], -1)
+    if on.on_cpu:
+        rows = x.reshape(-1, x.shape[-1])
+        out = rows_by_columns(rows, w_DF, on).reshape(*x.shape[:-1], -1)
+    else:
+        out = jnp.matmul(x.astype(on.dtype), w_DF.astype(on.dtype), preferred_element_type=jnp.float32)
+    return keep(out) if kept else out
 
 
 def permute(x: jax.Array, order_KK: np.ndarray, on: Target) -> jax.Array:
@@ -133,9 +142,9 @@ def attend(
         found = kernels.attention(scale * q_BLHK, k_BLHK, v_BLHK, on)
         if found is not None:
             return found
-        q, k, v = (t.astype(on.dtype) for t in (q_BLHK, k_BLHK, v_BLHK))
+        q, k, v = (keep(t.astype(on.dtype)) for t in (q_BLHK, k_BLHK, v_BLHK))
         return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
-    heads = [round_to(t, on).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
+    heads = [keep(round_to(t, on)).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
     return attend_heads(*heads, on).swapaxes(1, 2)
 
 
@@ -150,7 +159,7 @@ def attend_near(
 ) -> jax.Array:
     """Attention to what is `seen`, booleans that broadcast to (B, H, L, M), None: to all; its logits softly
     below `cap` (0: as they are). Written plainly, on every device."""
-    q, k, v = (round_to(t, on) for t in (scale * q_BLHK, k_BMHK, v_BMHK))
+    q, k, v = (keep(round_to(t, on)) for t in (scale * q_BLHK, k_BMHK, v_BMHK))
     scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
     if cap:
         scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)

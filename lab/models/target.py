@@ -7,9 +7,10 @@ from typing import Any
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+KEPT = "dot"  # what `checkpoint_name` calls that which "dots" keeps: see `ops.keep`
 POLICIES = {  # what of a block is kept for its gradient, by name; the rest is made again
     "nothing": jax.checkpoint_policies.nothing_saveable,
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+    "dots": jax.checkpoint_policies.save_only_these_names(KEPT),
     "everything": None,  # no checkpoint at all
 }
 

@@ -125,7 +125,7 @@ class Attention(nnx.Module):
         B, (D, H, K), own = len(x_BLD), self.w_q_DHK.shape, self.own
         # three products: one fused with a split makes slow transposed copies on CPU
         q_BLHK, k_BMHK, v_BMHK = (
-            ops.matmul(x, w_DHK[...].reshape(D, -1), self.on).reshape(B, x.shape[1], -1, K)
+            ops.matmul(x, w_DHK[...].reshape(D, -1), self.on, kept=False).reshape(B, x.shape[1], -1, K)
             for x, w_DHK in ((x_BLD, self.w_q_DHK), (read_BMD, self.w_k_DHK), (read_BMD, self.w_v_DHK))
         )
         if own.qk_norm:
@@ -141,7 +141,8 @@ class Attention(nnx.Module):
         """What leaves, of the heads' sums."""
         B, L, H, K = mixed_BLHK.shape
         w_o, mixed_BLD = self.w_o_HKD[...].reshape(H * K, -1), mixed_BLHK.reshape(B, L, H * K)
-        return ops.matmul(self.norm(mixed_BLD) if self.own.norms == "sub" else mixed_BLD, w_o, self.on)
+        mixed_BLD = self.norm(mixed_BLD) if self.own.norms == "sub" else mixed_BLD
+        return ops.matmul(mixed_BLD, w_o, self.on, kept=False)
 
     def seen(self, L: int, prefix_B: jax.Array | None) -> jax.Array | np.ndarray | None:
         """What each position attends to, as `ops.attend_near` has it."""
@@ -180,7 +181,7 @@ class FeedForward(nnx.Module):
             h_BLF = jax.nn.gelu(h_BLF)
         if hasattr(self, "norm"):
             h_BLF = self.norm(h_BLF)
-        return ops.matmul(h_BLF, self.w_down_FD[...], self.on)
+        return ops.matmul(h_BLF, self.w_down_FD[...], self.on, kept=False)
 
 
 class Block(nnx.Module):
@@ -202,9 +203,8 @@ class Block(nnx.Module):
     def mixed(self, x_BLD: jax.Array, *prefix_B: jax.Array) -> jax.Array:
         """The stream after attention."""
         out_BLD = self.attention(self.given(x_BLD, self.norm1), *prefix_B)
-        return ops.join_gradients(
-            x_BLD + (self.after1(out_BLD) if hasattr(self, "after1") else out_BLD), self.on
-        )
+        out_BLD = self.after1(out_BLD) if hasattr(self, "after1") else out_BLD
+        return ops.keep(ops.join_gradients(x_BLD + out_BLD, self.on))
 
     def fed(self, x_BLD: jax.Array, out_BLD: jax.Array) -> jax.Array:
         """The stream after the feed-forward part."""

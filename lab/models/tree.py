@@ -108,12 +108,15 @@ def states(cfg: ModelConfig, params: Params, tokens_BL: jax.Array) -> jax.Array:
 
 
 def bind(cfg: ModelConfig, params: Params, on: Target | None = None) -> LanguageModel:
-    """The model with its weights, in the form it takes on a target: the devices that are here where
-    none is said."""
+    """The model with its weights, plain or in stacks, in the form it takes on a target: the devices that
+    are here where none is said."""
     graph, state = abstract(cfg, (on or here()).of_model(cfg))
     state = jax.tree.map(lambda leaf: leaf, state)  # a copy: the cached one stays as it is
-    nnx.replace_by_pure_dict(state, params)
-    return nnx.merge(graph, state)
+    plain = {name: part for name, part in params.items() if name in state}
+    nnx.replace_by_pure_dict(state, plain)
+    model = nnx.merge(graph, state)
+    vars(model)["stacks"] = {name: part for name, part in params.items() if name not in plain}
+    return model
 
 
 @cache

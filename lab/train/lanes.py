@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -12,8 +13,9 @@ from lab.config import OptimConfig, RunConfig, Shape
 from lab.models.target import target_of
 from lab.train import optimizers
 from lab.train.evaluate import EVAL_BLOCK, Evaluator, window_nats
+from lab.train.layout import like
 from lab.train.parallel import Program, Way, compile_step
-from lab.train.step import TrainState, initial_state, micro_batch
+from lab.train.step import TrainState, hyper_of, initial_state, micro_batch
 
 
 class Clock:
@@ -64,6 +66,7 @@ class Lanes:
         self.shape, self.way, self.devices, self.each, self.tensor = shape, way, devices, each, tensor
         self.on = target_of(devices[0], remat=remat)
         self.states: Any = None  # as the program places them
+        self.born: TrainState | None = None  # by shapes and types: that which lies in the lane already
         self.nats: dict[Any, np.ndarray] = {}  # (R, W) of windows, under the weights as they are now
         self.score_all = False  # whether all lanes are scored when one is
         self.compile_seconds = 0.0
@@ -74,13 +77,15 @@ class Lanes:
         return self.each * len(self.devices) or 1
 
     def initial(self, config: RunConfig) -> TrainState:
-        """The state in which a run begins; of a program that bears it where it lies, the lane's own."""
+        """The state in which a run begins; of a program that bears it where it lies, in the lane, its shapes
+        and types, which `put` knows."""
         began = time.monotonic()
         program = self.choose()
         if program.born and self.states is None:
             self.states = program.born(config)
             self.compile(began)
-            return self.states
+            self.born = replace(like(self.shape), hyper=hyper_of(config))
+            return self.born
         state = initial_state(config)
         if self.states is None:
             self.states = program.place(state)
@@ -126,7 +131,7 @@ class Lanes:
 
     def put(self, lane: int, state: TrainState) -> None:
         self.nats = {}
-        if state is self.states:
+        if state is self.born:
             return
         if self.program.put:
             self.states = self.program.put(self.states, lane, state)

@@ -10,38 +10,49 @@ from jax.extend import random
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lab.config import RunConfig, Shape, fields
-from lab.models import tree
+from lab.models import stacks, tree
+from lab.models.target import Target
 from lab.models.weight import Weight
-from lab.train import step
+from lab.train import optimizers, step
 from lab.train.optimizers import names
 from lab.train.step import TrainState
 
 
-def like(shape: Shape) -> TrainState:
-    """A state of a shape, by its shapes and types."""
+def like(shape: Shape, stacked: bool = False) -> TrainState:
+    """A state of a shape, by its shapes and types; its layers in stacks, or plain."""
     names = (*fields.traced_part(shape.optim), "warmup", "horizon", "cooldown")
     hyper = dict.fromkeys(names, jax.ShapeDtypeStruct((), jnp.float32))
-    return jax.eval_shape(partial(step.init_state, shape), jax.random.key(0), hyper)
+    form = partial(stacks.stack, shape.model) if stacked else lambda state: state
+    made = lambda key, hyper: form(step.init_state(shape, key, hyper))  # noqa: E731
+    return jax.eval_shape(made, jax.random.key(0), hyper)
+
+
+def is_stacked(shape: Shape, on: Target) -> bool:
+    """Whether a program keeps the layers of its state in stacks: where it scans them, and its optimiser
+    does not mind."""
+    scans = not (on.on_cpu or on.flat)
+    return scans and bool(stacks.groups(shape.model)) and optimizers.find(shape.optim).single
 
 
 def abstract(
-    shape: Shape, state: Any, tokens: Any, n: jax.sharding.Sharding, runs: int = 0
+    shape: Shape, state: Any, tokens: Any, n: jax.sharding.Sharding, runs: int = 0, stacked: bool = False
 ) -> tuple[TrainState, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     """What a program of updates takes, by shapes, types and the given shardings of the three: of one
-    run, or stacked of several."""
-    stack = (runs,) if runs else ()
+    run, or of several one upon another."""
+    several = (runs,) if runs else ()
 
     def place(sharding, leaf):
-        return jax.ShapeDtypeStruct((*stack, *leaf.shape), leaf.dtype, sharding=sharding)
+        return jax.ShapeDtypeStruct((*several, *leaf.shape), leaf.dtype, sharding=sharding)
 
-    states = like(shape)
+    states = like(shape, stacked)
     states = jax.tree.map(place, jax.tree.broadcast(state, states), states)
     dispatch = jax.ShapeDtypeStruct(shape.dispatch, jnp.int32)
     return states, place(tokens, dispatch), jax.ShapeDtypeStruct((), jnp.int32, sharding=n)
 
 
-def state_shards(shape: Shape, mesh: Mesh) -> TrainState:
-    """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. What the
+def state_shards(shape: Shape, mesh: Mesh, stacked: bool = False) -> TrainState:
+    """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. A stack is cut as
+    each of its layers is. What the
     optimiser keeps of a weight lies where the weight does, if it has its shape; all else, scalars and
     the sums of rows and columns that Adafactor keeps, lies on every device.
 
@@ -50,15 +61,16 @@ def state_shards(shape: Shape, mesh: Mesh) -> TrainState:
     and keeps its own part of the summed gradient. A second axis, "tensor", shares the products of a layer
     (Shoeybi et al. 2019)."""
     whole = NamedSharding(mesh, PartitionSpec())
-    state = like(shape)
-    weights = {weight.path: weight for weight in tree.describe(shape.model)}
+    state, weights = like(shape, stacked), stacks.describe(shape.model)
 
     def shard(path, leaf):
         keys = names(path)
-        weight = next((weights[keys[i:]] for i in range(len(keys)) if keys[i:] in weights), None)
-        if weight is None or weight.shape != leaf.shape:
+        at = next((keys[i:] for i in range(len(keys)) if keys[i:] in weights), ("",))
+        layers = (None,) * (at[0] in stacks.groups(shape.model))
+        if at not in weights or weights[at].shape != leaf.shape[len(layers) :]:
             return whole
-        return NamedSharding(mesh, shard_of(weight, mesh.shape["data"], mesh.shape.get("tensor", 1)))
+        own = shard_of(weights[at], mesh.shape["data"], mesh.shape.get("tensor", 1))
+        return NamedSharding(mesh, PartitionSpec(*layers, *own) if own else own)
 
     params, opt_state = (
         jax.tree_util.tree_map_with_path(shard, part) for part in (state.params, state.opt_state)
@@ -82,20 +94,23 @@ def shard_of(weight: Weight, n: int, tensor: int = 1) -> PartitionSpec:
     return PartitionSpec(*axes)
 
 
-def born(config: RunConfig, shape: Shape, sharding: TrainState) -> TrainState:
+def born(config: RunConfig, shape: Shape, mesh: Mesh, stacked: bool) -> TrainState:
     """`step.initial_state`, bit for bit, made where it lies: each device draws its part of each weight."""
     key = np.asarray(jax.random.key_data(jax.random.key(config.seed)))  # of this host, as of every other
-    params, begin = sharding.params, 0
+    plain, begin = state_shards(shape, mesh).params, 0
     leaves = []
-    for weight, place in zip(tree.describe(shape.model), jax.tree.leaves(params), strict=True):
+    for weight, place in zip(tree.describe(shape.model), jax.tree.leaves(plain), strict=True):
         normal = draw_part(weight.shape, place)(key, np.array(divmod(begin, 2**32), np.uint32))
         leaves.append(scale(normal, np.float32(weight.mean), np.float32(weight.std)))
         begin += weight.size
-    make = jax.jit(partial(step.state_with, shape), donate_argnums=0, out_shardings=sharding)
-    return make(
-        jax.tree.unflatten(jax.tree.structure(params), leaves),
-        jax.tree.map(np.asarray, step.hyper_of(config)),
-    )
+
+    def state_of(params, hyper):
+        return step.state_with(shape, stacks.stack(shape.model, params) if stacked else params, hyper)
+
+    params = jax.tree.unflatten(jax.tree.structure(plain), leaves)
+    own = () if stacked else (0,)  # what is stacked anew takes another place
+    make = jax.jit(state_of, donate_argnums=own, out_shardings=state_shards(shape, mesh, stacked))
+    return make(params, jax.tree.map(np.asarray, step.hyper_of(config)))
 
 
 @partial(jax.jit, donate_argnums=0)  # a program of its own: in one, factors are multiplied first

@@ -11,9 +11,10 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lab.config import RunConfig, Shape
+from lab.models import stacks
 from lab.models.target import Target
 from lab.train import step
-from lab.train.layout import abstract, born, on_host, own_part, state_shards
+from lab.train.layout import abstract, born, is_stacked, on_host, own_part, state_shards
 from lab.train.step import TrainState
 
 Way = Literal["jit", "mesh", "fsdp", "pmap"]
@@ -44,7 +45,8 @@ def over_mesh(shape: Shape, devices: Sequence[jax.Device], way: Way, on: Target,
     mesh = jax.sharding.Mesh(grid, names, axis_types=(AxisType.Auto,) * len(names))
     whole, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (None, "data")))
     of_batch = NamedSharding(mesh, PartitionSpec("data"))
-    sharding = state_shards(shape, mesh) if way == "fsdp" else whole
+    stacked = is_stacked(shape, on)
+    sharding = state_shards(shape, mesh, stacked) if way == "fsdp" else whole
     on = replace(on, mesh=mesh) if way == "fsdp" else on
     steps = cut_steps(shape, sharding, on) if way == "fsdp" else split_steps(shape, mesh, on)
     jitted = jax.jit(steps, donate_argnums=0, out_shardings=(sharding, whole))
@@ -55,38 +57,53 @@ def over_mesh(shape: Shape, devices: Sequence[jax.Device], way: Way, on: Target,
     score = jax.jit(score, out_shardings=whole)
     one_host = whole.is_fully_addressable
     put = jax.device_put if one_host else lambda whole, sharding: own_part(sharding, whole)
-    gather = jax.jit(lambda leaf: leaf, out_shardings=whole)
 
     def place(state):
+        if stacked:
+            state = stacks.stack(shape.model, jax.tree.map(np.asarray, state))
+
         def put_leaf(leaf, sharding):
             own = jnp.copy(leaf) if isinstance(leaf, jax.Array) and one_host else leaf
             return put(own, sharding)
 
         return jax.tree.map(put_leaf, state, jax.tree.broadcast(sharding, state))
 
-    def fetch(state, r=0):
-        """Leaf by leaf into the host's memory, so that no device ever holds more than one of them whole,
-        and of one host not even that."""
-        if one_host:
-            return jax.tree.map(on_host, state)
-        return jax.tree.map(lambda leaf: np.array(gather(leaf).addressable_data(0)), state)
-
     def score_block(params, tokens, mask):
+        nats_B = score(params, put(tokens, of_batch), put(mask, of_batch))
         # one call after another: two at once could meet in another order on another host
-        return jax.block_until_ready(score(params, put(tokens, of_batch), put(mask, of_batch)))
+        return nats_B if len(devices) == 1 else jax.block_until_ready(nats_B)
 
     return Program(
         place=place,
         step=lambda state, tokens_RSBL, n: jitted(state, put(tokens_RSBL[0], split), n),
-        fetch=fetch,
+        fetch=fetched(shape, whole),
         jitted=jitted,
-        args=partial(abstract, shape, sharding, split, whole),
-        born=partial(born, shape=shape, sharding=sharding)
+        args=partial(abstract, shape, sharding, split, whole, stacked=stacked),
+        born=partial(born, shape=shape, mesh=mesh, stacked=stacked)
         if way == "fsdp" and not shape.model.is_own
         else None,
         score=score_block,
         parts=mesh.shape["data"],
     )
+
+
+def fetched(shape: Shape, whole: NamedSharding) -> Callable[..., TrainState]:
+    """A plain state in the host's memory, leaf by leaf and of a stack layer by layer: no device ever holds
+    more than one of them whole for it, and of one host not even that."""
+    gather = jax.jit(lambda leaf, i=None: leaf if i is None else leaf[i], out_shardings=whole)
+    here = lambda *leaf: np.array(gather(*leaf).addressable_data(0))  # noqa: E731
+
+    def whole_of(path, leaf):
+        if whole.is_fully_addressable:
+            return on_host(leaf)
+        if stacks.holds(path):
+            return np.stack([here(leaf, i) for i in range(len(leaf))])
+        return here(leaf)
+
+    def fetch(state, r=0):
+        return stacks.unstack(shape.model, jax.tree_util.tree_map_with_path(whole_of, state))
+
+    return fetch
 
 
 def split_steps(shape: Shape, mesh: jax.sharding.Mesh, on: Target) -> Callable:

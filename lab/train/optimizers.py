@@ -17,7 +17,7 @@ import optax
 from optax import contrib
 
 from lab.config import ModelConfig, OptimConfig, Shape, userfile
-from lab.models import tree
+from lab.models import stacks, tree
 from lab.models.parameterization import ADAM, MUON, PARAMETERIZATIONS, SGD
 
 RMS = 0.2  # of a Muon update's entries, as AdamW's have it, so that one rate fits both (Liu et al. 2025)
@@ -33,11 +33,14 @@ class Optimizer:
         gradients, without a learning rate, that points up the loss as they do.
       family: of its rates under muP, by role: `models.parameterization`.
       averages: whether its weights are evaluated as the average that schedule-free learning keeps.
+      single: whether what it keeps and says of a number comes of that number's gradients alone, so that it
+        may be given layers as one stack (`models.stacks`).
     """
 
     direction: Direction
     family: str = ADAM
     averages: bool = False
+    single: bool = False
 
 
 def adamw(model: ModelConfig, optim: OptimConfig) -> optax.GradientTransformation:
@@ -83,12 +86,12 @@ def schedule_free(model: ModelConfig, optim: OptimConfig) -> optax.GradientTrans
 
 
 OPTIMIZERS = {
-    "adamw": Optimizer(adamw),
-    "sgd": Optimizer(sgd, SGD),
+    "adamw": Optimizer(adamw, single=True),
+    "sgd": Optimizer(sgd, SGD, single=True),
     "muon": Optimizer(muon, MUON),
-    "lion": Optimizer(lion),
+    "lion": Optimizer(lion, single=True),
     "adafactor": Optimizer(adafactor),
-    "schedule-free": Optimizer(schedule_free, averages=True),
+    "schedule-free": Optimizer(schedule_free, averages=True, single=True),
 }
 
 
@@ -180,9 +183,9 @@ def init(shape: Shape, params: tree.Params) -> optax.OptState:
 
 
 def by_role(cfg: ModelConfig, params: tree.Params, value: Callable[[str], float]) -> tree.Params:
-    """A tree like `params` whose leaves are `value(role)`."""
-    values = [value(weight.role) for weight in tree.describe(cfg)]
-    return jax.tree.unflatten(jax.tree.structure(params), values)
+    """A tree like `params`, plain or in stacks, whose leaves are `value(role)`."""
+    weights = stacks.describe(cfg)
+    return jax.tree_util.tree_map_with_path(lambda path, _: value(weights[names(path)].role), params)
 
 
 def update(

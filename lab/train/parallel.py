@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSha
 from lab.config import Shape
 from lab.models.target import Target, target_of
 from lab.train import step
-from lab.train.layout import abstract, like
+from lab.train.layout import abstract, is_stacked, like
 from lab.train.mesh import Program, Way, over_mesh
 from lab.train.step import TrainState
 
@@ -90,7 +90,7 @@ def one_run(shape: Shape, way: Way, devices: tuple[jax.Device, ...], on: Target,
             f"a batch of {shape.micro_batch} sequences does not split over "
             f"{parts} devices; change batch_tokens, micro_batch or --devices"
         )
-    if way in ("mesh", "fsdp"):
+    if way in ("mesh", "fsdp") or (way == "jit" and is_stacked(shape, on)):
         return over_mesh(shape, devices, way, on, tensor)
     if way == "pmap":
         return over_replicas(shape, devices, on)
