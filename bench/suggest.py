@@ -3,7 +3,8 @@
 From a table's cheapest runs that a law can be fitted to, others are added for a share of its FLOPs, chosen
 without their losses: by `suggest`, at random (median of 20), and by a plain grid (rows spread evenly over the
 logarithms of params and tokens). Then their losses are read, the law is fitted, and the width of the asked
-interval (profile) is compared with the whole table's. Prints the rows of docs/compare.md.
+interval (profile) is compared with the whole table's. `at best` is the least that any choice of rows could
+expect, with the whole table's law known. Prints the rows of docs/compare.md.
 """
 
 import os
@@ -14,6 +15,7 @@ import numpy as np
 from analysis import fitting
 from analysis.decisions.suggest import Target, suggest
 from analysis.fitting import Fit
+from analysis.fitting.solve import slopes
 from analysis.frontiers import fit_cost
 from analysis.laws import Chinchilla
 from analysis.tables import Runs, table
@@ -28,6 +30,8 @@ TABLES = {
 SHARES = (0.1, 0.25)
 FIRST = 7  # runs to begin with
 RANDOM = 20
+ROUNDS = 2000  # of the program behind `at best`
+STEPS = tuple(0.7**i for i in range(1, 24))  # of a round, the best of which is taken
 
 
 def read(name: str) -> Runs:
@@ -100,6 +104,38 @@ def suggested(runs: Runs, first: np.ndarray, rest: np.ndarray, target: Target, f
     return np.array([i for i in have if i not in set(first.tolist())], int)
 
 
+def at_best(runs: Runs, first: np.ndarray, target: Target, flops: float) -> float:
+    """Of the widths over the whole table's that `first` and rows for `flops` more may expect, the least: the
+    variance of the asked number by slopes of the whole table's law, least over rows that may be taken in
+    part, less what is left of its convex program's duality gap (Frank and Wolfe)."""
+    law, cost = fitting.fit(Chinchilla, runs).law, fit_cost(runs)
+    logs = np.log([runs.params, runs.tokens])
+    centre = logs.mean(1)
+    theta = np.array([np.log(max(law.E, 1e-3)), np.log(law.A), np.log(law.B), law.alpha, law.beta])
+    theta[1:3] -= theta[3:] * centre
+    slope = Chinchilla.log_predict(theta[None], logs - centre[:, None])[1][0]
+    asked = slopes(target.numbers(cost, centre), theta[None], np.arange(5))[0, :, 0]
+    rest = np.setdiff1d(np.arange(len(runs)), first)
+    weights = np.full(len(runs), min(1.0, flops / runs.flops[rest].sum()))
+    weights[first], least = 1.0, 0.0
+
+    def variance(weights: np.ndarray) -> float:
+        return float(asked @ np.linalg.solve((slope * weights) @ slope.T, asked))
+
+    for _ in range(ROUNDS):
+        gain = (np.linalg.solve((slope * weights) @ slope.T, asked) @ slope) ** 2
+        order = rest[np.argsort(-gain[rest] / runs.flops[rest])]
+        before = np.append(0.0, np.cumsum(runs.flops[order])[:-1])
+        toward = np.zeros(len(runs))
+        toward[first] = 1.0
+        toward[order] = np.clip((flops - before) / runs.flops[order], 0.0, 1.0)
+        here = variance(weights)
+        least = max(least, here - float(gain @ (toward - weights)))
+        steps = [weights + step * (toward - weights) for step in STEPS]
+        weights = min(steps, key=variance)
+    return float(np.sqrt(least / variance(np.ones(len(runs)))))
+
+
 def replay(name: str, target_name: str, share: float) -> dict[str, float]:
     runs, rng = read(name), np.random.default_rng(0)
     target = Target(target_name, 10 * float(runs.flops.max()))
@@ -110,7 +146,7 @@ def replay(name: str, target_name: str, share: float) -> dict[str, float]:
     rows = {"suggest": [suggested(runs, first, rest, target, flops)]}
     rows["plain grid"] = [spread_rows(runs, rest, flops)]
     rows["random"] = [random_rows(runs, rest, flops, rng) for _ in range(RANDOM)]
-    out = {}
+    out = {"at best": at_best(runs, first, target, flops)}
     for way, choices in rows.items():
         widths = [width(runs.select(np.sort(np.append(first, each))), target) / whole for each in choices]
         out[way] = float(np.median(widths))
@@ -119,8 +155,8 @@ def replay(name: str, target_name: str, share: float) -> dict[str, float]:
 
 
 def main() -> None:
-    print("| table | asked | FLOPs | suggest | plain grid | random |")
-    print("|---|---|---|---|---|---|")
+    print("| table | asked | FLOPs | at best | suggest | plain grid | random |")
+    print("|---|---|---|---|---|---|---|")
     for name in TABLES:
         for asked in ("exponent", "loss"):
             for share in SHARES:
@@ -130,7 +166,8 @@ def main() -> None:
                     for w in ("suggest", "plain grid", "random")
                 ]
                 label = asked if asked == "exponent" else "loss, 10 × beyond"
-                print(f"| {name} | {label} | {100 * share:.0f} % | {' | '.join(cells)} |", flush=True)
+                words = name, label, f"{100 * share:.0f} %", f"{found['at best']:.2f}", *cells
+                print(f"| {' | '.join(words)} |", flush=True)
 
 
 if __name__ == "__main__":

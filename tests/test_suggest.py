@@ -11,6 +11,7 @@ from analysis.decisions.suggest import FORM, Target, suggest
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
+from bench import suggest as bench
 from bench.compare import BASE, cells
 from lab.commands.experiment import load
 from lab.config import DataConfig
@@ -185,3 +186,11 @@ def test_it_chooses_among_the_cells_of_a_table_where_one_is_given(tmp_path):
     assert main(["suggest", "experiments/results/quickstart.csv", *asked]) == 0
     chosen = {(run["params"], run["tokens"]) for run in json.loads(said.read_text())["runs"]}
     assert chosen and chosen <= set(cells_of)
+
+
+def test_no_choice_of_rows_is_expected_to_be_as_narrow_as_all(fitted, monkeypatch):
+    monkeypatch.setattr(bench, "ROUNDS", 200)
+    runs, target = fitted.runs, Target("exponent", 1e14)
+    first, total = np.argsort(runs.flops)[:7], runs.flops.sum()
+    least = [bench.at_best(runs, first, target, share * total) for share in (0.3, 0.6, 1.0)]
+    assert least[0] > least[1] > least[2] == pytest.approx(1, abs=1e-6)
