@@ -188,6 +188,8 @@ def test_what_time_allows_follows_the_pace_of_what_is_timed(cells, tmp_path):
             {"seconds": by * seconds[run_id]} if run_id in seconds else None,
         )
         assert len(means.affordable(options, store, both, tried)) == pairs
+    by = [means.affordable(options, store, both, tried, means.Pace(20.0, 20.0 / slower)) for slower in (1, 2)]
+    assert len(by[0]) > len(by[1]) == 5, "what had gone and by how much it was slower, compiling and all"
     options.within = 15.0
     with pytest.raises(CommandError, match=r"three budgets, .* FLOPs and about"):
         means.affordable(options, store, both, tried)

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
         watch(options, parts[1])
         return show_plan(store, grid.unique(run for part in (*parts, *tuned) for run in part))
     out = options.out or Path("out") / f"{experiment.name}-{file_name(name)}"
-    ladders, tried, cautions = [], [], []
+    fresh = [run for own in tuned for run in own if store.trainable(run.run_id)]
+    ladders, tried, cautions, began = [], [], [], time.monotonic()
     for title, own, tries in zip((experiment.name, name), (cells, arm), tuned, strict=True):
         status, factor, doubt, tries = tune(options, store, out, title, own, tries)
         if status is not None:
@@ -81,8 +83,10 @@ def run(options: argparse.Namespace) -> int:
         cautions += [doubt] * bool(doubt)
         ladders.append(arms.with_factor(own, factor))
         tried.append(tries)
+    fresh += [run for own, first in zip(tried, tuned, strict=True) for run in own if run not in first]
+    pace = means.Pace(time.monotonic() - began, means.assumed_seconds(options, fresh))
     named = f"{experiment.name}-{file_name(name)}"
-    kept = means.decide(options, store, named, (cells, arm), ladders, tried)
+    kept = means.decide(options, store, named, (cells, arm), ladders, tried, pace)
     if kept != about:
         print(f"{len(kept)} of {len(cells)} pairs of runs, at the pace of those so far")
     names, ladders = (experiment.name, name), tuple([own[i] for i in kept] for own in ladders)

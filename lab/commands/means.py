@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from lab.commands.experiment import CommandError
 from lab.commands.view import duration
@@ -17,10 +18,24 @@ LEAST = 5  # runs of a ladder of fewer than three budgets
 Both = Sequence[Sequence[RunConfig]]  # of (baseline, arm)
 
 
-def affordable(options: argparse.Namespace, store: Store, ladders: Both, tried: Both) -> list[int]:
+@dataclass(frozen=True)
+class Pace:
+    """What was trained so far: the `seconds` gone, and those that had been `assumed` of it."""
+
+    seconds: float = 0.0
+    assumed: float = 0.0
+
+    @property
+    def slower(self) -> float:
+        return self.seconds / self.assumed if self.assumed else 1.0
+
+
+def affordable(
+    options: argparse.Namespace, store: Store, ladders: Both, tried: Both, pace: Pace = Pace()
+) -> list[int]:
     """Indices of the pairs that fit with the runs that tune, from the least budget on. These cost what they
-    cost whether they are there or not; of the others what the store holds is free. Time is at the pace of
-    the runs that are timed.
+    cost whether they are there or not; of the others what the store holds is free. Time is at the `pace` of
+    those that tuned, compiling and all, or, where there were none to train, of the runs that are timed.
 
     Raises:
       CommandError: too few to compare by.
@@ -34,8 +49,11 @@ def affordable(options: argparse.Namespace, store: Store, ladders: Both, tried: 
         timed = [
             (every[run_id], took) for run_id, record in records.items() if (took := record.get("seconds"))
         ]
-        workers = options.workers or len(cores())
-        seconds = grid.seconds_left([(run, 1.0) for run in left], workers, timed)
+        if pace.assumed:
+            further = [run for run in left if run.run_id not in tuning]
+            seconds = pace.seconds + pace.slower * assumed_seconds(options, further)
+        else:
+            seconds = assumed_seconds(options, left, timed)
         return grid.price(left).flops, seconds + ANSWER_SECONDS
 
     def fits(kept: Sequence[int]) -> bool:
@@ -55,8 +73,18 @@ def affordable(options: argparse.Namespace, store: Store, ladders: Both, tried: 
     return kept
 
 
+def assumed_seconds(options: argparse.Namespace, runs: Sequence[RunConfig], timed=()) -> float:
+    return grid.seconds_left([(run, 1.0) for run in runs], options.workers or len(cores()), timed)
+
+
 def decide(
-    options: argparse.Namespace, store: Store, name: str, cells: Both, ladders: Both, tried: Both
+    options: argparse.Namespace,
+    store: Store,
+    name: str,
+    cells: Both,
+    ladders: Both,
+    tried: Both,
+    pace: Pace = Pace(),
 ) -> list[int]:
     """Indices of the pairs that are trained: those that fit when this was first asked of these `cells`, as
     what is trained since would let more in."""
@@ -67,5 +95,5 @@ def decide(
     path = store.root / "compared" / f"{name}-{digest[:8]}.json"
     first = seals.read(path)
     if first is None:
-        first = seals.write_first(path, {"pairs": affordable(options, store, ladders, tried)})
+        first = seals.write_first(path, {"pairs": affordable(options, store, ladders, tried, pace)})
     return first["pairs"]
