@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from analysis import fitting, frontiers
 from analysis.__main__ import main
-from analysis.audit import Audit, audit, audit_runs, design, forecast
+from analysis.audit import Audit, audit, audit_runs, design, forecast, valleys
 from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
 from analysis.audit.neighbourhood import neighbourhood, refit_beside
 from analysis.audit.parameters import parameter_profiles
@@ -212,9 +212,9 @@ def test_frontiers_of_different_tables_disagree():
     other = replace(TRUTH, alpha=0.6, A=4e4)
     iso = frontiers.find_optima(synthetic.isoflop(other, BUDGETS, sizes=9, span=30.0, noise=1e-4))
     fitted = fitting.resample(fit(Chinchilla, runs), 60)
-    found = audit.approaches(iso, fitted, frontiers.fit_cost(runs))
+    found = valleys.approaches(iso, fitted, frontiers.fit_cost(runs))
     assert found.severity == "warn" and "DISAGREE" in found.message
-    own = audit.approaches(frontiers.find_optima(runs), fitted, frontiers.fit_cost(runs))
+    own = valleys.approaches(frontiers.find_optima(runs), fitted, frontiers.fit_cost(runs))
     assert own.severity in ("ok", "note")
 
 

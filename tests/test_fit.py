@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting import OBJECTIVES, fit, solve
+from analysis.fitting.profile import as_problem
 from analysis.laws import Chinchilla, PowerLaw
 from analysis.tables import table
 from bench import synthetic
@@ -158,4 +159,14 @@ def test_a_fit_of_240_points_takes_few_steps(chinchilla, monkeypatch):
     steps, solve_all = [], solve.solve_damped
     monkeypatch.setattr(solve, "solve_damped", lambda *parts: steps.append(1) or solve_all(*parts))
     fit(Chinchilla, chinchilla.where("outlier == 0"), judge=False)
-    assert 3 <= len(steps) <= 60  # 37; one at least for each delta
+    assert 3 <= len(steps) <= 40  # 30; one at least for each delta
+
+
+def test_a_search_that_stands_at_the_minimum_stops_at_once(monkeypatch):
+    found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
+    problem, theta, _ = as_problem(found)
+    steps, solve_all = [], solve.solve_damped
+    monkeypatch.setattr(solve, "solve_damped", lambda *parts: steps.append(1) or solve_all(*parts))
+    again, done = solve.minimise(problem, theta[None], near=True)
+    assert done.all() and len(steps) <= 3
+    np.testing.assert_allclose(again[0], theta, atol=1e-7)

@@ -268,6 +268,14 @@ def test_log_prediction_and_its_derivatives(truth, columns):
         np.testing.assert_allclose(change, bent[:, i], rtol=1e-5, atol=1e-6)
 
 
+def test_a_term_of_nothing_adds_nothing_and_has_no_slope():
+    theta = np.array([[0.5, -np.inf, 1.0, 0.3, 0.4], [0.5, 2.0, 1.0, 0.3, 0.4]])
+    logs, pull = np.random.default_rng(0).normal(size=(2, 6)), np.ones((2, 6))
+    value, slope, bend = Chinchilla.expand(theta, logs, np.arange(5))
+    np.testing.assert_allclose(value[0], np.logaddexp(0.5, 1.0 - 0.4 * logs[1]))
+    assert not slope[0, [1, 3]].any() and not bend(pull)[0, [1, 3]].any() and slope[1, [1, 3]].all()
+
+
 @subjects
 def test_a_unit_moves_only_the_parameters_that_carry_it(truth, columns):
     law = type(truth)

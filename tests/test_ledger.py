@@ -8,7 +8,8 @@ import pytest
 
 from analysis import fitting, frontiers
 from analysis.__main__ import main
-from analysis.frontiers import conventions, ledger
+from analysis.fitting import profile
+from analysis.frontiers import conventions, ledger, optima
 from analysis.laws import Chinchilla
 from analysis.report import countings as countings_of_page
 from analysis.tables.table import from_columns
@@ -217,6 +218,20 @@ def written(runs, path):
     cells = zip(*(runs.columns[name].tolist() for name in header), strict=True)
     path.write_text("\n".join([",".join(header), *(",".join(map(repr, row)) for row in cells)]) + "\n")
     return str(path)
+
+
+def test_the_exponents_of_one_fit_under_several_costs_take_one_search(monkeypatch):
+    fitted = fitting.intervals(fitting.fit(Chinchilla, counted(0.001, 64, 12, BUDGETS[::2])), "profile")
+    costs = [frontiers.SIX, frontiers.Cost(9.0, 0.9, "another")]
+    alone = [frontiers.from_fit(fitted, cost, BUDGETS[:0]).params_exponent for cost in costs]
+    searches, minimise = [], profile.minimise
+    monkeypatch.setattr(profile, "minimise", lambda *a, **k: searches.append(1) or minimise(*a, **k))
+    both = optima.growths(fitted, costs)
+    assert len(searches) == 2  # the whole profile, and again near its ends
+    for band, own in zip(both, alone, strict=True):
+        parts = [(each.value, each.low, each.high) for each in (band, own)]
+        np.testing.assert_allclose(*parts, rtol=1e-6)
+    assert both[1].value > both[0].value
 
 
 def test_the_command_writes_a_row_for_every_counting_and_approach(tmp_path, capsys):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis import fitting, frontiers
-from analysis.audit import bend, design, forecast, parameters, rows
+from analysis.audit import bend, design, forecast, parameters, rows, valleys
 from analysis.audit.findings import ROWS, Finding, headline_of, named, rank, sentence, verdict_of
 from analysis.audit.forecast import Step
 from analysis.audit.neighbourhood import neighbourhood
@@ -19,8 +19,6 @@ from analysis.laws import Chinchilla, lacking
 from analysis.tables.runs import Runs
 
 MOST = 20_000  # runs beyond which what takes many refits is made on so many of them, drawn at random
-LITTLE = 0.01  # difference of exponents that no use of them would notice
-WIDE = 0.2  # half of an exponent's interval, from which agreement proves little
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -78,6 +76,7 @@ def audit_runs(
     fitted: Fit | None = None,
     iso: Isoflop | None = None,
     valley: Frontier | None = None,
+    law: Frontier | None = None,
 ) -> Audit:
     """Look a table over. The thresholds and their reasons are in docs/audit.md.
 
@@ -91,7 +90,7 @@ def audit_runs(
       resamples: of the pairs bootstrap behind the exponents' intervals, of whole runs where rows
         share a run_id; 0 takes standard errors.
       seed: of all draws.
-      fitted, iso, valley: of these runs a fit, isoFLOP optima and a frontier by them, if there already.
+      fitted, iso, valley, law: of these runs a fit, isoFLOP optima and a frontier by each, if there already.
 
     Raises:
       ValueError: a column is missing, or no row is usable. A table that cannot be fitted is not an
@@ -104,25 +103,27 @@ def audit_runs(
         return Audit(tuple(rank(findings)), runs)
     if fitted is None:
         fitted = fit_with_draws(runs, objective, delta, resamples, seed)
-    valleys = iso or find_valleys(runs, window, budgets, seed)
-    findings += [parameters.fit_status(fitted), *kinds(fitted), *edge(valleys)]
+    optima = iso or valleys.find_valleys(runs, window, budgets, seed)
+    findings += [parameters.fit_status(fitted), *kinds(fitted), *valleys.edge(optima)]
     if not fitted.regular:
         return Audit(tuple(rank(findings)), runs, fitted)
     price, steps = frontiers.fit_cost(runs, cost), ()
     fewer = sample(fitted)
-    further, profiles = check_fit(fitted, fewer, valleys, price, valley)
+    further, profiles = check_fit(fitted, fewer, optima, price, valley, law)
     findings += further
     if hold_out != "none":
-        delta = fitted.objective.delta or delta
-        steps = tuple(
-            forecast.steps(fewer.runs, fitted.objective.name, delta, hold_out, law=type(fitted.law))
-        )
-        findings.append(forecast.hold_out(steps))
-        findings += bend.check(fewer, price, at)
+        steps = forecast_steps(fewer, hold_out)
+        findings += [forecast.hold_out(steps), *bend.check(fewer, price, at)]
     findings += sampled(fitted, fewer)
     if not lacking(type(fitted.law), "optimum"):
         findings += [forecast.extrapolation(runs.usable(), fitted.law, price, flops) for flops in at]
     return Audit(tuple(rank(findings)), runs, fitted, steps, profiles)
+
+
+def forecast_steps(fitted: Fit, hold_out: str) -> tuple[Step, ...]:
+    objective = fitted.objective
+    given = objective.name, objective.delta or 1e-3, hold_out
+    return tuple(forecast.steps(fitted.runs, *given, law=type(fitted.law)))
 
 
 def kinds(fitted: Fit) -> list[Finding]:
@@ -139,11 +140,10 @@ def cautions(fitted: Fit) -> list[str]:
     move, and held-out scales that were missed."""
     fewer = sample(fitted)
     near = neighbourhood(fewer)
-    profiles = parameters.parameter_profiles(near)
+    p = frontiers.fit_cost(fitted.runs).p if of_params_and_tokens(fitted) else None
+    profiles, intervals = parameters.profiles_and_intervals(near, p)
     findings = [design.mid_curve(fitted.runs), parameters.condition(near), *parameters.flat_profile(profiles)]
-    if of_params_and_tokens(fitted):
-        p = frontiers.fit_cost(fitted.runs).p
-        intervals = parameters.intervals(near, p)
+    if p is not None:
         findings += [rows.outliers(near, p), parameters.objectives(near, fewer.runs, p, intervals)]
     warnings = [each.message.rstrip(".") for each in findings if each.severity == "warn"]
     return [*filter(None, [forecast.caution(fewer)]), *warnings]
@@ -186,23 +186,23 @@ def sampled(fitted: Fit, fewer: Fit) -> list[Finding]:
     return [Finding("sample", "ok", text, {"runs": len(fewer.runs), "of": len(fitted.runs)})]
 
 
-def check_fit(fitted: Fit, fewer: Fit, valleys: Isoflop | str, price: Cost, valley: Frontier | None = None):
+def check_fit(fitted: Fit, fewer: Fit, optima: Isoflop | str, price: Cost, *known: Frontier | None):
     """The findings on a fitted law, and the profiles of its parameters; what takes many refits is of `fewer`
     rows."""
     near, p = neighbourhood(fitted), price.p
     few = near if fewer is fitted else neighbourhood(fewer)
-    profiles = parameters.parameter_profiles(few)
+    of_both = of_params_and_tokens(fitted)
+    profiles, intervals = parameters.profiles_and_intervals(few, p if of_both else None)
     findings = [parameters.condition(near), *parameters.flat_profile(profiles)]
-    if not of_params_and_tokens(fitted):
+    if not of_both:
         return findings, profiles
-    intervals = parameters.intervals(few, p)
     findings += [
         *parameters.floor_against_exponent(few, p),
-        approaches(valleys, fitted, price, valley),
+        valleys.approaches(optima, fitted, price, *known),
         parameters.objectives(few, fewer.runs, p, intervals),
         rows.outliers(near, p),
         rows.influence(few, p, intervals),
-        rows.noise(few, fitted.runs, None if isinstance(valleys, str) else valleys),
+        rows.noise(few, fitted.runs, None if isinstance(optima, str) else optima),
     ]
     return findings, profiles
 
@@ -211,83 +211,3 @@ def of_params_and_tokens(fitted: Fit) -> bool:
     """Whether a law has a floor and an exponent of each, and a frontier's."""
     named = {"E", "alpha", "beta"} <= set(fitted.law.names())
     return named and not lacking(type(fitted.law), "exponents")
-
-
-def find_valleys(runs: Runs, window: float, budgets, seed: int) -> Isoflop | str:
-    """The isoFLOP optima, or why there are none; budgets that somebody named have to be there."""
-    try:
-        return frontiers.find_optima(runs, window=window, budgets=budgets, seed=seed)
-    except ValueError as error:
-        if budgets is not None:
-            raise
-        return str(error)
-
-
-def edge(iso: Isoflop | str) -> list[Finding]:
-    """edge: budgets whose least loss is at the end of their sizes, or not to be seen."""
-    if isinstance(iso, str):
-        return []
-    edges, flat, few = ([v for v in iso.valleys if v.status == s] for s in ("edge", "flat", "few"))
-    seen = len(iso.valleys) - len(few)
-    if not seen:
-        return []  # not an isoFLOP design
-    numbers: dict = {"budgets": len(iso.valleys)}
-    for name, valleys in (("edge", edges), ("flat", flat), ("few", few)):
-        numbers[name] = [valley.budget for valley in valleys]
-    if not edges and not flat:
-        return [Finding("edge", "ok", f"{seen} budgets have their minimum inside", numbers)]
-    parts = []
-    if edges:
-        which = ", ".join(f"{valley.budget:.3g} ({end(valley)})" for valley in edges)
-        parts.append(
-            f"{len(edges)} of {seen} isoFLOP minima at the end of their sizes: {which}; left out of the "
-            "exponents, which then rest on the others. Add sizes beyond those ends"
-        )
-    if flat:
-        which = ", ".join(f"{valley.budget:.3g}" for valley in flat)
-        parts.append(
-            f"{len(flat)} of {seen} isoFLOP valleys without a bend clear of the noise ({which}): such a "
-            "minimum could be anywhere near. Add sizes further out, or repeats"
-        )
-    severity = "warn" if edges or len(flat) > seen / 2 else "note"
-    return [Finding("edge", severity, ". ".join(parts) + ".", numbers)]
-
-
-def end(valley) -> str:
-    return "smallest" if valley.log_loss.argmin() <= len(valley.log_loss) // 2 else "largest"
-
-
-def approaches(iso: Isoflop | str, fitted: Fit, price: Cost, valley: Frontier | None = None) -> Finding:
-    """approaches: whether optima of budgets (2) and the fitted law (3) give one exponent."""
-    if isinstance(iso, str):
-        reason = iso.split(": ", 1)[-1].rstrip(".")
-        return Finding("approaches", "note", f"Approach 2 cannot check the fit's exponents: {reason}.", {})
-    valley = valley or frontiers.from_isoflop(iso, price)
-    parametric = frontiers.from_fit(fitted, price, fitted.runs.flops[:1])  # its exponent is wanted
-    two, three = valley.params_exponent, parametric.params_exponent
-    numbers = {
-        f"a_{name}{end}": getattr(band, part)
-        for name, band in (("isoflop", two), ("fit", three))
-        for end, part in (("", "value"), ("_low", "low"), ("_high", "high"))
-    }
-    if not np.isfinite(two.value):
-        text = f"Approach 2 gives no exponent to check the fit's by: {valley.message}."
-        return Finding("approaches", "note", text, numbers)
-    agreement = frontiers.describe_agreement(valley, parametric)
-    wide = max((two.high - two.low) / 2, (three.high - three.low) / 2)
-    if "DISAGREE" in agreement and abs(two.value - three.value) > LITTLE:
-        severity = "warn"
-        advice = (
-            " Find out which assumption fails before using either: the parabola's or "
-            "interpolation's on few sizes, or the law's form far from the minima."
-        )
-    elif np.isfinite([two.low, three.low]).all() and wide > WIDE:
-        severity = "note"
-        advice = (
-            f" With an interval of ±{wide:.2g} that proves little: more budgets over a "
-            "wider range, or repeats, would."
-        )
-    else:
-        partly = "in part" in agreement or "no interval" in agreement
-        return Finding("approaches", "note" if partly else "ok", agreement.rstrip("."), numbers)
-    return Finding("approaches", severity, agreement + advice, numbers)

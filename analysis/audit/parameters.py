@@ -43,13 +43,30 @@ def condition(near: Neighbourhood) -> Finding:
     )
 
 
-def parameter_profiles(near: Neighbourhood) -> dict[str, Profile]:
-    """The profiles of alpha, beta and E, of those that are free."""
+def parameter_profiles(near: Neighbourhood, p: float | None = None) -> dict[str, Profile]:
+    """The profiles of alpha, beta and E, of those that are free; and, under a cost of power `p`, of a."""
     names = [name for name in ("alpha", "beta", "E") if name in near.names]
     if not names:
         return {}
-    traced = trace_profiles(near.fitted, lambda law: np.concatenate([getattr(law, n) for n in names], -1))
-    return dict(zip(names, traced, strict=True))
+
+    def numbers(law) -> Array:
+        a = [] if p is None else [law.exponents(p)[0]]
+        return np.concatenate([*(getattr(law, name) for name in names), *a], -1)
+
+    traced = trace_profiles(near.fitted, numbers)
+    return dict(zip([*names, *["a"] * (p is not None)], traced, strict=True))
+
+
+def profiles_and_intervals(near: Neighbourhood, p: float | None) -> tuple[dict[str, Profile], dict]:
+    """(`parameter_profiles`; `intervals` under a cost of power `p`, none without one), traced at once
+    where the fit's intervals are profiles."""
+    if p is None or near.fitted.intervals != "profile":
+        return parameter_profiles(near), {} if p is None else intervals(near, p)
+    traced = parameter_profiles(near, p)
+    known = {name: (profile.low, profile.high) for name, profile in traced.items()}
+    profiles = {name: profile for name, profile in traced.items() if name != "a"}
+    best = exponents(near.fitted.law, p)  # one that is held is its own interval
+    return profiles, {name: known.get(name, (value, value)) for name, value in best.items()}
 
 
 def flat_profile(profiles: dict[str, Profile]) -> list[Finding]:
@@ -150,7 +167,8 @@ def objectives(near: Neighbourhood, runs: Runs, p: float, intervals: dict) -> Fi
     own, here = near.fitted.objective.name, exponents(near.fitted.law, p)
     others = [name for name in ("huber-log", "l1-log", "ls-log") if name != own]
     numbers = {own: here} | {
-        name: exponents(fitting.fit(type(near.fitted.law), runs, objective=name).law, p) for name in others
+        name: exponents(fitting.fit(type(near.fitted.law), runs, objective=name, judge=False).law, p)
+        for name in others
     }
     outside = []
     for other in others:

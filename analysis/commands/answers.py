@@ -31,6 +31,7 @@ def of_table(options, runs: Runs, fitted: fitting.Fit | None, at=()) -> Headline
     if fitted is not None and not {"params", "tokens"} <= set(type(fitted.law).inputs):
         return None
     fronts: list[Frontier] = []
+    iso = None
     own_law = fitted if fitted is not None and isinstance(fitted.law, Chinchilla) else None
     with suppress(ValueError):
         cost = frontiers.fit_cost(runs, getattr(options, "cost", "table"))
@@ -47,17 +48,18 @@ def of_table(options, runs: Runs, fitted: fitting.Fit | None, at=()) -> Headline
                 fitted = fitting.intervals(fitted, "auto", seed=options.seed)
             budgets = frontiers.budgets_of(fitted.runs)
             fronts.append(frontiers.from_fit(fitted, cost, np.array([budgets.min(), budgets.max()])))
-    return choose(options, runs, fronts, fitted, at=at)
+    return choose(options, runs, fronts, fitted, iso=iso, at=at)
 
 
-def choose(options, runs: Runs, fronts: Sequence[Frontier], fitted: fitting.Fit | None, at=()):
+def choose(options, runs: Runs, fronts: Sequence[Frontier], fitted: fitting.Fit | None, **known):
     """The headline of a table's frontiers, with the audit of its fitted law unless intervals are none or rows
-    so many that it takes long; None where no frontier has an exponent."""
+    so many that it takes long; None where no frontier has an exponent. `known` as in `audit_runs`."""
     audit = None
     if fitted is not None and fitted.intervals != "none" and light(fitted):
-        valley = next((front for front in fronts if front.kind == "valleys"), None)
+        first = {front.kind: front for front in reversed(fronts)}
+        known |= {"valley": first.get("valleys"), "law": first.get("the law")}
         with suppress(ValueError):  # nothing to look over
-            audit = make_audit(options, runs, fitted, valley=valley, at=at)
+            audit = make_audit(options, runs, fitted, **known)
     return headline.choose(fronts, audit)
 
 

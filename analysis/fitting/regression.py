@@ -9,9 +9,10 @@ import numpy as np
 from analysis.fitting.band import span
 from analysis.fitting.multiples import loss_units, other_units
 from analysis.fitting.refusals import check_rows, lift, positive
-from analysis.fitting.solve import OBJECTIVES, ROBUST, Problem, grid, held, minimise, project, value
+from analysis.fitting.search import plain_values, search
+from analysis.fitting.solve import OBJECTIVES, Problem, held, value
 from analysis.fitting.splits import Split, describe_splits, splits
-from analysis.fitting.status import AGREE, Minima, distinct_minima, fit_status, several_laws
+from analysis.fitting.status import Minima, fit_status, several_laws
 from analysis.laws import LAWS, Array, Law
 from analysis.tables.mixed import refuse_mixed_units
 from analysis.tables.runs import Runs
@@ -93,13 +94,6 @@ class Fit:
         """95 % interval of a parameter; (None, None) where there is none."""
         if self.ends is None or name in self.fixed:
             return None, None
-        if name not in self.known:
-            low, high = self.band(lambda law: np.atleast_1d(getattr(law, name)))
-            if name in self.law.positive() and np.isinf([low, high]).any():
-                # far up, and down to zero, only steps of the logarithm get
-                ends = np.exp(self.band(lambda law: np.log(np.atleast_1d(getattr(law, name)))))
-                low, high = (np.where(np.isinf(a), b, a) for a, b in zip((low, high), ends, strict=True))
-            self.known[name] = float(low[0]), float(high[0])
         return self.known[name]
 
     @cached_property
@@ -127,8 +121,20 @@ class Fit:
 
     @cached_property
     def known(self) -> dict[str, tuple[float, float]]:
-        """Intervals of parameters asked for before: figures, tables and pages ask again."""
-        return {}
+        """Intervals of all fitted parameters, made at once where the first is asked for."""
+
+        def ends_of(names: list[str], form=lambda values: values) -> dict[str, tuple[float, float]]:
+            def numbers(law: Law) -> Array:
+                return form(np.concatenate([np.atleast_1d(getattr(law, name)) for name in names], -1))
+
+            return dict(zip(names, zip(*self.band(numbers), strict=True), strict=True)) if names else {}
+
+        known = ends_of([name for name in self.law.names() if name not in self.fixed])
+        open_ones = [name for name in known if name in self.law.positive() and np.isinf(known[name]).any()]
+        # far up, and down to zero, only steps of the logarithm get
+        for name, ends in ends_of(open_ones, np.log).items():
+            known[name] = tuple(np.where(np.isinf(known[name]), np.exp(ends), known[name]))
+        return {name: (float(low), float(high)) for name, (low, high) in known.items()}
 
     def law_draws(self) -> Law:
         """The law whose fields are columns (S, 1) of draws, to broadcast against (K,) inputs."""
@@ -219,12 +225,6 @@ def named_law(law: type[Law] | str) -> type[Law]:
     return LAWS[law]
 
 
-def plain_values(law: type[Law], theta: Array, centre: Array) -> dict[str, float]:
-    """The parameters by name, for plain inputs, of a theta (P,) for centred ones."""
-    values = law.from_theta(law.shift(theta, centre))
-    return {name: float(number) for name, number in zip(law.names(), values, strict=True)}
-
-
 def objective_of(
     law: Law,
     runs: Runs,
@@ -243,43 +243,6 @@ def objective_of(
     reached = float(value(objective, delta, log_pred, observed))
     stated = Objective(objective, delta if objective == "huber-log" else None, reached)
     return stated, log_pred - np.log(observed)
-
-
-def search(problem: Problem, fixed: dict, centre: Array, starts: Sequence[Law] | None):
-    """The best minimum (1, P) that starts lead to and whether it converged; the distinct minima, best first;
-    and how many starts agree with the best, of how many. Very many runs are searched in a sample, and the
-    best is then polished on all."""
-    law, whole = problem.law, problem
-    if problem.output.size > law.search:
-        rows = np.random.default_rng(0).choice(problem.output.size, law.search, replace=False)
-        problem = replace(problem, logs=problem.logs[:, rows], output=problem.output[rows])
-    if starts is None:
-        values = grid(law, fixed, problem.logs, problem.output)
-    else:
-        plain = np.array([[getattr(start, name) for name in law.names()] for start in starts])
-        near = law.from_theta(law.shift(law.to_theta(plain), -centre))
-        values = {name: near[:, law.names().index(name)] for name in law.grid}
-        values |= {name: np.full(len(near), fixed[name]) for name in law.grid if name in fixed}
-    theta = project(law, problem.logs, problem.output, values, fixed)
-    theta = theta[: law.starts if starts is None else None]
-    first, (theta, done) = theta, minimise(problem, theta)
-    if law.rough and problem.name in ROBUST:
-        # a falling delta leads past the narrow minima; look for those as well
-        narrow, converged = minimise(problem, first, near=True)
-        theta, done = np.concatenate([theta, narrow]), np.concatenate([done, converged])
-    log_pred = law.log_predict(theta, problem.logs)[0]
-    costs = value(problem.name, problem.delta, log_pred, problem.output)
-    plain = law.from_theta(law.shift(theta, centre))  # on one ray a coefficient may be past all numbers
-    costs = np.where(np.isfinite(costs) & np.isfinite(plain).all(1), costs, np.inf)
-    order = np.argsort(costs, kind="stable")
-    theta, costs, done = theta[order], costs[order], done[order]
-    distinct = distinct_minima(problem, costs, theta)
-    minima = tuple((float(costs[i]), plain_values(law, theta[i], centre)) for i in distinct)
-    agreeing = int((costs <= costs[0] * (1 + AGREE) + 1e-15).sum())
-    best = theta[:1]
-    if whole is not problem:
-        best, done = minimise(whole, best, near=True)
-    return best, bool(done[0]), minima, agreeing, len(order)
 
 
 def observations(

@@ -40,10 +40,12 @@ class Penalty:
 
 def slopes(numbers: Callable[[Array], Array], theta: Array, free: Array) -> Array:
     """Gradient (S, F, K) of numbers by the free parameters, by central differences."""
-    step = 1e-5 * np.eye(theta.shape[1])[free]
+    step = 1e-5 * np.eye(theta.shape[1])[free][:, None]
+    beside = np.concatenate([theta + step, theta - step]).reshape(-1, theta.shape[1])
     with np.errstate(all="ignore"):
-        ends = [(numbers(theta + s) - numbers(theta - s)) / 2e-5 for s in step]
-    return np.nan_to_num(np.stack(ends, 1), nan=0.0, posinf=0.0, neginf=0.0)
+        up, down = numbers(beside).reshape(2, len(free), len(theta), -1)
+        ends = (up - down) / 2e-5
+    return np.nan_to_num(ends.swapaxes(0, 1), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,10 @@ def descend(problem: Problem, delta: float, members: Array, theta: Array, weight
         for old, part in zip(state, new, strict=True):
             old[live[better]] = part[better]
         quiet = gain <= 1e-13 * cost
-        still[live] = np.where(quiet, still[live] + 1, 0)
+        # a step of Newton that neither moves nor gains: the minimum, to rounding
+        here = np.abs(np.einsum("sf,sf->s", gradient, step)) <= 1e-15 * cost
+        here &= (np.abs(step).max(1, initial=0) < 1e-6) & (damping[live] < 1)
+        still[live] = np.where(here, 8, np.where(quiet, still[live] + 1, 0))
         damping[live] *= np.where(better, 0.2, 6.0)
         np.clip(damping, 1e-12, 1e12, out=damping)
         live = live[(still[live] < 8) & (damping[live] < 1e11)]

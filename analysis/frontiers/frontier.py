@@ -7,14 +7,14 @@ from functools import cached_property, partial
 import numpy as np
 
 from analysis.fitting.band import Band
-from analysis.fitting.prediction import drift_beyond, weighed
 from analysis.fitting.regression import Fit
 from analysis.frontiers.bias import BiasCheck, check_bias
 from analysis.frontiers.costs import Cost, fit_cost
 from analysis.frontiers.envelope import Envelope, envelope_line, envelope_status
 from analysis.frontiers.isoflop import Isoflop, left_out
-from analysis.frontiers.lines import Exponents, Extend, extrapolate, fit_line, no_line
-from analysis.laws import Array, Law, lacking
+from analysis.frontiers.lines import Exponents, extrapolate, fit_line, no_line
+from analysis.frontiers.optima import optimum_bands
+from analysis.laws import Array, lacking
 from analysis.tables.runs import Runs
 
 KINDS = {"isoflop": "valleys", "fit": "the law"}
@@ -80,7 +80,9 @@ def convention(runs: Runs) -> str:
     return "; ".join([*measure, *stated]) or "the columns as they are"
 
 
-def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) -> Frontier:
+def from_fit(
+    fitted: Fit, cost: Cost | None = None, flops: Array | None = None, a: Band | None = None
+) -> Frontier:
     """Approach 3: the closed optimum of a fitted law along the cost function.
 
     Of forms that "auto" weighed, params and tokens are the weighted means of all in logarithms, and intervals
@@ -90,6 +92,7 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
       fitted: of a law that has an `optimum`; intervals are the fit's own.
       cost: the table's when not given.
       flops: budgets (K,); by default the table's own, or seven spread over its compute.
+      a: the exponent of params, where it is known (`optima.growths`).
 
     Raises:
       ValueError: the law lacks its optimum, or takes in more than params, tokens and flops.
@@ -106,9 +109,8 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         )
     cost = cost or fit_cost(runs)
     flops = np.asarray(budgets_of(runs) if flops is None else flops, float)
-    extend = optimum_bands(fitted, cost)
+    a, extend = optimum_bands(fitted, cost, flops, a)
     params, tokens, loss = extend(flops)
-    a = growth(fitted, cost, runs.flops.min())
     return Frontier(
         method=f"fit of {'auto' if fitted.forms else type(law).__name__} ({fitted.objective.name})",
         convention=convention(runs),
@@ -130,60 +132,6 @@ def from_fit(fitted: Fit, cost: Cost | None = None, flops: Array | None = None) 
         runs=len(runs),
         cautions=tuple(fitted.cautions),
     )
-
-
-def growth(fitted: Fit, cost: Cost, flops: float) -> Band:
-    """a of params ∝ flops^a at the optimum: the law's own, or its slope over a factor e of compute."""
-
-    @np.errstate(all="ignore")
-    def exponent(law: Law) -> Array:
-        if hasattr(law, "exponents"):
-            return np.atleast_1d(law.exponents(cost.p)[0])
-        few, many = (np.log(law.optimum(np.array([c]), cost.k, cost.p)[0]) for c in (flops, np.e * flops))
-        return many - few
-
-    (value,), (low,), (high,) = exponent(fitted.law), *fitted.band(exponent)
-    if fitted.forms:
-        (value,), (low,), (high,) = weighed(fitted, exponent, low, high)
-    return Band.from_ends(value, low, high)
-
-
-def optimum_bands(fitted: Fit, cost: Cost) -> Extend:
-    """A function flops (K,) -> Bands of params, tokens and loss at the optimum of a fitted law. It
-    keeps what it made: profiles take seconds, and a page asks again."""
-    known: dict[float, np.ndarray] = {}  # of a budget the three bands (3, 3)
-
-    def extend(flops: Array) -> tuple[Band, Band, Band]:
-        new = np.array([each for each in dict.fromkeys(flops.tolist()) if each not in known])
-        if new.size:
-            made = np.array([[band.value, band.low, band.high] for band in bands(new)])
-            known.update(zip(new.tolist(), np.moveaxis(made, -1, 0), strict=True))
-        parts = np.array([known[each] for each in flops.tolist()]).reshape(-1, 3, 3)
-        return tuple(Band(*part) for part in np.moveaxis(parts, 0, -1))
-
-    @np.errstate(all="ignore")  # where an end of a parameter is open, an end of these is
-    def bands(flops: Array) -> tuple[Band, Band, Band]:
-        def optimum(law: Law) -> Array:
-            params, tokens = law.optimum(flops, cost.k, cost.p)
-            at = {"params": params, "tokens": tokens, "flops": flops}
-            return np.concatenate([np.log(params), law.loss(*(at[name] for name in law.inputs))], -1)
-
-        value, (low, high) = optimum(fitted.law), fitted.band(optimum)
-        if fitted.forms:
-            params, tokens = fitted.law.optimum(flops, cost.k, cost.p)
-            drift = np.concatenate([0 * flops, drift_beyond(fitted, [params, tokens]) * value[len(flops) :]])
-            value, low, high = weighed(fitted, optimum, low, high, drift)
-        (size, loss), low, high = (np.split(part, 2) for part in (value, low, high))
-        small, large = np.exp(low[0]), np.exp(high[0])
-        return (
-            Band.from_ends(np.exp(size), small, large),
-            Band.from_ends(
-                cost.tokens(np.exp(size), flops), cost.tokens(large, flops), cost.tokens(small, flops)
-            ),
-            Band.from_ends(loss, low[1], high[1]),
-        )
-
-    return extend
 
 
 def budgets_of(runs: Runs) -> Array:

@@ -6,7 +6,8 @@ readout are most of a small model. Porian et al. 2024 (arXiv 2406.19146) and Pea
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from analysis.fitting.bootstrap import intervals, resample
 from analysis.fitting.regression import Fit, fit
 from analysis.frontiers.comparison import compare_bands
 from analysis.frontiers.conventions import EMBED, HIDDEN, READOUT, Convention
-from analysis.frontiers.costs import fit_cost
+from analysis.frontiers.costs import Cost, fit_cost
 from analysis.frontiers.frontier import Frontier, from_fit, from_isoflop
 from analysis.frontiers.heights import common_span, size_heights, split_curves
-from analysis.frontiers.isoflop import find_optima
+from analysis.frontiers.isoflop import Isoflop, find_optima
+from analysis.frontiers.optima import growths
 from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 from analysis.tables.table import from_columns
@@ -75,20 +77,16 @@ def make_ledger(
     entries: list[Entry] = []
     for method in methods:
         first: tuple[Frontier, Array | None] | None = None
-        fits: list[Made] = [Made(known)] if known else []
+        laws = fit_laws(conventions, known, objective, delta, add_intervals) if method == "fit" else []
+        optima = cache(partial(find_optima, method=valley, window=window, seed=seed))  # one table comes again
         for number, convention in enumerate(conventions):
             draws, front = None, None
             try:
                 if method == "isoflop":
-                    front, message = valleys(convention.runs, conventions[0].runs, valley, window, seed)
+                    front, message = valleys(convention.runs, conventions[0].runs, optima)
                 else:
-                    made = fit_once(convention.runs, fits, objective, delta, add_intervals)
-                    fitted = replace(made.fitted, runs=convention.runs.usable())
-                    front = from_fit(fitted, fit_cost(convention.runs), fitted.runs.flops[:0])
-                    message, off = front.message, front.cost.deviation
-                    if off >= OFF:
-                        message += f"; flops/tokens is no power of N by this count: off by {100 * off:.0f} %"
-                    draws = made.exponents(front.cost.p, resamples, seed)
+                    front, message = of_law(laws[number], convention)
+                    draws = laws[number].exponents(front.cost.p, resamples, seed)
             except ValueError as error:
                 message = str(error)
             if number == 0 and front is not None:
@@ -114,11 +112,16 @@ def compare_with(first, convention: Convention, front, draws, number: int) -> tu
 
 @dataclass
 class Made:
-    """A fit with its intervals, and its resamples once they were asked for: where only C is counted otherwise
-    both stay as they are."""
+    """A fit with its intervals, its exponent under every cost that it is asked for, and its resamples once
+    they were asked for: where only C is counted otherwise all stay as they are."""
 
     fitted: Fit
+    costs: list[Cost] = field(default_factory=list)
     resampled: Fit | None = None
+
+    @cached_property
+    def growth(self) -> dict[Cost, Band]:
+        return dict(zip(self.costs, growths(self.fitted, self.costs), strict=True))
 
     def exponents(self, p: float, resamples: int, seed: int) -> Array | None:
         """The params exponent of every resample (S,); None for a fit without intervals."""
@@ -128,6 +131,31 @@ class Made:
             drawn = self.fitted.draws is not None
             self.resampled = self.fitted if drawn else resample(self.fitted, resamples, seed)
         return self.resampled.law_draws().exponents(p)[0][:, 0]
+
+
+def fit_laws(conventions, known: Fit | None, objective, delta, add_intervals) -> list[Made | ValueError]:
+    """The Chinchilla fit of each convention, or why there is none."""
+    fits, laws = [Made(known)] if known else [], []
+    for convention in conventions:
+        try:
+            made = fit_once(convention.runs, fits, objective, delta, add_intervals)
+            made.costs.append(fit_cost(convention.runs))
+            laws.append(made)
+        except ValueError as error:
+            laws.append(error)
+    return laws
+
+
+def of_law(made: Made | ValueError, convention: Convention) -> tuple[Frontier, str]:
+    """Approach 3 under a recount, and what to know of it; an error is raised."""
+    if isinstance(made, ValueError):
+        raise made
+    cost, fitted = fit_cost(convention.runs), replace(made.fitted, runs=convention.runs.usable())
+    front = from_fit(fitted, cost, fitted.runs.flops[:0], made.growth[cost])
+    if cost.deviation < OFF:
+        return front, front.message
+    off = f"flops/tokens is no power of N by this count: off by {100 * cost.deviation:.0f} %"
+    return front, f"{front.message}; {off}"
 
 
 def fit_once(runs: Runs, fits: list[Made], objective, delta, add_intervals) -> Made:
@@ -141,18 +169,17 @@ def fit_once(runs: Runs, fits: list[Made], objective, delta, add_intervals) -> M
     return fits[-1]
 
 
-def valleys(runs: Runs, own: Runs, method: str, window: float, seed: int) -> tuple[Frontier, str]:
+def valleys(runs: Runs, own: Runs, optima: Callable[..., Isoflop]) -> tuple[Frontier, str]:
     """Approach 2 under a recount, and what to know of it.
 
     A budget's runs keep their place while their flops differ by less than 10 %. Otherwise the loss
     of each size is interpolated, along its runs at several budgets, to new budgets of equal flops.
     """
-    options = {"method": method, "window": window, "seed": seed}
     spread = 1.0 if runs is own else budget_spread(runs)
     if spread <= LEVEL:
-        front = from_isoflop(find_optima(runs, **options), fit_cost(runs))
+        front = from_isoflop(optima(runs), fit_cost(runs))
         return front, front.message
-    measured = find_optima(own, **options)
+    measured = optima(own)
     words = f"flops of one budget differ by a factor {spread:.3g} by this count"
     try:
         grid = interpolate_budgets(runs, len(measured.valleys))
@@ -160,7 +187,7 @@ def valleys(runs: Runs, own: Runs, method: str, window: float, seed: int) -> tup
         raise ValueError(
             f"{words}, and there are too few sizes at two budgets or more to interpolate: {error}"
         ) from None
-    front = from_isoflop(find_optima(grid, noise=measured.noise, **options), fit_cost(runs))
+    front = from_isoflop(optima(grid, noise=measured.noise), fit_cost(runs))
     return front, f"{words}: each size's loss is interpolated to new budgets; {front.message}"
 
 

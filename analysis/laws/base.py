@@ -152,6 +152,7 @@ class Law:
             return np.where(cls.logged(), np.exp(theta), theta)
 
     @classmethod
+    @cache
     def logged(cls) -> Array:
         """Which parameters (P,) are logarithms in their fitted form."""
         positive = cls.positive()
@@ -192,6 +193,44 @@ class Sum(Law):
                 part = part - getattr(p, exponent) * logs[v]
             parts.append(part)
         return jets.log_sum(*parts)
+
+    @classmethod
+    def expand(
+        cls, theta: Array, logs: Array, free: Array, second: bool = True
+    ) -> tuple[Array, Array, Callable[[Array], Array]]:
+        """As `Law.expand`: a term's logarithm is linear in its parameters, so all is products of matrices."""
+        slopes, free = cls.term_slopes(logs), np.asarray(free, int)
+        with np.errstate(all="ignore"):
+            # (T, S, R); a coefficient of zero is -inf, which times 0 is no number
+            parts = np.clip(theta, -1e300, 1e300) @ slopes
+            top = parts.max(0)
+            shares = np.exp(parts - top)
+            total = shares.sum(0)
+            shares /= total
+        slopes = slopes[:, free]
+        gradient = np.zeros((len(theta), len(free), logs.shape[1]))
+        for t, k in zip(*np.nonzero(slopes.any(2)), strict=True):
+            gradient[:, k] += shares[t] * slopes[t, k]
+
+        def bend(pull: Array) -> Array:
+            with np.errstate(all="ignore"):
+                squares = (slopes[:, :, None] * slopes[:, None]).swapaxes(1, 3)  # (T, R, F, F)
+                within = ((pull * shares) @ squares.reshape(*squares.shape[:2], -1)).sum(0)
+                across = (gradient * pull[:, None]) @ gradient.swapaxes(1, 2)
+                return within.reshape(across.shape) - across
+
+        return top + np.log(total), gradient, bend
+
+    @classmethod
+    def term_slopes(cls, logs: Array) -> Array:
+        """Of the logarithm of each term by each parameter in its fitted form, at logs (V, R): (T, P, R)."""
+        names = cls.names()
+        out = np.zeros((len(cls.terms), len(names), logs.shape[1]))
+        for slope, term in zip(out, cls.terms, strict=True):
+            slope[names.index(term.coefficient)] = 1.0
+            for v, exponent in term.powers:
+                slope[names.index(exponent)] -= logs[v]
+        return out
 
     def loss(self, *inputs: Array) -> Array:
         columns = [np.asarray(x, float) for x, _ in zip(inputs, self.inputs, strict=True)]

@@ -7,7 +7,7 @@ looks for.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from analysis.tables import units
 
@@ -59,6 +59,7 @@ TEXT = (
     "subset split tokenizer tokenizer_name vocab_size vocab n_vocab loss_kind"
 ).split()
 OF_ANYTHING = {"dataset", "corpus", "tokenizer"}  # upstream_dataset is a dataset
+OF_ROLES = {alias.lower() for aliases in ALIASES.values() for alias in aliases} | {"param", "token"}
 CONTEXT = (
     "seq_len sequence_length seq_length context_length ctx_len ctx n_ctx context_window context block_size "
     "max_seq_len max_seq_length max_length max_position_embeddings"
@@ -131,6 +132,7 @@ class Header:
         return normalize(without_path(self.bare))
 
 
+@cache
 def parse(name: str) -> Header:
     """A header such as params (M), tokens_B, total_gflops or Compute (PF-days)."""
     text = " ".join(name.split())
@@ -149,17 +151,18 @@ def parse(name: str) -> Header:
     return Header(text)
 
 
+@cache
 def without_path(name: str) -> str:
     """eval/loss -> loss; but tokens/param is a ratio and stays whole."""
     name = NAMESPACE.sub("", name)
     name = re.sub(r"[/.](?:value|values)$", "", name)
     parts = [part for part in re.split(r"[/.]", name) if part]
-    known = {alias.lower() for aliases in ALIASES.values() for alias in aliases} | {"param", "token"}
     if len(parts) < 2 or normalize(parts[-1]) in {"param", "token", "step", "s", "sec"}:
         return name
-    return name if any(normalize(part) in known for part in parts[:-1]) else parts[-1]
+    return name if any(normalize(part) in OF_ROLES for part in parts[:-1]) else parts[-1]
 
 
+@cache
 def normalize(name: str) -> str:
     """A header in lower case with one underscore between words: # Params, nParams -> n_params."""
     text = re.sub(r"^#\s*", "n_", name.strip())
@@ -172,12 +175,17 @@ def find_all(names: Iterable[str], wanted: Iterable[str]) -> list[str]:
     as a tuner writes its own (params_lr)."""
     by_words: dict[str, list[str]] = {}
     for name in names:
-        words = {normalize(NAMESPACE.sub("", name)), normalize(without_path(name))}
-        words |= {word.removeprefix("params_") for word in words}
-        words |= {last for word in words if (last := word.rpartition("_")[2]) in OF_ANYTHING}
-        for each in words:
+        for each in known_as(name):
             by_words.setdefault(each, []).append(name)
     return list(dict.fromkeys(name for words in wanted for name in by_words.get(words, ())))
+
+
+@cache
+def known_as(name: str) -> frozenset[str]:
+    """The words by which a column is found."""
+    words = {normalize(NAMESPACE.sub("", name)), normalize(without_path(name))}
+    words |= {word.removeprefix("params_") for word in words}
+    return frozenset(words | {last for word in words if (last := word.rpartition("_")[2]) in OF_ANYTHING})
 
 
 def find(names: Iterable[str], wanted: Iterable[str]) -> str | None:
