@@ -133,10 +133,16 @@ def test_a_lower_rate_is_given_less_later_and_to_the_end_where_the_rate_never_fa
     assert replay(replace(whole, falls=False)).stopped[1] == 1
     runs, curves = run_table(tmp_path, seeds=(0,))
     lines = runs.read_text().splitlines()
-    words = ["schedule", *["constant"] * 5]
-    runs.write_text("\n".join(f"{line},{word}" for line, word in zip(lines, words, strict=True)) + "\n")
-    found = sweeps(table.read(curves, needs={"loss"}), table.read(runs))
-    assert [each.falls for each in found] == [False]
+    for column, word, falls in (
+        ("schedule", "constant", False),
+        ("schedule", "cosine", True),
+        ("optimizer", "lion", False),  # of steps of one size: experiments.sweeps
+        ("optimizer", "adamw", True),
+    ):
+        words = [column, *[word] * 5]
+        runs.write_text("\n".join(f"{line},{word}" for line, word in zip(lines, words, strict=True)) + "\n")
+        found = sweeps(table.read(curves, needs={"loss"}), table.read(runs))
+        assert [each.falls for each in found] == [falls]
 
 
 SWEEP = """

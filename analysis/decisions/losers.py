@@ -23,6 +23,7 @@ from analysis.tables.headers import CONTEXT, RECIPE, SEEDS, TEXT, TUNED, find, f
 
 STEPS = ("step", "steps", "global_step", "iteration", "update")
 COOLDOWN = ("cooldown_fraction",)
+SIGNED = ("lion", "sign")  # optimisers of which lower rates won that had been far behind (experiments.sweeps)
 EARLY = 0.08  # share of the steps at which a lower rate is given `below`; later less, in proportion
 SHAPE = ("params", "budget", "batch_tokens", "d_model", "n_layer", "tokens")
 
@@ -144,7 +145,12 @@ def sweeps(
 
 
 def falls(runs: Runs, row: int) -> bool:
-    """Whether a run's rate falls on its way: it does where no column says that it is constant."""
+    """Whether a run's rate falls on its way, so that lower rates catch up no more: it does where no column
+    says that it is constant. With optimisers whose steps are of one size, whatever the gradient, lower rates
+    are not told from winners before the end."""
+    optimizer = find(runs.columns, ("optimizer", "optim"))
+    if optimizer is not None and any(word in str(runs.columns[optimizer][row]).lower() for word in SIGNED):
+        return False
     schedule, cooldown = (find(runs.columns, names) for names in (("schedule", "lr_schedule"), COOLDOWN))
     constant = schedule is not None and str(runs.columns[schedule][row]) == "constant"
     return not constant or bool(cooldown is not None and float(runs.columns[cooldown][row]) > 0)
