@@ -12,7 +12,7 @@ from analysis.__main__ import main
 from analysis.audit import Audit, Finding
 from analysis.commands.answers import rows_read
 from analysis.fitting import Band
-from analysis.frontiers import Cost, Frontier, convention  # noqa: F401
+from analysis.frontiers import Cost, Frontier, find_optima, from_isoflop
 from analysis.frontiers.lines import Exponents
 from analysis.headline import choose
 from analysis.tables import table
@@ -113,9 +113,19 @@ def test_losses_of_different_text_are_weak_evidence_however_narrow():
 
 
 def test_a_disagreement_and_what_would_settle_it_are_said():
-    edge = replace(front("isoflop, x", 0.9, 0.8, 1.0), point_status=("edge",))
-    best = choose([front("x", 0.5, 0.45, 0.55), edge])
-    assert "which DISAGREES" in best.how_sure and "1e18 FLOPs (the least loss is at an end" in best.surer
+    few = replace(front("isoflop, x", 0.9, 0.8, 1.0), point_status=("few",))
+    best = choose([front("x", 0.5, 0.45, 0.55), few])
+    assert "which DISAGREES" in best.how_sure and best.surer == "more sizes at 1e18 FLOPs (too few now)"
+
+
+@pytest.mark.parametrize(
+    ("centre", "more", "end"), [(8.0, "smaller", "smallest"), (0.1, "larger", "largest")]
+)
+def test_sizes_beyond_the_end_that_is_best_would_make_it_surer(centre, more, end):
+    law = Chinchilla(1.7, 400.0, 1500.0, 0.34, 0.36)
+    grid = synthetic.isoflop(law, [1e18, 1e19], span=4.0, centre=centre)
+    best = choose([front("x", 0.5, 0.45, 0.55), from_isoflop(find_optima(grid, draws=20))])
+    assert best.surer == f"{more} sizes at 1e18, 1e19 FLOPs (the {end} is best now)"
 
 
 def test_the_size_that_is_told_is_of_a_budget_whose_minimum_was_seen():

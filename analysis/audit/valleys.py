@@ -37,7 +37,7 @@ def edge(iso: Isoflop | str) -> list[Finding]:
         return [Finding("edge", "ok", f"{seen} budgets have their minimum inside", numbers)]
     parts = []
     if edges:
-        which = ", ".join(f"{valley.budget:.3g} ({end(valley)})" for valley in edges)
+        which = ", ".join(f"{valley.budget:.3g} ({valley.end})" for valley in edges)
         parts.append(
             f"{len(edges)} of {seen} isoFLOP minima at the end of their sizes: {which}; left out of the "
             "exponents, which then rest on the others. Add sizes beyond those ends"
@@ -50,10 +50,6 @@ def edge(iso: Isoflop | str) -> list[Finding]:
         )
     severity = "warn" if edges or len(flat) > seen / 2 else "note"
     return [Finding("edge", severity, ". ".join(parts) + ".", numbers)]
-
-
-def end(valley) -> str:
-    return "smallest" if valley.log_loss.argmin() <= len(valley.log_loss) // 2 else "largest"
 
 
 def approaches(

@@ -43,6 +43,7 @@ class Frontier:
     runs: int
     check: Callable[[], BiasCheck] | None = None  # of the bias; approach 2 only
     cautions: tuple[str, ...] = ()  # what looks wrong in the table it is from
+    ends: tuple[str, ...] = ()  # of valleys, which size is best at a point that is an edge (`Valley.end`)
 
     def __repr__(self) -> str:
         return (
@@ -186,6 +187,7 @@ def from_isoflop(iso: Isoflop, cost: Cost | None = None, fitted: Fit | None = No
         runs=len(iso.runs.usable()),
         check=partial(check_bias, iso, cost, fitted),
         cautions=tuple(iso.runs.cautions),
+        ends=tuple(valley.end for valley in valleys),
     )
 
 

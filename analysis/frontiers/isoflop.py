@@ -57,6 +57,12 @@ class Valley:
         """Whether its optimum may take part in an exponent."""
         return self.status in ("ok", "flat")
 
+    @property
+    def end(self) -> str:
+        """Which of its sizes is the best where that is at an edge: smallest or largest; else ""."""
+        lower = self.log_loss.argmin() <= len(self.log_loss) // 2 if self.status == "edge" else None
+        return {True: "smallest", False: "largest", None: ""}[lower]
+
     def tokens_at(self, params: float) -> float:
         """Tokens that the budget's flops give at a size, by its own runs' flops per token, which grow in
         proportion to the size beyond them; NaN where there is no size."""

@@ -14,18 +14,17 @@ from html import escape
 import numpy as np
 
 from analysis.audit import Audit
-from analysis.figures.words import STEP, ends, human, share, short, times
+from analysis.figures.words import STEP, ends, share, times
 from analysis.figures.words import typed as power
-from analysis.fitting import Band
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
+from analysis.headline.advice import what_narrows
+from analysis.headline.words import is_far, loss_of, model_of, named
 from analysis.tables.cautions import NO_ONE_LAW
 
-KNOWN, SHARP, FAIR = 1.05, 1.5, 4.0  # how many times the low end of growth the high end is, at most
-FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
+SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
 APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
 DOUBT = "Doubt"  # how a line that speaks against an answer begins
-WIDE = 30.0  # largest budget over smallest, below which a wider range is the first thing to ask for
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -190,27 +189,7 @@ class Headline:
         lack."""
         if self.audit and any(f.code == "hold-out" and f.severity == "warn" for f in self.audit.findings):
             return f"a budget of {power(STEP * self.front.flops.max())} FLOPs, to see where the curve goes"
-        fronts = [self.front, *self.others]
-        valleys = next((front for front in fronts if front.kind == "valleys"), None)
-        if valleys is not None:
-            for word, what, now in (
-                ("edge", "smaller or larger sizes", "the least loss is at an end of them now"),
-                ("few", "more sizes", "too few now"),
-                ("flat", "sizes further from the minimum, or more seeds,", "no clear minimum now"),
-            ):
-                bad = [f for f, s in zip(valleys.flops, valleys.point_status, strict=True) if s == word]
-                if bad:
-                    return f"{what} at {', '.join(power(flops) for flops in bad[-3:])} FLOPs ({now})"
-        flops = self.front.flops
-        if flops.max() < WIDE * flops.min():
-            spread = f"those here span a factor {flops.max() / flops.min():.2g}"
-            return f"a budget of {power(STEP * flops.max())} FLOPs ({spread})"
-        if valleys is None:
-            return "sizes at equal compute, by which a second method can agree or not"
-        if self.front.params_exponent.high - self.front.params_exponent.low < np.log10(KNOWN):
-            inside = f"nothing inside {power(flops.min())} to {power(flops.max())} FLOPs"
-            return f"{inside}; to go beyond, a budget of {power(STEP * flops.max())}"
-        return "more seeds of the runs nearest the minima"
+        return what_narrows(self.front, self.others)
 
     @property
     def advice(self) -> str:
@@ -233,27 +212,6 @@ class Headline:
         return [*[self.refusal] * (not self.trusted), *self.answer(flops), *self.doubts, self.advice]
 
 
-def model_of(front: Frontier, flops: float) -> str:
-    """A frontier's model for a budget in words, with its 95 % intervals; "" where it gives none there."""
-    try:
-        n, d, loss = front.at([flops])
-    except ValueError:
-        return ""
-    return (
-        f"{human(short(n.value[0]))} parameters{span(n)} on {human(short(d.value[0]))} tokens{span(d)}, "
-        f"loss {loss.value[0]:.3f}{span(loss, '{:.3f}'.format)}{front.unit}"
-    )
-
-
-def loss_of(front: Frontier, flops: float) -> Band | None:
-    """The loss at a budget with its interval; None where the method does not reach there."""
-    try:
-        loss = front.at([flops])[2]
-    except ValueError:
-        return None
-    return Band(*(float(end[0]) for end in (loss.value, loss.low, loss.high)))
-
-
 def is_trusted(front: Frontier) -> bool:
     a = front.params_exponent
     return front.status == "ok" and bool(np.isfinite([a.value, a.low, a.high]).all())
@@ -272,27 +230,3 @@ def choose(fronts: Sequence[Frontier], audit: Audit | None = None) -> Headline |
         return None
     best = min(known, key=rank)
     return Headline(best, tuple(front for front in fronts if front is not best), audit)
-
-
-def named(front: Frontier) -> str:
-    """A method in plain words, then as commands call it."""
-    if front.kind == "valleys":
-        return f"valleys of equal compute ({front.method})"
-    if front.kind == "the law":
-        law, _, objective = front.method.removeprefix("fit of ").partition(" (")
-        return f"the fitted law ({', '.join(filter(None, [law, objective.rstrip(')')]))})"
-    return front.method
-
-
-def is_far(front: Frontier, flops: float) -> bool:
-    """Whether a budget is a far extrapolation."""
-    return flops > 0.999 * FAR * float(front.flops.max())
-
-
-def span(band: Band, write=None) -> str:
-    """The 95 % interval of the first number of a band."""
-    low, high = float(band.low[0]), float(band.high[0])
-    if not np.isfinite([low, high]).all():
-        return ""
-    write = write or (lambda value: human(short(value)))
-    return f" ({write(low)} to {write(high)})"
