@@ -15,7 +15,9 @@ from analysis.fitting import Band
 from analysis.frontiers import Cost, Frontier, find_optima, from_isoflop
 from analysis.frontiers.lines import Exponents
 from analysis.headline import choose
+from analysis.laws import Chinchilla
 from analysis.tables import table
+from bench import synthetic
 
 TABLE = Path(__file__).parents[1] / "experiments/results/plain.csv"
 
@@ -176,6 +178,34 @@ def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(cap
         assert growth in text and size in text and "Evidence: moderate" in text, name
     assert said["decide"].startswith(f"Train {size}")
     assert "The fitted law says 128k parameters (" in said["decide"]  # beside it, with what others print
+
+
+WORDS = {
+    "fit": [],
+    "frontier": [],
+    "isoflop": [],
+    "ledger": ["--method", "fit"],
+    "audit": [],
+    "decide": ["--budget", "1e14"],
+}
+
+
+@pytest.mark.parametrize("name", [*WORDS, "report"])
+def test_every_command_says_once_why_a_table_is_refused(name, tmp_path, capsys):
+    grid = synthetic.isoflop(
+        Chinchilla(1.7, 400.0, 1500.0, 0.34, 0.36), [1e17, 1e18, 1e19], 4, 2.0, noise=0.2
+    )
+    columns = {name: getattr(grid, name) for name in ("budget", "params", "tokens", "flops", "loss")}
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    path = tmp_path / "noise.csv"
+    path.write_text("\n".join(lines))
+    out = tmp_path / "page.html"
+    words = WORDS.get(name, ["-o", str(out)])
+    main([name, str(path), *words])
+    told = " ".join("".join(capsys.readouterr()).split())
+    assert re.search("NOT TO BE|refuse|not ok|No method gives", told), told
+    reasons = [part for part in re.split(r"[.;:] |\. ", told) if len(part) > 50]
+    assert len(reasons) == len(set(reasons)), reasons
 
 
 def test_a_budget_alone_is_answered_by_the_headline_and_all_else_by_the_law(tmp_path, capsys):

@@ -89,6 +89,12 @@ def say(group, lines: Iterable[str]) -> None:
         )
 
 
+def unsaid(best: Headline | None, text: str) -> str:
+    """A text that comes below the headline, without the reason that its refusal has given."""
+    why = best.front.message if best else ""
+    return text.replace(why, "as said above") if why and why in best.refusal else text
+
+
 def head(group, best: Headline | None, flops: float | None = None, without: str = "") -> None:
     """The headline of a table, and an empty line; `without` is said where there is none."""
     lines = best.lines(flops) if best else [without] * bool(without)

@@ -4,8 +4,9 @@ Exit status: 0 when the verdict is ok or warn, 1 when it is refuse (for any grou
 """
 
 import textwrap
+from collections.abc import Sequence
 
-from analysis.audit import Audit
+from analysis.audit import Audit, Finding
 from analysis.audit.findings import WORDS
 from analysis.audit.forecast import HOLD_OUT
 from analysis.commands import answers, shared
@@ -40,10 +41,11 @@ def run(options) -> int:
         verdicts.append(audit.verdict)
         bad = [each for each in audit.findings if each.severity == audit.verdict != "ok"]
         told = best is not None and best.doubts  # each of them, below the answer
-        why = [] if told else [f"- {WORDS[each.code]}: {each.in_short}." for each in bad]
-        answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}.", *why])
+        why = [] if told else [each for each in bad if answers.unsaid(best, each.message) == each.message]
+        reasons = [f"- {WORDS[each.code]}: {each.message[0].lower()}{each.message[1:]}" for each in why]
+        answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}.", *reasons])
         answers.head(group, best)
-        show(group, runs, audit, options.verbose)
+        show(group, runs, audit, options.verbose, best, why)
         beside = [each for each in audit.findings if each.figures.get("without_budget")]
         if beside and not options.where:  # what to do about it is known, and free
             column = runs.roles.get("budget", "budget")
@@ -64,8 +66,9 @@ def as_json(audit: Audit) -> dict:
     return {"verdict": audit.verdict, "findings": findings}
 
 
-def show(group, runs, audit: Audit, verbose: bool = False) -> None:
-    """The findings; those that are ok by name alone, unless `verbose`."""
+def show(group, runs, audit: Audit, verbose: bool = False, best=None, said: Sequence[Finding] = ()) -> None:
+    """The findings; those that are ok by name alone, unless `verbose`, and without their reasons those `said`
+    above, or by the headline `best` there."""
     used = runs.usable()
     lines = cautions.units(used.columns, used.roles)  # the finding `mixed` tells of the others
     shared.print_head(group, runs, "audit", lines)
@@ -73,7 +76,8 @@ def show(group, runs, audit: Audit, verbose: bool = False) -> None:
     fine = [each for each in audit.findings if each.severity == "ok"]
     for finding in audit.findings if verbose else [each for each in audit.findings if each not in fine]:
         word = {"refuse": "REFUSE", "warn": "WARN"}.get(finding.severity, finding.severity)
-        entry(f"{word:<7} {finding.code}", finding.message)
+        text = "As said above." if finding in said else answers.unsaid(best, finding.message)
+        entry(f"{word:<7} {finding.code}", text)
     if fine and not verbose:
         entry(f"ok      {len(fine)} things", f"{', '.join(each.code for each in fine)} (why: -v)")
     print()

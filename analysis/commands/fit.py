@@ -69,7 +69,7 @@ def run(options) -> int:
         answers.head(group, best)
         if not best:
             print()
-        show(group, runs, fitted, options.verbose, profiles)
+        show(group, runs, fitted, options.verbose, profiles, best)
         answers.suggest(options, "audit")
         return as_json(fitted), lambda: plot_fit(fitted)
 
@@ -159,14 +159,15 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
-def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None) -> None:
-    """`profiles`: of parameters whose intervals nobody asked for and the audit traced."""
+def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None, best=None) -> None:
+    """`profiles`: of parameters whose intervals nobody asked for and the audit traced; `best`: the headline
+    that stands above."""
     for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
         runs = runs.flag(row, reason)
     shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
     if verbose:
         show_objective(fitted)
-    print(f"  status      {fitted.status}: {fitted.message}")
+    shared.paragraph("status", answers.unsaid(best, f"{fitted.status}: {fitted.message}"))
     if fitted.intervals != "none" or verbose:
         print(f"  intervals   {describe_intervals(fitted)}")
     named = [f"{a} = {b}" for a, b in zip(fitted.law.inputs, fitted.inputs, strict=True) if a != b]

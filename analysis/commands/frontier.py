@@ -47,7 +47,8 @@ def run(options) -> int:
                 fronts.append(front)
                 choices.append(choice)
             except ValueError as error:
-                refused.append(f"{method}: {error}")
+                refused.append((method, str(error)))
+        refused = shared.each_once(refused)
         if not fronts:
             raise ValueError("; ".join(refused))
         favoured = [choice.frontier if choice else f for f, choice in zip(fronts, choices, strict=True)]
@@ -60,7 +61,7 @@ def run(options) -> int:
         ]
         for front, choice in zip(shown, choices, strict=True):
             again, verbose = front is not shown[0], options.verbose
-            show(group, runs, front, None, options.at, choice, again=again, verbose=verbose)
+            show(group, runs, front, None, options.at, choice, again=again, verbose=verbose, best=best)
         for reason in refused:
             print(f"no frontier by {reason}\n")
         if len(fronts) > 1:
@@ -163,9 +164,18 @@ def bias_json(front: frontiers.Frontier, at: list[float] | None) -> dict | None:
 
 
 def show(
-    group, runs, front: frontiers.Frontier, iso=None, at=None, choice=None, again=False, verbose=True
+    group,
+    runs,
+    front: frontiers.Frontier,
+    iso=None,
+    at=None,
+    choice=None,
+    again=False,
+    verbose=True,
+    best=None,
 ) -> None:
-    print_summary(group, runs, front, iso, again, verbose)
+    """`again`: of a table whose head and cost are said already; `best`: the headline that stands above."""
+    print_summary(group, runs, front, iso, again, verbose, best)
     if verbose or at:
         print_bias(front, at)
     print(f"\n  {'flops':>10}  {'params':>10} {'95 %':>22}  {'tokens':>10}  {'loss':>8}  status")
@@ -184,8 +194,8 @@ def show(
     print()
 
 
-def print_summary(group, runs, front: frontiers.Frontier, iso=None, again=False, verbose=True) -> None:
-    """`again`: of a table whose head and cost are said already."""
+def print_summary(group, runs, front, iso=None, again=False, verbose=True, best=None) -> None:
+    """As `show` is told."""
     if again:
         print(f"frontier by {front.method}")
     else:
@@ -197,7 +207,7 @@ def print_summary(group, runs, front: frontiers.Frontier, iso=None, again=False,
         print(f"  noise       {known}{iso.noise.source}")
         for note in iso.notes:
             print(f"              {note}")
-    shared.paragraph("status", f"{front.status}: {front.message}")
+    shared.paragraph("status", answers.unsaid(best, f"{front.status}: {front.message}"))
     print(f"  params ∝ flops^a   a = {front.params_exponent}")
     print(f"  tokens ∝ flops^b   b = {front.tokens_exponent}")
 

@@ -18,8 +18,9 @@ def run(options) -> int:
         content = frontier.as_json(front, choice=choice)
         if choice and options.method is None:
             iso, front = choice.chosen.iso, choice.frontier
-        answers.head(group, headline.choose([choice.frontier if choice else front]))
-        frontier.show(group, runs, front, iso, choice=choice)
+        best = headline.choose([choice.frontier if choice else front])
+        answers.head(group, best)
+        frontier.show(group, runs, front, iso, choice=choice, best=best)
         for valley in iso.valleys:
             if valley.status != "ok":
                 print(f"  {valley.budget:.3g} is {valley.status}: {valley.message}")

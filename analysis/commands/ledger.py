@@ -51,11 +51,12 @@ def run(options) -> int:
         )
         if all(each.frontier is None for each in entries):
             raise ValueError("; ".join(dict.fromkeys(each.message for each in entries)))
-        answers.head(group, answers.of_table(options, runs, fitted))
+        best = answers.of_table(options, runs, fitted)
+        answers.head(group, best)
         for line in ledger.summarize(entries):
             answers.say(None, [line])
         print()
-        show(group, runs, entries, options.verbose)
+        show(group, runs, entries, options.verbose, best)
         answers.suggest(options, "report", "-o", "report.html")
         return as_json(entries), lambda: plot_ledger(entries)
 
@@ -88,8 +89,9 @@ def as_json(entries: list[Entry]) -> dict:
     return {"rows": rows, "message": " ".join(ledger.summarize(entries))}
 
 
-def show(group, runs, entries: list[Entry], verbose: bool = False) -> None:
-    """A row a counting, under the approach and what N is there; notes below of what is not ok, or of all."""
+def show(group, runs, entries: list[Entry], verbose: bool = False, best=None) -> None:
+    """A row a counting, under the approach and what N is there; notes below of what is not ok, or of all, as
+    far as the headline `best` has not said it."""
     cautions = [caution for each in entries if each.frontier for caution in each.frontier.cautions]
     shared.print_head(group, runs, "convention ledger", dict.fromkeys([*runs.cautions, *cautions * verbose]))
     notes: dict[str, int] = {}
@@ -111,7 +113,7 @@ def show(group, runs, entries: list[Entry], verbose: bool = False) -> None:
         print(f"  {label:<{WIDE}}{a!s:<23}{moved_words(each):<25}{status}")
     print()
     for message, number in notes.items():
-        shared.paragraph(f"[{number}]", message)
+        shared.paragraph(f"[{number}]", answers.unsaid(best, message))
     print()
 
 

@@ -45,7 +45,8 @@ def run(options) -> int:
                     drawn, front = {"isoflop": each.chosen.iso}, each.frontier
                 favoured.append(front)
             except ValueError as error:
-                refused.append(f"{METHODS[name]}: {str(error).removeprefix(f'{runs.source}: ')}")
+                refused.append((METHODS[name], str(error).removeprefix(f"{runs.source}: ")))
+        refused = shared.each_once(refused)
         if favoured:
             notes += [f"Left out: {why}." for why in refused]
         best = answers.choose(options, runs, favoured, parts["fit"])

@@ -230,6 +230,14 @@ def safe_name(group: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in group)[:100]
 
 
+def each_once(refusals: Iterable[tuple[str, str]]) -> list[str]:
+    """Why methods gave nothing, from (method, reason); of equal reasons one, for all that it is of."""
+    methods: dict[str, list[str]] = {}
+    for method, reason in refusals:
+        methods.setdefault(reason, []).append(method)
+    return [f"{' and '.join(names)}: {reason}" for reason, names in methods.items()]
+
+
 def band_json(band) -> dict:
     return {"value": band.value, "low": band.low, "high": band.high}
 
