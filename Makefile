@@ -40,7 +40,7 @@ papers: $(VENV)/.papers
 
 # in the order of docs/atlas.md; what `papers` trains is among it
 ATLAS = architectures classics word2vec modalities experts depth incontext after distillation reward policy \
-	objectives sentiment cells texts images captions vision muon changes changes:ladders
+	objectives sentiment cells texts images captions vision mae muon changes changes:ladders
 atlas: papers
 	$(foreach name,$(ATLAS),$(VENV)/bin/python -m lab run experiments.$(name) &&) true
 	$(VENV)/bin/python -m lab compare experiments.activation --set model.activation=swiglu
