@@ -161,6 +161,12 @@ def test_a_step_faster_than_the_peak_or_without_its_products_is_refused():
         estimate.compiled_step(config, at, on, less)
 
 
+def test_a_part_of_a_batch_is_timed_by_no_more_sequences_than_it_has():
+    config = run(24, 1024)
+    most = {n: {probe.sequences for probe in estimate.probes(config, 8, n)} for n in (0, 64, 16, 8)}
+    assert most[0] == most[64] and most[16] == {16} and most[8] == {8}
+
+
 def test_energy_is_said_where_the_power_is_known():
     config = run()
     assert estimate.bill([config], chips.find("v5e:2x4"), 0.1, None).joules is None

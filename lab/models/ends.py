@@ -133,7 +133,7 @@ class LanguageModel(nnx.Module):
         return x_BLD.swapaxes(0, 1) if self.time_first else x_BLD
 
     def logits(self, x_BLD: jax.Array, readout_DV: jax.Array) -> jax.Array:
-        logits_BLV = ops.matmul(x_BLD, readout_DV, self.on)
+        logits_BLV = ops.matmul(x_BLD, readout_DV, self.on, kept=False)
         return self.cap * jnp.tanh(logits_BLV / self.cap) if self.cap else logits_BLV
 
     def __call__(self, tokens_BL: jax.Array, prefix_B: jax.Array | None = None) -> jax.Array:

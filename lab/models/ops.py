@@ -88,15 +88,17 @@ def keep(x: jax.Array) -> jax.Array:
 
 
 def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str, kept: bool = True) -> jax.Array:
-    """(..., D) x (D, F) -> (..., F): inputs in the target's type, sums in float32. Where what is made of it
-    is `keep`-ed later, it need not be."""
+    """(..., D) x (D, F) -> (..., F): inputs in the target's type, sums in float32. What is `kept` of it off
+    CPU is of the target's type, too; where what is made of it is `keep`-ed later, it need not be."""
     on = as_target(on)
     if on.on_cpu:
         rows = x.reshape(-1, x.shape[-1])
         out = rows_by_columns(rows, w_DF, on).reshape(*x.shape[:-1], -1)
     else:
         out = jnp.matmul(x.astype(on.dtype), w_DF.astype(on.dtype), preferred_element_type=jnp.float32)
-    return keep(out) if kept else out
+    if not kept:
+        return out
+    return keep(out) if on.on_cpu else keep(out.astype(on.dtype)).astype(jnp.float32)
 
 
 def permute(x: jax.Array, order_KK: np.ndarray, on: Target) -> jax.Array:

@@ -124,10 +124,11 @@ class Probe:
     sequences: int  # of all devices together
 
 
-def probes(config: RunConfig, devices: int) -> list[Probe]:
+def probes(config: RunConfig, devices: int, micro_batch: int = 0) -> list[Probe]:
     """One layer, two layers, and one layer with a larger vocabulary where the model's own would be cut in
-    parts: all numbers of a step are linear in these."""
-    L, B = config.model.seq_len, config.batch_size // devices
+    parts: all numbers of a step are linear in these. Of sequences as many as a micro-batch has, where that is
+    few: each one's weights are read again, and small products take longer than their share."""
+    L, B = config.model.seq_len, (micro_batch or config.batch_size) // devices
     each = max(n for n in range(1, B + 1) if B % n == 0 and (n == 1 or n * L <= 4096))
     most = WIDE // (each * L)  # above it logits are made in a loop
     vocab = config.model.vocab_size

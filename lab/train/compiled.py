@@ -168,7 +168,7 @@ def answer(
         return known
     say(answer=known | {"refused": NO_TIME}, timing=asdict(at))
     try:
-        probes = estimate.probes(config, len(where))
+        probes = estimate.probes(config, len(where), at.micro_batch)
         numbers = [(probe, look(of_probe(config, probe), at, on, where, flat=True)) for probe in probes]
         if not all(fits(about) for _, about in numbers):
             raise estimate.Nonsense("a part of the step does not fit without its loops")
