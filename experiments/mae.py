@@ -271,8 +271,7 @@ def answer(path: Path) -> list[str]:
         for width in widths
     )
     return [
-        "hidden patches first are worth, in labelled drawings at equal FLOPs in all, "
-        f"{worth(long, 'labelled')}",
+        f"at equal FLOPs hidden patches multiply labels by {worth(long, 'labelled')}",
         f"in labelled drawings, at equal labelled training, the encoder's own FLOPs not counted: "
         f"{worth(short, 'labelled')}",
         f"in FLOPs, of readers from nothing who are shown labelled drawings once: {worth(fresh, 'flops')}",
