@@ -83,6 +83,13 @@ def test_what_was_saved_of_a_stack_is_resumed_layer_by_layer_and_the_other_way_r
         np.testing.assert_allclose([*losses, np.asarray(metrics["loss"])[0]], whole, rtol=1e-6)
 
 
+def test_what_lies_in_a_stack_is_known_by_its_place():
+    found = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: stacks.holds(path), {"block_*": {"w": 0}, "norm": {"gain": 0}, "own": {7: 0}}
+    )
+    assert found == {"block_*": {"w": True}, "norm": {"gain": False}, "own": {7: False}}
+
+
 @pytest.mark.parametrize("way", ["jit", "mesh", "fsdp"])
 def test_a_program_does_not_grow_with_its_layers(way):
     def text(n_layer: int) -> str:

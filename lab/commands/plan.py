@@ -135,15 +135,15 @@ def price(view: View) -> list[str]:
     """What the whole grid costs, and what of it is left; the time is that of `lab status`."""
     whole, todo = grid.price(view.configs), grid.price(view.left)
     shapes = len(grid.group_by_shape(view.configs))
-    assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker, less of small models"
+    assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker by large models, fewer by small"
     basis = "timed runs of this grid" if view.timed else assumed
     return [
         f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
         f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "
         f"{human(whole.store_bytes)}B on disk",
         f"to train: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(view.left_seconds())} on "
-        f"{view.workers} worker{'s' * (view.workers > 1)} (from {basis}, and "
-        f"{grid.COMPILE_SECONDS} s to compile a shape)"
+        f"{view.workers} worker{'s' * (view.workers > 1)} (from {basis}; "
+        f"held-out loss and {grid.COMPILE_SECONDS} s to compile a shape included)"
         if todo.runs
         else "to train: nothing",
         "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
@@ -168,8 +168,9 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
     text = (
         f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {least}, the growth for ten times "
-        f"the compute to ± {params[0]}, if runs scatter by {100 * NOISE:g} % of the loss; to {most} "
-        f"({params[1]}) if by {200 * NOISE:g} % (95 %; of a usual law, alpha = beta = {EXPONENT:g})"
+        f"the compute to ± {params[0]} (95 %), if the loss scatters by {100 * NOISE:g} % between seeds, "
+        f"which nobody knows before; to {most} and ± {params[1]} if by {200 * NOISE:g} % (assumed: a law of "
+        f"alpha = beta = {EXPONENT:g})"
     )
     return [textwrap.fill(text, 110)]
 

@@ -12,10 +12,12 @@ from lab.models import ops
 from lab.models.target import Target
 from lab.models.weight import matrix, parameterization
 
+STACK = "_*"  # how the name of a stack of layers ends
+
 
 def stack_name(names: Sequence[str]) -> str:
     """What the stack of some layers is called: "block_*" of block_00, block_01, ..."""
-    return names[0].rpartition("_")[0] + "_*"
+    return names[0].rpartition("_")[0] + STACK
 
 
 class LanguageModel(nnx.Module):

@@ -4,10 +4,9 @@ from functools import cache
 
 import jax
 import jax.numpy as jnp
-from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import PartitionSpec
 
-from lab.models.target import KEPT, Target
+from lab.models.target import KEPT, Target, keep
 
 TILE = 128  # lanes of a TPU's vector unit: what splash attention takes is a multiple of it
 BLOCK = 512  # rows of queries and of keys that one step of the kernel holds
@@ -30,7 +29,7 @@ def attention(q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, on: Targe
 def over_devices(heads, q_BLHK, k_BLHK, v_BLHK, on: Target) -> jax.Array:
     """A kernel on what each device holds, sequences and heads apart, where the compiler splits the rest of
     the program: it can't split a kernel."""
-    given = [checkpoint_name(t.astype(on.dtype), KEPT) for t in (q_BLHK, k_BLHK, v_BLHK)]
+    given = [keep(t.astype(on.dtype)) for t in (q_BLHK, k_BLHK, v_BLHK)]
     if on.mesh is None:
         return heads(*given).astype(jnp.float32)
     split = PartitionSpec(*on.axes(q_BLHK.shape[0], None, q_BLHK.shape[2], None))

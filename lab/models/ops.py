@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.ad_checkpoint import checkpoint_name
 
 from lab.models import kernels
-from lab.models.target import KEPT, Target, here
+from lab.models.target import Target, here, keep
 
 WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
 FAR_WIDE = 2**25  # of them on a device that is no CPU
@@ -80,11 +79,6 @@ def join(x):
 
 
 join.defvjp(lambda x: (x, None), lambda _, grad: (materialize(grad),))
-
-
-def keep(x: jax.Array) -> jax.Array:
-    """`x`, which is kept for the gradient under `remat` "dots": what no product need be made again for."""
-    return checkpoint_name(x, KEPT)
 
 
 def matmul(x: jax.Array, w_DF: jax.Array, on: Target | str, kept: bool = True) -> jax.Array:

@@ -3,7 +3,7 @@
 Off CPU a program keeps its state so while it trains: the layers are not stacked anew at every update, and
 neither what is compiled nor the time to compile it grows with their number. A stack stands in the tree of
 weights in the place of its layers, "block_*" for block_00, block_01, ..., and so in all that an optimiser
-keeps of each weight. Whatever is saved, scored by one device or read by others is the plain tree.
+keeps of each weight. Whatever is saved or read by others is the plain tree.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from flax import nnx
 
 from lab.config import ModelConfig
 from lab.models import tree
-from lab.models.ends import stack_name
+from lab.models.ends import STACK, stack_name
 from lab.models.target import Target
 from lab.models.weight import Weight
 
@@ -46,7 +46,7 @@ def describe(cfg: ModelConfig) -> dict[tuple[str, ...], Weight]:
 
 def holds(path: tuple) -> bool:
     """Whether a leaf's place in a state is in a stack."""
-    return any(isinstance(part, jax.tree_util.DictKey) and part.key.endswith("_*") for part in path)
+    return any(isinstance(part, jax.tree_util.DictKey) and str(part.key).endswith(STACK) for part in path)
 
 
 def each_tree(has: str, state: Any, change: Callable[[dict], dict]) -> Any:

@@ -5,14 +5,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+from jax.ad_checkpoint import checkpoint_name
 from jax.sharding import NamedSharding, PartitionSpec
 
-KEPT = "dot"  # what `checkpoint_name` calls that which "dots" keeps: see `ops.keep`
+KEPT = "dot"  # what `checkpoint_name` calls that which "dots" keeps: see `keep`
 POLICIES = {  # what of a block is kept for its gradient, by name; the rest is made again
     "nothing": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.save_only_these_names(KEPT),
     "everything": None,  # no checkpoint at all
 }
+
+
+def keep(x: jax.Array) -> jax.Array:
+    """`x`, which is kept for the gradient under `remat` "dots": what no product need be made again for."""
+    return checkpoint_name(x, KEPT)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from lab.config import ModelConfig
 from lab.models import ops
 from lab.models.ends import LanguageModel
 from lab.models.settings import settings
-from lab.models.target import Target
+from lab.models.target import Target, keep
 from lab.models.weight import matrix, parameterization, vector
 
 
@@ -204,7 +204,7 @@ class Block(nnx.Module):
         """The stream after attention."""
         out_BLD = self.attention(self.given(x_BLD, self.norm1), *prefix_B)
         out_BLD = self.after1(out_BLD) if hasattr(self, "after1") else out_BLD
-        return ops.keep(ops.join_gradients(x_BLD + out_BLD, self.on))
+        return keep(ops.join_gradients(x_BLD + out_BLD, self.on))
 
     def fed(self, x_BLD: jax.Array, out_BLD: jax.Array) -> jax.Array:
         """The stream after the feed-forward part."""

@@ -51,10 +51,9 @@ def abstract(
 
 
 def state_shards(shape: Shape, mesh: Mesh, stacked: bool = False) -> TrainState:
-    """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. A stack is cut as
-    each of its layers is. What the
-    optimiser keeps of a weight lies where the weight does, if it has its shape; all else, scalars and
-    the sums of rows and columns that Adafactor keeps, lies on every device.
+    """Where a state lies under "fsdp": a tree of shardings, a prefix of the state's. A stack is cut as each
+    of its layers is. What the optimiser keeps of a weight lies where the weight does, if it has its shape;
+    all else, scalars and the sums of rows and columns that Adafactor keeps, lies on every device.
 
     This is ZeRO's third stage (Rajbhandari et al. 2020, section 5): each device keeps 1/n of the
     weights and of the optimiser's state, is sent the others' weights when it multiplies with them,
