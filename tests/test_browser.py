@@ -388,10 +388,12 @@ def test_a_press_on_the_atlas_shows_one_step_and_its_figure(browser):
     page.goto(atlas.PAGE.as_uri())
     assert page.locator("article:visible").count() == 0
     page.click("td a >> text=Muon")
+    page.locator("article.shown").wait_for()  # the address changes first, and tells the page later
     assert page.locator("article:visible").count() == 1
     picture = page.locator("article:visible img")
     picture.wait_for()
     page.wait_for_function("() => document.querySelector('article.shown img').naturalWidth > 0")
     page.click("text=all of them")
+    page.locator("article:not(.shown)").first.wait_for()
     assert page.locator("article:visible").count() == len(atlas.steps()) and not troubles
     page.close()
