@@ -151,7 +151,7 @@ def test_three_budgets_of_compute_alone_are_answered_with_a_floor_or_refused_wit
     two = [recipe(tmp_path / f"{name}.csv", scale, (1e18, 1e19)) for name, scale in (("a", 1), ("b", 2))]
     assert run(*two) == 1
     said = capsys.readouterr().err
-    assert "4 runs for 4 parameters" in said and "--fix E=" in said
+    assert "4 runs for 4 coefficients" in said and "--fix E=" in said
     assert run(*two, "--fix", "E=9") == 1 and "not below the least loss" in capsys.readouterr().err
 
 

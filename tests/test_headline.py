@@ -117,7 +117,7 @@ def test_losses_of_different_text_are_weak_evidence_however_narrow():
 def test_a_disagreement_and_what_would_settle_it_are_said():
     few = replace(front("isoflop, x", 0.9, 0.8, 1.0), point_status=("few",))
     best = choose([front("x", 0.5, 0.45, 0.55), few])
-    assert "which DISAGREES" in best.how_sure and best.surer == "more sizes at 1e18 FLOPs (too few now)"
+    assert "which DISAGREES" in best.how_sure and best.surer() == "more sizes at 1e18 FLOPs (too few now)"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_sizes_beyond_the_end_that_is_best_would_make_it_surer(centre, more, end
     law = Chinchilla(1.7, 400.0, 1500.0, 0.34, 0.36)
     grid = synthetic.isoflop(law, [1e18, 1e19], span=4.0, centre=centre)
     best = choose([front("x", 0.5, 0.45, 0.55), from_isoflop(find_optima(grid, draws=20))])
-    assert best.surer == f"{more} sizes at 1e18, 1e19 FLOPs (the {end} is best now)"
+    assert best.surer() == f"{more} sizes at 1e18, 1e19 FLOPs (the {end} is best now)"
 
 
 def test_the_size_that_is_told_is_of_a_budget_whose_minimum_was_seen():
@@ -142,7 +142,7 @@ def test_the_size_that_is_told_is_of_a_budget_whose_minimum_was_seen():
 def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_differ_are_a_doubt():
     one, two = front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)
     said = " ".join(choose([one, two]).lines(1e20))
-    assert "strong for the growth, weak at 1e20 FLOPs (100 × the largest" in said
+    assert "weak at 1e20 FLOPs (100 × the largest budget), strong for the growth" in said
     assert choose([one, two]).lines(5e18)[2].startswith("Evidence: strong: both methods agree on growth")
     assert not choose([one, two]).other_losses(5e18)
 

@@ -48,7 +48,7 @@ def test_designs_of_two_decades_are_ok(law, noise):
 @pytest.mark.parametrize(
     ("params", "tokens", "word"),
     [
-        (WIDE[0][::2], WIDE[1][::2], "9 runs for the 5 parameters"),
+        (WIDE[0][::2], WIDE[1][::2], "9 runs for the 5 coefficients"),
         (np.geomspace(1e8, 2e8, 5), np.geomspace(1e10, 2e10, 5), ""),
         ([1e8], np.geomspace(1e9, 1e11, 20), "same params"),
         (np.geomspace(2e8, 2.4e8, 6), WIDE[1], "alpha"),
@@ -101,7 +101,7 @@ def test_a_ladder_of_four_sizes_at_four_lengths_is_ok_only_where_it_tells_floor_
 
 def test_four_points_under_three_parameters_are_few():
     found = fitting.fit(PowerLaw, power(4, lambda x: 1 + 30 * x**-0.5, noise=0.001))
-    assert found.status == "few" and "4 runs for the 3 parameters" in found.message
+    assert found.status == "few" and "4 runs for the 3 coefficients" in found.message
     assert fitting.fit(PowerLaw, power(8, lambda x: 1 + 30 * x**-0.5, noise=0.001)).status == "ok"
 
 

@@ -46,7 +46,9 @@ def test_starts_agree_where_the_least_objective_is_nothing():
 def test_a_fit_needs_a_run_more_than_parameters():
     runs = synthetic.factorial(TRUTH, PARAMS[:3], TOKENS[:2])
     assert fit(Chinchilla, runs).law.E > 0
-    with pytest.raises(ValueError, match=r"5 usable runs \(1 flagged.* for the 5 parameters .* at least 6$"):
+    with pytest.raises(
+        ValueError, match=r"5 usable runs \(1 flagged.* for the 5 coefficients .* at least 6$"
+    ):
         fit(Chinchilla, flag_one(runs))
 
 

@@ -61,7 +61,7 @@ def few_levels(used: Runs) -> list[Finding]:
     text += f"{'s' * (numbers['params'] != 1)} of params and {numbers['tokens']} of tokens"
     if cells < 6:
         text += (
-            f", {cells} different pairs of them: the law has 5 parameters and needs at least 6; train more."
+            f", {cells} different pairs of them: the law has 5 coefficients and needs at least 6; train more."
         )
         return [Finding("few-levels", "refuse", text, numbers)]
     if least < 2:
@@ -178,7 +178,8 @@ def mixed(used: Runs) -> Finding:
     if not lines:
         return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", numbers)
     severity = "warn" if len(lines) > bool(recipe) or kinds else "note"
-    return Finding("mixed", severity, " ".join(lines), numbers)
+    size = f"{outside.sum()} of {len(used)} beside the grid" if of_outside and len(lines) == 1 else ""
+    return Finding("mixed", severity, " ".join(lines), numbers, size)
 
 
 def repeated(used: Runs) -> Finding:

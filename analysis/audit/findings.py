@@ -11,8 +11,8 @@ WORDS = {
     "few-levels": "too few sizes or lengths",
     "fit": "the law's fit is not ok",
     "edge": "minima at an end of the sizes tried",
-    "condition": "parameters hardly told apart",
-    "flat-profile": "a parameter hardly determined",
+    "condition": "coefficients hardly told apart",
+    "flat-profile": "a coefficient hardly determined",
     "floor-against-exponent": "floor and exponents trade off",
     "approaches": "valleys and law disagree",
     "objectives": "exponents hang on how misfit is counted",
@@ -41,16 +41,21 @@ ROWS = {  # codes of what is wrong with the runs, whatever is made of them; the 
 class Finding:
     """One thing looked at. `message` is plain sentences with numbers, and what to do unless the
     severity is ok; `figures` holds the numbers by name (counts, ratios; their units are in the
-    names or in docs/audit.md)."""
+    names or in docs/audit.md); `size` is, in a few words, how much it is or what it does to the answer."""
 
     code: str  # a key of WORDS
     severity: str  # ok | note | warn | refuse
     message: str
     figures: dict = field(default_factory=dict)
+    size: str = ""
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES or self.code not in WORDS:
             raise ValueError(f"finding {self.code!r} of severity {self.severity!r} is unknown")
+
+    @property
+    def words(self) -> str:
+        return f"{WORDS[self.code]}: {self.size}" if self.size else WORDS[self.code]
 
     @property
     def in_short(self) -> str:
@@ -63,10 +68,12 @@ def in_short(note: str) -> str:
     return textwrap.shorten(f"{first[0].lower()}{first[1:]}".rstrip("."), LONGEST, placeholder=" ...")
 
 
-def make_finding(code: str, severity: str, statement: str, advice: str, numbers: dict) -> Finding:
+def make_finding(
+    code: str, severity: str, statement: str, advice: str, numbers: dict, size: str = ""
+) -> Finding:
     """The statement alone where it is ok, else a sentence of it with what to do."""
     message = statement if severity == "ok" else sentence(statement) + advice
-    return Finding(code, severity, message, numbers)
+    return Finding(code, severity, message, numbers, size)
 
 
 def grade(value: float, note: float, warn: float) -> str:
@@ -99,7 +106,7 @@ def verdict_of(findings) -> str:
 
 def named(findings, severity: str) -> list[str]:
     """The words of the findings of a severity, each once."""
-    return list(dict.fromkeys(WORDS[each.code] for each in findings if each.severity == severity))
+    return list(dict.fromkeys(each.words for each in findings if each.severity == severity))
 
 
 def headline_of(findings) -> str:

@@ -131,10 +131,11 @@ def hold_out(steps: Sequence[Step]) -> Finding:
     rolling = [{name: getattr(step, name) for name in names} for step in steps]
     numbers = {"levels": len(steps), "flops": last.flops, "factor": last.factor, "runs": len(last.observed)}
     numbers |= rolling[-1] | {"together": score, "rolling": rolling}
+    size = f"{100 * abs(last.bias):.2g} % too {'high' if last.bias > 0 else 'low'}"
     statement = sentence(
         f"the law of the {last.trained} runs below forecasts the {len(last.observed)} largest "
         f"({last.flops:.3g} FLOPs, {last.factor:.2g} × beyond) within {100 * last.error:.2g} % "
-        f"(median), {100 * abs(last.bias):.2g} % too {'high' if last.bias > 0 else 'low'}, "
+        f"(median), {size}, "
         f"{abs(last.z):.2g} standard errors; the runs below scatter by "
         f"{100 * last.noise:.2g} %"
     )
@@ -149,7 +150,7 @@ def hold_out(steps: Sequence[Step]) -> Finding:
         "schedule, repeated data). Beyond the table expect at least this bias again, on top of "
         "any interval; look whether leaving out the smallest runs mends it."
     )
-    return Finding("hold-out", "warn", text, numbers)
+    return Finding("hold-out", "warn", text, numbers, size)
 
 
 def one_sided(steps: Sequence[Step], score: float) -> str:

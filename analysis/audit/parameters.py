@@ -71,17 +71,18 @@ def profiles_and_intervals(near: Neighbourhood, p: float | None) -> tuple[dict[s
 
 def flat_profile(profiles: dict[str, Profile]) -> list[Finding]:
     """flat-profile: how wide the 95 % of the widest profile is."""
-    parts, numbers, worst = [], {}, 1.0
+    parts, numbers, widest, worst = [], {}, "", 1.0
     for name, profile in profiles.items():
         low, best, high = profile.low, profile.value, profile.high
         numbers |= {f"{name}_low": low, f"{name}_high": high, name: best}
         closed = np.isfinite([low, high]).all() and low > 0
-        worst = max(worst, high / low if closed else np.inf)
+        widest, worst = max((widest, worst), (name, high / low if closed else np.inf), key=lambda one: one[1])
         ends = [f"{v:.3g}" if np.isfinite(v) else f"no end {w}" for v, w in ((low, "below"), (high, "above"))]
         parts.append(f"{name} {best:.3g} ({' to '.join(ends)})")
     if not parts:
         return []
     ratio = f"a factor {worst:.2g} wide" if np.isfinite(worst) else "open at an end"
+    size = f"{widest} {ratio}" if np.isfinite(worst) else f"{widest} is {ratio}"
     finding = make_finding(
         "flat-profile",
         grade(worst, 1.5, 2.0),
@@ -90,6 +91,7 @@ def flat_profile(profiles: dict[str, Profile]) -> list[Finding]:
         f"{ratio}. Quote intervals, never the value alone; a wider range of both params and "
         "tokens narrows them.",
         numbers,
+        size,
     )
     return [finding]
 

@@ -52,7 +52,7 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     of_loss = [line for line in lines if line.startswith(DOUBT)]  # with the others
     lines = [*(line for line in lines if line not in of_loss), *neighbours(answer, best if alone else None)]
     doubts = [*(best.doubts if best else []), *of_loss, *(f"{DOUBT}: {note}." for note in notes)]
-    return [*lines, *doubts, *([best.advice] if best else [])]
+    return [*lines, *doubts, *([best.advice(flops)] if best else [])]
 
 
 def answers_alone(answer: Answer, best: Headline | None) -> bool:

@@ -292,5 +292,8 @@ def judge(model: ArmsFit, name: str, rows: Rows, answer: Band) -> tuple[str, str
         if model.spare < 2 * SPARE:
             return "few", few
     if model.spare < 2 * SPARE:
-        return "few", f"{len(rows.loss)} runs for {len(model.names())} parameters: the form is hardly tested"
-    return "ok", f"{len(rows.loss)} runs, {model.spare} more than parameters"
+        return (
+            "few",
+            f"{len(rows.loss)} runs for {len(model.names())} coefficients: the form is hardly tested",
+        )
+    return "ok", f"{len(rows.loss)} runs, {model.spare} more than the fit has coefficients"

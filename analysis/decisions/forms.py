@@ -66,7 +66,7 @@ def check(rows: Rows, ladders: Ladders, fixed: Mapping[str, float]) -> None:
         held = "" if "E" in fixed else ", or hold the floor with --fix E=VALUE where it is known"
         against = " against ".join(ladders.names[::-1])
         raise ValueError(
-            f"{against}: {len(rows.loss)} runs for {need} parameters leave "
+            f"{against}: {len(rows.loss)} runs for {need} coefficients leave "
             f"nothing to tell the noise by; add {need + SPARE - len(rows.loss)} runs at other budgets{held}"
         )
 

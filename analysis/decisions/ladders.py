@@ -137,7 +137,7 @@ def not_by_counts(ladders: Ladders, fixed: Mapping[str, float]) -> str:
             return f"{name} has fewer than 3 sizes or lengths"
         cells = len(np.unique(np.round([n, d], 2), axis=1).T)
         if cells < CELLS - len(fixed):
-            return f"{name} has {cells} cells of params and tokens, fewer than a law of both has parameters"
+            return f"{name} has {cells} cells of params and tokens, fewer than a law of both has coefficients"
         slope = np.polyfit(n, d, 1)
         if np.std(d - np.polyval(slope, n)) < RAY:
             return f"all runs of {name} have tokens ∝ params^{slope[0]:.2g}"

@@ -15,7 +15,7 @@ def check_rows(law: type[Law], runs: Runs, rows: int, parameters: int) -> None:
     flagged += f", the first as {runs.dropped()[0][1]}" if rows < len(runs) else ""
     raise ValueError(
         f"{runs.source}: {rows} usable runs ({flagged}) for the "
-        f"{parameters} parameters of {law.__name__}; it needs at least {parameters + 1}"
+        f"{parameters} coefficients of {law.__name__}; it needs at least {parameters + 1}"
     )
 
 

@@ -101,7 +101,7 @@ def few(problem: Problem) -> str:
     if rows >= enough:
         return ""
     return (
-        f"{rows} runs for the {len(problem.free)} parameters of {law.__name__}: too few are left to show "
+        f"{rows} runs for the {len(problem.free)} coefficients of {law.__name__}: too few are left to show "
         f"that the law holds; train at new sizes and lengths until there are {enough} or more"
     )
 
@@ -173,7 +173,7 @@ def vagueness(law: type[Law], problem: Problem, theta: Array) -> str:
     unit = slope / scale[:, None]
     singular = np.linalg.svd(unit, compute_uv=False)
     if singular[-1] < 1e-7 * singular[0]:
-        return "two parameters do the same to every run; the fit is one of many equally good ones"
+        return "two coefficients do the same to every run; the fit is one of many equally good ones"
     errors = spread * np.sqrt(np.diag(np.linalg.inv(unit @ unit.T))) / scale
     for name, size, error in zip(names, theta[problem.free], errors, strict=True):
         if exponent(law, name) and not law.rising and error > abs(size):

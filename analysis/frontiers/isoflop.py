@@ -167,7 +167,7 @@ def find_jointly(groups, sizes, runs: Runs, notes, window, asked, draws: int, se
         x = size.log_params
         names = f"{len(x)} sizes from {np.exp(x[0]):.3g} to {np.exp(x[-1]):.3g} params"
         places, heights, status = np.full(2, np.nan), np.full(2, np.nan), "few"
-        message = f"{names}: a joint fit needs two budgets, and {FREE} points more than it has parameters"
+        message = f"{names}: a joint fit needs two budgets, and {FREE} points more than it has coefficients"
         if fitted:
             places, heights = fitted.minima()[:, k], fitted.heights[:, k]
             status, message = joint_status(places[0], x, fitted.clear, names)

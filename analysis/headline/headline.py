@@ -24,6 +24,7 @@ from analysis.tables.cautions import NO_ONE_LAW
 
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
 APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
+TEN = 0.03  # by how much ten times the compute may miss ten times params and tokens unexplained
 DOUBT = "Doubt"  # how a line that speaks against an answer begins
 
 
@@ -48,7 +49,7 @@ class Headline:
 
     def against(self, severity: str) -> str:
         """What the audit says against the table that is so severe, in a few words; "" if nothing."""
-        return ", ".join(self.audit.words(severity)) if self.audit else ""
+        return "; ".join(self.audit.words(severity)) if self.audit else ""
 
     @cached_property
     def evidence(self) -> str:
@@ -95,6 +96,14 @@ class Headline:
         by = f", by {self.front.kind}" if self.front.kind else ""
         return f"Ten times the compute: {times(a)} the parameters{sized}, {times(b)} the tokens{ends(b)}{by}."
 
+    @property
+    def product(self) -> str:
+        """Why growth of params and tokens do not make ten, where they do not."""
+        both = STEP ** (self.front.params_exponent.value + self.front.tokens_exponent.value)
+        if not abs(both / STEP - 1) > TEN:
+            return ""
+        return f" (Params times tokens grow {both:.3g} times, not ten: FLOPs here are not 6·N·D.)"
+
     def size(self, flops: float | None = None) -> str:
         """What to train at a budget, by default the largest whose minimum was seen, as a sentence."""
         at, why = self.seen if flops is None else flops, ""
@@ -126,10 +135,10 @@ class Headline:
     def sure_at(self, flops: float | None) -> list[str]:
         """The evidence and why; the method it is by, and what others say. Of a budget far beyond the table's
         that the evidence is of the growth inside it."""
-        front, top, inside = self.front, float(self.front.flops.max()), ""
+        front, top, sure = self.front, float(self.front.flops.max()), self.evidence
         if self.trusted and flops is not None and is_far(front, flops):
             far = f"{flops / top:.3g} × the largest budget"
-            inside = f" for the growth, weak at {power(flops)} FLOPs ({far})"
+            sure = f"weak at {power(flops)} FLOPs ({far}), {sure} for the growth"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs, edges = f"{front.runs} runs, {spread} FLOPs", sum(at == "edge" for at in front.point_status)
         used = f"{len(front.flops) - edges} of {len(front.flops)} budgets used"
@@ -137,9 +146,10 @@ class Headline:
         a = front.params_exponent.value
         warned = self.against("warn") if self.trusted else ""
         but = f", but the audit warns ({warned})" * bool(warned)
+        others = "".join(map(self.beside, self.others))
         return [
-            f"Evidence: {self.evidence}{inside}: {self._judged[1]}{but}; {runs}.",
-            f"By {named(front)}, params ∝ FLOPs^{a:.3f}{''.join(map(self.beside, self.others))}.",
+            f"Evidence: {sure}: {self._judged[1]}{but}; {runs}.",
+            f"By {named(front)}, params ∝ FLOPs^{a:.3f}{others}.{self.product}",
         ]
 
     @property
@@ -183,17 +193,19 @@ class Headline:
             reason = f"which {words.get(agreement(self.front, other), 'is under another cost')}"
         return f"; by {named(other)} {times(a)}{ends(a)}, {reason}"
 
-    @property
-    def surer(self) -> str:
+    def surer(self, flops: float | None = None) -> str:
         """What to train that would mend what the audit found, or narrow the answer most, by what its methods
-        lack."""
+        lack; of a budget far beyond the table's, one on the way there."""
+        top = float(self.front.flops.max())
+        if flops is not None and is_far(self.front, flops):
+            between = float(f"{top * min(STEP, (flops / top) ** 0.5):.2g}")
+            return f"a budget of {power(between)} FLOPs, on the way there"
         if self.audit and any(f.code == "hold-out" and f.severity == "warn" for f in self.audit.findings):
-            return f"a budget of {power(STEP * self.front.flops.max())} FLOPs, to see where the curve goes"
+            return f"a budget of {power(STEP * top)} FLOPs, to see where the curve goes"
         return what_narrows(self.front, self.others)
 
-    @property
-    def advice(self) -> str:
-        return f"Surer with: {self.surer}."
+    def advice(self, flops: float | None = None) -> str:
+        return f"Surer with: {self.surer(flops)}."
 
     def answer(self, flops: float | None = None, size: bool = True) -> list[str]:
         """What was found and how sure that is, a sentence or two a line, without the advice; `size`: with
@@ -209,7 +221,7 @@ class Headline:
 
     def lines(self, flops: float | None = None) -> list[str]:
         """The whole answer; where it is not to be relied on, first why."""
-        return [*[self.refusal] * (not self.trusted), *self.answer(flops), *self.doubts, self.advice]
+        return [*[self.refusal] * (not self.trusted), *self.answer(flops), *self.doubts, self.advice(flops)]
 
 
 def is_trusted(front: Frontier) -> bool:

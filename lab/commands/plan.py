@@ -15,7 +15,7 @@ from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import chips, grid, trunk
-from lab.plan.precision import EXPONENT, NOISE, exponent_half_width
+from lab.plan.precision import WITH_SHIFT, WITHOUT, exponent_half_width
 from lab.store import lineage
 from lab.store.store import Store
 
@@ -135,15 +135,21 @@ def price(view: View) -> list[str]:
     """What the whole grid costs, and what of it is left; the time is that of `lab status`."""
     whole, todo = grid.price(view.configs), grid.price(view.left)
     shapes = len(grid.group_by_shape(view.configs))
-    assumed = f"an assumed {grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker by large models, fewer by small"
-    basis = "timed runs of this grid" if view.timed else assumed
+    basis = "timed runs of this grid"
+    if not view.timed:
+        basis = (
+            f"{grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker, assumed; small models do fewer, AMX half more"
+        )
+    training = sum(
+        part * grid.estimate_seconds(config, grid.rates(view.timed)) for config, part in view.parts
+    )
+    workers = f"{view.workers} worker{'s' * (view.workers > 1)}"
     return [
         f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
         f"{whole.flops:.3g} FLOPs, {human(whole.run_bytes)}B of memory a run, "
         f"{human(whole.store_bytes)}B on disk",
         f"to train: {todo.runs} runs, {todo.flops:.3g} FLOPs, about {duration(view.left_seconds())} on "
-        f"{view.workers} worker{'s' * (view.workers > 1)} (from {basis}; "
-        f"held-out loss and {grid.COMPILE_SECONDS} s to compile a shape included)"
+        f"{workers}, {duration(training / view.workers)} of it training (by {basis})"
         if todo.runs
         else "to train: nothing",
         "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
@@ -161,18 +167,24 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     )
     if not np.isfinite(half):
         return []
-    halves = (half, 2 * half)
-    least, most = (f"± {each:.2g}" for each in halves)
-    params = [f"{100 * (10**each - 1):.0f} %" for each in halves]
+    told = {noise: width(half * noise / WITH_SHIFT) for noise in (WITH_SHIFT, WITHOUT)}
+    kinds = {WITH_SHIFT: "with token shift (.45 to .6 %)", WITHOUT: "without token shift (.8 to 1.2 %)"}
+    shifted = all("token_shift" in config.model.settings for config in configs)
+    own, other = (WITH_SHIFT, WITHOUT) if shifted else (WITHOUT, WITH_SHIFT)
     budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
     text = (
-        f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {least}, the growth for ten times "
-        f"the compute to ± {params[0]} (95 %), if the loss scatters by {100 * NOISE:g} % between seeds, "
-        f"which nobody knows before; to {most} and ± {params[1]} if by {200 * NOISE:g} % (assumed: a law of "
-        f"alpha = beta = {EXPONENT:g})"
+        f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {told[own][0]}, the growth for ten times "
+        f"the compute to {told[own][1]} (95 %), if losses leave their law by {100 * own:g} %, as those of "
+        f"models {kinds[own]} did here; to {' and '.join(told[other])} if by {100 * other:g} %, as of those "
+        f"{kinds[other]}"
     )
     return [textwrap.fill(text, 110)]
+
+
+def width(half: float) -> tuple[str, str]:
+    """Half of the interval of an exponent, and of the growth for ten times the compute."""
+    return f"± {half:.2g}", f"± {100 * (10**half - 1):.0f} %"
 
 
 def kinship(config: RunConfig) -> str:

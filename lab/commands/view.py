@@ -129,8 +129,12 @@ class View:
         return [config for config in self.configs if self.status[config.run_id] not in FINISHED]
 
     def left_seconds(self) -> float:
-        parts = ((config, 1 - self.fraction(config)) for config in self.left)
-        return seconds_left(parts, self.workers, self.timed)
+        return seconds_left(self.parts, self.workers, self.timed)
+
+    @property
+    def parts(self) -> list[tuple[RunConfig, float]]:
+        """The runs left, with the part of each still to be trained."""
+        return [(config, 1 - self.fraction(config)) for config in self.left]
 
     def fraction(self, config: RunConfig) -> float:
         """Of the updates that are the run's own, those made: by its claim, or, where nobody has it, by
