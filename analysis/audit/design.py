@@ -178,7 +178,7 @@ def mixed(used: Runs) -> Finding:
     if not lines:
         return Finding("mixed", "ok", "no column says that runs differ in text, tokens or recipe", numbers)
     severity = "warn" if len(lines) > bool(recipe) or kinds else "note"
-    size = f"{outside.sum()} of {len(used)} beside the grid" if of_outside and len(lines) == 1 else ""
+    size = f"{outside.sum()} of {len(used)} without a budget" if of_outside and len(lines) == 1 else ""
     return Finding("mixed", severity, " ".join(lines), numbers, size)
 
 

@@ -95,9 +95,11 @@ def unsaid(best: Headline | None, text: str) -> str:
     return text.replace(why, "as said above") if why and why in best.refusal else text
 
 
-def head(group, best: Headline | None, flops: float | None = None, without: str = "") -> None:
+def head(
+    group, best: Headline | None, flops: float | None = None, without: str = "", names: bool = True
+) -> None:
     """The headline of a table, and an empty line; `without` is said where there is none."""
-    lines = best.lines(flops) if best else [without] * bool(without)
+    lines = best.lines(flops, names) if best else [without] * bool(without)
     if lines:
         say(group, lines)
         print()

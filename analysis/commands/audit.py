@@ -44,7 +44,7 @@ def run(options) -> int:
         why = [] if told else [each for each in bad if answers.unsaid(best, each.message) == each.message]
         reasons = [f"- {WORDS[each.code]}: {each.message[0].lower()}{each.message[1:]}" for each in why]
         answers.say(group, [f"Verdict {audit.verdict}: {audit.headline()}.", *reasons])
-        answers.head(group, best)
+        answers.head(group, best, names=False)
         show(group, runs, audit, options.verbose, best, why)
         beside = [each for each in audit.findings if each.figures.get("without_budget")]
         if beside and not options.where:  # what to do about it is known, and free

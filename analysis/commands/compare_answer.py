@@ -28,9 +28,8 @@ def how_sure(comparisons: list[Comparison], arms: int) -> str:
         (each,) = comparisons
         best = each.answer.compute
         ratio = best.high / best.low
-        size = "" if ratio <= headline.FAIR else ", which says little"
         seen = "no difference is clear" if is_open(best) else "the difference is clear"
-        how = f"{grade(each)}: {seen}; how much is known within a factor {number(ratio)}{size}"
+        how = f"{grade(each)}: {seen}, its size uncertain by a factor {number(ratio)}"
         how += said_by_models(each) + read_beyond(each)
     held = sum(len(one.notes) for one in comparisons)
     cautions = f"; {held} caution{'s' * (held > 1)} below" * bool(held)

@@ -49,9 +49,10 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     far = best is not None and best.trusted and is_far(best.front, flops)  # and said with the evidence
     told = [each.message.rstrip(".") for each in best.audit.findings] if best and best.audit else []
     notes = [in_short(note) for note in answer.notes if note not in told and not (far and BEYOND in note)]
-    of_loss = [line for line in lines if line.startswith(DOUBT)]  # with the others
+    of_loss = [line for line in lines if line.startswith(DOUBT)]  # beside the loss
     lines = [*(line for line in lines if line not in of_loss), *neighbours(answer, best if alone else None)]
-    doubts = [*(best.doubts if best else []), *of_loss, *(f"{DOUBT}: {note}." for note in notes)]
+    lines[1:1] = of_loss
+    doubts = [*(best.doubts if best else []), *(f"{DOUBT}: {note}." for note in notes)]
     return [*lines, *doubts, *([best.advice(flops)] if best else [])]
 
 

@@ -71,7 +71,7 @@ class Headline:
         spread = STEP ** (bands[0].high - bands[0].low)
         bands += [other.params_exponent for other, word in zip(others, words, strict=True) if word != "costs"]
         hull = STEP ** (max(band.high for band in bands) - min(band.low for band in bands))
-        known, near = f"its interval spans {share(spread)}", hull <= SHARP
+        known, near = f"known within {share(spread)}", hull <= SHARP
         if "disagree" in words:
             apart = (
                 f"methods disagree, their intervals together spanning {share(hull)}"
@@ -80,13 +80,13 @@ class Headline:
             )
             return "moderate" if near else "weak", apart
         if spread > FAIR:
-            return "weak", f"growth is hardly known: its interval spans {share(spread)}"
+            return "weak", f"growth is hardly known, within {share(spread)}"
         agreeing = sum(word == "agree" or (word == "in part" and near) for word in words)
         if not agreeing:
             how = "methods agree in part on growth" if "in part" in words else "one method alone tells growth"
-            return "moderate", f"{how}; {known}"
+            return "moderate", f"{how}, {known}"
         both = "both methods agree" if len(words) == 1 else f"{1 + agreeing} methods agree"
-        return "strong" if spread <= SHARP else "moderate", f"{both} on growth; {known}"
+        return "strong" if spread <= SHARP else "moderate", f"{both} on growth, {known}"
 
     @property
     def growth(self) -> str:
@@ -102,7 +102,7 @@ class Headline:
         both = STEP ** (self.front.params_exponent.value + self.front.tokens_exponent.value)
         if not abs(both / STEP - 1) > TEN:
             return ""
-        return f" (Params times tokens grow {both:.3g} times, not ten: FLOPs here are not 6·N·D.)"
+        return " (FLOPs here are not 6·N·D, so the two growths do not make ten.)"
 
     def size(self, flops: float | None = None) -> str:
         """What to train at a budget, by default the largest whose minimum was seen, as a sentence."""
@@ -132,9 +132,9 @@ class Headline:
     def how_sure(self) -> str:
         return " ".join(self.sure_at(None))
 
-    def sure_at(self, flops: float | None) -> list[str]:
+    def sure_at(self, flops: float | None, names: bool = True) -> list[str]:
         """The evidence and why; the method it is by, and what others say. Of a budget far beyond the table's
-        that the evidence is of the growth inside it."""
+        that the evidence is of the growth inside it. `names`: with what the audit warns of."""
         front, top, sure = self.front, float(self.front.flops.max()), self.evidence
         if self.trusted and flops is not None and is_far(front, flops):
             far = f"{flops / top:.3g} × the largest budget"
@@ -145,7 +145,7 @@ class Headline:
         runs += f", {used} (the others have their minimum at an end)" * bool(edges)
         a = front.params_exponent.value
         warned = self.against("warn") if self.trusted else ""
-        but = f", but the audit warns ({warned})" * bool(warned)
+        but = (", but the audit warns" + f" ({warned})" * names) * bool(warned)
         others = "".join(map(self.beside, self.others))
         return [
             f"Evidence: {sure}: {self._judged[1]}{but}; {runs}.",
@@ -200,18 +200,23 @@ class Headline:
         if flops is not None and is_far(self.front, flops):
             between = float(f"{top * min(STEP, (flops / top) ** 0.5):.2g}")
             return f"a budget of {power(between)} FLOPs, on the way there"
-        if self.audit and any(f.code == "hold-out" and f.severity == "warn" for f in self.audit.findings):
+        found = (
+            {f.code: f for f in self.audit.findings if f.severity in ("warn", "refuse")} if self.audit else {}
+        )
+        if "one-ray" in found:
+            return "runs at other tokens a parameter, as the answer says"
+        if "hold-out" in found:
             return f"a budget of {power(STEP * top)} FLOPs, to see where the curve goes"
         return what_narrows(self.front, self.others)
 
     def advice(self, flops: float | None = None) -> str:
         return f"Surer with: {self.surer(flops)}."
 
-    def answer(self, flops: float | None = None, size: bool = True) -> list[str]:
+    def answer(self, flops: float | None = None, size: bool = True, names: bool = True) -> list[str]:
         """What was found and how sure that is, a sentence or two a line, without the advice; `size`: with
         the model for the budget."""
         growth = self.growth if self.trusted else f"It would say: {self.growth[0].lower()}{self.growth[1:]}"
-        lines = [growth, self.size(flops) * size, *self.sure_at(flops), *self.other_losses(flops)]
+        lines = [growth, self.size(flops) * size, *self.sure_at(flops, names), *self.other_losses(flops)]
         return [line for line in lines if line]
 
     @property
@@ -219,9 +224,14 @@ class Headline:
         """What the audit warns of, with its numbers, a line each."""
         return self.audit.against(self.front.kind) if self.audit and self.trusted else []
 
-    def lines(self, flops: float | None = None) -> list[str]:
+    def lines(self, flops: float | None = None, names: bool = True) -> list[str]:
         """The whole answer; where it is not to be relied on, first why."""
-        return [*[self.refusal] * (not self.trusted), *self.answer(flops), *self.doubts, self.advice(flops)]
+        return [
+            *[self.refusal] * (not self.trusted),
+            *self.answer(flops, names=names),
+            *self.doubts,
+            self.advice(flops),
+        ]
 
 
 def is_trusted(front: Frontier) -> bool:

@@ -88,9 +88,11 @@ def isoflop_chart(
         marks.append(Marks("line", ends, np.array([level] * 2), "soft", words=words, style="dashed"))
     y = Axis(loss_label(iso.runs), low, high)
     alt = f"Loss against model size: {len(losses)} runs at {len(runs)} budgets. {'; '.join(minima)}."
-    title = "Loss at equal compute"
-    choices = ["params", "tokens"] if all(each.has("tokens") for each in runs) else []
     again = any(valleys.repeated(each).any() for each in runs)
+    signs = ["open: text seen again"] * again
+    signs += ["×: minimum at an end"] * any(each.kind == "cross" for each in marks)
+    title = "Loss at equal compute" + f" ({'; '.join(signs)})" * bool(signs)
+    choices = ["params", "tokens"] if all(each.has("tokens") for each in runs) else []
     words = valleys.caption(iso, front) + level_words(near, far)
     words += " Open circles: runs that saw tokens more than once." * again
     return Chart("valleys", [Panel(title, x, y, marks, alt, choices)], words, legend)

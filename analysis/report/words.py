@@ -24,7 +24,7 @@ def answer(fronts: Sequence[Frontier], best: Headline | None, refused: Sequence[
         none = "No answer: no frontier could be made from this table."
         return card([none, *map(sentence, dict.fromkeys(refused))], kind="answer warn")
     if best.trusted:
-        return card([*best.answer(), best.advice()], "Every method", methods(fronts))
+        return card([*best.answer(names=False), best.advice()], "Every method", methods(fronts))
     # a number is not to be taken for an answer at a glance
     folded = "".join(map(paragraph, best.answer())) + methods(fronts)
     return card([best.refusal, best.advice()], "What it would say, and every method", folded, "answer warn")

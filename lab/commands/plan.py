@@ -115,8 +115,10 @@ def table(store: Store, configs: Sequence[RunConfig]) -> list[str]:
     apart = set_apart(configs)
     budget = lambda word: f"{word:>8} " if budgets else ""  # noqa: E731
     lines = [
+        "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, forward and "
+        "backward",
         f"{'run':<13} {'layers x width':>14} {'N':>7} {'tokens':>7} {'epochs':>6} {'steps':>6} "
-        f"{budget('budget')}{'FLOPs':>8} {'rate':>8} {'seed':>4}  status"
+        f"{budget('budget')}{'FLOPs':>8} {'rate':>8} {'seed':>4}  status",
     ]
     for config in sorted(configs, key=lambda c: (c.budget, counts.count_params(c.model).params)):
         own = f"{config.budget:.2g}" if config.budget else ""
@@ -135,14 +137,13 @@ def price(view: View) -> list[str]:
     """What the whole grid costs, and what of it is left; the time is that of `lab status`."""
     whole, todo = grid.price(view.configs), grid.price(view.left)
     shapes = len(grid.group_by_shape(view.configs))
-    basis = "timed runs of this grid"
-    if not view.timed:
-        basis = (
-            f"{grid.CORE_FLOPS_PER_SECOND:.0e} FLOP/s a worker, assumed; small models do fewer, AMX half more"
-        )
     training = sum(
         part * grid.estimate_seconds(config, grid.rates(view.timed)) for config, part in view.parts
     )
+    basis = "timed runs of this grid"
+    if not view.timed:
+        speed = f"{todo.flops / max(training, 1e-9):.1e} FLOP/s a worker"
+        basis = f"{speed}, assumed of these sizes; AMX does half more"
     workers = f"{view.workers} worker{'s' * (view.workers > 1)}"
     return [
         f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
@@ -152,8 +153,6 @@ def price(view: View) -> list[str]:
         f"{workers}, {duration(training / view.workers)} of it training (by {basis})"
         if todo.runs
         else "to train: nothing",
-        "params N = hidden + readout weights; FLOPs = all matrix products and causal attention, "
-        "forward and backward",
     ]
 
 
@@ -167,17 +166,16 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     )
     if not np.isfinite(half):
         return []
-    told = {noise: width(half * noise / WITH_SHIFT) for noise in (WITH_SHIFT, WITHOUT)}
-    kinds = {WITH_SHIFT: "with token shift (.45 to .6 %)", WITHOUT: "without token shift (.8 to 1.2 %)"}
     shifted = all("token_shift" in config.model.settings for config in configs)
     own, other = (WITH_SHIFT, WITHOUT) if shifted else (WITHOUT, WITH_SHIFT)
+    told, otherwise = (width(half * noise / WITH_SHIFT) for noise in (own, other))
+    has, lack = ("have", "without it") if shifted else ("lack", "with it")
     budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
     text = (
-        f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {told[own][0]}, the growth for ten times "
-        f"the compute to {told[own][1]} (95 %), if losses leave their law by {100 * own:g} %, as those of "
-        f"models {kinds[own]} did here; to {' and '.join(told[other])} if by {100 * other:g} %, as of those "
-        f"{kinds[other]}"
+        f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {told[0]}, the growth for ten times the "
+        f"compute to {told[1]} (95 %): these models {has} token shift, and losses of such left their law by "
+        f"{100 * own:g} % here; {lack} by {100 * other:g} %, which would give {' and '.join(otherwise)}"
     )
     return [textwrap.fill(text, 110)]
 
