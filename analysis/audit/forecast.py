@@ -150,7 +150,7 @@ def hold_out(steps: Sequence[Step]) -> Finding:
         "schedule, repeated data). Beyond the table expect at least this bias again, on top of "
         "any interval; look whether leaving out the smallest runs mends it."
     )
-    return Finding("hold-out", "warn", text, numbers, size)
+    return Finding("hold-out", "warn", text, numbers, f"a loss {size}")
 
 
 def one_sided(steps: Sequence[Step], score: float) -> str:

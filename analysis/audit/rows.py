@@ -107,7 +107,7 @@ def influence(near: Neighbourhood, p: float, intervals: dict[str, tuple[float, f
         "there, or those runs are not like the others: report the exponent with and without "
         "them.",
         numbers | (scales if bad.any() else {}),
-        f"{here10} times, {after10} without it",
+        f"by the law {here10} times, {after10} without it",
     )
 
 

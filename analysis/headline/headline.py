@@ -174,8 +174,9 @@ class Headline:
             if word == "disagree" or (word == "in part" and apart > APART):
                 why = "more than" if word == "disagree" else "at the edge of what"
                 doubts.append(
-                    f"{DOUBT} of the loss: at {power(flops)} FLOPs {other.method} says {its.value:.3f} "
-                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart: {why} intervals allow."
+                    f"{DOUBT} of the loss: at {power(flops)} FLOPs {named(other)} say {its.value:.3f} "
+                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart, {why} intervals allow: "
+                    f"plan on {min(own.low, its.low):.3f} to {max(own.high, its.high):.3f}."
                 )
         return doubts
 

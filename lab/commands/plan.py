@@ -143,7 +143,7 @@ def price(view: View) -> list[str]:
     basis = "timed runs of this grid"
     if not view.timed:
         speed = f"{todo.flops / max(training, 1e-9):.1e} FLOP/s a worker"
-        basis = f"{speed}, assumed of these sizes; AMX does half more"
+        basis = f"{speed}, assumed for these sizes; a core with AMX does half more"
     workers = f"{view.workers} worker{'s' * (view.workers > 1)}"
     return [
         f"{whole.runs} runs in {shapes} shapes: {human(whole.tokens)} tokens, "
@@ -169,13 +169,14 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     shifted = all("token_shift" in config.model.settings for config in configs)
     own, other = (WITH_SHIFT, WITHOUT) if shifted else (WITHOUT, WITH_SHIFT)
     told, otherwise = (width(half * noise / WITH_SHIFT) for noise in (own, other))
-    has, lack = ("have", "without it") if shifted else ("lack", "with it")
+    has, lack = ("with", "without") if shifted else ("without", "with")
     budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
     text = (
         f"to expect: {of}tell the exponent a (params ∝ FLOPs^a) to {told[0]}, the growth for ten times the "
-        f"compute to {told[1]} (95 %): these models {has} token shift, and losses of such left their law by "
-        f"{100 * own:g} % here; {lack} by {100 * other:g} %, which would give {' and '.join(otherwise)}"
+        f"compute to {told[1]} (95 %). That takes losses to scatter about their law by {100 * own:g} %, as "
+        f"this project's models {has} token shift do, and these are {has} it; were it {100 * other:g} %, as "
+        f"{lack}, it would be {' and '.join(otherwise)}"
     )
     return [textwrap.fill(text, 110)]
 
