@@ -14,7 +14,7 @@ import pytest
 
 from lab.config import ModelConfig
 from lab.data.batches import shift
-from lab.models import check, counts, hgrn, mixer, moe, ops, programs, tree
+from lab.models import attention, check, counts, hgrn, mixer, moe, programs, tree
 from lab.models.settings import settings
 from lab.models.target import Target
 from lab.train import objectives, parallel, step
@@ -163,8 +163,8 @@ def test_a_beginning_is_seen_from_both_sides_and_what_follows_from_after_it_alon
 
 
 def test_the_look_at_the_future_finds_one_beyond_the_beginning(monkeypatch):
-    cfg, seen = build("prefix"), ops.beginning
-    monkeypatch.setattr(ops, "beginning", lambda L, prefix_B: seen(L, prefix_B + 1))
+    cfg, seen = build("prefix"), attention.beginning
+    monkeypatch.setattr(attention, "beginning", lambda L, prefix_B: seen(L, prefix_B + 1))
     with pytest.raises(ValueError, match="reads the future"):
         check.check_sequences(cfg, noisy(cfg))
 
@@ -326,7 +326,9 @@ def test_the_parallel_scan_is_the_recurrence():
 def test_attention_near_by_is_its_sum(window, cap, causal):
     rng = np.random.default_rng(0)
     q, k, v = rng.normal(size=(3, 1, 6, 2, 4)).astype(np.float32)
-    found = ops.attend_near(q, k, v, 0.5, "float32", cap, ops.before(6, window) if causal else None)
+    found = attention.attend_near(
+        q, k, v, 0.5, "float32", cap, attention.before(6, window) if causal else None
+    )
     for at in range(6):
         first, last = max(0, at - window + 1) if window else 0, at if causal else 5
         for head in range(2):
@@ -335,7 +337,7 @@ def test_attention_near_by_is_its_sum(window, cap, causal):
             p = np.exp(z) / np.exp(z).sum()
             np.testing.assert_allclose(found[0, at, head], p @ v[0, first : last + 1, head], rtol=1e-5)
     if causal and not (window or cap):
-        np.testing.assert_allclose(found, ops.attend(*map(jnp.asarray, (q, k, v)), 0.5), rtol=1e-5)
+        np.testing.assert_allclose(found, attention.attend(*map(jnp.asarray, (q, k, v)), 0.5), rtol=1e-5)
 
 
 def test_caps_and_the_z_loss_are_what_they_say():

@@ -152,7 +152,7 @@ def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_diff
         return replace(each, exponents=replace(each.exponents, extend=extend))
 
     (doubt,) = choose([losing(one, 2.0), losing(two, 2.1)]).other_losses(1e20)
-    assert "at 1e20 FLOPs y says 2.100 (2.058 to 2.142), 5.0 % apart" in doubt
+    assert "at 1e20 FLOPs it is 2.100 (2.058 to 2.142) by y, 5.0 % apart" in doubt
     near = [losing(one, 2.0, 0.005), losing(two, 2.018, 0.005)]  # that overlap, and lie within 1 %
     assert not choose(near).other_losses(1e20)
 

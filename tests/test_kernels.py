@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.launch.order import REMAT
-from lab.models import kernels, ops, tree
+from lab.models import attention, kernels, ops, tree
 from lab.models.target import POLICIES, Target
 from tests.test_ahead import config_of, lowered
 from tests.test_model import noisy
@@ -22,7 +22,7 @@ def test_splash_attention_is_attention(monkeypatch, width):
     keys = jax.random.split(jax.random.key(0), 4)
     q, k, v, g = (jax.random.normal(key, (2, 128, 2, width)) for key in keys)
     ours, back = jax.vjp(lambda *t: kernels.attention(0.3 * t[0], *t[1:], Target("tpu")), q, k, v)
-    plain, expected = jax.vjp(lambda *t: ops.attend(*t, 0.3, Target("cpu")), q, k, v)
+    plain, expected = jax.vjp(lambda *t: attention.attend(*t, 0.3, Target("cpu")), q, k, v)
     kernels.splash_kernel.cache_clear()
     np.testing.assert_allclose(ours, plain, atol=2e-5)
     for found, wanted in zip(back(g), expected(g), strict=True):

@@ -14,7 +14,7 @@ from lab.config import ModelConfig
 from lab.data.batches import windows_of
 from lab.data.byte_pairs import Bpe, bpe_size
 from lab.data.tokenizer import id_dtype
-from lab.models import counts, ops, tree
+from lab.models import attention, counts, ops, tree
 from lab.store import export
 from lab.store.claims import claim_path
 from lab.store.files import sealed, write_json
@@ -132,7 +132,7 @@ def test_attention_rounds_its_probabilities_and_its_scores_gradient_to_bfloat16(
     q, k, v, g = (between_steps(6, 4, seed=seed) for seed in range(4))
     q = 0 * q if same else q
     arrays = [jnp.float32(t)[None, :, None] for t in (q, k, v)]  # (B, L, H, K)
-    ours, back = jax.vjp(lambda *t: ops.attend(*t, 0.25, "bfloat16"), *arrays)
+    ours, back = jax.vjp(lambda *t: attention.attend(*t, 0.25, "bfloat16"), *arrays)
     expected, slopes = attention_by_hand(q, k, v, g, 0.25)
     np.testing.assert_allclose(ours[0, :, 0], expected, rtol=2e-6, atol=2e-6)
     found = [np.asarray(t[0, :, 0]) for t in back(jnp.float32(g)[None, :, None])]

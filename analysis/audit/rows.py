@@ -155,9 +155,12 @@ def noise(near: Neighbourhood, used: Runs, iso: Isoflop | None) -> Finding:
                 "larger runs alone, try --law joint, or use the isoFLOP optima."
             )
             return Finding("noise", "warn", text, numbers)
+        left = f"that the law leaves {percent} of loss unexplained may be noise, or the law being wrong"
+        if len(used) < ENOUGH * len(near.problem.free):
+            few = f"{len(used)} runs for {len(near.problem.free)} coefficients"
+            left = f"of {few} a law passes near most, so the {percent} that it leaves tell nothing"
         text = (
-            f"No two runs differ only in their seed, so the noise is not known: that the law "
-            f"leaves {percent} of loss unexplained may be noise, or the law being wrong. "
+            f"No two runs differ only in their seed, so the noise is not known: {left}. "
             "Repeat a cheap cell with three seeds (columns seed or data_seed)."
         )
         return Finding("noise", "note", text, numbers)

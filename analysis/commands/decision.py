@@ -42,8 +42,10 @@ def in_words(answer: Answer, best: Headline | None) -> list[str]:
     A budget alone is answered by the table's headline, in its numbers and words, and the fitted law stands
     beside it; with serving or repeats, for a loss and of a planned run only the law can answer.
     """
-    alone, flops = answers_alone(answer, best), answer.plan["flops"].value
-    lines = [f"Train {best.model(flops)} ({price(answer)})." if alone else by_law(answer)]
+    flops = answer.plan["flops"].value
+    alone = set(answer.given) == {"budget"} and best is not None and bool(best.model(flops))
+    guess = f"A GUESS, the fit is {answer.status}. " * (answer.status != "ok" and not (best and best.trusted))
+    lines = [f"{guess}Train {best.model(flops)} ({price(answer)})." if alone else guess + by_law(answer)]
     if best:
         lines += [best.refusal] * (not best.trusted) + best.answer(flops, size=not alone)
     far = best is not None and best.trusted and is_far(best.front, flops)  # and said with the evidence
@@ -69,10 +71,9 @@ def reaches(best: Headline | None, flops: float) -> bool:
 def by_law(answer: Answer) -> str:
     """The fitted law's plan, with the intervals of its draws."""
     size, seen, loss = (answer.plan[name] for name in ("params", "tokens", "loss"))
-    guess = "" if answer.status == "ok" else f"A GUESS, the fit is {answer.status}. "
     times = f", {answer.plan['epochs'].value:.3g} times over" if "epochs" in answer.plan else ""
     return (
-        f"{guess}Train {human(short(size.value))} parameters{between(size)} on {human(short(seen.value))} "
+        f"Train {human(short(size.value))} parameters{between(size)} on {human(short(seen.value))} "
         f"tokens{between(seen)}{times}, loss {loss.value:.3f}{between(loss, '{:.3f}'.format)}{answer.unit} "
         f"({price(answer)})."
     )

@@ -68,7 +68,7 @@ def run(options) -> int:
             known = {front.method for front in shown}
             print_beside([*shown, *(front for front in fronts if front.method not in known)], options.at)
             print("\n".join(frontiers.describe_agreements(shown)) + "\n")
-        objects = [as_json(f, options.at, choice) for f, choice in zip(fronts, choices, strict=True)]
+        objects = [as_json(f, options.at, choice) for f, choice in zip(shown, choices, strict=True)]
         seen = best.seen if best else max(front.flops.max() for front in fronts)
         budget = options.at[-1] if options.at else seen
         answers.suggest(options, *answers.after(best, "decide", "--budget", headline.power(budget)))
@@ -135,7 +135,7 @@ def as_json(
 
 def frontier_json(front: frontiers.Frontier, at: list[float] | None) -> dict:
     if at:
-        rows = point_rows(at, *front.at(at), [front.status] * len(at))
+        rows = point_rows(at, *front.at(at), [front.status] * len(at)) if reaches(front) else []
     else:
         rows = point_rows(front.flops, front.params, front.tokens, front.loss, front.point_status)
     keys = ("flops", "params", "tokens", "loss", "low", "high", "status")
@@ -212,7 +212,14 @@ def print_summary(group, runs, front, iso=None, again=False, verbose=True, best=
     print(f"  tokens ∝ flops^b   b = {front.tokens_exponent}")
 
 
+def reaches(front: frontiers.Frontier) -> bool:
+    """Whether a frontier has a line to be extended."""
+    return bool(np.isfinite(front.params_exponent.value))
+
+
 def print_at(front: frontiers.Frontier, at: list[float]) -> None:
+    if not reaches(front):
+        return print("  nothing at the budgets asked for: too few minima for a line to extend")
     print(f"  at the budgets asked for (loss by {front.loss_note}):")
     top = front.flops.max()
     words = [f"{f / top:.3g} × the largest budget" if f > top else "inside" for f in at]
@@ -239,5 +246,6 @@ def point_rows(flops, params, tokens, loss, words) -> list[tuple]:
 def print_points(rows) -> None:
     for flops, n, d, loss, low, high, words in rows:
         ends = span(low, high)
-        seen = "-" if words == "edge" else f"{loss:.4f}"  # of a minimum beyond all sizes none was seen
-        print(f"  {flops:>10.3g}  {n:>10.4g} {ends:>22}  {d:>10.4g}  {seen:>8}  {words}")
+        seen = "-" if words == "edge" or np.isnan(loss) else f"{loss:.4f}"  # beyond all sizes none was seen
+        n, d = ("-" if np.isnan(each) else f"{each:.4g}" for each in (n, d))
+        print(f"  {flops:>10.3g}  {n:>10} {ends:>22}  {d:>10}  {seen:>8}  {words}")

@@ -15,10 +15,10 @@ def add(commands) -> None:
 def run(options) -> int:
     def answer(group, runs):
         iso, front, choice = shared.valleys(options, runs, options.method)
-        content = frontier.as_json(front, choice=choice)
         if choice and options.method is None:
             iso, front = choice.chosen.iso, choice.frontier
-        best = headline.choose([choice.frontier if choice else front])
+        content = frontier.as_json(front, choice=choice)
+        best = headline.choose([front])
         answers.head(group, best)
         frontier.show(group, runs, front, iso, choice=choice, best=best)
         for valley in iso.valleys:

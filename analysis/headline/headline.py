@@ -174,8 +174,8 @@ class Headline:
             if word == "disagree" or (word == "in part" and apart > APART):
                 why = "more than" if word == "disagree" else "at the edge of what"
                 doubts.append(
-                    f"{DOUBT} of the loss: at {power(flops)} FLOPs {named(other)} say {its.value:.3f} "
-                    f"({its.low:.3f} to {its.high:.3f}), {100 * apart:.1f} % apart, {why} intervals allow: "
+                    f"{DOUBT} of the loss: at {power(flops)} FLOPs it is {its.value:.3f} ({its.low:.3f} to "
+                    f"{its.high:.3f}) by {named(other)}, {100 * apart:.1f} % apart, {why} intervals allow: "
                     f"plan on {min(own.low, its.low):.3f} to {max(own.high, its.high):.3f}."
                 )
         return doubts
@@ -198,7 +198,7 @@ class Headline:
         """What to train that would mend what the audit found, or narrow the answer most, by what its methods
         lack; of a budget far beyond the table's, one on the way there."""
         top = float(self.front.flops.max())
-        if flops is not None and is_far(self.front, flops):
+        if self.trusted and flops is not None and is_far(self.front, flops):
             between = float(f"{top * min(STEP, (flops / top) ** 0.5):.2g}")
             return f"a budget of {power(between)} FLOPs, on the way there"
         found = (

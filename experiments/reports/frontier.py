@@ -47,19 +47,23 @@ def analyse(
     price = frontiers.fit_cost(runs)
     iso = frontiers.find_optima(runs, method=valley)
     fitted = fitting.intervals(fitting.fit(Chinchilla, runs, objective=objective))
-    valleys, law = frontiers.from_isoflop(iso, price), frontiers.from_fit(fitted, price)
-    found = other_exponents(runs, price, fitted, iso) if others else {}
-    return Analysis(runs, price, iso, fitted, valleys, law, found)
+    try:
+        choice = frontiers.choose_valleys(runs, price, fitted, known=iso)
+    except ValueError:  # no way has an exponent
+        choice = None
+    if choice and choice.chosen.method == valley:  # with the interval that every command gives it
+        valleys = choice.frontier
+    else:
+        valleys = frontiers.from_isoflop(iso, price)
+    found = other_exponents(runs, price, choice) if others else {}
+    return Analysis(runs, price, iso, fitted, valleys, frontiers.from_fit(fitted, price), found)
 
 
 def other_exponents(
-    runs: table.Runs, price: frontiers.Cost, fitted: fitting.Fit, iso: frontiers.Isoflop
+    runs: table.Runs, price: frontiers.Cost, choice: frontiers.Choice | None
 ) -> dict[str, float]:
     """The exponent by every defensible way of finding valleys, and by forms and objectives of the law."""
-    try:
-        ways = frontiers.choose_valleys(runs, price, fitted, known=iso).defensible
-    except ValueError:  # no way has an exponent
-        ways = ()
+    ways = choice.defensible if choice else ()
     exponents = {f"{way.method} valleys": way.front.params_exponent.value for way in ways}
     for form, objective in FORMS:
         front = frontiers.from_fit(fitting.fit(LAWS[form], runs, objective=objective), price)

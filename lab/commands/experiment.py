@@ -145,11 +145,16 @@ def load(experiment: str, settings: Sequence[str] = ()) -> Experiment:
 def load_file(path: Path) -> ModuleType:
     if not path.exists():
         raise CommandError(f"{path}: no such file")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent.resolve()))
-    userfile.FOLDERS.insert(0, path.parent.resolve())
+    folder, name = path.parent.resolve(), path.stem
+    userfile.FOLDERS.insert(0, folder)
+    while (folder / "__init__.py").exists():  # of a package: its folder's names would hide installed ones
+        folder, name = folder.parent, f"{folder.name}.{name}"
+    sys.path.insert(0, str(folder))
     with errors_with_place():
+        if "." in name:
+            return importlib.import_module(name)
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return module
 

@@ -15,7 +15,7 @@ from lab.config import NEXT_TOKEN, RunConfig, userfile
 from lab.launch.processes import cores
 from lab.models import counts
 from lab.plan import chips, grid, trunk
-from lab.plan.precision import WITH_SHIFT, WITHOUT, exponent_half_width
+from lab.plan.precision import LEAST, WITH_SHIFT, WITHOUT, exponent_half_width
 from lab.store import lineage
 from lab.store.store import Store
 
@@ -161,11 +161,11 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     if any(set_apart(configs).values()) or len({config.data.sha256 for config in configs}) > 1:
         return []
     params = [counts.count_params(config.model).params for config in configs]
-    half = exponent_half_width(
-        np.array(params, float), np.array([config.tokens for config in configs], float)
-    )
+    tokens = [config.tokens for config in configs]
+    half = exponent_half_width(np.array(params, float), np.array(tokens, float))
     if not np.isfinite(half):
-        return []
+        few = f"to expect: no exponent to rely on: {len(configs)} runs, of {LEAST} at the least"
+        return [few] * (min(len(set(params)), len(set(tokens))) > 1)
     shifted = all("token_shift" in config.model.settings for config in configs)
     own, other = (WITH_SHIFT, WITHOUT) if shifted else (WITHOUT, WITH_SHIFT)
     told, otherwise = (width(half * noise / WITH_SHIFT) for noise in (own, other))

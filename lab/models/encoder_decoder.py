@@ -16,7 +16,7 @@ import numpy as np
 
 from lab.config import ModelConfig
 from lab.data.batches import spans_of
-from lab.models import ops, transformer
+from lab.models import attention, ops, transformer
 from lab.models.settings import settings
 from lab.models.target import Target
 from lab.models.transformer import Norm
@@ -59,10 +59,10 @@ class Telling(transformer.Attention):
     """Of what is told, to what was told before it: from the last token that was read on."""
 
     def seen(self, L: int, prefix_B: jax.Array | None) -> jax.Array | np.ndarray:
-        seen_LM = ops.before(L)
+        seen_LM = attention.before(L)
         if prefix_B is None:
             return seen_LM
-        return seen_LM & (~ops.beginning(L, prefix_B - 1) | np.eye(L, dtype=bool))  # none sees nothing
+        return seen_LM & (~attention.beginning(L, prefix_B - 1) | np.eye(L, dtype=bool))  # none sees nothing
 
 
 class Cross(transformer.Attention):
@@ -70,8 +70,10 @@ class Cross(transformer.Attention):
 
     def __call__(self, x_BTD: jax.Array, read_BSD: jax.Array, prefix_B: jax.Array | None = None) -> jax.Array:
         heads = self.heads(x_BTD, read_BSD, rotated=False)
-        seen = None if prefix_B is None else ops.beginning(read_BSD.shape[1], prefix_B)
-        return self.joined(ops.attend_near(*heads, self.logit_scale, self.on, self.own.attention_cap, seen))
+        seen = None if prefix_B is None else attention.beginning(read_BSD.shape[1], prefix_B)
+        return self.joined(
+            attention.attend_near(*heads, self.logit_scale, self.on, self.own.attention_cap, seen)
+        )
 
 
 class Block(transformer.Block):

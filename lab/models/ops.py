@@ -1,4 +1,4 @@
-"""The products, attention and cross-entropy that a step spends its time in.
+"""The products and the cross-entropy that a step spends its time in.
 
 One source for every device. On CPU each has its gradient written out, so that every product
 reaches XLA as rows times columns, neither transposed: other forms take a slow loop (float32) or
@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from lab.models import kernels
 from lab.models.target import Target, here, keep
 
 WIDE = 2**24  # logits held at once; more are made in parts, and again for the gradient
@@ -126,84 +125,6 @@ def rows_by_columns_bwd(on, saved, grad_TF):
 
 
 rows_by_columns.defvjp(rows_by_columns_fwd, rows_by_columns_bwd)
-
-
-def attend(
-    q_BLHK: jax.Array, k_BLHK: jax.Array, v_BLHK: jax.Array, scale: float, on: Target | str = "float32"
-) -> jax.Array:
-    """Causal attention, (B, L, H, K) in float32: products of numbers in the target's type, softmax in
-    float32. Off CPU by a kernel where there is one for the shape; it gives these numbers to float error."""
-    on = as_target(on)
-    if not on.on_cpu:
-        found = kernels.attention(scale * q_BLHK, k_BLHK, v_BLHK, on)
-        if found is not None:
-            return found
-        q, k, v = (keep(t.astype(on.dtype)) for t in (q_BLHK, k_BLHK, v_BLHK))
-        return jax.nn.dot_product_attention(q, k, v, scale=scale, is_causal=True)
-    heads = [keep(round_to(t, on)).swapaxes(1, 2) for t in (scale * q_BLHK, k_BLHK, v_BLHK)]
-    return attend_heads(*heads, on).swapaxes(1, 2)
-
-
-def attend_near(
-    q_BLHK: jax.Array,
-    k_BMHK: jax.Array,
-    v_BMHK: jax.Array,
-    scale: float,
-    on: Target | str,
-    cap: float = 0.0,
-    seen: jax.Array | np.ndarray | None = None,
-) -> jax.Array:
-    """Attention to what is `seen`, booleans that broadcast to (B, H, L, M), None: to all; its logits softly
-    below `cap` (0: as they are). Written plainly, on every device."""
-    q, k, v = (keep(round_to(t, on)) for t in (scale * q_BLHK, k_BMHK, v_BMHK))
-    scores_BHLM = jnp.einsum("BLHK,BMHK->BHLM", q, k, preferred_element_type=jnp.float32)
-    if cap:
-        scores_BHLM = cap * jnp.tanh(scores_BHLM / cap)
-    if seen is not None:
-        scores_BHLM = jnp.where(seen, scores_BHLM, -1e30)
-    p_BHLM = round_to(jax.nn.softmax(scores_BHLM), on)
-    return jnp.einsum("BHLM,BMHK->BLHK", p_BHLM, v, preferred_element_type=jnp.float32)
-
-
-def before(L: int, window: int = 0, prefix_B: jax.Array | None = None) -> jax.Array | np.ndarray:
-    """The last `window` positions of each (0: all before it), itself among them, and the first `prefix_B` of
-    a sequence: (L, L), or (B, 1, L, L)."""
-    seen_LM = np.tri(L, dtype=bool) & ~np.tri(L, k=-window if window else -L, dtype=bool)
-    return seen_LM if prefix_B is None else seen_LM | beginning(L, prefix_B)
-
-
-def beginning(L: int, prefix_B: jax.Array) -> jax.Array:
-    """The first `prefix_B` of L positions, (B, 1, 1, L)."""
-    return np.arange(L) < prefix_B[:, None, None, None]
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
-def attend_heads(q_BHLK, k_BHLK, v_BHLK, on):
-    return attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, on)[0]
-
-
-def attend_heads_fwd(q_BHLK, k_BHLK, v_BHLK, on):
-    L = q_BHLK.shape[2]
-    scores_BHLM = dot(q_BHLK, transpose(k_BHLK), (3, 2), batch=2)
-    seen_LM = jnp.tril(jnp.ones((L, L), bool))
-    p_BHLM = round_to(jax.nn.softmax(jnp.where(seen_LM, scores_BHLM, -1e30)), on)
-    out_BHLK = dot(p_BHLM, v_BHLK, (3, 2), batch=2)
-    return out_BHLK, (q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK)
-
-
-def attend_heads_bwd(on, saved, grad_BHLK):
-    q_BHLK, k_BHLK, v_BHLK, p_BHLM, out_BHLK = saved
-    mean_BHL1 = (grad_BHLK * out_BHLK).sum(-1, keepdims=True)  # of p's gradient under p
-    grad_BHLK = round_to(grad_BHLK, on)
-    to_v_BHKM = dot(transpose(grad_BHLK), p_BHLM, (3, 2), batch=2)
-    to_p_BHLM = dot(grad_BHLK, transpose(v_BHLK), (3, 2), batch=2)
-    to_s_BHLM = lax.optimization_barrier(round_to(p_BHLM * (to_p_BHLM - mean_BHL1), on))
-    to_q_BHLK = dot(to_s_BHLM, k_BHLK, (3, 2), batch=2)
-    to_k_BHKM = dot(transpose(q_BHLK), to_s_BHLM, (3, 2), batch=2)
-    return to_q_BHLK, to_k_BHKM.swapaxes(2, 3), to_v_BHKM.swapaxes(2, 3)
-
-
-attend_heads.defvjp(attend_heads_fwd, attend_heads_bwd)
 
 
 def cross_entropy(

@@ -16,6 +16,8 @@ from lab.config import ModelConfig
 from lab.models import traced, tree
 from lab.models.target import Target
 
+COUNTED = Target("cpu", flat=True)
+
 
 def on_host() -> None:
     """A process that has no part of `lab.train` trains nothing: jax stays on its CPU there, and takes
@@ -33,7 +35,7 @@ def inputs(cfg: ModelConfig) -> tuple[tree.Params, jax.ShapeDtypeStruct]:
 
 def program(cfg: ModelConfig) -> Any:
     """The traced forward pass of one sequence."""
-    return jax.make_jaxpr(lambda p, t: tree.apply(cfg, p, t, Target("cpu")))(*inputs(cfg)).jaxpr
+    return jax.make_jaxpr(lambda p, t: tree.apply(cfg, p, t, COUNTED))(*inputs(cfg)).jaxpr
 
 
 @cache
@@ -58,6 +60,6 @@ def flops(cfg: ModelConfig, causal: bool = True) -> float:
 def compiler_gap(cfg: ModelConfig) -> float:
     """How far this count of the program is from XLA's, as a part of XLA's: products and what is counted
     once a number, loops as XLA counts them."""
-    lowered = jax.jit(lambda p, t: tree.apply(cfg, p, t, Target("cpu"))).lower(*inputs(cfg))
+    lowered = jax.jit(lambda p, t: tree.apply(cfg, p, t, COUNTED)).lower(*inputs(cfg))
     ours = traced.work(program(cfg), as_compiled=True)
     return (ours.products + ours.single) / lowered.cost_analysis()["flops"] - 1

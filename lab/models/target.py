@@ -29,7 +29,7 @@ class Target:
       platform: "cpu", "tpu" or "gpu", as a device says it (`jax.Device.platform`).
       dtype: of the numbers that are multiplied: a config says it, `of_model` puts it here.
       remat: an entry of POLICIES; "" keeps everything on CPU, and nothing elsewhere.
-      flat: layers one after another off CPU too, as the compiler's estimate of a step needs them.
+      flat: as work is counted: layers one after another off CPU too, attention's square whole on it.
       mesh: the devices, where one program is split over them by the compiler; None where a program
         sees the part of one device.
     """

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 
 from lab.config import ModelConfig
-from lab.models import ops
+from lab.models import attention, ops
 from lab.models.ends import LanguageModel
 from lab.models.settings import settings
 from lab.models.target import Target, keep
@@ -145,18 +145,18 @@ class Attention(nnx.Module):
         return ops.matmul(mixed_BLD, w_o, self.on, kept=False)
 
     def seen(self, L: int, prefix_B: jax.Array | None) -> jax.Array | np.ndarray | None:
-        """What each position attends to, as `ops.attend_near` has it."""
+        """What each position attends to, as `attention.attend_near` has it."""
         if self.own.causal:
-            return ops.before(L, self.own.window, prefix_B)
-        return None if prefix_B is None else ops.beginning(L, prefix_B)
+            return attention.before(L, self.own.window, prefix_B)
+        return None if prefix_B is None else attention.beginning(L, prefix_B)
 
     def __call__(self, x_BLD: jax.Array, prefix_B: jax.Array | None = None) -> jax.Array:
         own = self.own
         given = (*self.heads(x_BLD, x_BLD, self.cfg.position == "rope"), self.logit_scale, self.on)
         if own.window or own.attention_cap or not own.causal or prefix_B is not None:
             seen = self.seen(x_BLD.shape[1], prefix_B)
-            return self.joined(ops.attend_near(*given, own.attention_cap, seen))
-        return self.joined(ops.attend(*given))
+            return self.joined(attention.attend_near(*given, own.attention_cap, seen))
+        return self.joined(attention.attend(*given))
 
 
 class FeedForward(nnx.Module):
