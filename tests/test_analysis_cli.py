@@ -261,3 +261,28 @@ def test_a_refusal_takes_no_longer_than_the_fit_that_it_rests_on(tmp_path):
     fitted = seconds("fit", path, "--intervals", "none", status=0)
     for command, status in (("decide", 1), ("isoflop", 1), ("fit", 0)):
         assert seconds(command, path, status=status) < 1.5 * fitted + 0.5, command
+
+
+def test_budgets_asked_for_are_answered_by_the_law_where_no_valley_has_a_minimum(tmp_path, capsys):
+    """And the same number stands in what is printed and in --json."""
+    grid = synthetic.isoflop(TRUTH, [8e11, 1.6e12, 3.2e12], sizes=3, span=2.0, centre=8.0)
+    path, out = tmp_path / "few.csv", tmp_path / "few.json"
+    columns = ("params", "tokens", "loss")
+    rows = zip(*(getattr(grid, name).tolist() for name in columns), strict=True)
+    path.write_text("\n".join([",".join(columns), *(",".join(map(repr, row)) for row in rows)]) + "\n")
+    code = run("frontier", path, "--at", "1e13", "--intervals", "none", "--json", out)
+    said, (valleys, law) = capsys.readouterr().out, loads(out)
+    assert code == 0 and "nothing at the budgets asked for" in said
+    assert valleys["points"] == [] and law["points"][0]["params"] == pytest.approx(
+        float(said.split("1e+13")[1].split()[0]), rel=1e-3
+    )
+
+
+def test_json_is_of_the_way_of_finding_valleys_that_is_printed(runs_csv, tmp_path, capsys):
+    out = tmp_path / "isoflop.json"
+    assert run("isoflop", runs_csv, "--where", "group == 'one'", "--json", out) == 0
+    found, said = loads(out), capsys.readouterr().out
+    assert f"frontier by {found['method']}" in said
+    band = found["params_exponent"]
+    assert f"a = {band['value']:.3f} ({band['low']:.3f}, {band['high']:.3f})" in said
+    assert found["params_exponent"] == found["headline"]["params_exponent"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.commands import cli, run
+from lab.commands import cli, experiment, run
 from lab.commands.plan import spent
 from lab.models import counts
 from lab.plan import chips, grid
@@ -351,3 +351,11 @@ def test_a_store_shows_what_it_is(tmp_path):
     (tmp_path / "abc").mkdir()
     Path(tmp_path / "abc" / "config.json").touch()
     assert str(Store(tmp_path)) == f"Store('{tmp_path}': 1 runs begun)"
+
+
+def test_a_file_of_a_package_is_the_module_of_that_package():
+    """Its folder on the path would hide what is installed: experiments/compression.py another compression."""
+    before = list(sys.path)
+    assert experiment.load(str(ROOT / "experiments" / "plain.py")).module.__name__ == "experiments.plain"
+    assert str(ROOT / "experiments") not in sys.path and sys.path[1:] == before
+    sys.path[:] = before
