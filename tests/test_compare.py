@@ -127,7 +127,7 @@ def test_three_cells_do_not_tell_a_law_of_params_and_tokens_and_are_compared_by_
         for law, each in zip((BASE, BETTER), luck, strict=True)
     ]
     found = compared(*arms)
-    assert "3 cells of params and tokens, fewer than a law" in " ".join(found.notes)
+    assert "3 pairs of params and tokens, too few for a law" in " ".join(found.notes)
     assert 1 < found.answer.compute.value < 3
 
 

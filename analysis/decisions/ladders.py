@@ -121,9 +121,9 @@ def unsteady(name: str, runs: Runs, rate: Array) -> str:
     if apart <= UNSTEADY:
         return ""
     return (
-        f"no multiplier of time: runs of {name} of one size did from {slow:.2g} to {fast:.2g} FLOP/s, which "
-        "tells of the machine (other work, other devices, compiling) and not of the change; time both arms "
-        "on an idle one"
+        f"no multiplier of time, which leaves those of compute as they are: runs of {name} of one size did "
+        f"from {slow:.2g} to {fast:.2g} FLOP/s, by the machine (other work, other devices, compiling) and not "
+        "by the change; time both arms on an idle one"
     )
 
 
@@ -137,7 +137,7 @@ def not_by_counts(ladders: Ladders, fixed: Mapping[str, float]) -> str:
             return f"{name} has fewer than 3 sizes or lengths"
         cells = len(np.unique(np.round([n, d], 2), axis=1).T)
         if cells < CELLS - len(fixed):
-            return f"{name} has {cells} cells of params and tokens, fewer than a law of both has coefficients"
+            return f"{name} has {cells} pairs of params and tokens, too few for a law of both"
         slope = np.polyfit(n, d, 1)
         if np.std(d - np.polyval(slope, n)) < RAY:
             return f"all runs of {name} have tokens ∝ params^{slope[0]:.2g}"

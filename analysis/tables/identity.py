@@ -132,7 +132,8 @@ def keep_best(runs: Runs, code: np.ndarray, one: str, each: str) -> Runs:
     best = np.zeros(len(runs), bool)
     best[first[1][first[0] >= 0]] = True
     reasons = np.where((runs.reasons == "") & ~best, f"{NOT_THE_BEST} {one}", runs.reasons)
-    note = f"the best run of {each}: {best.sum()} rows"
+    tried = np.isfinite(least[code]).sum()
+    note = f"the best run of {each} stands for all that were tried there: {best.sum()} of {tried} rows"
     return replace(runs, reasons=reasons, notes=(*runs.notes, note))
 
 
