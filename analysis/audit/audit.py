@@ -47,9 +47,9 @@ class Audit:
 
     def against(self, kind: str = "the law") -> list[str]:
         """What each finding that warns says, a line each: against an answer or, where that is by valleys,
-        against the law that confirms it."""
+        against the law that stands beside it."""
         bad = [each for each in self.findings if each.severity == "warn"]
-        law = "the law that confirms it" if kind == "valleys" else "it"
+        law = "the law beside it, which only confirms the answer" if kind == "valleys" else "it"
         return [f"Against {'it' if each.code in ROWS else law}: {each.in_short}." for each in bad]
 
     def headline(self) -> str:
