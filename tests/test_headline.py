@@ -92,13 +92,11 @@ def test_an_audit_that_warns_lowers_the_evidence_and_one_that_refuses_leaves_non
     assert "but the audit warns (the law bends)" in judged["warn"].how_sure
     valleys = [replace(fronts[0], method="isoflop, x"), replace(fronts[1], method="fit of y")]
     both = Audit((found["warn"], Finding("mixed", "warn", "They are mixed.")), runs)
-    assert (
-        choose(valleys, both).doubts
-        == [
-            "Against the law beside it, which only confirms the answer: it bends.",  # valleys do not bend as a law does
-            "Against it: they are mixed.",
-        ]
-    )
+    assert choose(valleys, both).doubts == [
+        # valleys do not bend as a law does
+        "Against the law beside it, which only confirms the answer: it bends.",
+        "Against it: they are mixed.",
+    ]
     assert judged["refuse"].lines()[0] == "NOT TO BE RELIED ON: the audit refuses it (the law bends)."
 
 

@@ -122,7 +122,7 @@ def unsteady(name: str, runs: Runs, rate: Array) -> str:
         return ""
     return (
         f"no multiplier of time, which leaves those of compute as they are: runs of {name} of one size did "
-        f"from {slow:.2g} to {fast:.2g} FLOP/s, by the machine (other work, other devices, compiling) and not "
+        f"from {slow:.2g} to {fast:.2g} FLOP/s, by the machine (other work, other devices, compiling), not "
         "by the change; time both arms on an idle one"
     )
 

@@ -173,10 +173,10 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
     text = (
-        f"to expect: {of}tell by a fitted law the exponent a (params ∝ FLOPs^a) to {told[0]}, the growth for ten times the "
-        f"compute to {told[1]} (95 %). That takes losses to scatter about their law by {100 * own:g} %, as "
-        f"this project's models {has} token shift do, the kind that these are; were it {100 * other:g} %, as of "
-        f"those {lack}, it would be {' and '.join(otherwise)}"
+        f"to expect: {of}tell by a fitted law the exponent a (params ∝ FLOPs^a) to {told[0]}, the growth for "
+        f"ten times the compute to {told[1]} (95 %). That takes losses to scatter about their law by "
+        f"{100 * own:g} %, as this project's models {has} token shift do, the kind that these are; were it "
+        f"{100 * other:g} %, as of those {lack}, it would be {' and '.join(otherwise)}"
     )
     return [textwrap.fill(text, 110)]
 
