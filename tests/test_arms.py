@@ -126,7 +126,7 @@ def test_a_rate_at_an_end_of_those_tried_is_a_caution_of_the_answer(cells, monke
 def test_runs_of_one_shape_are_told_apart_by_what_no_column_shows(cells, tmp_path):
     gelu = [override(run, "model.activation=gelu") for run in cells]
     assert not any(set_apart(cells).values()), "sizes, rates and seeds have columns"
-    lines = table(Store(tmp_path), [*cells, *gelu])[1:]
+    lines = table(Store(tmp_path), [*cells, *gelu])[2:]
     assert all(line.endswith((", activation gelu", ", activation swiglu")) for line in lines)
     assert sum("gelu" in line for line in lines) == len(gelu)
 
