@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from argparse import Namespace
 from dataclasses import replace
 
@@ -193,6 +194,19 @@ def test_what_time_allows_follows_the_pace_of_what_is_timed(cells, tmp_path):
     options.within = 15.0
     with pytest.raises(CommandError, match=r"three budgets, .* FLOPs and about"):
         means.affordable(options, store, both, tried)
+
+
+def test_the_least_that_a_refusal_asks_for_is_accepted(cells, tmp_path):
+    both = cells, arms.pair(cells, lambda run: override(run, "model.activation=gelu"))
+    tried, options = [arms.at_rates(own, 3) for own in both], Namespace(flops=1.0, within=None, workers=1)
+    with pytest.raises(CommandError) as refused:
+        means.affordable(options, Store(tmp_path), both, tried)
+    pairs, flops = re.search(r"The least (\d+), .* take (\S+) FLOPs", str(refused.value)).groups()
+    options.flops = 1.01 * float(flops)
+    assert len(means.affordable(options, Store(tmp_path), both, tried)) == int(pairs)
+    options.flops = 0.99 * float(flops)
+    with pytest.raises(CommandError):
+        means.affordable(options, Store(tmp_path), both, tried)
 
 
 def test_the_plan_says_when_it_looks_and_what_it_asks(cells):

@@ -121,7 +121,7 @@ def leave_levels_out(runs: Runs) -> tuple[list[str], Array]:
         for level in range(label.max() + 1) if label.max() > 1 else ():
             inside = column[label == level]
             ends = " to ".join(dict.fromkeys((f"{inside.min():.3g}", f"{inside.max():.3g}")))
-            names.append(f"{axis} {ends} ({len(inside)} runs)")
+            names.append(f"{axis} {ends} ({len(inside)} run{'s' * (len(inside) > 1)})")
             keeps.append(label != level)
     return names, np.array(keeps, float)
 

@@ -63,12 +63,14 @@ def affordable(
     kept = arms.affordable(ladders[0], fits)
     groups = arms.budgets([ladders[0][i] for i in kept])
     if len(groups) < 3 and len(kept) < LEAST:
-        least = sorted(i for group in arms.budgets(ladders[0])[:3] for i in group)
+        every = arms.budgets(ladders[0])
+        enough = next(n for n in (1, 2, 3) if n == 3 or sum(map(len, every[:n])) >= LEAST)
+        least = sorted(i for group in every[:enough] for i in group)
         flops, seconds = cost(least)
         raise CommandError(
             f"{len(kept)} pairs of runs at {len(groups)} budgets show no law to compare by: it takes three "
-            f"budgets, or {LEAST} pairs of three sizes. The {len(least)} pairs of the least three, and those "
-            f"that tune, take {flops:.3g} FLOPs and about {duration(seconds)}"
+            f"budgets, or {LEAST} pairs of three sizes. The least {len(least)}, with the runs that tune, "
+            f"take {flops:.3g} FLOPs and about {duration(seconds)}"
         )
     return kept
 
