@@ -12,6 +12,7 @@ import pytest
 
 from lab.commands import cli, experiment, run
 from lab.commands.plan import spent
+from lab.config import userfile
 from lab.models import counts
 from lab.plan import chips, grid
 from lab.store.store import Store
@@ -353,9 +354,9 @@ def test_a_store_shows_what_it_is(tmp_path):
     assert str(Store(tmp_path)) == f"Store('{tmp_path}': 1 runs begun)"
 
 
-def test_a_file_of_a_package_is_the_module_of_that_package():
+def test_a_file_of_a_package_is_the_module_of_that_package(monkeypatch):
     """Its folder on the path would hide what is installed: experiments/compression.py another compression."""
-    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(userfile, "FOLDERS", [])
     assert experiment.load(str(ROOT / "experiments" / "plain.py")).module.__name__ == "experiments.plain"
-    assert str(ROOT / "experiments") not in sys.path and sys.path[1:] == before
-    sys.path[:] = before
+    assert str(ROOT / "experiments") not in sys.path

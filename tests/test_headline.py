@@ -144,6 +144,7 @@ def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_diff
     one, two = front("x", 0.5, 0.45, 0.55), front("y", 0.52, 0.4, 0.6)
     said = " ".join(choose([one, two]).lines(1e20))
     assert "weak at 1e20 FLOPs (100 × the largest budget), strong for the growth" in said
+    assert "Surer with: a budget of 1e19 FLOPs, on the way there." in said
     assert choose([one, two]).lines(5e18)[2].startswith("Evidence: strong: both methods agree on growth")
     assert not choose([one, two]).other_losses(5e18)
 

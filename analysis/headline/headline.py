@@ -201,9 +201,8 @@ class Headline:
         if self.trusted and flops is not None and is_far(self.front, flops):
             between = float(f"{top * min(STEP, (flops / top) ** 0.5):.2g}")
             return f"a budget of {power(between)} FLOPs, on the way there"
-        found = (
-            {f.code: f for f in self.audit.findings if f.severity in ("warn", "refuse")} if self.audit else {}
-        )
+        findings = self.audit.findings if self.audit else ()
+        found = {each.code for each in findings if each.severity in ("warn", "refuse")}
         if "one-ray" in found:
             return "runs at other tokens a parameter, as the answer says"
         if "hold-out" in found:

@@ -137,9 +137,8 @@ def price(view: View) -> list[str]:
     """What the whole grid costs, and what of it is left; the time is that of `lab status`."""
     whole, todo = grid.price(view.configs), grid.price(view.left)
     shapes = len(grid.group_by_shape(view.configs))
-    training = sum(
-        part * grid.estimate_seconds(config, grid.rates(view.timed)) for config, part in view.parts
-    )
+    known = grid.rates(view.timed)
+    training = sum(part * grid.estimate_seconds(config, known) for config, part in view.parts)
     basis = "timed runs of this grid"
     if not view.timed:
         speed = f"{todo.flops / max(training, 1e-9):.1e} FLOP/s a worker"
