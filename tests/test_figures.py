@@ -1,9 +1,14 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, plot_predicted, style
+from analysis.figures.axes import count_axis, log_axes, power_axis
 from analysis.figures.words import human, share
 from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla, PowerLaw
@@ -26,6 +31,22 @@ def words(figure) -> str:
     import matplotlib.text
 
     return "\n".join(t.get_text() for t in figure.findobj(matplotlib.text.Text))
+
+
+def apart(figure) -> bool:
+    """The words of no two ticks of an axis touch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure).draw()
+    for axis in [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]:
+        low, high = sorted(axis.get_view_interval())
+        seen = [tick for tick in axis.get_major_ticks() if low * 0.999 <= tick.get_loc() <= high * 1.001]
+        boxes = [tick.label1.get_window_extent() for tick in seen if tick.label1.get_text()]
+        along = "x" if axis.axis_name == "x" else "y"
+        ends = sorted((getattr(box, f"{along}0"), getattr(box, f"{along}1")) for box in boxes)
+        if any(end >= start for (_, end), (start, _) in pairwise(ends)):
+            return False
+    return True
 
 
 def inside(figure) -> bool:
@@ -182,6 +203,17 @@ def test_drawing_leaves_the_callers_style_alone(found):
     before = dict(matplotlib.rcParams)
     plot_law(found[2])
     assert dict(matplotlib.rcParams) == before
+
+
+@given(st.floats(-3, 24), st.floats(0.3, 12), st.floats(2.5, 9), st.sampled_from((power_axis, count_axis)))
+@settings(max_examples=12, deadline=None)
+def test_words_of_a_logarithmic_axis_never_touch_and_two_stand_there(low, decades, inches, kind):
+    fig, ax = style.sheet(inches, 2.5, "")
+    ends = 10.0**low, 10.0 ** (low + decades)
+    log_axes(ax, kind, kind, xlim=ends, ylim=ends)
+    assert apart(fig)
+    seen = [tick for tick in ax.get_xticks() if ends[0] <= tick <= ends[1]]
+    assert len(seen) >= 2 or decades < 1
 
 
 @pytest.mark.parametrize(

@@ -22,23 +22,20 @@ def clear_ticks(axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def log_ticks(axis, write, ends=()) -> float:
+def log_ticks(axis, write, ends=()) -> None:
     """As many labelled ticks as a log axis from end to end (its own, or those given) has room for:
-    1-2-5 over few decades, else powers. Returns the decades."""
+    1-2-5 over few decades, else powers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    from analysis.figures.ticks import RoundTicks
 
     low, high = ends or axis.get_view_interval()
     if not high > low > 0:
-        clear_ticks(axis)
-        return np.inf
-    decades = np.log10(high / low)
-    choices = ((0.9, (1.0, 2.0, 3.0, 5.0, 7.0)), (2.2, (1.0, 2.0, 5.0)), (3.2, (1.0, 3.0)))
-    subs = next((subs for most, subs in choices if decades < most), (1.0,))
-    axis.set_major_locator(LogLocator(10, subs=subs, numticks=9 if decades >= 3.2 else 30))
+        return clear_ticks(axis)
+    axis.set_major_locator(RoundTicks(write))
     axis.set_minor_locator(LogLocator(10, subs=np.arange(1.0, 10.0), numticks=200))
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axis.set_minor_formatter(NullFormatter())
-    return decades
 
 
 def count_axis(axis, *ends: float) -> None:
@@ -46,10 +43,7 @@ def count_axis(axis, *ends: float) -> None:
 
 
 def power_axis(axis, *ends: float) -> None:
-    from matplotlib.ticker import LogLocator
-
-    if log_ticks(axis, power, ends) < 0.9:  # powers of ten are wide words: fewer of them
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0), numticks=30))
+    log_ticks(axis, power, ends)
 
 
 def percent_axis(axis) -> None:
