@@ -6,6 +6,7 @@ import pytest
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
+from lab.commands.plan import precision_told
 from lab.models import counts
 from lab.plan import grid
 from lab.plan.precision import exponent_half_width
@@ -90,3 +91,17 @@ def test_what_a_grid_is_said_to_tell_is_what_refits_of_drawn_losses_scatter_by()
     assert exponent_half_width(params, tokens) == pytest.approx(1.96 * np.std(found), rel=0.3)
     assert exponent_half_width(params, tokens, 0.01) > 1.9 * exponent_half_width(params, tokens, 0.005)
     assert np.isnan(exponent_half_width(params[:5], tokens[:5]))
+
+
+def test_what_is_not_known_of_a_kind_s_scatter_is_not_said_of_it(config):
+    def told(**model):
+        runs = [
+            change(config, **{"model__d_model": 8 * i, "tokens": j * config.tokens}, **model)
+            for i in range(1, 5)
+            for j in range(1, 5)
+        ]
+        return " ".join(" ".join(precision_told(runs)).split())
+
+    assert "as this project's Transformers without token shift do, the kind that these are" in told()
+    lstm = told(**{"model__kind": "lstm", "model__n_head": 1})
+    assert "without token shift do, how lstm scatters is not known" in lstm

@@ -1,5 +1,6 @@
 """Files of the user's own before a grid is planned or trained: what changed since, and are they usable?"""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -97,6 +98,7 @@ def check(configs: Sequence[RunConfig]) -> None:
     for model in smallest.values():
         from lab.models import check
 
+        print(f"checking {model.kind} ({model.name}), which compiles it", file=sys.stderr, flush=True)
         print(f"own: {check.check(model)}")
     for optim, model in {static_part(c.optim): c.model for c in configs}.items():
         if userfile.is_named(optim.optimizer):

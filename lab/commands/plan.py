@@ -165,16 +165,22 @@ def precision_told(configs: Sequence[RunConfig]) -> list[str]:
     if not np.isfinite(half):
         few = f"to expect: no exponent to rely on: {len(configs)} runs, of {LEAST} at the least"
         return [few] * (min(len(set(params)), len(set(tokens))) > 1)
-    shifted = all("token_shift" in config.model.settings for config in configs)
+    strange = {config.model.kind for config in configs} - {"transformer"}
+    shifted = not strange and all("token_shift" in config.model.settings for config in configs)
     own, other = (WITH_SHIFT, WITHOUT) if shifted else (WITHOUT, WITH_SHIFT)
     told, otherwise = (width(half * noise / WITH_SHIFT) for noise in (own, other))
     has, lack = ("with", "without") if shifted else ("without", "with")
     budgets = [f"{each:.3g}".replace("e+", "e") for each in sorted({config.budget for config in configs})]
     of = f"{len(budgets)} budgets, {budgets[0]} to {budgets[-1]} FLOPs, " * (len(budgets) > 1)
+    kind = (
+        "how " + " and ".join(sorted(map(userfile.content, strange))) + " scatters is not known"
+        if strange
+        else "the kind that these are"
+    )
     text = (
         f"to expect: {of}tell by a fitted law the exponent a (params ∝ FLOPs^a) to {told[0]}, the growth for "
         f"ten times the compute to {told[1]} (95 %). That takes losses to scatter about their law by "
-        f"{100 * own:g} %, as this project's models {has} token shift do, the kind that these are; were it "
+        f"{100 * own:g} %, as this project's Transformers {has} token shift do, {kind}; were it "
         f"{100 * other:g} %, as of those {lack}, it would be {' and '.join(otherwise)}"
     )
     return [textwrap.fill(text, 110)]
