@@ -131,6 +131,7 @@ PLANTED = {
         lambda c: {**c, "flops": c["flops"] * np.where(np.arange(66) == 9, 100, 1)},
         {"hold-out", "approaches"},
     ),
+    "conventions (per token)": (lambda c: {**c, "flops": c["flops"] / c["tokens"]}, {"approaches", "edge"}),
     "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02), {"influence", "objectives", "bend"}),
     "outliers": (
         lambda c: scaled(c, at_random(c, 0.15), 1.3),
@@ -169,7 +170,7 @@ def test_a_planted_defect_is_found_and_no_other(name):
     found = looked(plant(grid()))
     assert code in against(found), severity(found)
     assert against(found) <= {code, *also}
-    assert found.verdict == ("refuse" if code == "one-ray" else "warn")
+    assert found.verdict == ("refuse" if code == "one-ray" or "per token" in name else "warn")
     assert WORDS[code] in found.headline() and WORDS[code] in found.badge()
 
 

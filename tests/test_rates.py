@@ -48,6 +48,14 @@ def test_a_planted_rule_comes_back_to_the_last_digits_without_noise():
     assert found.price(2) == pytest.approx(np.expm1(0.03 * np.log(2) ** 2), rel=1e-4)
 
 
+def test_a_rate_is_found_by_its_own_name_and_by_the_usual_ones():
+    columns = sweeps(0.0, batches=BATCHES[:1])
+    columns["Peak learning rate"] = columns.pop("learning_rate")
+    runs = table.from_columns("planted", **columns)
+    for setting in ("learning_rate", "Peak learning rate", "peak learning rate"):
+        assert rates.best_rates(runs, setting).setting == "Peak learning rate"
+
+
 @pytest.mark.parametrize("noise, steep", [(0.003, 0.0), (0.01, 0.0), (0.005, 0.01)])
 def test_intervals_hold_the_planted_exponents_and_the_rate_four_times_up(noise, steep):
     inside, far = [], {"params": 1.6e6, "tokens": 8e6, "batch_tokens": 2048}

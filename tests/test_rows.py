@@ -9,7 +9,7 @@ from analysis.__main__ import main
 from analysis.fitting import fit, intervals, rows_share_runs
 from analysis.laws import Chinchilla
 from analysis.tables import budgets, table
-from analysis.tables.identity import best_of, final_rows
+from analysis.tables.identity import best_of, final_rows, lost_runs
 
 TRUTH = Chinchilla(1.8, 300.0, 900.0, 0.34, 0.36)
 
@@ -172,6 +172,83 @@ def test_a_setting_of_any_spelling_is_a_rival_in_its_cell(header):
 def test_a_mixture_is_named_whatever_the_spelling_of_its_column(header):
     lines = table.from_columns(**grid(), **{header: text(*["a"] * 12, *["b"] * 13)}).cautions
     assert len(lines) == 1 and f"2 values of {header} (a, b)" in lines[0]
+
+
+def test_what_stands_in_brackets_tells_columns_of_one_name_apart():
+    columns = grid()
+    loss = columns.pop("loss")
+    runs = table.from_columns(**columns, **{"loss (train)": loss / 2, "loss (val)": loss})
+    assert runs.roles["loss"] == "loss (val)" and not runs.cautions
+    two = table.from_columns(**columns, **{"loss (c4)": loss, "loss (wiki)": loss})
+    with pytest.raises(ValueError, match="2 columns may be the loss"):
+        two.column("loss")
+    hours = table.from_columns(params=columns["params"], loss=loss, **{"Compute (GPU-hours)": loss})
+    with pytest.raises(ValueError, match="says 'GPU-hours', which is no unit or kind of flops"):
+        hours.column("tokens")
+
+
+@pytest.mark.parametrize("total", ["total_params", "Params (total)", "params"])
+def test_active_params_are_those_that_cost(total):
+    n = grid()["params"]
+    columns = {**grid(), total: 8 * n, "active_params": n}
+    np.testing.assert_array_equal(table.from_columns(**columns).params, n)
+    columns["active_params"] = np.where(np.arange(n.size) < 5, np.nan, n)  # of experts alone: all rows stay
+    assert not table.from_columns(**columns).dropped()
+
+
+@pytest.mark.parametrize(("column", "word"), [("model", "Total"), ("seed", "mean"), ("", "std")])
+def test_a_row_that_sums_up_others_is_no_run(column, word, tmp_path):
+    columns, path = grid(), tmp_path / "t.csv"
+    rows = zip(*columns.values(), strict=True)
+    body = "".join(f"{i},{n},{d},{y}\n" for i, (n, d, y) in enumerate(rows))
+    path.write_text(f"{column},params,tokens,loss\n{body}{word},3e9,5e11,70\n")
+    runs = table.read(path)
+    assert [row for row, why in runs.dropped() if word in why and "sums up other rows" in why] == [26]
+    pooled = table.from_columns(**columns, pooling=text(*["max", "mean"] * 12, "mean"))
+    assert not pooled.dropped()
+
+
+def test_rows_of_runs_that_have_an_end_are_no_lost_runs():
+    columns = checkpoints("run_name")
+    runs = final_rows(table.from_columns(**columns))
+    assert len(runs.dropped()) == 36 and not lost_runs(runs)
+    state = text(*["finished"] * 48)
+    state[3], state[4] = "crashed", "crashed"  # the last of a run; of another a point before its end
+    found = lost_runs(table.from_columns(**columns, state=state, progress=np.tile([0.25, 0.5, 0.75, 1], 12)))
+    assert not found  # rows before it are used still
+    found = lost_runs(final_rows(table.from_columns(**columns, state=np.repeat(state[3:15], 4))))
+    assert [row for row, _ in found] == [4, 8]
+    best = best_of(table.from_columns(**grid(repeat=2), lr=np.tile([1.0, 2], 25)), "cell")
+    assert len(best.dropped()) == 25 and not lost_runs(best)
+
+
+def test_rows_of_exports_that_overlap_count_once(tmp_path):
+    rows = [f"r{i},{n},{d},{y}\n" for i, (n, d, y) in enumerate(zip(*grid().values(), strict=True))]
+    for name, part in (("a.csv", rows[:15]), ("b.csv", rows[10:])):
+        (tmp_path / name).write_text("run_name,params,tokens,loss\n" + "".join(part))
+    runs = table.read(tmp_path)
+    assert len(runs.usable()) == 25 and len(runs) == 30
+
+
+def test_percents_of_errors_are_said_and_mixed_ones_refused():
+    columns = grid()
+    share = columns.pop("loss") / 10
+    cells = text(*[f"{100 * each:.3f} %" for each in share])
+    runs = table.from_columns(**columns, error=cells)
+    np.testing.assert_allclose(runs.loss, share, rtol=1e-3)
+    assert runs.loss_unit == "a share of errors"
+    for header, values in (("error (%)", 100 * share), ("error_rate", 100 * share)):
+        assert table.from_columns(**columns, **{header: values}).loss_unit == "percent of errors"
+    with pytest.raises(ValueError, match="states no unit"):
+        table.from_columns(**columns, error=text(*cells[:-1], "0.3"))
+
+
+def test_epochs_in_cells_of_equal_tokens_are_named_and_names_of_runs_are_not():
+    cells = grid(repeat=2)
+    lines = table.from_columns(**cells, n_epochs=np.tile([1.0, 4], 25)).cautions
+    assert len(lines) == 1 and "differ in n_epochs (1, 4)" in lines[0]
+    names = text(*[f"n{i}" for i in range(25)])
+    assert not table.from_columns(**grid(), experiment=names).cautions
 
 
 def test_a_training_loss_alone_is_a_caution():

@@ -98,7 +98,7 @@ def audit_runs(
     """
     if hold_out not in forecast.HOLD_OUT:
         raise ValueError(f"hold_out {hold_out!r} is not one of rolling, largest, none")
-    findings = design.check(runs)
+    findings = design.check(runs, cost)
     if verdict_of(findings) == "refuse":  # nothing fitted to such a design means anything
         return Audit(tuple(rank(findings)), runs)
     if fitted is None:

@@ -5,12 +5,17 @@ import numpy as np
 from analysis.audit.findings import Finding, counted, grade, listed, make_finding, sentence
 from analysis.fitting.solve import Problem
 from analysis.fitting.status import degeneracy
+from analysis.frontiers import fit_cost
 from analysis.laws import Chinchilla
 from analysis.tables import cautions, headers
+from analysis.tables.identity import lost_runs
 from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
 SAME = 0.03  # ln distance within which two scales are one level
+UNRELATED = (
+    4  # factor that flops span, over the cost fitted to them, where they are none of N and D: per token
+)
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again
 COUNTINGS = {
     1 / 2: "multiply-adds counted once",
@@ -20,13 +25,20 @@ COUNTINGS = {
 }
 
 
-def check(runs: Runs) -> list[Finding]:
-    """Every finding that needs no fit. `runs` holds params, tokens, flops and loss."""
+def check(runs: Runs, cost: str = "table") -> list[Finding]:
+    """Every finding that needs no fit. `runs` holds params, tokens, flops and loss; `cost` is what its
+    frontiers take for it (table or 6nd)."""
     used = runs.usable()
     if not len(used):
         raise ValueError(f"{runs.source}: every run is flagged; {runs.dropped()[0][1]}")
-    further = (units, conventions, mixed, repeated, mid_curve)
-    return [one_ray(used), *few_levels(used), unfinished(runs), *(look(used) for look in further)]
+    further = (units, mixed, repeated, mid_curve)
+    return [
+        one_ray(used),
+        *few_levels(used),
+        unfinished(runs),
+        conventions(used, cost),
+        *(look(used) for look in further),
+    ]
 
 
 def one_ray(used: Runs) -> Finding:
@@ -80,7 +92,7 @@ def few_levels(used: Runs) -> list[Finding]:
 
 def unfinished(runs: Runs) -> Finding:
     """unfinished: rows that give no loss. They are seldom a random part of the table."""
-    dropped = [(row, why) for row, why in runs.dropped() if not why.startswith("repeats")]
+    dropped = lost_runs(runs)
     used = runs.usable()
     numbers = {"rows": len(dropped), "of": len(runs), "worse_than_guessing": 0}
     parts = []
@@ -94,7 +106,7 @@ def unfinished(runs: Runs) -> Finding:
             )
     if not dropped and not parts:
         return Finding("unfinished", "ok", "every run has a final loss", numbers)
-    share = len(dropped) / len(runs)
+    share = len(dropped) / (len(dropped) + len(used))
     if dropped:
         why = ", ".join(dict.fromkeys(reason for _, reason in dropped))
         parts.insert(0, f"{counted(len(dropped), 'is', 'are')} left out ({why})")
@@ -133,7 +145,7 @@ def units(used: Runs) -> Finding:
     return Finding("units", "ok", text, numbers)
 
 
-def conventions(used: Runs) -> Finding:
+def conventions(used: Runs, cost: str) -> Finding:
     """conventions: flops over 6·params·tokens, which tells countings apart."""
     ratio = used.flops / (6 * used.params * used.tokens)
     low, middle, high = (float(v) for v in np.percentile(ratio, [0, 50, 100]))
@@ -147,10 +159,11 @@ def conventions(used: Runs) -> Finding:
         "which matters most for small models. Compare --cost table with --cost 6nd."
     )
     if low < 0.1 or high > 10:
-        severity = "warn"
+        few, most = np.percentile(used.flops / fit_cost(used).flops(used.params, used.tokens), [10, 90])
+        severity = "refuse" if cost == "table" and most / few > UNRELATED else "warn"
         advice = (
             ": no counting of flops differs that much from 6·N·D. A unit, or "
-            "another run's number, has slipped in; look at the rows at both ends."
+            "another run's number, has slipped in; look at the rows at both ends, or count by --cost 6nd."
         )
     elif high / low < 1.1 and abs(middle - 1) < 0.1:
         severity = "ok"

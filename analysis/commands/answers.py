@@ -73,7 +73,7 @@ def make_audit(options, runs: Runs, fitted: fitting.Fit | None, **known) -> Audi
 def fit_with_intervals(options, runs: Runs) -> fitting.Fit | None:
     """The fit with its intervals, those that other commands give it too; None where there are too few runs or
     a design that is refused, as the audit then says."""
-    if not shared.asks_intervals(options) and verdict_of(design.check(runs)) == "refuse":
+    if not shared.asks_intervals(options) and verdict_of(design.check(runs, "6nd")) == "refuse":
         return None
     fitted = shared.fit_if_possible(options, runs)
     return shared.with_intervals(options, fitted) if fitted and fitted.regular else fitted

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.fitting.band import Band
 from analysis.laws import Array
-from analysis.tables.headers import find
+from analysis.tables.headers import ALL_RATES, find, normalize
 from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
@@ -107,10 +107,8 @@ def best_rates(runs: Runs, setting: str = "learning_rate") -> Rates:
     Raises:
       ValueError: no such column, or no cell with three rates.
     """
-    used, name = (
-        runs.usable(),
-        find(runs.columns, (setting, "lr", "lrs")[: 3 if setting == "learning_rate" else 1]),
-    )
+    used, others = runs.usable(), (*ALL_RATES, "lrs") if setting == "learning_rate" else ()
+    name = setting if setting in runs.columns else find(runs.columns, (normalize(setting), *others))
     if name is None:
         raise ValueError(
             f"{runs.source}: no column {setting!r} of the rates tried; name it with --setting COL"

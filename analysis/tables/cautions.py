@@ -131,7 +131,9 @@ def different_text(columns: Columns, roles: Roles, names=(*headers.TEXT, *header
 def different_recipe(columns: Columns, roles: Roles) -> str:
     """Why exponents may not be those of one recipe; or ""."""
     advice = "; fit each alone (--by {}) and see that the exponents stay"
-    return mixture(varied(headers.RECIPE, columns, roles), advice)
+    recipe = varied(headers.RECIPE, columns, roles)
+    rows = len(next(iter(columns.values()), ()))  # a value of each row alone is its name
+    return mixture({name: values for name, values in recipe.items() if len(values) < rows}, advice)
 
 
 def different_code(columns: Columns, roles: Roles) -> str:

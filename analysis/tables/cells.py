@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.tables import headers
 from analysis.tables.sheets import Sheet, short
-from analysis.tables.units import DAYS, MULTIPLES, PETAFLOP_DAY
+from analysis.tables.units import DAYS, MULTIPLES, PETAFLOP_DAY, spelled_powers
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "—", "–", "?", ".", "missing"}
 CELL = re.compile(
@@ -20,8 +20,8 @@ CELL = re.compile(
     r"[\s-]*(?P<unit>params?|parameters?|tokens?|toks?|flops?|nats?|bits?)?\.?",
     re.I,
 )
-RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.' _])\d{3})(?:\1\d{3})*(?!\d)")
+PERCENT = "% as hundredths"
 SUFFIXES = "suffixes such as M and B worked out"
 
 
@@ -114,13 +114,17 @@ def read(cells: Sequence[str], comma: bool = False) -> Numbers:
 
 
 def refuse_half_units(worth: dict[str, tuple[float, str]]) -> None:
-    """Refuse 150 below 70M: a cell without a unit that is far below all those that state one.
+    """Refuse 150 below 70M, a cell without a unit that is far below all those that state one; and numbers
+    beside those in %.
 
     Raises:
       ValueError: naming such a cell and one with a unit.
     """
     stated = {cell: value for cell, (value, way) in worth.items() if SUFFIXES in way}
     least = min(stated.values(), default=0.0)
+    percents = [cell for cell, (_, way) in worth.items() if PERCENT in way]
+    stated |= dict.fromkeys(percents, 0.0)
+    least = np.inf if percents else least
     bare = [cell for cell, (value, way) in worth.items() if way == "" and 0 < value < least / 100]
     if bare:
         raise ValueError(
@@ -174,6 +178,9 @@ def number(cell: str, decimal: str = ".") -> tuple[float, str]:
     text = re.sub(r"^[A-Za-z]+\s*=\s*", "", text.replace("\u202f", " "))  # C=1e18, N = 70M
     if text.lower() in MISSING:
         return np.nan, ""
+    if text.endswith("%"):
+        value, way = number(text[:-1].rstrip(), decimal)
+        return (np.nan, "bad") if way == "bad" else (value / 100, ", ".join(filter(None, (way, PERCENT))))
     if decimal == "." or "." not in text:
         try:
             return float(text), ""
@@ -190,7 +197,7 @@ def number(cell: str, decimal: str = ".") -> tuple[float, str]:
         how.append("decimal comma")
     elif decimal == "," and "." in text:
         return np.nan, "bad"
-    text = re.sub(r"10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+)", lambda m: "10^" + m[1].translate(RAISED), text)
+    text = spelled_powers(text)
     if days := DAYS.search(text):
         value, way = number(text[: days.start()])
         return (np.nan, "bad") if way == "bad" else (value * PETAFLOP_DAY, "PF-days × 8.64e19")

@@ -30,10 +30,11 @@ ALIASES = {  # of each role, the best first; letters alone are read with their c
     ).split(),
     "budget": ("budget flops_budget flop_budget compute_budget budget_flops isoflop isoflop_budget").split(),
 }
+EMBEDDINGS = r"(?:non|no|without|w_?o|excl(?:uding)?|incl(?:uding)?|with)_?emb(?:ed(?:ding)?)?s?"
 COUNT = r"(?:(?:n|nb|nr|num|no|number|count|of|total|model|size)_)*"
 PATTERNS = {  # further headers of a role, whole and in lower case
-    "params": COUNT + r"(?:(?:non_?embed(?:ding)?s?|active|trainable|all|weight)_)*(?:params?|parameters?)"
-    r"(?:_(?:count|total|num|size|no_embed|non_?embed(?:ding)?s?))?",
+    "params": COUNT + rf"(?:(?:{EMBEDDINGS}|activ(?:e|ated)|trainable|all|weight)_)*(?:params?|parameters?)"
+    rf"(?:_(?:count|total|num|size|active|{EMBEDDINGS}))?",
     "tokens": COUNT
     + r"(?:(?:train(?:ing|ed)?|pretrain(?:ing)?|processed|consumed|seen|data|total|input|num)_)*"
     r"(?:tokens?|toks)(?:_(?:count|total|num|seen|trained|consumed|processed|so_far))?"
@@ -79,7 +80,7 @@ NO_SETTING = set(  # a word of these in a header: a measure, a date, a label; no
     "replica index row time timestamp date datetime created started ended start end finished duration "
     "seconds secs hours minutes wall wallclock runtime elapsed throughput device devices host hostname "
     "gpu gpus node nodes worker user author commit git sha sha256 hash path file uri url dir link note "
-    "notes comment comments tag tags status state name id step steps epoch epochs iter iteration "
+    "notes comment comments tag tags status state name id step steps epoch iter iteration "
     "updates tokens params parameters flops flos compute budget outlier flag excluded held memory norm "
     "percent rank predicted".split()
 )
@@ -116,16 +117,18 @@ NAMESPACE = re.compile(  # what trackers and tuners write before the names of th
 
 @dataclass(frozen=True)
 class Header:
-    """A header read apart: `bare` is it without its unit, `words` that in lower case with one
-    underscore between words and no `NAMESPACE`, `last` the words after its path (`eval/loss` -> `loss`)."""
+    """A header read apart: `bare` is it without its unit and what it says in brackets that is none,
+    `further`; `words` are both in lower case with one underscore between words and no `NAMESPACE`, `last` the
+    words after its path (`eval/loss` -> `loss`)."""
 
     bare: str
     factor: float = 1.0
     unit: str = ""
+    further: str = ""
 
     @cached_property
     def words(self) -> str:
-        return normalize(NAMESPACE.sub("", self.bare))
+        return normalize(f"{self.further} {NAMESPACE.sub('', self.bare)}")
 
     @cached_property
     def last(self) -> str:
@@ -134,11 +137,11 @@ class Header:
 
 @cache
 def parse(name: str) -> Header:
-    """A header such as params (M), tokens_B, total_gflops or Compute (PF-days)."""
-    text = " ".join(name.split())
+    """A header such as params (M), tokens_B, total_gflops, Compute (PF-days) or loss (train)."""
+    text = " ".join(units.spelled_powers(name).split())
     bracket = re.fullmatch(r"(.*?)\s*[(\[{]\s*([^)\]}]*?)\s*[)\]}]\s*", text)
     if bracket and bracket[1]:
-        return Header(bracket[1], units.multiple(bracket[2]) or 1.0, bracket[2])
+        return bracketed(parse(bracket[1]), bracket[2])
     if days := units.DAYS.search(text):
         return Header(text[: days.start()].rstrip("_- ") or "flops", units.PETAFLOP_DAY, days[0])
     joined = re.fullmatch(r"(.*?)([kmgbtpez])(params|parameters|tokens|flops?)", text, re.I)
@@ -149,6 +152,21 @@ def parse(name: str) -> Header:
         if tail and len(tail[1]) > 1 and (size := units.multiple(tail[2])):
             return Header(tail[1], size, tail[2])
     return Header(text)
+
+
+def bracketed(header: Header, text: str) -> Header:
+    """A header before brackets, and what they say, parted by commas: a multiple, a unit of losses, or more of
+    its name, as in params (M, non-embedding)."""
+    factor, unit, further = header.factor, header.unit, [header.further] * bool(header.further)
+    for part in re.split(r"\s*[,;]\s*", text):
+        size = units.multiple(part)
+        if size and factor == 1:
+            factor, unit = size, part
+        elif units.is_of_losses(part):
+            unit = part
+        elif part:
+            further.append(part)
+    return Header(header.bare, factor, unit, " ".join(further))
 
 
 @cache

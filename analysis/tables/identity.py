@@ -35,6 +35,24 @@ def run_column(runs: Runs) -> str:
     return next(filter(lambda name: names_curves(runs, name), find_all(runs.columns, EXPERIMENTS)), "")
 
 
+def lost_runs(runs: Runs) -> list[tuple[int, str]]:
+    """(row, reason) of the runs without a result, by their last flagged row: no repeat or sum, none that
+    another is better than, and of each run and size no row is used, as of one whose last point is."""
+    name = run_column(runs)
+    named = runs.labels(name) if name else np.full(len(runs), "", object)
+    label = np.where(np.isin(named, ("", "nan")), runs.rows, named)
+    sizes = runs.params if runs.has("params") else np.zeros(len(runs))
+    keys = [*zip(label.tolist(), sizes.tolist(), strict=True)]
+    used = {key for key, why in zip(keys, runs.reasons, strict=True) if not why}
+    no_run = "repeats", NOT_THE_BEST
+    lost = {
+        key: (int(row), why)
+        for row, why, key in zip(runs.rows, runs.reasons, keys, strict=True)
+        if why and key not in used and not why.startswith(no_run) and not why.endswith(states.SUMS_UP)
+    }
+    return [*lost.values()]
+
+
 def names_curves(runs: Runs, name: str) -> bool:
     """Whether a column that may name one run or many names one: each value has one size and several lengths,
     and sizes come under several values."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from analysis.tables import units
-from analysis.tables.cells import Column
+from analysis.tables.cells import PERCENT, Column
 from analysis.tables.headers import find_all, normalize
 
 OWN = {"held_out_tokens", "loss_se"}  # columns beside the loss of a run table of this lab
@@ -35,11 +35,19 @@ def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] |
                 "models get better and has no ceiling of 1 or 100 follows no law here; fit a loss, a share "
                 "of errors, or a share of successes, which is taken as errors"
             )
-        how, unit = f"1 - {name}{'/100' if whole > 1 else ''}, as {name} rises", "a share of errors"
+        how, unit = f"1 - {name}{'/100' if whole > 1 else ''}, as {name} rises", units.ERRORS
         values = 1 - numbers / whole
     else:
         return None
     return Column(f"{role} ({how})", values), how, unit
+
+
+def share_or_percent(column: Column) -> str:
+    """What errors are given in: a share where cells say % each, which is worked out, or none is above 2."""
+    percent = "%" in column.header.unit or "percent" in column.header.unit.lower()
+    if PERCENT in column.numbers.how or not (percent or np.nanmax(column.numbers.values, initial=0) > 2):
+        return units.ERRORS
+    return "percent of errors"
 
 
 def evidence(columns: Mapping[str, np.ndarray], loss: np.ndarray) -> str:

@@ -7,15 +7,17 @@ names both.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 
 from analysis.tables import measures, units
 from analysis.tables.cells import SUFFIXES, Column
-from analysis.tables.headers import ALIASES, HELD_OUT, LOSSES, NOT_A_LOSS, PATTERNS, USUAL, Header
+from analysis.tables.headers import ALIASES, HELD_OUT, LOSSES, NOT_A_LOSS, PATTERNS, USUAL, Header, normalize
 from analysis.tables.sheets import listed
 
 COUNTS = ("params", "tokens", "flops", "budget")
 ALONE = 50  # from this rank on a header is taken only where no other fits as well
 NAMED_LOSS, UNFIT = 51, 99  # the rank of a loss with words of its own, and of no such column
+ACTIVE, ACTIVATED = -1, {"active", "activated"}  # the rank of params that a token meets, and their words
 SPARSE = (0.5, 0.1)  # of the cells of the fullest column, for a count and for a loss
 TRAINING = 60  # the rank of a training loss
 MEASURES = {"text": 54, "perplexity": 57, "error": 80, "rising": UNFIT}  # ranks among losses
@@ -63,6 +65,8 @@ def assign(source: str, columns: Sequence[Column], given: Mapping[str, str | Non
     for role in ("loss", "y"):  # the unit stated is that of y where there is one
         if column := roles.columns.get(role):
             roles.loss_unit = units.loss_unit(column.header.words, column.header.unit)
+            if roles.loss_unit == units.ERRORS:
+                roles.loss_unit = measures.share_or_percent(column)
             if instead := measures.convert(source, role, column):
                 roles.columns[role], how, roles.loss_unit = instead
                 beside = roles.notes.get(role, "").partition(" (not ")[1:]
@@ -87,6 +91,12 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
         roles.doubts[role] = (
             f"{len(best)} columns may be the {role}: {listed(best, 6)}; choose one with --{role} COL"
         )
+    elif not usable and (unclear := [c for c in free if is_unclear(role, c)]):
+        name, further = unclear[0].name, unclear[0].header.further
+        roles.doubts[role] = (
+            f"column {name} says {further!r}, which is no unit or kind of {role} known here, so it is not "
+            f"taken for the {role}; convert it, or, where it does hold the {role}, say --{role} {quote(name)}"
+        )
     elif usable:
         roles.columns[role], *others = usable
         others = listed([column.name for column in others if not units.kind(column.header.words)], 6)
@@ -94,12 +104,19 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
             roles.notes[role] = f" (not {others})" if others else ""
 
 
+def is_unclear(role: str, column: Column) -> bool:
+    """Whether what a header says in brackets alone keeps its column from a role."""
+    bare = Header(column.header.bare, column.header.factor)
+    return bool(column.header.further) and rank(role, bare) < ALONE and column.has_numbers()
+
+
 def filled_first(role: str, usable: list[Column], ranks: Mapping[str, int]) -> list[Column]:
-    """Columns in their order, those behind that are sparse beside the fullest. A training loss, which is
-    logged more often than it is evaluated, is never put before a held-out one."""
+    """Columns in their order, those behind that are sparse beside the fullest; and active params that are of
+    some rows alone. A training loss, which is logged more often than it is evaluated, is never put before a
+    held-out one."""
     most = max((column.filled for column in usable), default=0)
-    share = SPARSE[role == "loss"]
-    return sorted(usable, key=lambda c: c.filled < share * most and ranks[c.name] < TRAINING)
+    share = {name: 1.0 if place == ACTIVE else SPARSE[role == "loss"] for name, place in ranks.items()}
+    return sorted(usable, key=lambda c: c.filled < share[c.name] * most and ranks[c.name] < TRAINING)
 
 
 def describe(source: str, roles: Roles, role: str, column: Column) -> None:
@@ -122,7 +139,12 @@ def describe(source: str, roles: Roles, role: str, column: Column) -> None:
 
 
 def rank(role: str, header: Header) -> int:
-    """How well a header fits a role: 0 is best."""
+    """How well a header fits a role: 0 is best. What it says in brackets must fit too, as non-embedding or
+    dataset size do; GPU-hours, log10 and per token are no count."""
+    if header.further and re.sub(r"\W", "", header.further.lower()) != "6nd":
+        of_role = [f"{header.further} {role}", header.further] * bool(normalize(header.further))
+        fits = min((rank(role, Header(text)) for text in of_role), default=UNFIT)
+        return max(fits, rank(role, Header(header.bare, header.factor)))
     aliases = ALIASES[role]
     if header.bare in aliases:
         return aliases.index(header.bare)
@@ -130,7 +152,7 @@ def rank(role: str, header: Header) -> int:
         if words in aliases and (role != "loss" or not worse):
             return aliases.index(words) + worse
         if role != "loss" and re.fullmatch(PATTERNS[role], words):
-            return 30 + worse
+            return ACTIVE if ACTIVATED & set(words.split("_")) else 30 + worse
     return loss_rank(header.words) if role == "loss" and header.factor == 1 else UNFIT
 
 

@@ -1,7 +1,7 @@
 """Which rows carry no result, and why; values that no run can have are refused."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -40,10 +40,8 @@ def flag(
     def keep_out(which: np.ndarray, reason: str) -> None:
         reasons[which & (reasons == "")] = reason
 
-    for which, reason in states.ends({c.name: values[c.name] for c in columns if c.named}):
+    for which, reason in no_runs(columns, roles, values, len(rows)):
         keep_out(which, reason)
-    named = (values[column.name] for column in columns if column.named)
-    keep_out(repeats(named, len(rows)), "repeats an earlier row in every column")
     three = COUNTS <= set(roles)
     for role, column in roles.items():
         if needs is not None and role not in needs:
@@ -74,6 +72,19 @@ def flag(
                 f'finite. Correct it, or keep it out with --where "{quoted(name)} {inside}"'
             )
     return reasons
+
+
+def no_runs(
+    columns: Sequence[Column], roles: Collection[str], values: Mapping[str, np.ndarray], size: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """(rows (R,), reason) of runs without an end, of sums of others and of repeats, as in `flag`."""
+    named = {column.name: values[column.name] for column in columns if column.named}
+    yield from states.ends(named)
+    unnamed = [column.name for column in columns if not column.named]
+    yield from states.summaries(values, unnamed)
+    if {"loss"} < set(roles) and len(set(named.get("file", ()))) < size / 2:  # exports that overlap
+        named.pop("file", None)
+    yield repeats(named.values(), size), "repeats an earlier row in every column"
 
 
 def in_range(values: np.ndarray) -> np.ndarray:

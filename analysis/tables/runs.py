@@ -49,6 +49,8 @@ class Runs:
             headers, advice = ", ".join(ALIASES[name][:5]) + ", ...", f"name it with --{name} COL"
             if name in ("params", "tokens", "flops"):
                 advice += self.otherwise()
+                others = [role for role in ("params", "tokens", "flops") if role not in self.roles]
+                advice += "".join(f"; {self.doubts[role]}" for role in others if role in self.doubts)
         computed = {column for role, column in self.roles.items() if column.startswith(f"{role} (")}
         raise ValueError(
             f"{self.source}: no column for {name} (looked for {headers}); the columns are "

@@ -2,11 +2,11 @@
 a yes or no, by an exit code, by the share of the run that is done, or by its steps of those planned."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 
-from analysis.tables.headers import normalize, parse
+from analysis.tables.headers import EXPERIMENTS, NAMES, RUN_IDS, SEEDS, find_all, normalize, parse
 from analysis.tables.kinds import written
 
 FINISHED = set(
@@ -29,6 +29,8 @@ BAD = set(
     "excluded discard discarded invalid".split()
 )
 YES, NO = {"true", "yes", "y", "1"}, {"false", "no", "n", "0"}
+SUMMARIES = set("total totals sum mean average avg median std stdev stddev".split())
+SUMS_UP = ": it sums up other rows"  # ends the reason of a row that does
 EXIT = {"exit_code", "exitcode", "return_code", "returncode"}
 SHARE = re.compile(
     r"progress(?:_(?:pct|percent|fraction|share))?|(?:training|train|run)_progress"
@@ -67,6 +69,18 @@ def ends(columns: Mapping[str, np.ndarray]) -> Iterator[tuple[np.ndarray, str]]:
             code = np.array([re.sub(r"(\.0+)?(:0)?$", "", written(value)) for value in cells.tolist()])
             for value in dict.fromkeys(code[(code != "0") & (code != "")]):
                 yield code == value, f"{name} is {value}"
+
+
+def summaries(
+    columns: Mapping[str, np.ndarray], unnamed: Collection[str]
+) -> Iterator[tuple[np.ndarray, str]]:
+    """(rows (R,), reason) that sum up others, as a name or seed says, such as Total or mean."""
+    for name in (*find_all(columns, (*NAMES, *RUN_IDS, *EXPERIMENTS, *SEEDS)), *unnamed):
+        if (cells := columns[name]).dtype == object:
+            words = {cell for cell in set(cells.tolist()) if written(cell).lower().rstrip(":") in SUMMARIES}
+            rows = np.isin(cells, [*words]) if words else np.zeros(0, bool)
+            if 0 < rows.sum() < len(rows) / 2:
+                yield rows, f"{name} is {', '.join(sorted(words))}{SUMS_UP}"
 
 
 def by_word(name: str, cells: np.ndarray, certain: bool) -> Iterator[tuple[np.ndarray, str]]:

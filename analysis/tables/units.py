@@ -4,8 +4,8 @@ import re
 
 WORDS = {
     1e3: "k thousand kilo",
-    1e6: "m mn mil million mega",
-    1e9: "b g bn billion giga",
+    1e6: "m mn mil mio million mega",
+    1e9: "b g bn mrd billion giga",
     1e12: "t tn trillion tera",
     1e15: "p peta",
     1e18: "e exa",
@@ -13,9 +13,11 @@ WORDS = {
     1e24: "y",
 }
 MULTIPLES = {word: factor for factor, words in WORDS.items() for word in words.split()}
+RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 PETAFLOP_DAY = 8.64e19  # FLOPs: 1e15 a second for 86,400 seconds
 DAYS = re.compile(r"(?:p|peta)[ _-]?f(?:lops?)?(?:[ _-]?/?[ _-]?s)?[ _-]*days?", re.I)
 POWER = re.compile(r"[x×*]?\s*(?:1e\+?(\d{1,2})|10\s*(?:\^|\*\*)\s*(\d{1,2}))(?:\s*flops?)?")
+ERRORS = "a share of errors"
 UNSTATED = "the table's own unit (it states none)"
 KINDS = {  # of a measure of text, by the words of its header: its unit, where the header states none
     "bits/byte": "bpb bits_per_byte bits_byte",
@@ -43,6 +45,17 @@ def multiple(unit: str) -> float | None:
     return MULTIPLES.get(text.removesuffix("s") if len(text) > 2 else text)
 
 
+def spelled_powers(text: str) -> str:
+    """10¹⁸ -> 10^18."""
+    return re.sub(r"10([⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+)", lambda found: "10^" + found[1].translate(RAISED), text)
+
+
+def is_of_losses(text: str) -> bool:
+    """Whether words name what losses or errors are measured in: nats, bits per byte, %."""
+    text = text.lower()
+    return bool(re.match(r"(?:bit|nat)s?(?![a-z])|%|percent", text) or kind(re.sub(r"[\W_]+", "_", text)))
+
+
 def kind(words: str) -> str:
     """Which of `KINDS` a header names with its last words, held out or not; "" for none."""
     return next((kind for kind, pattern in ENDINGS.items() if pattern.search(words)), "")
@@ -54,7 +67,7 @@ def loss_unit(words: str, unit: str) -> str:
     named = stated or kind(words)
     if unit.startswith(("bit", "nat")) and not stated:
         return f"{unit[:3]}s/token"
-    return {"error": "a share of errors", "": UNSTATED}.get(named, named)
+    return {"error": ERRORS, "": UNSTATED}.get(named, named)
 
 
 ENDINGS = {kind: re.compile(rf"(?:^|_)(?:{'|'.join(words.split())})$") for kind, words in KINDS.items()}
