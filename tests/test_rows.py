@@ -222,6 +222,16 @@ def test_rows_of_runs_that_have_an_end_are_no_lost_runs():
     assert len(best.dropped()) == 25 and not lost_runs(best)
 
 
+def test_tokens_that_are_not_those_of_the_steps_are_a_caution():
+    columns, batch = grid(), np.full(25, 512.0)
+    steps = columns["tokens"] / 512 / 64  # batches of 64 tokens a sequence: that is of all alike
+    assert not table.from_columns(**columns, steps=steps, batch_size=batch).cautions
+    steps[[3, 4]] *= 0.5
+    (line,) = table.from_columns(**columns, steps=steps, batch_size=batch).cautions
+    assert "tokens of 2 of 25 rows are 2 times what steps × batch_size make" in line
+    assert not table.from_columns(**columns, steps=steps[::-1] ** 0.5, batch_size=batch).cautions
+
+
 def test_rows_of_exports_that_overlap_count_once(tmp_path):
     rows = [f"r{i},{n},{d},{y}\n" for i, (n, d, y) in enumerate(zip(*grid().values(), strict=True))]
     for name, part in (("a.csv", rows[:15]), ("b.csv", rows[10:])):

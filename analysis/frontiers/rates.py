@@ -14,11 +14,10 @@ import numpy as np
 
 from analysis.fitting.band import Band
 from analysis.laws import Array
-from analysis.tables.headers import ALL_RATES, find, normalize
+from analysis.tables.headers import ALL_RATES, BATCHES, find, normalize
 from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
-BATCHES = ("batch_tokens", "global_batch_size", "train_batch_size", "batch_size", "bsz", "batch")
 SAME = 1.03  # counts closer than this are of one cell: whole updates end a little elsewhere
 HEIGHT = 0.1  # ln loss above a cell's lowest beyond which no valley is looked for
 FLAT = 1e-6  # curvature: no less, so that there is a best

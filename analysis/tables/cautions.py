@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from analysis.tables import headers
+from analysis.tables.counts import unlike_steps
 from analysis.tables.kinds import codes, combined, distinct, earliest, paired, written
 from analysis.tables.named import NAMED
 from analysis.tables.units import kind
@@ -35,9 +36,9 @@ def units(columns: Columns, roles: Roles) -> list[str]:
     full = np.isfinite([columns[roles[role]] for role in ("params", "tokens", "flops")]).all(0)
     if not full.any():
         return lines
+    unlike = unlike_steps(columns, roles["tokens"], columns[roles["tokens"]])
     columns = {name: columns[name][full] for name in roles.values()}
-    if line := stale_budget(columns, roles):
-        lines.append(line)
+    lines += filter(None, (stale_budget(columns, roles), unlike))
     for role in ("params", "tokens"):
         name, counts = roles[role], columns[roles[role]]
         advice = f"if {name} is in thousands, millions or billions, write so in its header, as in {role} (M)"

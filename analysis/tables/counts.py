@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.tables import headers, named
 
+APART, FEW = 0.05, 1 / 3  # by how much a row's tokens miss its steps, and of how many rows that is told
 Computed = dict[str, tuple[np.ndarray, str]]  # by role its values (R,) and what they are computed from
 
 
@@ -75,6 +76,26 @@ def fill(known: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[s
                 f"{role} = {k:.4g}·params·tokens = flops, in {empty.sum()} rows that leave them empty"
             )
     return filled, notes
+
+
+def unlike_steps(columns: Mapping[str, np.ndarray], name: str, tokens: np.ndarray) -> str:
+    """That tokens (R,) that were read are in a few rows not as many times steps × batch as in most; or ""."""
+    steps, batch = headers.find(columns, headers.STEPS), headers.find(columns, headers.BATCHES)
+    context = [columns[each] for each in headers.find_all(columns, headers.CONTEXT)]
+    if "6·" in name or not (steps and batch) or object in (columns[steps].dtype, columns[batch].dtype):
+        return ""
+    with np.errstate(all="ignore"):
+        ratio = tokens / columns[steps] / columns[batch]
+        ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+        times = ratio / np.median(ratio) if ratio.size else ratio
+    off = times[np.abs(times - 1) > APART]
+    if not 0 < len(off) < FEW * len(times) or any(len(np.unique(each.astype(str))) > 1 for each in context):
+        return ""
+    span = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (off.min(), off.max())))
+    return (
+        f"{name} of {len(off)} of {len(times)} rows are {span} times what {steps} × {batch} "
+        "make of the others: tokens planned, not those seen, or steps of a run's last part alone?"
+    )
 
 
 def shapes(columns: Mapping[str, np.ndarray]) -> tuple[np.ndarray, str] | None:

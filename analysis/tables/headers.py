@@ -84,6 +84,7 @@ NO_SETTING = set(  # a word of these in a header: a measure, a date, a label; no
     "updates tokens params parameters flops flos compute budget outlier flag excluded held memory norm "
     "percent rank predicted".split()
 )
+BATCHES = ("batch_tokens", "global_batch_size", "train_batch_size", "batch_size", "bsz", "batch")
 RATES = ("learning_rate", "lr")
 ALL_RATES = (*RATES, "peak_lr", "max_lr", "base_lr", "lr_max", "peak_learning_rate", "max_learning_rate")
 SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "scheduler")
