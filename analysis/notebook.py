@@ -38,7 +38,11 @@ def read(source, *, where: str | None = None, **roles: str | None) -> Runs:
     """
     if isinstance(source, str | Path):
         return table.read(source, where=where, **roles)
-    names = list(source) if isinstance(source, Mapping) else list(source.columns)
+    names = source if isinstance(source, Mapping) else getattr(source, "columns", None)
+    if names is None:
+        raise ValueError(
+            f"a {type(source).__name__} names no columns; give a path, a dict of columns or a frame"
+        )
     return table.from_mapping({str(name): source[name] for name in names}, where=where, **roles)
 
 
@@ -54,7 +58,7 @@ def frontier(result: Fit | Isoflop | Envelope, cost: Cost | None = None) -> Fron
       ValueError: the fitted law lacks its optimum along a budget, or its exponents.
     """
     makers = {Fit: from_fit, Isoflop: from_isoflop, Envelope: from_envelope}
-    return makers[type(result)](result, cost)
+    return makers[kind_of(result, makers, "frontier")](result, cost)
 
 
 def answer(*frontiers: Frontier) -> Headline | None:
@@ -121,13 +125,35 @@ def plan(
     return least_loss(fitted, cost, budget, serve)
 
 
-def figure(result: Fit | Isoflop | Envelope | Frontier):
-    """The Matplotlib figure of a result: a law over its runs, valleys, curves, or a frontier."""
-    from analysis import figures
+def figure(result: Fit | Isoflop | Envelope | Frontier | Comparison):
+    """The Matplotlib figure of a result: a law over its runs, valleys, curves, a frontier, a
+    comparison, or what an `Audit` tried.
 
-    if isinstance(result, Fit):
-        return figures.plot_fit(result)
-    if isinstance(result, Frontier):
-        return figures.plot_frontier(result)
-    plot = figures.plot_isoflop if isinstance(result, Isoflop) else figures.plot_envelope
-    return plot(result, frontier(result))
+    Raises:
+      ValueError: a result that has none.
+    """
+    from analysis import figures
+    from analysis.audit import Audit
+    from analysis.figures.compare import plot_comparison
+
+    plots = {
+        Fit: figures.plot_fit,
+        Frontier: figures.plot_frontier,
+        Isoflop: lambda found: figures.plot_isoflop(found, frontier(found)),
+        Envelope: lambda found: figures.plot_envelope(found, frontier(found)),
+        Audit: figures.plot_audit,
+        Comparison: plot_comparison,
+    }
+    return plots[kind_of(result, plots, "figure")](result)
+
+
+def kind_of(result, makers: Mapping[type, object], what: str) -> type:
+    """The class of a result, which is one of those that there is a `what` of.
+
+    Raises:
+      ValueError: it is none of them.
+    """
+    if type(result) not in makers:
+        known = ", ".join(each.__name__ for each in makers)
+        raise ValueError(f"there is no {what} of a {type(result).__name__}: of {known}")
+    return type(result)

@@ -300,6 +300,19 @@ def test_an_own_optimiser_that_can_not_be_used_is_refused_before_it_trains(
         optimizers.check(config.model, config.optim)
 
 
+def test_the_first_update_of_an_own_optimiser_is_asked_for_as_one_program(config, walk):
+    """Outside of a program each of its operations would be compiled by itself, half a minute in all."""
+    code = WALK.replace("optax.scale_by_sign()", "optax.stateless(signs)")
+    code += "\nimport jax\n\ndef signs(updates, params=None):\n"
+    code += (
+        "    assert all(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((updates, params)))\n"
+    )
+    code += "    return updates\n"
+    userfile.FOLDERS[0].joinpath("walk.py").write_text(code)
+    config = of(config, walk, optim__settings={"momentum": 0.5})
+    optimizers.check(config.model, config.optim)
+
+
 def test_an_own_optimiser_that_is_well_passes_and_one_with_a_family_says_it(config, walk):
     config = of(config, walk, optim__settings={"momentum": 0.5})
     optimizers.check(config.model, config.optim)

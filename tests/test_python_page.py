@@ -1,6 +1,7 @@
 """docs/python.md, block by block, and what `import analysis` costs and accepts."""
 
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import analysis
 import lab
 from analysis.__main__ import main
 from analysis.laws import LAWS, Chinchilla
+from lab.models import counts
 from lab.store.files import StoreError
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +30,8 @@ def test_every_block_of_the_page_runs_and_prints(tmp_path, monkeypatch, capsys):
     for number, block in enumerate(BLOCKS):
         exec(compile(block, f"docs/python.md, block {number}", "exec"), names)
         assert capsys.readouterr().out.strip(), block
+    sizes = {name: leaf.size for name, leaf in np.load("weights.npz").items()}
+    assert sum(sizes.values()) == counts.count_params(names["run"].config.model).total
     for name in ("law.png", "frontier.png"):
         assert (tmp_path / name).stat().st_size > 10_000
     fitted = names["fitted"]
@@ -90,6 +94,65 @@ def test_a_law_goes_by_its_name():
         analysis.fit("chincilla", runs)
 
 
+class Missing:
+    """The NA of pandas: it equals nothing, and is neither true nor false."""
+
+    def __eq__(self, other):
+        return self
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+def planted(**more) -> dict:
+    n, d = (m.ravel() for m in np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
+    noise = np.exp(0.01 * np.random.default_rng(0).normal(size=16))
+    truth = Chinchilla(E=1.7, A=400.0, B=410.0, alpha=0.34, beta=0.28)
+    return {"params": n, "tokens": d, "loss": truth.loss(n, d) * noise, **more}
+
+
+def test_a_cell_that_is_not_there_is_a_gap_whatever_the_frame_writes_for_it():
+    loss = planted()["loss"].tolist()
+    for nothing in (None, float("nan"), np.datetime64("NaT"), Missing()):
+        runs = analysis.read(Frame(planted(loss=[nothing, *loss[1:]], tag=[nothing, *"b" * 15])))
+        np.testing.assert_array_equal(runs.usable().loss, loss[1:])
+        assert runs.column("tag").tolist() == ["", *"b" * 15]
+
+
+@pytest.mark.parametrize("kind", ["profile", "pairs"])
+def test_a_fit_is_kept_with_its_intervals(kind):
+    fitted = analysis.intervals(analysis.fit("chinchilla", analysis.read(planted())), kind, resamples=50)
+    assert pickle.loads(pickle.dumps(fitted)).interval("alpha") == fitted.interval("alpha")
+
+
+def test_several_numbers_are_printed_as_one_is():
+    params, _, _ = analysis.frontier(analysis.fit("chinchilla", analysis.read(planted()))).at([1e20, 1e21])
+    assert str(params) == repr(params) == f"{params.value[0]:.4g}, {params.value[1]:.4g}"
+
+
+def test_what_a_notebook_hands_over_wrongly_is_said():
+    runs = analysis.read(planted())
+    fitted = analysis.intervals(analysis.fit("chinchilla", runs))
+    for call, words in {
+        "fit(runs, 'chinchilla')": "a str is no table of runs; analysis.read",
+        "fit(runs, runs)": "law .* is not one of chinchilla, joint",
+        "find_optima(planted())": "a dict is no table of runs",
+        "trace_envelope(planted())": "a dict is no table of runs",
+        "audit(planted())": "a dict is no table of runs",
+        "read(np.zeros((3, 3)))": "a ndarray names no columns; give a path, a dict of columns or a frame",
+        "read({'N': [1, 2], 'D': [3]})": "columns differ in length: N has 2, D has 1",
+        "predict(fitted, params=1e9)": "Chinchilla tells of params, tokens, all .* by name; here is params",
+        "predict(fitted, params=1e9, tokens=1e9, flops=1)": "here is params, tokens, flops",
+        "intervals(fitted, 'bootstrap')": "'bootstrap' are not one of auto, none, profile, pairs,",
+        "frontier(runs)": "no frontier of a Runs: of Fit, Isoflop, Envelope",
+        "figure(runs)": "no figure of a Runs: of Fit, .*, Comparison",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            eval(f"analysis.{call}", {**globals(), **locals()})
+    with pytest.raises(ValueError, match="Chinchilla has no parameter 'a'; it has E, A, B, alpha, beta"):
+        fitted.interval("a")
+
+
 @pytest.mark.parametrize("columns", [{}, {"params": [], "tokens": [], "loss": []}])
 def test_no_rows_is_said(columns):
     with pytest.raises(ValueError, match="no rows"):
@@ -124,3 +187,5 @@ def test_a_notebook_says_what_the_commands_say(capsys):
     assert main(["compare", str(results / "activation.csv"), "--arm", "activation", "--draws", "200"]) == 0
     said = " ".join(capsys.readouterr().out.split())  # in lines of a screen's width
     assert said.startswith(repr(found).splitlines()[0])
+    for result in (audit, found):
+        assert analysis.figure(result).axes

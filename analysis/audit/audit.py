@@ -16,7 +16,7 @@ from analysis.fitting.profile import Profile
 from analysis.fitting.splits import describe_splits
 from analysis.frontiers import Cost, Frontier, Isoflop
 from analysis.laws import Chinchilla, lacking
-from analysis.tables.runs import Runs
+from analysis.tables.runs import Runs, check_runs
 
 MOST = 20_000  # runs beyond which what takes many refits is made on so many of them, drawn at random
 
@@ -98,6 +98,7 @@ def audit_runs(
     """
     if hold_out not in forecast.HOLD_OUT:
         raise ValueError(f"hold_out {hold_out!r} is not one of rolling, largest, none")
+    check_runs(runs)
     findings = design.check(runs, cost)
     if verdict_of(findings) == "refuse":  # nothing fitted to such a design means anything
         return Audit(tuple(rank(findings)), runs)

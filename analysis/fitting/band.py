@@ -42,6 +42,8 @@ class Band:
         return ", ".join(f"{value} {ends}".rstrip() for value, ends in written)
 
     def __str__(self) -> str:
+        if np.ndim(self.value):
+            return repr(self)
         if not np.isfinite(self.value):
             return "unknown"
         return f"{self.value:.3f} {span(self.low, self.high, '{:.3f}'.format)}".rstrip()

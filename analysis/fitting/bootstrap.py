@@ -1,6 +1,7 @@
 """Intervals of a fit by refitting resampled tables, and which kind of interval a table needs."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -88,7 +89,8 @@ def resample(
       ValueError: an unknown kind, less than one resample, no clusters to draw, or too few.
     """
     if kind not in BOOTSTRAPS:
-        raise ValueError(f"bootstrap {kind!r} is not one of {', '.join(BOOTSTRAPS)}")
+        kinds = ("auto", "none", "profile", *BOOTSTRAPS)
+        raise ValueError(f"intervals {kind!r} are not one of {', '.join(kinds)}")
     if resamples < 1:
         raise ValueError(f"resamples={resamples}: ask for at least 1, or leave the bootstrap out")
     problem, start, centre = as_problem(fitted)
@@ -120,7 +122,7 @@ def drawn_from(fitted: Fit, draws: Array, kind: str) -> Fit:
     """The fit with intervals by draws (S, P); those that are not finite are left out."""
     draws[~np.isfinite(draws).all(1)] = np.nan
     drawn = replace(fitted, draws=draws, intervals=kind)
-    return replace(drawn, ends=lambda quantity: percentiles(drawn, quantity))
+    return replace(drawn, ends=partial(percentiles, drawn))
 
 
 def percentiles(fitted: Fit, quantity: Quantity) -> tuple[Array, Array]:

@@ -37,8 +37,16 @@ def predict(fitted: Fit, **inputs: Array) -> Prediction:
     Args:
       fitted: with intervals (see `intervals`); without, the law's own interval is NaN.
       inputs: the law's inputs by name, such as params and tokens, (K,) each.
+
+    Raises:
+      ValueError: an input is missing, or is none of the law's.
     """
     names = type(fitted.law).inputs
+    if set(inputs) != set(names):
+        law, given = type(fitted.law).__name__, ", ".join(inputs) or "nothing"
+        raise ValueError(
+            f"{law} tells of {', '.join(names)}, all of which are given by name; here is {given}"
+        )
     places = np.broadcast_arrays(*(np.atleast_1d(np.asarray(inputs[name], float)) for name in names))
     with np.errstate(all="ignore"):
         value = np.asarray(fitted.law.loss(*places), float)

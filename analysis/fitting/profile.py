@@ -1,6 +1,7 @@
 """Profile-likelihood intervals of parameters and of anything computed from them."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -34,12 +35,13 @@ class Profile:
 
 def profile_intervals(fitted: Fit, level: float = 0.95) -> Fit:
     """The same fit with profile-likelihood intervals behind `band` and `interval`."""
+    return replace(fitted, intervals="profile", draws=None, ends=partial(profile_ends, fitted, level))
 
-    def ends(quantity: Quantity) -> tuple[Array, Array]:
-        profiles = trace_profiles(fitted, quantity, level)
-        return np.array([p.low for p in profiles]), np.array([p.high for p in profiles])
 
-    return replace(fitted, intervals="profile", draws=None, ends=ends)
+def profile_ends(fitted: Fit, level: float, quantity: Quantity) -> tuple[Array, Array]:
+    """Where the profiles of K numbers end, (K,) each."""
+    profiles = trace_profiles(fitted, quantity, level)
+    return np.array([p.low for p in profiles]), np.array([p.high for p in profiles])
 
 
 def trace_profiles(fitted: Fit, quantity: Quantity, level: float = 0.95) -> list[Profile]:

@@ -94,6 +94,10 @@ class Fit:
         """95 % interval of a parameter; (None, None) where there is none."""
         if self.ends is None or name in self.fixed:
             return None, None
+        if name not in self.known:
+            raise ValueError(
+                f"{type(self.law).__name__} has no parameter {name!r}; it has {', '.join(self.known)}"
+            )
         return self.known[name]
 
     @cached_property
@@ -218,7 +222,7 @@ def one_law(fitted: Fit, logs: Array, problem: Problem, theta: Array) -> Fit:
 
 
 def named_law(law: type[Law] | str) -> type[Law]:
-    if not isinstance(law, str):
+    if isinstance(law, type) and issubclass(law, Law):
         return law
     if law not in LAWS:
         raise ValueError(f"law {law!r} is not one of {', '.join(LAWS)}")

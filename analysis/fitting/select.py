@@ -24,7 +24,7 @@ import numpy as np
 from analysis.fitting import regression
 from analysis.fitting.regression import Fit
 from analysis.laws import LAWS, Array, Law
-from analysis.tables.runs import Runs
+from analysis.tables.runs import Runs, check_runs
 
 HIGH = 2 / 3  # of the least loss: the floor of the second form of `joint` lies no lower
 FORMS = (("chinchilla", 0.0), ("joint", 0.0), ("joint", HIGH), ("kaplan-nd", 0.0))  # law, least floor
@@ -67,6 +67,7 @@ class Form:
 
 @wraps(regression.fit)
 def fit(law, runs: Runs, **options) -> Fit:
+    check_runs(runs)
     return select(runs, **options) if law == "auto" else regression.fit(law, runs, **options)
 
 

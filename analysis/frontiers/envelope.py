@@ -13,7 +13,7 @@ from analysis.frontiers.heights import Curves, Heights, common_span, run_heights
 from analysis.frontiers.lines import Line
 from analysis.laws import Array
 from analysis.tables.curves import join_counts, run_names
-from analysis.tables.runs import Runs
+from analysis.tables.runs import Runs, check_runs
 from analysis.tables.schedule import Curve, Schedule, find_schedule
 
 POINTS = ("all", "final")
@@ -86,6 +86,7 @@ def trace_envelope(
       ValueError: no column names the run, a run of several sizes, or nowhere three sizes that
         reach the same compute.
     """
+    check_runs(rows)
     if points not in POINTS:
         raise ValueError(f"points {points!r} is not one of {', '.join(POINTS)}")
     if levels < 2 or not smooth >= 0:

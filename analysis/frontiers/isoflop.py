@@ -14,7 +14,7 @@ from analysis.frontiers.minima import LOWEST, Array
 from analysis.frontiers.replicates import Noise, Sizes, average_sizes, estimate_noise, seed_noise
 from analysis.tables.budgets import group
 from analysis.tables.mixed import refuse_mixed_units
-from analysis.tables.runs import Runs
+from analysis.tables.runs import Runs, check_runs
 
 VALLEY_METHODS = (*LOWEST, "joint")
 LOST = 0.1  # share of noisy repeats with their minimum at an end beyond which a valley is flat
@@ -131,6 +131,7 @@ def find_optima(
     Raises:
       ValueError: an unknown method, or no budget could be told from the table.
     """
+    check_runs(runs)
     if method not in VALLEY_METHODS:
         raise ValueError(f"method {method!r} is not one of {', '.join(VALLEY_METHODS)}")
     if not window > 0:

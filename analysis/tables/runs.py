@@ -12,6 +12,19 @@ from analysis.tables.sheets import listed
 from analysis.tables.units import UNSTATED
 
 
+def check_runs(runs) -> None:
+    """Refuse what is no table of runs.
+
+    Raises:
+      ValueError: it is none.
+    """
+    if not isinstance(runs, Runs):
+        raise ValueError(
+            f"a {type(runs).__name__} is no table of runs; analysis.read(SOURCE) makes one of a file, a dict "
+            "of columns or a data frame"
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Runs:
     """A table of R runs: columns, which of them are params, tokens, flops, loss, budget, and flags.

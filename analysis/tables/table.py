@@ -29,17 +29,24 @@ def from_mapping(
     """Runs from columns by name, (R,) each, with `where` and `roles` as in `read`."""
     arrays = {}
     for name, values in columns.items():
-        array = np.array(list(values) if not isinstance(values, np.ndarray) else values)
+        given = list(values)
+        array = values if isinstance(values, np.ndarray) else np.array(given)
         if array.dtype.kind in "fiub":
             arrays[name] = array.astype(float)
-        else:  # text, and numbers with gaps: an empty cell is None or NaN
-            cells = ["" if value is None or value != value else str(value) for value in array]
+        else:  # text, and numbers with gaps
+            cells = ["" if is_gap(value) else str(value) for value in given]
             arrays[name] = np.array(cells, object)
     if len({len(array) for array in arrays.values()}) > 1:
-        raise ValueError(f"{source}: columns differ in length")
+        lengths = listed(f"{name} has {len(array)}" for name, array in arrays.items())
+        raise ValueError(f"{source}: columns differ in length: {lengths}")
     if not arrays or not len(next(iter(arrays.values()))):
         raise ValueError(f"{source}: no rows")
     return assemble(source, [Column(name, array) for name, array in arrays.items()], roles, where)
+
+
+def is_gap(cell) -> bool:
+    """Whether a cell is empty: None, or what does not equal itself (NaN, NaT, the NA of pandas)."""
+    return cell is None or str(cell == cell) != "True"
 
 
 def read(

@@ -140,7 +140,8 @@ def load(text: str) -> Any:
         now = [f"{path} holds {other}" for other, path in NAMED.items() if path.name == file]
         raise ValueError(
             f"{text} is code of a file, and a file is imported only where your own experiment or command "
-            f"names it: name the {file} that it was made with, as it was then, by --code {file}"
+            f"names it: name the {file} that it was made with, as it was then, in Python by "
+            f'userfile.name("{file}:{wanted}") of lab.config, else by --code {file}'
             + (f" ({now[0]} now: a changed file makes runs of new ids)" if now else "")
         )
     module = module_of(NAMED[digest], digest)

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from optax import contrib
 
@@ -149,14 +150,19 @@ def check(model: ModelConfig, optim: OptimConfig) -> None:
     Raises:
       ValueError: it gives none, one that is no number, or one that points down the loss.
     """
-    params = tree.init(model, jax.random.key(0))
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(jax.random.key(1), len(leaves))
-    normal = [jax.random.normal(key, leaf.shape) for key, leaf in zip(keys, leaves, strict=True)]
-    grads = jax.tree.unflatten(structure, normal)
-    direction = transformation(model, optim)
-    ups, _ = direction.update(grads, direction.init(params), params)
-    along = optax.tree.vdot(ups, grads)
+    shapes = jax.eval_shape(lambda key: tree.init(model, key), jax.random.key(0))
+    rng = np.random.default_rng(0)
+    normal = lambda leaf: rng.normal(size=leaf.shape).astype(np.float32)  # noqa: E731
+    grads = jax.tree.map(normal, shapes)
+    params = jax.tree.map(lambda leaf: np.float32(0.02) * normal(leaf), shapes)
+
+    @jax.jit  # as one program: outside of one each operation is compiled by itself
+    def first(params, grads):
+        direction = transformation(model, optim)
+        ups, _ = direction.update(grads, direction.init(params), params)
+        return optax.tree.vdot(ups, grads)
+
+    along = first(params, grads)
     if not along > 0:  # nor NaN
         raise ValueError(
             f"{optim.optimizer}: its first update "
