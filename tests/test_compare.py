@@ -155,6 +155,16 @@ def test_three_budgets_of_compute_alone_are_answered_with_a_floor_or_refused_wit
     assert run(*two, "--fix", "E=9") == 1 and "not below the least loss" in capsys.readouterr().err
 
 
+def test_an_arm_that_the_baseline_never_reaches_fails_without_a_warning():
+    rng, arms = np.random.default_rng(0), []
+    for flops, floor in ((np.geomspace(1e16, 1e18, 8), 2.8), (np.geomspace(1e19, 1e21, 8), 1.6)):
+        loss = (floor + 60 * flops**-0.1) * np.exp(0.01 * rng.standard_normal(8))
+        arms.append(table.from_columns("drawn", flops=flops, loss=loss))
+    with np.errstate(invalid="raise"):
+        found = compared(*arms)
+    assert found.status == "failed" and found.answer.compute.value == np.inf and np.isnan(found.seeds)
+
+
 def test_arms_of_one_table_each_against_the_baseline_with_wider_intervals(tmp_path, capsys):
     paths = [
         write(tmp_path / f"{i}.csv", ladder(law, 0.004, i), way=name)

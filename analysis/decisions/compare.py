@@ -170,7 +170,7 @@ def compare(
         notes=[*ladders.notes, *notes],
         crossing=crossing if p is not None and p < SEEN else None,
         smallest=float(np.exp(seen)),
-        seeds=float(np.ceil((seen / max(abs(np.log(answer.value)), 1e-9)) ** 2)),
+        seeds=float(np.ceil((float(seen) / max(abs(float(np.log(answer.value))), 1e-9)) ** 2)),
         noise=models[wide].sigma,
         pairs=rows.pairs.shape[1] if rows.paired else 0,
         level=level,
