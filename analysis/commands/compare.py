@@ -154,7 +154,7 @@ def show(each: Comparison, arms: int) -> None:
     arm, base = rows.arm.sum(), (1 - rows.arm).sum()
     law = "E + A·params^-alpha + B·tokens^-beta" if len(rows.law.inputs) == 3 else "E + A·flops^-alpha"
     print(f"\n{each.arm} against {each.baseline}: {arm:.0f} and {base:.0f} runs, {law}")
-    print(f"  status      {each.status}: {each.message}")
+    print(f"  fit         {each.status}: {each.message}")
     print(f"  shared      {shared_words(each)}")
     pairs = f"; {each.pairs} pairs of runs, drawn as pairs" if each.pairs else ""
     print(f"  noise       {100 * each.noise:.2g} % of the loss, lack of fit included{pairs}")

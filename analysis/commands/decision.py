@@ -133,7 +133,7 @@ def show_provenance(group, runs, answer: Answer, best: Headline | None) -> None:
     guess = [answer.status.upper() + " FIT: what follows is a guess"] * (answer.status != "ok")
     for label, lines in (
         ("assumes", [line for line in answer.assumptions if line != frontiers.convention(runs)]),
-        ("status", [f"{answer.status}: {answer.fit_message}"]),
+        ("fit", [f"{answer.status}: {answer.fit_message}"]),
         ("reach", [f"training compute is {answer.times_largest_run:.3g} × the largest run's"]),
         ("CAREFUL", guess + answer.notes),
     ):

@@ -167,7 +167,7 @@ def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None,
     shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
     if verbose:
         show_objective(fitted)
-    shared.paragraph("status", answers.unsaid(best, f"{fitted.status}: {fitted.message}"))
+    shared.paragraph("fit", answers.unsaid(best, f"{fitted.status}: {fitted.message}"))
     if fitted.intervals != "none" or verbose:
         print(f"  intervals   {describe_intervals(fitted)}")
     named = [f"{a} = {b}" for a, b in zip(fitted.law.inputs, fitted.inputs, strict=True) if a != b]

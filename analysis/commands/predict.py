@@ -163,7 +163,7 @@ def as_json(fitted: fitting.Fit, points: Points, prediction: Prediction, errors,
 def show(group, runs, fitted: fitting.Fit, points: Points, prediction: Prediction, errors, then) -> None:
     shared.print_head(group, runs, f"{type(fitted.law).__name__} prediction", fitted.cautions)
     guess = "" if fitted.status == "ok" else " WHAT FOLLOWS IS A GUESS"
-    shared.paragraph("status", f"{fitted.status}: {fitted.message}.{guess}")
+    shared.paragraph("fit", f"{fitted.status}: {fitted.message}.{guess}")
     print(f"  intervals   {describe_intervals(fitted)}")
     show_forms(fitted)
     for note in points.notes:

@@ -107,7 +107,7 @@ def headline(suggestion: Suggestion) -> str:
 def show(group, runs: Runs, fitted, suggestion: Suggestion) -> None:
     print()
     shared.print_head(group, runs, "suggested runs")
-    print(f"  status      {fitted.status}: {fitted.message}")
+    print(f"  fit         {fitted.status}: {fitted.message}")
     print(f"  noise       {100 * suggestion.noise:.2g} % of the loss")
     if suggestion.note:
         shared.paragraph("CAUTION", suggestion.note)
