@@ -7,7 +7,7 @@ import pytest
 from analysis import fitting
 from analysis.__main__ import main
 from analysis.commands.suggest_grid import shape
-from analysis.decisions.suggest import FORM, Target, suggest
+from analysis.decisions.suggest import FORM, Target, noise_of, suggest
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.tables import table
@@ -41,6 +41,20 @@ def test_the_runs_cost_what_may_be_spent_and_some_of_them_check_the_form(fitted,
 def test_more_flops_leave_less_to_know(fitted):
     widths = [suggest(fitted, Target("exponent", 1e14), flops).after for flops in (1e13, 4e13, 1.6e14)]
     assert widths == sorted(widths, reverse=True) and widths[0] > 1.2 * widths[2]
+
+
+def test_one_run_that_diverged_is_no_noise():
+    n, d = (np.repeat(each, 3) for each in cells(3, 4))
+    seeds = {"seed": np.tile([0.0, 1.0, 2.0], len(n) // 3)}
+    clean = drawn(n, d, **seeds)
+    spoilt = clean.with_column("loss", np.where(np.arange(len(n)) == 7, 7.3, clean.loss), "one diverged")
+    without, noisy = (noise_of(fit(Chinchilla, runs)) for runs in (clean, spoilt))
+    assert without == pytest.approx(0.004, rel=0.4) and noisy == pytest.approx(without, rel=0.1)
+    few = fit(Chinchilla, drawn(*(each[:8] for each in cells(3, 4))))
+    spare = len(few.runs) - 5
+    assert noise_of(few) == pytest.approx(np.sqrt((few.residuals**2).sum() / spare)), (
+        "of few none is left out"
+    )
 
 
 def test_the_width_that_is_expected_is_that_of_refits(fitted):

@@ -27,6 +27,10 @@ MOST = 60  # runs
 EPOCHS = 4.0  # of unique tokens, after which a token is no more as good as new
 STEPS = 9  # sizes and lengths to choose from, each
 SIMULATED = 300
+FAR, ENOUGH = (
+    5,
+    3,
+)  # robust standard deviations beyond which a run is no noise, told of so many runs a parameter
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,10 +178,15 @@ def to_plan_by(fitted: Fit) -> tuple[Fit, str]:
 
 
 def noise_of(fitted: Fit) -> float:
-    """Of log loss: between seeds where the table has them, or what the fit leaves, whichever is more."""
-    spare = max(len(fitted.runs) - len(fitted.law.names()) + len(fitted.fixed), 1)
-    left = float(np.sqrt((fitted.residuals**2).sum() / spare))
-    seeds = seed_noise([fitted.runs])
+    """Of log loss: between seeds where the table has them, or what the fit leaves, whichever is more; without
+    the runs beyond `FAR` robust standard deviations, which a robust fit hardly sees, as a diverged seed."""
+    gap, count = np.abs(fitted.residuals), len(fitted.law.names()) - len(fitted.fixed)
+    near = np.full(len(gap), True)
+    if len(gap) >= ENOUGH * count:  # of fewer most lie on the law by its freedom
+        near = gap <= max(FAR * 1.4826 * float(np.median(gap)), 1e-12)
+    spare = max(near.sum() - count, 1)
+    left = float(np.sqrt((gap[near] ** 2).sum() / spare))
+    seeds = seed_noise([fitted.runs.select(near)])
     return max(left, seeds.sigma) if seeds.freedom >= 3 else max(left, 1e-5)
 
 
