@@ -240,6 +240,16 @@ def test_rows_of_exports_that_overlap_count_once(tmp_path):
     assert len(runs.usable()) == 25 and len(runs) == 30
 
 
+def test_one_run_exported_twice_is_one_and_two_that_end_alike_to_a_few_digits_are_two():
+    twice = {name: np.tile(values, 2) for name, values in grid().items()}
+    clock = {"_runtime": np.arange(50.0), "host": text(*["a"] * 25, *["b"] * 25)}
+    runs = table.from_columns(**twice, **clock)
+    assert len(runs.usable()) == 25 and "in all but when and where it ran" in runs.dropped()[0][1]
+    assert len(table.from_columns(**twice, **clock, seed=np.repeat([0.0, 1], 25)).usable()) == 50
+    twice["loss"] = twice["loss"].round(3)
+    assert len(table.from_columns(**twice, **clock).usable()) == 50
+
+
 def test_percents_of_errors_are_said_and_mixed_ones_refused():
     columns = grid()
     share = columns.pop("loss") / 10

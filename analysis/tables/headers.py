@@ -84,6 +84,10 @@ NO_SETTING = set(  # a word of these in a header: a measure, a date, a label; no
     "updates tokens params parameters flops flos compute budget outlier flag excluded held memory norm "
     "percent rank predicted".split()
 )
+WHEN = set(  # a word of these in a header: when and where a run ran, and how fast
+    "time timestamp date datetime created started ended finished duration seconds secs hours minutes wall "
+    "wallclock runtime elapsed throughput device devices host hostname".split()
+)
 BATCHES = ("batch_tokens", "global_batch_size", "train_batch_size", "batch_size", "bsz", "batch")
 RATES = ("learning_rate", "lr")
 ALL_RATES = (*RATES, "peak_lr", "max_lr", "base_lr", "lr_max", "peak_learning_rate", "max_learning_rate")

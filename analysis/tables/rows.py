@@ -7,6 +7,7 @@ import numpy as np
 
 from analysis.tables import states
 from analysis.tables.cells import Column
+from analysis.tables.headers import WHEN, parse
 from analysis.tables.kinds import combined, earliest
 from analysis.tables.sheets import short
 from analysis.tables.where import quoted
@@ -75,7 +76,7 @@ def flag(
 
 
 def no_runs(
-    columns: Sequence[Column], roles: Collection[str], values: Mapping[str, np.ndarray], size: int
+    columns: Sequence[Column], roles: Mapping[str, Column], values: Mapping[str, np.ndarray], size: int
 ) -> Iterator[tuple[np.ndarray, str]]:
     """(rows (R,), reason) of runs without an end, of sums of others and of repeats, as in `flag`."""
     named = {column.name: values[column.name] for column in columns if column.named}
@@ -85,6 +86,14 @@ def no_runs(
     if {"loss"} < set(roles) and len(set(named.get("file", ()))) < size / 2:  # exports that overlap
         named.pop("file", None)
     yield repeats(named.values(), size), "repeats an earlier row in every column"
+    if "loss" in roles:
+        loss = values[roles["loss"].name]
+        exact = np.array([float(f"{value:.5g}") != value for value in loss])  # no two runs end so much alike
+        lasting = [cells for name, cells in named.items() if not WHEN & set(parse(name).words.split("_"))]
+        yield (
+            exact & np.isfinite(loss) & repeats(lasting, size),
+            "repeats an earlier row in all but when and where it ran",
+        )
 
 
 def in_range(values: np.ndarray) -> np.ndarray:
