@@ -4,14 +4,14 @@ Question: four lengths, 1 : 1.5 : 2 : 3, of three sizes: under a cosine matched 
           under one constant rate with a cool-down over the last fifth, its constant part trained
           once (Hägele et al. 2024, arXiv 2405.18392). Total training FLOPs, and final losses.
 Command:  python -m lab run experiments.cooldown   (:accelerator, :smoke)
-Cost:     laptop: 42 runs, 9.1e13 FLOPs, 19 minutes on two cores as `lab plan` prices it;
-          accelerator: 42 runs, 3.1e17 FLOPs, about an hour and a half at 6e13 FLOP/s
+Cost:     laptop: 48 runs, 9.4e13 FLOPs, 20 minutes on two cores as `lab plan` prices it;
+          accelerator: 48 runs, 3.1e17 FLOPs, about an hour and a half at 6e13 FLOP/s
 Answer:   expected: 52 % of the cosines' FLOPs, and a loss within 0.5 % in the mean over the twelve
           pairs, since 1 - sqrt cool-downs match a cosine at half its peak rate in the paper
 
 Both bars (55 % of the FLOPs, 0.5 % of the loss) are said with figures. A pair has one seed and one
-order of data, so its difference is less noisy than two losses. How much hangs on the constant rate
-is shown by one cell, the cheapest, at three more rates.
+order of data, so its difference is less noisy than two losses: how noisy, the cheapest by three seeds
+shows (by some .6 %). How much hangs on the constant rate is shown by the same cell at three more rates.
 """
 
 from dataclasses import dataclass, replace
@@ -34,6 +34,7 @@ COOLDOWN = 0.2  # of a run's updates
 WARMUP = 0.05  # of the shortest run's updates, for all branches; of each one's own for a cosine
 RATE = 0.5  # the constant rate over the peak of the cosine
 MORE_RATES = (0.25, 0.35, 0.7)  # tried on one cell
+MORE_SEEDS = (1, 2)  # of the same cell
 MOST_FLOPS, MOST_LOSS = 0.55, 0.005  # the bars: of the cosines' FLOPs, of their loss
 
 
@@ -106,7 +107,8 @@ def runs(size: str = "laptop") -> list[RunConfig]:
     matched, n = cosines(SIZES[size]), len(LENGTHS)
     cells = [constant(cell, matched[i // n * n]) for i, cell in enumerate(matched)]
     more = [constant(matched[0], matched[0], rate) for rate in MORE_RATES]
-    return grid.branched([*cells, *more]) + matched
+    again = [[replace(way[0], seed=s, data_seed=s) for s in MORE_SEEDS] for way in (cells, matched)]
+    return grid.branched([*cells, *more, *again[0]]) + matched + again[1]
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ class Comparison:
     planned: float  # of the former, had the store been empty
     rates: dict[float, float]
     unpaired: int  # cells without the other of their pair
+    again: np.ndarray  # the difference of the cheapest pair by each of its seeds, the first among them
 
     @property
     def share(self) -> float:
@@ -149,7 +152,8 @@ def compare(path: Path) -> Comparison:
     Raises:
       ValueError: fewer than two pairs are done.
     """
-    rows = table.read(path)
+    every = table.read(path)
+    rows = every.select(every.column("seed") == 0)
     schedule, status = rows.column("schedule"), rows.column("status")
     done, cosine = rows.reasons == "", schedule == "cosine"
     peaks = dict(zip(rows.params[cosine], rows.column("learning_rate")[cosine], strict=True))
@@ -184,7 +188,20 @@ def compare(path: Path) -> Comparison:
         planned(rows.select(branch)),
         {float(over[i]): float(rows.loss[i]) for i in tried},
         sum(map(len, cells.values())) - 2 * len(both),
+        of_seeds(every, first),
     )
+
+
+def of_seeds(rows: table.Runs, pair: tuple[float, float]) -> np.ndarray:
+    """The branch's loss over the cosine's, less one, of one cell by every seed that has both."""
+    here = (rows.params == pair[0]) & (rows.tokens == pair[1]) & (rows.reasons == "")
+    cosine = rows.column("schedule") == "cosine"
+    (peak,) = np.unique(rows.column("learning_rate")[here & cosine])
+    own = here & np.isclose(rows.column("learning_rate"), RATE * peak)
+    losses = [
+        dict(zip(rows.column("seed")[way], rows.loss[way], strict=True)) for way in (here & cosine, own)
+    ]
+    return np.array([losses[1][seed] / loss - 1 for seed, loss in losses[0].items() if seed in losses[1]])
 
 
 def cell(rows: table.Runs, i: int) -> tuple[float, float]:
@@ -215,12 +232,19 @@ def describe(pairs: Comparison) -> list[str]:
     if len(pairs.rates) > 1:
         listed = ", ".join(f"{rate:.2g}: {loss:.4f}" for rate, loss in sorted(pairs.rates.items()))
         lines.append(f"the cheapest cell by its constant rate over the cosine's peak: {listed}")
+    if len(pairs.again) > 1:
+        lines.append(noise(pairs))
     if pairs.unpaired:
         lines.append(
             f"{pairs.unpaired} cells have no other to be compared with: the FLOPs of the "
             "two ways are not of the same cells"
         )
     return lines
+
+
+def noise(pairs: Comparison) -> str:
+    listed = ", ".join(f"{100 * each:+.2f} %" for each in pairs.again)
+    return f"the cheapest pair's difference by seed: {listed}"
 
 
 def bars(pairs: Comparison) -> list[str]:
@@ -237,7 +261,11 @@ def bars(pairs: Comparison) -> list[str]:
 
 def answer(path: Path) -> list[str]:
     pairs = compare(path)
-    return [f"{100 * pairs.share:.1f} % of the FLOPs, {100 * pairs.mean[0]:+.2f} % of the loss", *bars(pairs)]
+    return [
+        f"{100 * pairs.share:.1f} % of the FLOPs, {100 * pairs.mean[0]:+.2f} % of the loss",
+        *bars(pairs),
+        noise(pairs),
+    ]
 
 
 def report(store: Store, out: Path, size: str = "laptop", configs: list[RunConfig] | None = None) -> None:

@@ -108,6 +108,7 @@ ENTRIES = (
     Entry(plain),
     Entry(rates),
     Entry(sweeps),
+    Entry(sweeps, "again", "Does that rule, changed since, hold on ten others?"),
     Entry(carried),
     Entry(dtypes),
     Entry(chinchilla2022),

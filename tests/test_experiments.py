@@ -274,10 +274,10 @@ def test_the_walk_gives_a_planted_exponent_back_and_kaplans_counting_moves_it(no
 def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     configs = cooldown.runs()
     cells = [config for config in configs if not config.trunk]
-    assert sum(bool(c.init_from) for c in cells) == 12 + len(cooldown.MORE_RATES)
+    assert sum(bool(c.init_from) for c in cells) == 12 + len(cooldown.MORE_RATES) + len(cooldown.MORE_SEEDS)
 
     def law(N, D, config):
-        worse = 1.004 if config.init_from and not config.trunk else 1.0
+        worse = 1.004 + 0.001 * config.seed if config.init_from and not config.trunk else 1.0
         return (1.2 + 30 * N**-0.35 + 300 * D**-0.37) * worse
 
     losses(configs, law, "x", tmp_path / "runs.csv")
@@ -286,6 +286,7 @@ def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     assert found.share == pytest.approx(0.52, abs=0.001) and found.unpaired == 0
     assert found.flops[0] == pytest.approx(found.planned, rel=1e-3)
     assert sorted(found.rates) == pytest.approx([0.25, 0.35, 0.5, 0.7])
+    assert sorted(found.again) == pytest.approx([0.004, 0.005, 0.006])
     said = "\n".join(cooldown.answer(tmp_path / "runs.csv"))
     assert "52.0 %, within 55 %" in said and "+0.40 % in the mean over 12 pairs" in said
     figures_trunks.cooldown(found, (0.55, 0.005)).savefig(tmp_path / "x.png")
@@ -293,7 +294,7 @@ def test_a_planted_cost_of_trunks_comes_back(no_corpora, tmp_path, capsys):
     found = cooldown.compare(tmp_path / "runs.csv")
     assert len(found.cosine) == 11 and "1 cells have no other" in cooldown.describe(found)[-1]
     with pytest.raises(ValueError, match="1 pairs of a cosine and a branch are done"):
-        losses([cells[0], cells[-12]], law, "x", tmp_path / "runs.csv")
+        losses([cells[0], next(c for c in cells if not c.init_from)], law, "x", tmp_path / "runs.csv")
         cooldown.compare(tmp_path / "runs.csv")
 
 
@@ -303,7 +304,7 @@ def test_a_planted_worth_of_repeats_comes_back_and_a_rising_loss_is_left_out(no_
 
     def law(N, D, config):
         unique = config.data.unique_tokens or D
-        rises = 1.02 if (N, D / unique) == (small, 64) else 1.0
+        rises = 1.02 if (N, D / unique, config.seed) == (small, 64, 0) else 1.0
         return truth.loss(N, D, min(D, unique)) * rises
 
     small = min(counts.count_params(c.model).params for c in configs)
@@ -311,6 +312,8 @@ def test_a_planted_worth_of_repeats_comes_back_and_a_rising_loss_is_left_out(no_
     found = repeats.measure(tmp_path / "runs.csv")
     assert found.rising == 1 and np.isfinite(found.beyond).all()
     assert found.worn.law.R_D == pytest.approx(8.0, rel=0.02)
+    apart = found.seeds_apart()
+    assert len(apart) == 2 * 10 and (abs(apart) > 0.01).sum() == 1, "one run of one seed rises"
     said = "\n".join(repeats.describe(found))
     assert "1 runs are left out" in said and re.search(r"R_D\* = (7\.9|8)", said)
     assert found.worn.law.R_N == pytest.approx(3.0, rel=0.02)
@@ -367,12 +370,14 @@ def test_planted_drifts_of_the_best_rate_come_back(no_corpora, tmp_path):
         best = 0.006 / (r if config.model.parameterization == "standard" else 1)
         if config.optim.clip:
             best = 0.008 * (config.batch_tokens / 2048) ** 0.25
+        best *= 1.1 if config.seed and config.model.d_model == 128 else 1
         return 2 + 0.05 * np.log(config.optim.learning_rate / best) ** 2
 
     losses(transfer.runs(), law, "x", tmp_path / "runs.csv")
     widths, batches = transfer.settings(tmp_path / "runs.csv", transfer.SIZES["laptop"])
-    assert len(widths) == 8 and len(batches) == 12
-    for (kind, width, *_), found in widths.items():
+    assert len(widths) == 8 + 4 and len(batches) == 12
+    assert "64 (standard): 1.00, 128 (standard): 1.10" in transfer.noise(widths)[0]
+    for (kind, width, *_), found in ((key, value) for key, value in widths.items() if not key[2]):
         expected = 0.006 * (64 / width if kind == "standard" else 1)
         if found.status == "ok":
             assert found.rate == pytest.approx(expected, rel=1e-6)

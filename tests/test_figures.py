@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from analysis import fitting, frontiers, report
@@ -206,6 +206,7 @@ def test_drawing_leaves_the_callers_style_alone(found):
 
 
 @given(st.floats(-3, 24), st.floats(0.3, 12), st.floats(2.5, 9), st.sampled_from((power_axis, count_axis)))
+@example(-0.9375, 0.375, 3.0, power_axis)
 @settings(max_examples=12, deadline=None)
 def test_words_of_a_logarithmic_axis_never_touch_and_two_stand_there(low, decades, inches, kind):
     fig, ax = style.sheet(inches, 2.5, "")

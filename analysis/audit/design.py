@@ -13,9 +13,7 @@ from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
 SAME = 0.03  # ln distance within which two scales are one level
-UNRELATED = (
-    4  # factor that flops span, over the cost fitted to them, where they are none of N and D: per token
-)
+UNRELATED = 4  # factor that flops span over the cost fitted to them where they are none of N and D
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again
 COUNTINGS = {
     1 / 2: "multiply-adds counted once",

@@ -15,7 +15,8 @@ CHARACTER, BETWEEN, LINE = 0.6, 0.8, 1.6  # room of words and lines, in their fo
 
 class RoundTicks(Locator):
     """The closest of 1-2-3-5-7, 1-2-5, 1-3, powers of ten and every few of them whose words stand clear of
-    each other at the size in which the axis is drawn; even steps where that leaves fewer than two ticks."""
+    each other at the size in which the axis is drawn; even steps where that leaves fewer than two ticks, at
+    last two of them."""
 
     def __init__(self, write: Callable[[float], str]):
         self.write = write
@@ -31,8 +32,8 @@ class RoundTicks(Locator):
             if len(seen) > 1:
                 two = seen
                 if self.are_clear(seen, np.log(seen / low) / np.log(high / low)):
-                    break
-        return np.asarray(two)
+                    return seen
+        return np.asarray(two)[[0, -1]]
 
     def are_clear(self, ticks: Array, places: Array) -> bool:
         """Whether the words of these ticks, at these parts of the axis, do not touch."""

@@ -1,5 +1,6 @@
 """Figures of the experiments on shared trunks."""
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -71,16 +72,16 @@ def repeats(worth: Any, published: float):
     by the fitted law, with the interval of R_D*."""
     law, (low, high) = worth.worn.law, worth.worn.interval("R_D")
     text = (
-        "Left: final loss over that of as many new tokens, less one; a colour a size. Right: what the "
-        "epochs are worth in passes over new text, at the fitted R_D* = "
+        "Left: final loss over that of as many new tokens, less one; a colour a size, a line a seed. "
+        "Right: what the epochs are worth in passes over new text, at the fitted R_D* = "
         f"{law.R_D:.3g} and over its 95 % interval ({low:.3g}, {high:.3g}) "
         f"[{worth.worn.status}], beside R_D* = {published:.3g} of C4 and tokens that never wear out."
     )
     fig, (left, right) = sheet(9.2, 4.0, text, columns=2)
     sizes, texts = np.unique(worth.params), np.unique(worth.unique)
     for params, colour in zip(sizes, sequence(len(sizes)), strict=True):
-        for unique, dash in zip(texts, DASHES, strict=False):
-            here = (worth.params == params) & (worth.unique == unique)
+        for (unique, dash), seed in product(zip(texts, DASHES, strict=False), np.unique(worth.seed)):
+            here = (worth.params == params) & (worth.unique == unique) & (worth.seed == seed)
             order = np.argsort(worth.epochs[here])
             epochs, beyond = worth.epochs[here][order], 100 * worth.beyond[here][order]
             left.plot(epochs, beyond, color=colour, lw=1.1, ls=dash, **POINT)
