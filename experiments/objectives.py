@@ -20,6 +20,10 @@ in three places; masked fills them in one by one, next token and prefix see what
 are likelihoods, in bits a byte, among the text's own ids. A masked model's own loss is none: it adds up what
 each byte is given all the others. Two rates a cell, the better by the objective's own held-out loss; two
 seeds. The probe is that of experiments.sentiment, on the last 512 bytes of a review.
+
+Refused: that those who see what follows are ahead in the gaps: there, too, next token is, whatever it does
+not see. At the ends masked is not last: spans are behind it, and with an encoder they never come near.
+What held: the order of next token and prefix, which is worth a little less than was thought.
 """
 
 import math

@@ -163,6 +163,7 @@ def test_an_arm_that_the_baseline_never_reaches_fails_without_a_warning():
     with np.errstate(invalid="raise"):
         found = compared(*arms)
     assert found.status == "failed" and found.answer.compute.value == np.inf and np.isnan(found.seeds)
+    assert ": no multiplier at 1e21 FLOPs: the baseline never reaches" in found.headline
 
 
 def test_arms_of_one_table_each_against_the_baseline_with_wider_intervals(tmp_path, capsys):

@@ -84,8 +84,10 @@ class Comparison:
         kappa, at = best.compute, f"at {best.flops:.3g} FLOPs".replace("e+", "e")
         value, ends = f"{kappa.value:.3g}", interval(kappa)
         if self.status in ("failed", "unidentified"):
-            word = f"NOT TO BE RELIED ON: {self.arm} against {self.baseline}: worth {value} times the compute"
-            return f"{word} {ends} {at}: {self.message}"
+            word = f"{self.arm} against {self.baseline}"
+            if not np.isfinite(kappa.value):
+                return f"{word}: no multiplier {at}: {self.message}"
+            return f"NOT TO BE RELIED ON: {word}: worth {value} times the compute {ends} {at}: {self.message}"
         if kappa.low <= 1 <= kappa.high:
             word = f"{self.arm} against {self.baseline}: no difference seen; worth {value} times the compute"
             return f"{word} {ends} {at}. This design sees {self.smallest:.3g} times or more"
