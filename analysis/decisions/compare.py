@@ -80,19 +80,18 @@ class Comparison:
     @property
     def headline(self) -> str:
         """The answer in a line."""
-        best = self.answer
-        kappa, at = best.compute, f"at {best.flops:.3g} FLOPs".replace("e+", "e")
+        kappa, at = self.answer.compute, f"at {self.answer.flops:.3g} FLOPs".replace("e+", "e")
         value, ends = f"{kappa.value:.3g}", interval(kappa)
+        word = f"{self.arm} against {self.baseline}"
+        if not np.isfinite(kappa.value):
+            return f"{word}: no multiplier {at}: {self.message}"
+        worth = f"worth {value} times the compute {ends} {at}"
         if self.status in ("failed", "unidentified"):
-            word = f"{self.arm} against {self.baseline}"
-            if not np.isfinite(kappa.value):
-                return f"{word}: no multiplier {at}: {self.message}"
-            return f"NOT TO BE RELIED ON: {word}: worth {value} times the compute {ends} {at}: {self.message}"
+            return f"NOT TO BE RELIED ON: {word}: {worth}: {self.message}"
         if kappa.low <= 1 <= kappa.high:
-            word = f"{self.arm} against {self.baseline}: no difference seen; worth {value} times the compute"
-            return f"{word} {ends} {at}. This design sees {self.smallest:.3g} times or more"
-        word = f"{self.arm} is worth {value} times the compute of {self.baseline}"
-        return f"{word} {ends} {at}, {trend_word(self)}"
+            return f"{word}: no difference seen; {worth}. This design sees {self.smallest:.3g} times or more"
+        times = f"{value} times the compute of {self.baseline} {ends}"
+        return f"{self.arm} is worth {times} {at}, {trend_word(self)}"
 
     def __repr__(self) -> str:
         return "\n".join([self.headline, f"status {self.status}: {self.message}", *self.notes])
