@@ -81,16 +81,15 @@ class Comparison:
     def headline(self) -> str:
         """The answer in a line."""
         kappa, at = self.answer.compute, f"at {self.answer.flops:.3g} FLOPs".replace("e+", "e")
-        value, ends = f"{kappa.value:.3g}", interval(kappa)
         word = f"{self.arm} against {self.baseline}"
         if not np.isfinite(kappa.value):
             return f"{word}: no multiplier {at}: {self.message}"
-        worth = f"worth {value} times the compute {ends} {at}"
+        worth = f"worth {kappa.value:.3g} times the compute {interval(kappa)} {at}"
         if self.status in ("failed", "unidentified"):
             return f"NOT TO BE RELIED ON: {word}: {worth}: {self.message}"
         if kappa.low <= 1 <= kappa.high:
             return f"{word}: no difference seen; {worth}. This design sees {self.smallest:.3g} times or more"
-        times = f"{value} times the compute of {self.baseline} {ends}"
+        times = f"{kappa.value:.3g} times the compute of {self.baseline} {interval(kappa)}"
         return f"{self.arm} is worth {times} {at}, {trend_word(self)}"
 
     def __repr__(self) -> str:
