@@ -197,11 +197,7 @@ def describe(worth: Worth) -> list[str]:
                 f"{n:.3g} epochs: loss {more.mean():+.2f} % over as many new tokens "
                 f"({more.min():+.2f} to {more.max():+.2f}, {here.sum()} runs)"
             )
-    if len(apart := worth.seeds_apart()):
-        lines.append(
-            f"of {len(apart)} of these a second seed was trained: it moves what repeating costs by "
-            f"{100 * np.sqrt(np.nanmean(apart**2)):.2f} points (root mean square)"
-        )
+    lines += noise(worth)
     constants = ", ".join(f"{name} {value:.4g}" for name, value in worth.worn.parameters.items())
     lines.append(
         f"law of {len(worth.worn.runs)} runs: {constants}; rmse "
@@ -214,13 +210,24 @@ def describe(worth: Worth) -> list[str]:
     return lines
 
 
+def noise(worth: Worth) -> list[str]:
+    """How far a second seed moves what repeating costs, in words; nothing where there is none."""
+    if not len(apart := worth.seeds_apart()):
+        return []
+    moved = 100 * np.sqrt(np.nanmean(apart**2))
+    return [
+        f"of {len(apart)} of these a second seed was trained: it moves what repeating costs by "
+        f"{moved:.2f} points (root mean square)"
+    ]
+
+
 def answer(path: Path) -> list[str]:
     worth = measure(path)
     four = np.isclose(worth.epochs, 4) & np.isfinite(worth.beyond)
     return [
         f"4 epochs: loss {100 * worth.beyond[four].mean():+.2f} % over as many new tokens; R_D* is "
         f"{'' if is_identified('R_D', worth.worn) else 'NOT '}identified",
-        *(line for line in describe(worth) if "second seed" in line),
+        *noise(worth),
         e_folding("R_D", worth.worn),
     ]
 
