@@ -121,6 +121,20 @@ def test_a_fit_that_is_not_ok_says_so_beside_its_predictions(tmp_path, capsys):
     assert answer["rows"][0]["low"] is None
 
 
+def test_what_the_audit_has_against_a_forecast_is_said_with_it(tmp_path, capsys):
+    where = ["--at", "params=1e10,tokens=1e12"]
+    assert predicted(tmp_path, table(tmp_path / "clean.csv", seed=1), *where)["against"] == []
+    said = capsys.readouterr().out
+    assert said.startswith("Chinchilla at params 1e10, tokens 1e12: loss 2.0")
+    assert "10 times beyond the runs in params" in " ".join(said.partition("\n\n")[0].split())
+    clipped = LAW.loss(PARAMS, TOKENS) * np.exp(0.003 * np.random.default_rng(0).standard_normal(PARAMS.size))
+    runs = table(tmp_path / "clipped.csv", loss=np.maximum(clipped, np.sort(clipped)[3]))
+    answer = predicted(tmp_path, runs, *where)
+    assert answer["status"] == "ok" and answer["verdict"] == "warn"
+    assert any("too low" in line for line in answer["against"])
+    assert "Against it: " in capsys.readouterr().out.partition("Chinchilla prediction")[0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

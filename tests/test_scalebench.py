@@ -73,6 +73,12 @@ def test_a_loss_below_zero_is_lifted_for_the_fit_and_predicted_as_it_is(tmp_path
     assert row["low"] <= row["predicted"] <= row["high"] and row["predicted"] == pytest.approx(
         losses[0], abs=0.01
     )
+    capsys.readouterr()
+    fitted = ["fit", str(table), "--law", "vocabulary", "--intervals", "auto", "--json", str(out)]
+    assert main(fitted) == 0
+    floor = json.loads(out.read_text())["parameters"]["E"]
+    assert floor["value"] == pytest.approx(-6, abs=0.01) and floor["low"] <= -6 + 1e-6 <= floor["high"] + 1e-3
+    assert "was fitted, to be above zero" in " ".join(capsys.readouterr().out.split())
     assert main(["frontier", str(table)]) == 1
     assert main(["audit", str(table), "--params", "vocab_size", "--tokens", "num_characters"]) == 1
     assert "losses of zero and below" in capsys.readouterr().err

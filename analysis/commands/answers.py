@@ -26,9 +26,9 @@ CARRIED = (*ROLES, "where", "best_of", "by", "arm", "baseline")  # options that 
 
 def of_table(options, runs: Runs, fitted: fitting.Fit | None, at=()) -> Headline | None:
     """The headline of a table as `frontier` gives it: by its valleys and, with intervals that cover best, its
-    law; None where there are neither. Tables whose profiles take long keep the intervals they have, and
-    are not audited. `at`: budgets that the audit is asked about."""
-    if fitted is not None and not {"params", "tokens"} <= set(type(fitted.law).inputs):
+    law; None where there are neither, or losses had to be lifted above zero. Tables whose profiles take long
+    keep the intervals they have, and are not audited. `at`: budgets that the audit is asked about."""
+    if fitted is not None and (fitted.offset or not {"params", "tokens"} <= set(type(fitted.law).inputs)):
         return None
     fronts: list[Frontier] = []
     iso = None

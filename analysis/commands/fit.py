@@ -70,7 +70,8 @@ def run(options) -> int:
         if not best:
             print()
         show(group, runs, fitted, options.verbose, profiles, best)
-        answers.suggest(options, "audit")
+        if not fitted.offset:
+            answers.suggest(options, "audit")
         return as_json(fitted), lambda: plot_fit(fitted)
 
     return shared.each_group(options, answer)
@@ -123,7 +124,11 @@ def how_known(fitted: fitting.Fit, profiles) -> list[str]:
     ends = {name: (low, high) for name, (low, high) in ends.items() if low is not None and np.isfinite(low)}
     if fitted.status != "ok" or not ends:
         return []
-    wide = {name: high / low if low > 0 else np.inf for name, (low, high) in ends.items()}
+    wide = {
+        name: high / low if low > 0 else np.inf
+        for name, (low, high) in ends.items()
+        if not fitted.lifted(name)  # of an output whose zero says nothing
+    }
     worst = sorted(wide, key=wide.get, reverse=True)[:2]
     word = next(word for word, most in GRADES.items() if wide[worst[0]] <= most)
     told = ", ".join(f"{n} spans {share(wide[n]) if np.isfinite(wide[n]) else 'zero'}" for n in worst)

@@ -13,13 +13,14 @@ from analysis.commands.points import Points, add_at, from_table, from_text
 from analysis.figures import plot_places
 from analysis.fitting import Prediction
 from analysis.fitting.band import determined, span
+from analysis.headline import Headline
 from analysis.laws import DownstreamError, Law
 from analysis.laws.find import find_law
 from analysis.tables import table
 from analysis.tables.units import UNSTATED
 
 ENDS = ("low", "high", "run_low", "run_high")
-SHOWN = 40  # places printed; the JSON file holds all
+SHOWN, SAID = 40, 3  # places in the table, the JSON file holds all; and in a sentence
 
 
 def add(commands) -> None:
@@ -59,17 +60,46 @@ def run(options) -> int:
         check_doubts(options, fitted, places)
         prediction = fitting.predict(fitted, **places.inputs)
         then = fitting.chain(prediction, errors) if errors else None
+        best = answers.of_table(options, runs, fitted)
+        answers.say(group, [*in_words(fitted, places, prediction), *against(best)])
+        print()
         show(group, runs, fitted, places, prediction, errors, then)
         predictions.append(prediction)
         all_measured.append(places.measured)
-        answers.suggest(options, "audit")
+        if not fitted.offset:
+            answers.suggest(options, "audit")
         plot = lambda: plot_places(fitted, places.inputs, prediction, places.measured)  # noqa: E731
-        return as_json(fitted, places, prediction, errors, then), plot
+        found = {"verdict": best.audit.verdict if best and best.audit else None, "against": against(best)}
+        return as_json(fitted, places, prediction, errors, then) | found, plot
 
     refused = shared.each_group(options, answer)
     if len(predictions) > 1 and (score := fitting.score(joined(predictions), np.concatenate(all_measured))):
         print(f"all of --by {options.by}: {describe_score(score)}")
     return refused
+
+
+def in_words(fitted: fitting.Fit, points: Points, prediction: Prediction) -> list[str]:
+    """What is predicted, a sentence a place for the first of them."""
+    factor, name = far(fitted, points)
+    first = "" if fitted.status == "ok" else f"NOT TO BE RELIED ON ({fitted.status}). "
+    lines = []
+    for k in range(min(SAID, len(prediction.value))):
+        at = ", ".join(f"{what} {column[k]:.4g}" for what, column in points.inputs.items())
+        value, *ends = (getattr(prediction, each)[k] for each in ("value", *ENDS))
+        mean, one = (span(*pair, "{:.5g}".format, " to ") for pair in (ends[:2], ends[2:]))
+        known = f", 95 % {mean} by the law and {one} for one run" * bool(mean and one)
+        beyond = f"; {factor[k]:.3g} times beyond the runs in {name[k]}" * bool(factor[k] > 1)
+        said = f"{fitted.law.output} {determined(value, '{:.5g}'.format)}{known}{beyond}"
+        lines.append(f"{first}{type(fitted.law).__name__} at {at}: {said}.")
+    return lines
+
+
+def against(best: Headline | None) -> list[str]:
+    """What the audit of the table says against every forecast from it."""
+    if not best or not best.audit:
+        return []
+    refused = best.against("refuse")
+    return [f"NOT TO BE RELIED ON: the audit refuses it ({refused})."] * bool(refused) + best.audit.against()
 
 
 def check_doubts(options, fitted: fitting.Fit, places: Points) -> None:

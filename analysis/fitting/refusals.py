@@ -28,10 +28,7 @@ def lift(law: type[Law], runs: Runs, output: str) -> tuple[Runs, float]:
         return runs, 0.0
     offset = float(np.ceil(np.ptp(column) - column.min()))
     columns = {**runs.columns, runs.roles.get(output, output): column + offset}
-    note = (
-        f"{output} + {offset:g} is fitted, as it is not above zero everywhere; predictions take it off again"
-    )
-    return replace(runs, columns=columns, notes=(*runs.notes, note)), offset
+    return replace(runs, columns=columns), offset
 
 
 def positive(runs: Runs, name: str) -> Array:

@@ -75,7 +75,11 @@ class Fit:
 
     @property
     def parameters(self) -> dict[str, float]:
-        return {name: float(getattr(self.law, name)) for name in self.law.names()}
+        """As of the output in the table: a floor without what the output was lifted by, which `law` has."""
+        return {name: float(getattr(self.law, name)) - self.lifted(name) for name in self.law.names()}
+
+    def lifted(self, name: str) -> float:
+        return self.offset if name == "E" else 0.0
 
     @property
     def rmse(self) -> float:
@@ -121,7 +125,11 @@ class Fit:
         """What looks wrong in the table, and columns that part the residuals and are not named there."""
         named = " ".join(self.table.cautions)
         others = {name: split for name, split in self.parted.items() if name not in named}
-        return [*self.table.cautions, *filter(None, [describe_splits(others)])]
+        lifted = [
+            f"{self.output} + {self.offset:g} was fitted, to be above zero everywhere; what is given is of "
+            f"{self.output} itself"
+        ] * bool(self.offset)
+        return [*self.table.cautions, *lifted, *filter(None, [describe_splits(others)])]
 
     @cached_property
     def known(self) -> dict[str, tuple[float, float]]:
@@ -138,7 +146,7 @@ class Fit:
         # far up, and down to zero, only steps of the logarithm get
         for name, ends in ends_of(open_ones, np.log).items():
             known[name] = tuple(np.where(np.isinf(known[name]), np.exp(ends), known[name]))
-        return {name: (float(low), float(high)) for name, (low, high) in known.items()}
+        return {name: tuple(float(end) - self.lifted(name) for end in ends) for name, ends in known.items()}
 
     def law_draws(self) -> Law:
         """The law whose fields are columns (S, 1) of draws, to broadcast against (K,) inputs."""

@@ -176,7 +176,7 @@ def fit_above(name: str, floor: float, rows: Runs, starts, options) -> Fit:
     """The law fitted with a floor of at least `floor` nats/token: held there where it would lie lower, as the
     objective then falls towards it."""
     fitted = regression.fit(LAWS[name], rows, starts=starts, judge=False, **options)
-    if not floor or fitted.parameters["E"] >= floor:
+    if not floor or fitted.law.E >= floor:
         return fitted
     return regression.fit(LAWS[name], rows, fixed={"E": floor}, starts=starts, judge=False, **options)
 
