@@ -125,6 +125,19 @@ def test_a_fit_is_kept_with_its_intervals(kind):
     assert pickle.loads(pickle.dumps(fitted)).interval("alpha") == fitted.interval("alpha")
 
 
+def test_a_frontier_is_kept_and_says_the_same_of_any_budget():
+    at = np.geomspace(1e7, 1e9, 7)
+    sizes, budgets = (axis.ravel() for axis in np.meshgrid(at, np.geomspace(1e18, 1e20, 5)))
+    truth = Chinchilla(E=1.7, A=400.0, B=410.0, alpha=0.34, beta=0.28)
+    losses = truth.loss(sizes, budgets / (6 * sizes))
+    runs = analysis.read({"params": sizes, "flops": budgets, "loss": losses})
+    valleys = analysis.find_optima(runs)
+    for front in map(analysis.frontier, (analysis.fit("chinchilla", runs), valleys)):
+        kept = pickle.loads(pickle.dumps(front))
+        for band, again in zip(front.at([1e19, 1e22]), kept.at([1e19, 1e22]), strict=True):
+            assert str(band) == str(again) and np.isfinite(again.value).all()
+
+
 def test_several_numbers_are_printed_as_one_is():
     params, _, _ = analysis.frontier(analysis.fit("chinchilla", analysis.read(planted()))).at([1e20, 1e21])
     assert str(params) == repr(params) == f"{params.value[0]:.4g}, {params.value[1]:.4g}"

@@ -7,6 +7,7 @@ neither can be told. Ways of up to `DEFENSIBLE` times that error are defensible;
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,8 +16,8 @@ from analysis.fitting.regression import Fit, fit
 from analysis.frontiers.costs import Cost
 from analysis.frontiers.frontier import Frontier, from_isoflop
 from analysis.frontiers.isoflop import Isoflop, find_optima
-from analysis.frontiers.lines import Exponents
-from analysis.laws import Chinchilla
+from analysis.frontiers.lines import Exponents, Extend
+from analysis.laws import Array, Chinchilla
 from analysis.tables.runs import Runs
 
 WAYS = ("interpolate", "parabola", "joint")
@@ -120,24 +121,24 @@ def hold(chosen: Way, defensible: list[Way]) -> Frontier:
     exponents' also what they would be without the way's bias."""
     fronts = [way.front for way in defensible]
     bias, p = np.nan_to_num(chosen.bias), chosen.front.cost.p
-
-    def widen(band: Band, others: list[Band], shift: float = 0.0) -> Band:
-        values = [other.value for other in others] + [band.low - shift, band.high - shift]
-        low, high = np.fmin.reduce([band.low, *values]), np.fmax.reduce([band.high, *values])
-        known = np.isfinite(band.low)
-        return Band.from_ends(band.value, np.where(known, low, np.nan)[()], np.where(known, high, np.nan)[()])
-
-    def extend(flops):
-        bands = [front.exponents.extend(flops) for front in fronts]
-        own = chosen.front.exponents.extend(flops)
-        return tuple(widen(own[i], [band[i] for band in bands]) for i in range(3))
-
     own = chosen.front.exponents
     exponents = Exponents(
         widen(own.a, [front.exponents.a for front in fronts], bias),
         widen(own.b, [front.exponents.b for front in fronts], -p * bias),
-        extend,
+        partial(extend, own.extend, [front.exponents.extend for front in fronts]),
         own.loss_note,
         own.noise,
     )
     return replace(chosen.front, exponents=exponents)
+
+
+def widen(band: Band, others: list[Band], shift: float = 0.0) -> Band:
+    values = [other.value for other in others] + [band.low - shift, band.high - shift]
+    low, high = np.fmin.reduce([band.low, *values]), np.fmax.reduce([band.high, *values])
+    known = np.isfinite(band.low)
+    return Band.from_ends(band.value, np.where(known, low, np.nan)[()], np.where(known, high, np.nan)[()])
+
+
+def extend(own: Extend, ways: list[Extend], flops: Array) -> tuple[Band, Band, Band]:
+    bands = [way(flops) for way in ways]
+    return tuple(widen(each, [band[i] for band in bands]) for i, each in enumerate(own(flops)))

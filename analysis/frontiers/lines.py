@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -84,37 +84,33 @@ def extrapolate(
     slope, height = np.polyfit(np.log(flops) - middle, np.log(tokens), 1)
     slopes = slope - cost.p * (line.slopes - line.slopes[0])
     heights = height - cost.p * (line.heights - line.heights[0])
-    # fitted where a loss is asked for: most who ask for exponents ask for none
-    loss_at = cache(lambda: fit_losses(np.log(flops), loss, loss_draws if noisy else loss_draws[:0]))
-
-    def band(values: Array) -> Band:
-        return Band.from_draws(values[0], values[2:], values[1])
-
-    def extend(budgets: Array) -> tuple[Band, Band, Band]:
-        far = np.log(budgets) - middle
-        params = np.exp(line.heights[:, None] + line.slopes[:, None] * far)
-        level, draws = loss_at()(budgets)
-        also = level
-        if len(flops) < FLOOR_POINTS:  # without a floor, loss may stop falling past the last budget
-            also = np.where(budgets > flops.max(), np.maximum(level, loss.min()), level)
-        return (
-            band(params),
-            band(np.exp(heights[:, None] + slopes[:, None] * far)),
-            Band.from_draws(level, draws, also),
-        )
-
+    losses = Losses(flops, loss, loss_draws if noisy else loss_draws[:0])
+    extend = partial(along, line, Line(middle, slopes, heights), losses)
     noise = float(line.slopes[2:].std()) if noisy else float("nan")
     return Exponents(band(line.slopes), band(slopes), extend, loss_note(len(flops)), noise)
 
 
+def band(values: Array) -> Band:
+    """The first of (2 + S, ...), over its repeats and the second method's."""
+    return Band.from_draws(values[0], values[2:], values[1])
+
+
+def along(sizes: Line, tokens: Line, losses: "Losses", budgets: Array) -> tuple[Band, Band, Band]:
+    params, seen = (
+        np.exp(line.heights[:, None] + line.slopes[:, None] * (np.log(budgets) - line.middle))
+        for line in (sizes, tokens)
+    )
+    return band(params), band(seen), losses.at(budgets)
+
+
 def no_line(points: int) -> Exponents:
     """What fewer than two optima say."""
-
-    def extend(flops: Array):
-        raise ValueError("fewer than two budgets have an optimum inside, so there is no line to extend")
-
     unknown = Band(np.nan, np.nan, np.nan)
-    return Exponents(unknown, unknown, extend, loss_note(points))
+    return Exponents(unknown, unknown, nowhere, loss_note(points))
+
+
+def nowhere(flops: Array) -> tuple[Band, Band, Band]:
+    raise ValueError("fewer than two budgets have an optimum inside, so there is no line to extend")
 
 
 def loss_note(points: int) -> str:
@@ -123,27 +119,38 @@ def loss_note(points: int) -> str:
     return f"a power law without floor, as fewer than {FLOOR_POINTS} budgets cannot show one"
 
 
-def fit_losses(x: Array, loss: Array, draws: Array) -> Callable[[Array], tuple[Array, Array]]:
-    """A function flops (K,) -> (loss (K,), draws (S, K)) through optima at ln flops x (n,), with
-    their losses (n,) and noisy repeats (S, n): a power law, with a floor where five budgets or more
-    can show one."""
-    middle = x.mean()
-    logs = (x - middle)[None]
-    fixed = {} if len(x) >= FLOOR_POINTS else {"E": 0.0}
-    free = np.array([i for i, name in enumerate(PowerLaw.names()) if name not in fixed])
-    start = project(PowerLaw, logs, loss, grid(PowerLaw, fixed), fixed)[:4]
-    ends, _ = minimise(Problem(PowerLaw, logs, loss, "ls-log", 1.0, free), start)
-    log_pred = PowerLaw.log_predict(ends, logs)[0]
-    best = ends[np.argmin(((log_pred - np.log(loss)) ** 2).sum(1))]
-    kept = draws[np.isfinite(draws).all(1)]
-    spread = np.empty((0, 3))
-    if len(kept):
-        problem = Problem(PowerLaw, logs, kept, "ls-log", 1.0, free)
-        spread, _ = minimise(problem, np.tile(best, (len(kept), 1)), rounds=40)
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """Losses (n,) of optima at `flops` (n,), with noisy repeats (S, n), and what they say of other budgets
+    by a power law, with a floor where five budgets or more can show one."""
 
-    def predict(flops: Array) -> tuple[Array, Array]:
-        far = (np.log(flops) - middle)[None]
-        level, draws = (np.exp(PowerLaw.log_predict(theta, far)[0]) for theta in (best[None], spread))
-        return level[0], draws
+    flops: Array
+    loss: Array
+    draws: Array
 
-    return predict
+    def at(self, budgets: Array) -> Band:
+        far = (np.log(budgets) - np.log(self.flops).mean())[None]
+        (level,), draws = (np.exp(PowerLaw.log_predict(theta, far)[0]) for theta in self.fitted)
+        also = level
+        if len(self.flops) < FLOOR_POINTS:  # without a floor, loss may stop falling past the last budget
+            also = np.where(budgets > self.flops.max(), np.maximum(level, self.loss.min()), level)
+        return Band.from_draws(level, draws, also)
+
+    @cached_property
+    def fitted(self) -> tuple[Array, Array]:
+        """The law's parameters (1, 3), and those of repeats (S, 3): where a loss is asked for, as most who
+        ask for exponents ask for none."""
+        x = np.log(self.flops)
+        logs = (x - x.mean())[None]
+        fixed = {} if len(x) >= FLOOR_POINTS else {"E": 0.0}
+        free = np.array([i for i, name in enumerate(PowerLaw.names()) if name not in fixed])
+        start = project(PowerLaw, logs, self.loss, grid(PowerLaw, fixed), fixed)[:4]
+        ends, _ = minimise(Problem(PowerLaw, logs, self.loss, "ls-log", 1.0, free), start)
+        log_pred = PowerLaw.log_predict(ends, logs)[0]
+        best = ends[np.argmin(((log_pred - np.log(self.loss)) ** 2).sum(1))]
+        kept = self.draws[np.isfinite(self.draws).all(1)]
+        spread = np.empty((0, 3))
+        if len(kept):
+            problem = Problem(PowerLaw, logs, kept, "ls-log", 1.0, free)
+            spread, _ = minimise(problem, np.tile(best, (len(kept), 1)), rounds=40)
+        return best[None], spread

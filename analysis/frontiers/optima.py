@@ -1,6 +1,7 @@
 """Where a fitted law is optimal along a cost, and how that grows, with intervals made side by side."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,23 +24,33 @@ def optimum_bands(fitted: Fit, cost: Cost, flops: Array, a: Band | None = None) 
     """a of params ∝ flops^a, made here where it is not given, and a function flops (K,) -> Bands of params,
     tokens and loss at the optimum of a fitted law. It keeps what it made, of `flops` from the first: profiles
     take long, and a page asks again."""
-    known: dict[float, np.ndarray] = {}  # of a budget the three bands (3, 3)
+    optima = Optima(fitted, cost)
+    return [*optima.make(flops, [cost] * (a is None)), a][0], optima
 
-    def make(flops: Array, costs: Sequence[Cost] = ()) -> list[Band]:
-        new = np.array([each for each in dict.fromkeys(flops.tolist()) if each not in known])
+
+@dataclass(frozen=True, eq=False)
+class Optima:
+    """flops (K,) -> Bands of params, tokens and loss at the optimum of a fitted law; `known`: those made
+    before, of a budget the three bands (3, 3)."""
+
+    fitted: Fit
+    cost: Cost
+    known: dict[float, np.ndarray] = field(default_factory=dict)
+
+    def make(self, flops: Array, costs: Sequence[Cost] = ()) -> list[Band]:
+        """a under each of `costs`; the bands of budgets that are new are kept."""
+        new = np.array([each for each in dict.fromkeys(flops.tolist()) if each not in self.known])
         if not new.size and not costs:
             return []
-        grown, made = bands(fitted, costs, cost, new)
+        grown, made = bands(self.fitted, costs, self.cost, new)
         made = np.array([[band.value, band.low, band.high] for band in made])
-        known.update(zip(new.tolist(), np.moveaxis(made, -1, 0), strict=True))
+        self.known.update(zip(new.tolist(), np.moveaxis(made, -1, 0), strict=True))
         return grown
 
-    def extend(flops: Array) -> tuple[Band, Band, Band]:
-        make(flops)
-        parts = np.array([known[each] for each in flops.tolist()]).reshape(-1, 3, 3)
+    def __call__(self, flops: Array) -> tuple[Band, Band, Band]:
+        self.make(flops)
+        parts = np.array([self.known[each] for each in flops.tolist()]).reshape(-1, 3, 3)
         return tuple(Band(*part) for part in np.moveaxis(parts, 0, -1))
-
-    return [*make(flops, [cost] * (a is None)), a][0], extend
 
 
 @np.errstate(all="ignore")  # where an end of a parameter is open, an end of these is
