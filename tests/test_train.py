@@ -1,5 +1,6 @@
 """A run stopped and resumed equals one left alone; a run that diverges harms nobody."""
 
+import json
 import math
 import pickle
 import shutil
@@ -79,6 +80,20 @@ def test_stopped_anywhere_and_resumed_equals_left_alone_to_the_last_bit(tmp_path
         for name in ("loss", "loss_se", "bits_per_byte", "steps"):
             assert record[name] == whole[name], (looks, name)
         assert without_times(rest.store, longer) == without_times(alone.store, longer)
+
+
+def test_orbax_alone_reads_the_weights_by_their_names(tmp_path, longer, corpus):
+    trainer = trainer_in(tmp_path)
+    trained(trainer, longer, corpus)
+    folder = trainer.store.folder(longer.run_id) / "checkpoints" / "300"
+    names = json.loads((folder / "manifest" / "metadata").read_text())["names"]
+    with ocp.StandardCheckpointer() as reader:
+        arrays = {names[number]: array for number, array in reader.restore(folder / "state").items()}
+    params = checkpoint.Checkpoints(folder.parent).restore(initial_state(longer)).state.params
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = "params/" + jax.tree_util.keystr(path, simple=True, separator="/")
+        np.testing.assert_array_equal(np.asarray(arrays[name]), leaf)
+    assert len(names) == len(set(names.values())) == len(arrays) > len(jax.tree.leaves(params))
 
 
 def cut_every_file(checkpoint):

@@ -2,7 +2,7 @@
 
     checkpoints/STEP/state/       the arrays, whole and as they are: saved on eight devices, a
                                   state is restored on one
-                     manifest/    the sha256 of each array, and the curve up to STEP
+                     manifest/    the sha256 of each array, its name, and the curve up to STEP
 
 The manifest is written in the same commit as the arrays. It is made from memory before anything
 is written and checked against memory after everything was read, so it covers every file, and what
@@ -71,7 +71,8 @@ class Checkpoints:
         if step in self.manager.all_steps():
             return
         arrays = as_dict(jax.tree.map(copy_of, state))
-        manifest = sealed({"arrays": checksums(arrays), "curve": curve, "step": step})
+        about = {"arrays": checksums(arrays), "names": names(state), "curve": curve, "step": step}
+        manifest = sealed(about)
         self.manager.save(
             step,
             args=ocp.args.Composite(
@@ -163,6 +164,14 @@ def this_process() -> Any:
 def as_dict(state: Any) -> dict[str, Any]:
     """The leaves by position: what a checkpoint holds does not depend on a library's classes."""
     return {f"{index:04d}": leaf for index, leaf in enumerate(jax.tree.leaves(state))}
+
+
+def names(state: Any) -> dict[str, str]:
+    """Where in the state each leaf lies, such as params/embed: for who reads it without this code."""
+    paths = (path for path, _ in jax.tree_util.tree_leaves_with_path(state))
+    return {
+        f"{i:04d}": jax.tree_util.keystr(path, simple=True, separator="/") for i, path in enumerate(paths)
+    }
 
 
 def checksums(arrays: dict[str, np.ndarray]) -> dict[str, str]:
