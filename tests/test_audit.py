@@ -132,6 +132,10 @@ PLANTED = {
         {"hold-out", "approaches"},
     ),
     "conventions (per token)": (lambda c: {**c, "flops": c["flops"] / c["tokens"]}, {"approaches", "edge"}),
+    "countings": (
+        lambda c: {**c, "non_embedding_params": c["params"] - 0.7 * np.sqrt(c["params"] * c["params"].min())},
+        set(),
+    ),
     "hold-out": (lambda c: scaled(c, c["budget"] == BUDGETS[-1], 1.02), {"influence", "objectives", "bend"}),
     "outliers": (
         lambda c: scaled(c, at_random(c, 0.15), 1.3),

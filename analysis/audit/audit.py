@@ -201,6 +201,7 @@ def check_fit(fitted: Fit, fewer: Fit, optima: Isoflop | str, price: Cost, *know
         *parameters.floor_against_exponent(few, p),
         valleys.approaches(optima, fitted, price, *known),
         parameters.objectives(few, fewer.runs, p, intervals),
+        parameters.countings(fewer, p),
         rows.outliers(near, p),
         rows.influence(few, p, intervals),
         rows.noise(few, fitted.runs, None if isinstance(optima, str) else optima),

@@ -24,6 +24,7 @@ WORDS = {
     "noise": "the law misses by more than the noise",
     "units": "units unclear",
     "conventions": "FLOPs not counted as 6·N·D",
+    "countings": "exponents hang on which column counts parameters",
     "mixed": "runs of different kinds",
     "repeated": "tokens seen more than once",
     "unfinished": "runs left out",
@@ -32,7 +33,7 @@ WORDS = {
 }
 
 ROWS = {  # codes of what is wrong with the runs, whatever is made of them; the others are of the fitted law
-    *("one-ray", "few-levels", "edge", "units", "conventions", "mixed", "repeated"),
+    *("one-ray", "few-levels", "edge", "units", "conventions", "countings", "mixed", "repeated"),
     *("unfinished", "mid-curve", "sample"),
 }
 

@@ -8,9 +8,11 @@ from analysis.audit.findings import Finding, grade, make_finding
 from analysis.audit.neighbourhood import Neighbourhood, refit_beside
 from analysis.fitting import Fit
 from analysis.fitting.profile import Profile, trace_profiles
+from analysis.frontiers import conventions
 from analysis.laws import Array
 from analysis.tables.runs import Runs
 
+APART = 0.02  # of the exponent a, beyond which it matters which column counts the parameters
 LITTLE = 1e-3  # of an exponent; a smaller difference is rounding, whatever the interval
 
 
@@ -24,6 +26,29 @@ def fit_status(fitted: Fit) -> Finding:
     if not fitted.regular:  # else the findings on its neighbourhood say how much of it stands
         text += " Neither its constants nor a frontier computed from them stand."
     return Finding("fit", "refuse", text, numbers)
+
+
+def countings(fitted: Fit, p: float) -> Finding:
+    """countings: the exponent a by each further column that counts the parameters."""
+    others = conventions.other_params(fitted.runs)
+    if not others:
+        return Finding("countings", "ok", "no two columns count the parameters")
+    own = fitted.law.exponents(p)[0]
+    numbers = {}
+    for name, params in others.items():
+        recounted = fitted.runs.with_column("params", params, name)
+        objective = {"objective": fitted.objective.name, "delta": fitted.objective.delta or 1e-3}
+        again = fitting.fit(type(fitted.law), recounted, **objective, fixed=fitted.fixed, judge=False)
+        numbers[name] = float(again.law.exponents(p)[0])
+    said = ", ".join(f"{a:.3f} by {name}" for name, a in numbers.items())
+    return make_finding(
+        "countings",
+        "warn" if max(abs(a - own) for a in numbers.values()) > APART else "note",
+        f"the exponent a of params is {own:.3f} by {fitted.runs.roles.get('params', 'params')}, {said}",
+        ": embeddings or experts are counted in one and not in the other. Say which is meant "
+        "(--params COL) and count FLOPs alike; analysis ledger shows each counting.",
+        numbers,
+    )
 
 
 def condition(near: Neighbourhood) -> Finding:

@@ -7,6 +7,8 @@ import numpy as np
 
 from analysis.laws import Array
 from analysis.tables.budgets import group
+from analysis.tables.headers import parse
+from analysis.tables.roles import counts
 from analysis.tables.runs import Runs
 
 HIDDEN = ("params_hidden", "params_non_embedding", "non_embedding_params")
@@ -43,6 +45,8 @@ def by_columns(runs: Runs) -> list[Convention]:
         choices = {"table's flops": used.flops, "6·N·D": 6 * params * used.tokens}
         if i == 0 and (bare := without_attention(used)) is not None:
             choices["table's without attention"] = bare
+        if i and "6·params" in runs.roles.get("flops", ""):  # of the table's own params
+            del choices["table's flops"]
         for words, flops in choices.items():
             if any(same(c.runs.params, params) and same(c.runs.flops, flops) for c in conventions):
                 continue
@@ -90,8 +94,21 @@ def count_params(runs: Runs) -> dict[str, Array]:
         if embed is not None:
             named[f"{name} + embedding"] = params + embed
     named = {name: n for name, n in named.items() if (np.isfinite(n) & (n > 0)).all()}
+    named |= other_params(runs)
     own = next((name for name, n in named.items() if same(n, runs.params)), "table's params")
     return {own: runs.params} | {name: n for name, n in named.items() if name != own}
+
+
+def other_params(runs: Runs) -> dict[str, Array]:
+    """Name -> params (R,) of further columns whose headers would do for the params, as where one counts
+    embeddings and another does not."""
+    found = {}
+    for name, column in runs.columns.items():
+        if name != runs.roles.get("params", "params") and column.dtype != object and counts("params", name):
+            params = column * parse(name).factor
+            if (np.isfinite(params) & (params > 0)).all() and not same(params, runs.params):
+                found[name] = params
+    return found
 
 
 def numbers(runs: Runs, names: Sequence[str]) -> Array | None:

@@ -11,7 +11,17 @@ from shlex import quote
 
 from analysis.tables import measures, units
 from analysis.tables.cells import SUFFIXES, Column
-from analysis.tables.headers import ALIASES, HELD_OUT, LOSSES, NOT_A_LOSS, PATTERNS, USUAL, Header, normalize
+from analysis.tables.headers import (
+    ALIASES,
+    HELD_OUT,
+    LOSSES,
+    NOT_A_LOSS,
+    PATTERNS,
+    USUAL,
+    Header,
+    normalize,
+    parse,
+)
 from analysis.tables.sheets import listed
 
 COUNTS = ("params", "tokens", "flops", "budget")
@@ -154,6 +164,11 @@ def rank(role: str, header: Header) -> int:
         if role != "loss" and re.fullmatch(PATTERNS[role], words):
             return ACTIVE if ACTIVATED & set(words.split("_")) else 30 + worse
     return loss_rank(header.words) if role == "loss" and header.factor == 1 else UNFIT
+
+
+def counts(role: str, name: str) -> bool:
+    """Whether a header would do for a role."""
+    return rank(role, parse(name)) < UNFIT
 
 
 def loss_rank(words: str) -> int:
