@@ -1,5 +1,7 @@
 """What a table of runs itself says against fitting it: design, conventions, kinds, rows."""
 
+import re
+
 import numpy as np
 
 from analysis.audit.findings import Finding, counted, grade, listed, make_finding, sentence
@@ -12,6 +14,7 @@ from analysis.tables.identity import lost_runs
 from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
+LOGARITHM = re.compile(r"[(\[]\s*(log|ln)|\b(log10|log2|ln)\b")  # in the header of a loss; log_loss is none
 SAME = 0.03  # ln distance within which two scales are one level
 UNRELATED = 4  # factor that flops span over the cost fitted to them where they are none of N and D
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again
@@ -132,6 +135,8 @@ def units(used: Runs) -> Finding:
         doubts.append(
             f"losses reach {used.loss.max():.3g} (column {name}): perplexities? Take their logarithm"
         )
+    if LOGARITHM.search(name.lower()):
+        doubts.append(f"loss is column {name}: its logarithm? Then take e or 10 to it, and the law of that")
     for role, least in (("params", 1e3), ("tokens", 1e5)):
         top = getattr(used, role).max()
         if top < least and not cautions.flops_agree(used.columns, used.roles):
