@@ -129,15 +129,7 @@ PLANTED = {
     ),
     "units (logarithm)": (
         lambda c: {n if n != "loss" else "loss (log)": v if n != "loss" else np.log(v) for n, v in c.items()},
-        {
-            "condition",
-            "flat-profile",
-            "floor-against-exponent",
-            "fit",
-            "approaches",
-            "objectives",
-            "hold-out",
-        },
+        {"bend", "hold-out"},
     ),
     "conventions": (
         lambda c: {**c, "flops": c["flops"] * np.where(np.arange(66) == 9, 100, 1)},

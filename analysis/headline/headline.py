@@ -25,6 +25,7 @@ from analysis.tables.cautions import NO_ONE_LAW
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
 APART = 0.01  # of the loss, within which methods whose intervals overlap are no doubt
 TEN = 0.03  # by how much ten times the compute may miss ten times params and tokens unexplained
+CAUSES = ("units", "conventions", "countings")  # findings that may make a table's law impossible
 DOUBT = "Doubt"  # how a line that speaks against an answer begins
 
 
@@ -224,12 +225,20 @@ class Headline:
         """What the audit warns of, with its numbers, a line each."""
         return self.audit.against(self.front.kind) if self.audit and self.trusted else []
 
+    @property
+    def causes(self) -> list[str]:
+        """Where nothing is to be relied on, what of the columns themselves may be why."""
+        found = self.audit.findings if self.audit and not self.trusted else ()
+        doubted = (each for each in found if each.severity == "warn" and each.code in CAUSES)
+        return [f"May be why: {each.in_short}." for each in doubted]
+
     def lines(self, flops: float | None = None, names: bool = True) -> list[str]:
         """The whole answer; where it is not to be relied on, first why."""
         return [
             *[self.refusal] * (not self.trusted),
             *self.answer(flops, names=names),
             *self.doubts,
+            *self.causes,
             self.advice(flops),
         ]
 
