@@ -160,10 +160,11 @@ def one_sided(steps: Sequence[Step], score: float) -> str:
     side, sign = ("high", 1) if score > 0 else ("low", -1)
     count = sum(step.bias * sign > 0 for step in steps)
     each = ", ".join(f"{100 * step.bias:+.2g} %" for step in steps)
+    seldom = 2 * float(ndtr(-abs(score)))
+    tables = "over a million" if seldom < 1e-6 else f"{float(f'{1 / seldom:.2g}'):,.0f}"
     return (
         f"{count} of {len(steps)} forecasts from smaller runs, in rising order of compute, are too {side} "
-        f"({each}): together {abs(score):.2g} standard errors, which chance gives 1 table in "
-        f"{float(f'{1 / (2 * ndtr(-abs(score))):.2g}'):,.0f}"
+        f"({each}): together {abs(score):.2g} standard errors, which chance gives 1 table in {tables}"
     )
 
 
