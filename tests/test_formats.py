@@ -55,6 +55,72 @@ def test_a_markdown_table_is_read_out_of_its_prose(tmp_path):
     assert sheet.columns == {"name": (" a ", " b "), "params": (" 1,000 ", " 2,000 "), "loss": (" 3.5 ", " ")}
 
 
+LATEX = r"""
+\begin{table}[t] % \begin{tabular}{l} commented out
+\caption{What we trained} \centering
+\begin{tabular}{@{}l r@{\,}r S[table-format=1.3]@{}}
+\toprule
+Model & $N$ & \textbf{Tokens (B)} & Val.~loss \\ % 5 \% held out
+\cmidrule(lr){2-3}
+small & 44{,}000{,}000 & $1.5$ & $3.412 \pm 0.004$ \\
+mid \& wide & $4.21\times 10^{8}$ & $8{.}25$ & \textbf{2.93} \\[2pt]
+\hline
+large & 1.3B & 26 & \underline{2.540(3)} \\
+\bottomrule
+\end{tabular}
+\end{table}
+"""
+
+
+def test_a_tabular_is_read_as_papers_write_it(tmp_path):
+    path = tmp_path / "table.tex"
+    path.write_text(LATEX)
+    runs = table.read(path)
+    np.testing.assert_allclose(runs.params, [4.4e7, 4.21e8, 1.3e9])
+    np.testing.assert_allclose(runs.tokens, [1.5e9, 8.25e9, 2.6e10])
+    np.testing.assert_array_equal(runs.loss, [3.412, 2.93, 2.54])
+    assert runs.column("Model").tolist() == ["small", "mid and wide", "large"]
+    assert any("spread" in note for note in runs.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text + text, "holds 2 tabulars"),
+        (lambda text: text.replace("small &", r"\multirow{2}{*}{small} &"), "spans rows or columns"),
+        (lambda text: text.replace("& 26 ", ""), "row 3: 3 cells where the header has 4"),
+    ],
+)
+def test_a_tabular_that_is_no_plain_table_is_refused(tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        read(tmp_path, change(LATEX), "table.tex")
+
+
+@pytest.mark.parametrize("role", ["params", "tokens", "flops"])
+def test_a_ratio_and_one_count_give_the_others(role):
+    n, d = np.array([1e7, 2e7, 5e8]), np.array([2e8, 1e9, 1e11])
+    known = {"params": n, "tokens": d, "flops": 6 * n * d}[role]
+    for name in ("D/N", "tokens per param", "Tokens/Param", "TPP"):
+        runs = table.from_columns(**{role: known, name: d / n, "loss": [3.0, 2.9, 2.5]})
+        np.testing.assert_allclose([runs.params, runs.tokens, runs.flops], [n, d, 6 * n * d])
+
+
+def test_steps_count_tokens_where_the_batch_is_said_to(capsys, tmp_path):
+    runs = table.from_columns(
+        params=[1e7, 2e7], steps=[100, 200], tokens_per_step=[5e5, 5e5], loss=[3.0, 2.9]
+    )
+    np.testing.assert_array_equal(runs.tokens, [5e7, 1e8])
+    (tmp_path / "runs.csv").write_text(
+        "params,steps,batch_size,seq_len,loss\n1e7,100,256,1024,3\n2e7,100,256,1024,2.9\n"
+    )
+    assert main(["fit", str(tmp_path / "runs.csv")]) == 1
+    said = capsys.readouterr().err
+    assert (
+        "tokens may be steps × batch_size × seq_len, or steps × batch_size where the batch counts tokens"
+        in said
+    )
+
+
 def test_of_two_markdown_tables_none_is_taken(tmp_path):
     text = "| a | b |\n|---|---|\n| 1 | 2 |\n\nand\n\n| c | d |\n|---|---|\n| 3 | 4 |\n"
     with pytest.raises(ValueError, match=r"holds 2 tables .*a .* c "):

@@ -21,6 +21,10 @@ CELL = re.compile(
     re.I,
 )
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.' _])\d{3})(?:\1\d{3})*(?!\d)")
+SPREAD = re.compile(
+    r"(\S.*?)\s*(?:±|\+/-|\+-)\s*[\d.,]+(?:e[-+]?\d+)?\s*%?|([-+]?\d+[.,]\d+)\s*\([\d.,]+\)", re.I
+)
+SPREAD_LEFT = "the spread after each left out"
 PERCENT = "% as hundredths"
 SUFFIXES = "suffixes such as M and B worked out"
 
@@ -103,14 +107,24 @@ def plain(cells: Sequence[str]) -> np.ndarray | None:
 
 def read(cells: Sequence[str], comma: bool = False) -> Numbers:
     """A column of text as numbers, with thousands separators, suffixes and powers; see `Column`."""
-    distinct = dict.fromkeys(cells)
-    decimal = decimal_mark(list(distinct), comma)
-    worth = {cell: number(cell, decimal) for cell in distinct}
+    distinct = {cell: without_spread(cell) for cell in dict.fromkeys(cells)}
+    decimal = decimal_mark(list(distinct.values()), comma)
+    worth = {cell: number(bare, decimal) for cell, bare in distinct.items()}
+    for cell, bare in distinct.items():
+        value, way = worth[cell]
+        if bare != cell and way != "bad":
+            worth[cell] = value, ", ".join(filter(None, (way, SPREAD_LEFT)))
     values = np.array([worth[cell][0] for cell in cells])
     bad = np.array([worth[cell][1] == "bad" for cell in cells])
     refuse_half_units(worth)
     how = dict.fromkeys(way for _, way in worth.values() if way not in ("", "bad"))
     return Numbers(values, bad, ", ".join(how))
+
+
+def without_spread(cell: str) -> str:
+    """3.14 of 3.14 ± 0.02, 3.14 (0.02) and 3.14(2)."""
+    match = SPREAD.fullmatch(cell.strip())
+    return (match[1] or match[2]) if match else cell
 
 
 def refuse_half_units(worth: dict[str, tuple[float, str]]) -> None:

@@ -30,6 +30,9 @@ def complete(
     if "flops" not in counts and len(counts) < 2 and "budget" in known:
         computed["flops"] = known["budget"], f"column {budget!r}, the planned ones"
         counts["flops"] = known["budget"]
+    if len(counts) < 2:
+        computed |= of_ratio(counts, columns) or of_steps(counts, columns)
+        counts |= {role: values for role, (values, _) in computed.items()}
     further, doubt = named.sizes(columns) if len(counts) < 2 else ({}, "")
     if len(counts) < 2 and (counts or further) and "params" not in {*counts, *further}:
         further |= {"params": sizes} if (sizes := shapes(columns)) else {}
@@ -41,6 +44,8 @@ def complete(
             f"the names of runs state {' and '.join(further)} alone: write them as in {headers.SIZED}, "
             "or add columns params and tokens"
         )
+    if len(counts) < 2 and "tokens" not in counts:
+        doubt = doubt or by_steps(columns)
     params, tokens, flops = (counts.get(role) for role in ("params", "tokens", "flops"))
     with np.errstate(all="ignore"):
         if counts.keys() == {"params", "tokens"}:
@@ -54,6 +59,39 @@ def complete(
     if ratio.size and np.abs(ratio - 1).max() > 0.01:
         notes.append(f"flops/(6·params·tokens) from {ratio.min():.3g} to {ratio.max():.3g}")
     return computed, notes, doubt
+
+
+def of_ratio(counts: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> Computed:
+    """Params or tokens by a column of tokens per param and the one count that is known."""
+    name = headers.find(columns, headers.RATIOS)
+    if not name or not counts or columns[name].dtype == object:
+        return {}
+    ((role, known),), ratio = counts.items(), columns[name]
+    with np.errstate(all="ignore"):
+        if role == "params":
+            return {"tokens": (known * ratio, f"params·{name}")}
+        if role == "tokens":
+            return {"params": (known / ratio, f"tokens/{name}")}
+        return {"params": (np.sqrt(known / (6 * ratio)), f"(flops/(6·{name}))^½")}
+
+
+def of_steps(counts: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> Computed:
+    """Tokens by steps and a column of tokens a step."""
+    steps, batch = headers.find(columns, headers.STEPS), headers.find(columns, headers.BATCH_TOKENS)
+    if not (steps and batch) or "tokens" in counts or object in (columns[steps].dtype, columns[batch].dtype):
+        return {}
+    return {"tokens": (columns[steps] * columns[batch], f"{steps}·{batch}")}
+
+
+def by_steps(columns: Mapping[str, np.ndarray]) -> str:
+    """That tokens may follow from steps and a batch, which may be of tokens or of sequences; or ""."""
+    wanted = (headers.STEPS, headers.BATCHES, headers.CONTEXT)
+    steps, batch, context = (headers.find(columns, names) for names in wanted)
+    if not (steps and batch):
+        return ""
+    product = f"{steps} × {batch}"
+    further = f" × {context}, or {product} where the batch counts tokens" if context else " × context length"
+    return f"tokens may be {product}{further}: which, only you can tell; write them as a column tokens"
 
 
 def fill(known: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from analysis.tables import delimited, exports, parquet, records
+from analysis.tables import delimited, exports, latex, parquet, records
 from analysis.tables.sheets import Sheet
 
-FORMATS = (records,)  # the first that recognises a text reads it; `delimited` what none does
+FORMATS = (records, latex)  # the first that recognises a text reads it; `delimited` what none does
 SUFFIXES = {*records.SUFFIXES, ".csv", ".tsv", ".parquet"}
 PIECE, LONGEST, LARGEST = 1 << 24, 1 << 26, 1 << 32  # bytes read at once, of a line, of a file
 BINARY = {
