@@ -95,8 +95,8 @@ SCHEDULES = ("schedule", "lr_schedule", "lr_scheduler", "lr_scheduler_type", "sc
 HORIZONS = ("horizon_steps", "horizon_tokens", "horizon", "decay_steps", "lr_decay_steps", "lr_decay_iters")
 RUN_IDS = ("run_id", "run", "run_name", "curve_id", "trial_id", "run_uuid", "uuid", "job_id", "id")
 RATIOS = (  # of tokens to params
-    "tokens_per_param tokens_per_parameter tokens_per_params tokens_per_parameters tpp d_n d_over_n tokens_param "
-    "token_param_ratio tokens_params_ratio token_to_param_ratio tokens_to_params_ratio"
+    "tokens_per_param tokens_per_parameter tokens_per_params tokens_per_parameters tpp d_n d_over_n "
+    "tokens_param token_param_ratio tokens_params_ratio token_to_param_ratio tokens_to_params_ratio"
 ).split()
 BATCH_TOKENS = "batch_tokens tokens_per_step tokens_per_batch tokens_per_update batch_size_tokens".split()
 STEPS = ("step", "steps", "global_step", "trainer/global_step", "iteration", "iter", "update", "updates")
