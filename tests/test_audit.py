@@ -131,6 +131,13 @@ PLANTED = {
         lambda c: {n if n != "loss" else "loss (log)": v if n != "loss" else np.log(v) for n, v in c.items()},
         {"bend", "hold-out"},
     ),
+    "repeated (of a set)": (
+        lambda c: (
+            {n if n != "tokens" else "dataset_size": v for n, v in c.items() if n != "flops"}
+            | {"epochs": np.full(66, 4.0), "dataset_size": c["tokens"] / 4}
+        ),
+        {"approaches", "edge"},
+    ),
     "conventions": (
         lambda c: {**c, "flops": c["flops"] * np.where(np.arange(66) == 9, 100, 1)},
         {"hold-out", "approaches"},

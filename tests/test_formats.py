@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analysis.__main__ import main
 from analysis.tables import files, table
@@ -94,6 +96,26 @@ def test_a_tabular_is_read_as_papers_write_it(tmp_path):
 def test_a_tabular_that_is_no_plain_table_is_refused(tmp_path, change, said):
     with pytest.raises(ValueError, match=said):
         read(tmp_path, change(LATEX), "table.tex")
+
+
+@given(
+    values=st.lists(st.floats(0.01, 900).map(lambda value: f"{value:.4f}"), min_size=2, max_size=5),
+    spread=st.floats(0.0001, 0.9),
+    form=st.sampled_from(["{} ± {:.3f}", "{}±{:.1e}", "{} +/- {:.3f}", "{} ({:.3f})", "{}(3)"]),
+)
+def test_a_spread_beside_a_number_is_left_out(values, spread, form):
+    cells = [form.format(value, spread) for value in values]
+    runs = table.from_columns(params=[1e7] * len(cells), tokens=[1e8] * len(cells), loss=cells)
+    np.testing.assert_array_equal(runs.column("loss"), [float(value) for value in values])
+    assert any("spread" in note for note in runs.notes)
+
+
+def test_a_run_without_a_loss_is_flagged_whatever_word_says_so(tmp_path):
+    words = ["OOM", "diverged", "NaN", "failed", ""]
+    runs = table.from_columns(params=[1e7] * 6, tokens=[1e8] * 6, loss=["3.5", *words], State=["failed"] * 6)
+    assert len(runs.usable()) == 0  # as the state says; without it the loss says so of five
+    runs = table.from_columns(params=[1e7] * 6, tokens=[1e8] * 6, loss=["3.5", *words])
+    assert len(runs.usable()) == 1 and runs.usable().loss[0] == 3.5
 
 
 @pytest.mark.parametrize("role", ["params", "tokens", "flops"])

@@ -15,6 +15,7 @@ from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
 
 LOGARITHM = re.compile(r"[(\[]\s*(log|ln)|\b(log10|log2|ln)\b")  # in the header of a loss; log_loss is none
+PASSES = ("epochs", "n_epochs", "num_epochs", "num_train_epochs")
 SAME = 0.03  # ln distance within which two scales are one level
 UNRELATED = 4  # factor that flops span over the cost fitted to them where they are none of N and D
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again
@@ -200,8 +201,9 @@ def mixed(used: Runs) -> Finding:
 
 def repeated(used: Runs) -> Finding:
     """repeated: tokens seen more than once, which Chinchilla's law takes as new."""
-    if used.has("epochs") and used.column("epochs").dtype != object:
-        epochs = used.column("epochs")
+    name, counted_in = headers.find(used.columns, PASSES), used.roles.get("tokens", "tokens")
+    if name and used.columns[name].dtype != object:
+        epochs = used.columns[name]
     elif used.has("unique_tokens") and used.column("unique_tokens").dtype != object:
         epochs = used.tokens / used.column("unique_tokens")
     else:
@@ -211,6 +213,12 @@ def repeated(used: Runs) -> Finding:
     if not again.any():
         return Finding("repeated", "ok", "no run saw a token twice", numbers)
     most = numbers["most_epochs"]
+    if name and re.search(r"(data|set)_size", headers.normalize(counted_in)):
+        text = (
+            f"Tokens are taken from {counted_in}, which {name} says is gone over {most:.2g} times: tokens "
+            "seen and FLOPs are then as many times more. Write the tokens that were seen (--tokens COL)."
+        )
+        return Finding("repeated", "warn", text, numbers)
     text = (
         f"{counted(again.sum(), 'sees', 'see')} tokens again, up to {most:.2g} epochs; the law "
         "takes each as new. Up to about 4 epochs that costs little (Muennighoff et al. 2023); "

@@ -13,6 +13,7 @@ from analysis.tables.sheets import Sheet, short
 from analysis.tables.units import DAYS, MULTIPLES, PETAFLOP_DAY, spelled_powers
 
 MISSING = {"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "--", "—", "–", "?", ".", "missing"}
+FAILED = {"oom", "diverged", "failed", "crashed", "killed", "timeout", "pending", "running", "tbd"}
 CELL = re.compile(
     r"(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)?"
     r"(?:(?:(?P<times>\s*[x×*·]\s*)|\b)(?P<base>10|2)\s*(?:\^|\*\*)\s*[({]?(?P<power>[-+]?\d+(?:\.\d+)?)[)}]?)?"
@@ -190,7 +191,7 @@ def number(cell: str, decimal: str = ".") -> tuple[float, str]:
     """(value, how it was read): how is "" for a plain number, "bad" for none."""
     text = cell.strip().strip("'\"").lstrip("~≈ ").replace("\u2212", "-").replace("\u00a0", " ")
     text = re.sub(r"^[A-Za-z]+\s*=\s*", "", text.replace("\u202f", " "))  # C=1e18, N = 70M
-    if text.lower() in MISSING:
+    if text.lower() in MISSING | FAILED:
         return np.nan, ""
     if text.endswith("%"):
         value, way = number(text[:-1].rstrip(), decimal)
