@@ -66,6 +66,8 @@ def run(options) -> int:
         wanted = Target(name, at or float(fitted.runs.flops.max()))
         suggestion = suggest(fitted, wanted, options.spend, cells, seed=options.seed)
         print(headline(suggestion))
+        if fitted.status != "ok":
+            print(f"The widths are a guess: the fit is {fitted.status}: {fitted.message}.")
         show(group, runs, fitted, suggestion)
         if options.output:
             own_corpus = grid_file(options.output, fitted.runs, suggestion)
