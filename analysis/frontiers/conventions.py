@@ -94,8 +94,10 @@ def count_params(runs: Runs) -> dict[str, Array]:
         if embed is not None:
             named[f"{name} + embedding"] = params + embed
     named = {name: n for name, n in named.items() if (np.isfinite(n) & (n > 0)).all()}
-    named |= other_params(runs)
-    own = next((name for name, n in named.items() if same(n, runs.params)), "table's params")
+    others = other_params(runs)
+    plain = runs.roles.get("params", "params") if others else "table's params"
+    named |= others
+    own = next((name for name, n in named.items() if same(n, runs.params)), plain)
     return {own: runs.params} | {name: n for name, n in named.items() if name != own}
 
 
