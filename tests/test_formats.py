@@ -91,11 +91,27 @@ def test_a_tabular_is_read_as_papers_write_it(tmp_path):
         (lambda text: text + text, "holds 2 tabulars"),
         (lambda text: text.replace("small &", r"\multirow{2}{*}{small} &"), "spans rows or columns"),
         (lambda text: text.replace("& 26 ", ""), "row 3: 3 cells where the header has 4"),
+        (lambda text: text.replace("& 26 ", r"& \SI{26}{\giga} "), "'.*SI.*giga.*' is not a number"),
     ],
 )
 def test_a_tabular_that_is_no_plain_table_is_refused(tmp_path, change, said):
+    (tmp_path / "table.tex").write_text(change(LATEX))
     with pytest.raises(ValueError, match=said):
-        read(tmp_path, change(LATEX), "table.tex")
+        table.read(tmp_path / "table.tex")
+
+
+def test_what_stands_beside_a_number_in_a_paper_is_no_part_of_it(tmp_path):
+    text = (
+        r"\begin{tabular*}{\textwidth}[t]{*{3}{>{\bf}r}}"
+        "\n"
+        r"{Params} & {Tokens} & Loss$^{a}$ \\ \hline"
+        "\n"
+        r"\phantom{1}2M & \num{1e9} & 3.41$^{*}$ \\ \bf 12M & 2000M & 3.2\cite{a} \\ \end{tabular*}"
+    )
+    (tmp_path / "table.tex").write_text(text)
+    runs = table.read(tmp_path / "table.tex")
+    assert runs.params.tolist() == [2e6, 12e6] and runs.tokens.tolist() == [1e9, 2e9]
+    assert runs.loss.tolist() == [3.41, 3.2]
 
 
 @given(

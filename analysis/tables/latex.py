@@ -1,4 +1,7 @@
-r"""LaTeX: the one tabular of a text, as papers' sources have it, without rules, commands and mathematics."""
+r"""LaTeX: the one tabular of a text, as papers' sources have it, without rules, styles and mathematics.
+
+A command that is not known stays in its cell: 3\SI{}{\giga} is no number, and is refused as one.
+"""
 
 import re
 from pathlib import Path
@@ -7,16 +10,35 @@ from analysis.tables import delimited
 from analysis.tables.sheets import Sheet, short
 
 TABULAR = re.compile(r"\\begin\{(tabular[*x]?|longtable)\}(.*?)\\end\{\1\}", re.S)
-LAYOUT = re.compile(r"\s*(\[[^\]]*\]|\{(?:[^{}]|\{[^{}]*\})*\})")  # after \begin{tabular}: {lrr}, {l@{}r}
+BRACED = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
+LAYOUT = re.compile(rf"\s*(?:\[[^\]]*\]\s*)?{BRACED}")  # after \begin{tabular}: {lrr}, [t]{l@{}r}
 COMMENT = re.compile(r"(?<!\\)%.*")
 RULE = re.compile(
     r"\\(?:toprule|midrule|bottomrule|hline|endhead|endfirsthead|endfoot|endlastfoot"
     r"|(?:cmidrule|cline)(?:\[[^\]]*\])?(?:\([^)]*\))?\{[^}]*\}|(?:addlinespace|specialrule)(?:\[[^\]]*\])?)"
 )
-SIGNS = {r"\times": "×", r"\cdot": "·", r"\pm": "±", r"\approx": "≈", r"\sim": "~", r"\%": "%", r"\#": "#"}
-SIGNS |= {"{,}": ",", r"\,": "", r"\;": "", r"\!": "", r"\_": "_", r"\&": "and", "~": " ", "$": ""}
-STYLED = re.compile(r"\\[a-zA-Z]+\s*\{([^{}]*)\}")  # \textbf{3.14}
 SPAN = re.compile(r"\\multi(?:column|row)\b")
+ASIDE = re.compile(  # said beside a number, with what it says
+    r"\\(?:[hv]?phantom|tnote|textsuperscript|cite[tp]?|footnote|footnotemark|label|[hv]space)\*?"
+    r"(?:\[[^\]]*\])?(?:\{[^{}]*\})?|\^\{?\s*(?:[*†‡a-z]|\\dagger|\\ddagger|\\ast)+\s*\}?"
+)
+SIGNS = {r"\times": "×", r"\cdot": "·", r"\pm": "±", r"\approx": "≈", r"\sim": "~", r"\%": "%", r"\#": "#"}
+SIGNS |= {
+    "{,}": ",",
+    "{.}": ".",
+    r"\,": "",
+    r"\;": "",
+    r"\!": "",
+    r"\_": "_",
+    r"\&": "and",
+    "~": " ",
+    "$": "",
+}
+STYLED = re.compile(  # \textbf{3.14}
+    r"\\(?:text(?:bf|it|sc|tt|rm|sf|normal)?|math(?:bf|rm|it|sf|tt)|emph|underline|uline|bm|boldsymbol|num|mbox)"
+    r"\s*\{([^{}]*)\}"
+)
+STYLE = re.compile(r"\\(?:bf|it|bfseries|itshape|boldmath|bold|small|footnotesize|scriptsize|centering)\b")
 
 
 def recognises(path: Path, text: str) -> bool:
@@ -29,15 +51,15 @@ def read(path: Path, text: str) -> Sheet:
     Raises:
       ValueError: there are several, or a cell spans several rows or columns.
     """
-    found = [match[2] for match in TABULAR.finditer(COMMENT.sub("", text))]
+    found = TABULAR.findall(COMMENT.sub("", text))
     if len(found) != 1:
         raise ValueError(
             f"{path}: holds {len(found)} tabulars outside comments; save the one that is meant in a file "
             "of its own"
         )
-    body, size = found[0], None
-    while (layout := LAYOUT.match(body)) and body != size:
-        size, body = body, body[layout.end() :]
+    ((name, body),) = found
+    for _ in range(2 if name[-1] in "*x" else 1):  # a width before the layout
+        body = LAYOUT.sub("", body, count=1) if LAYOUT.match(body) else body
     lines = [RULE.sub("", line).strip() for line in re.split(r"\\\\(?:\[[^\]]*\])?|\\tabularnewline\b", body)]
     lines = [line for line in lines if line]
     if spans := [line for line in lines if SPAN.search(line)]:
@@ -51,9 +73,9 @@ def read(path: Path, text: str) -> Sheet:
 
 def plain(cell: str) -> str:
     """A cell's text."""
+    cell = STYLE.sub("", ASIDE.sub("", cell))
     for sign, text in SIGNS.items():
         cell = cell.replace(sign, text)
     while (bare := STYLED.sub(r"\1", cell)) != cell:
         cell = bare
-    cell = re.sub(r"(?<!\^)\{([^{}]*)\}", r"\1", cell)
-    return " ".join(re.sub(r"\\[a-zA-Z]+", "", cell).split())
+    return " ".join(re.sub(r"(?<![\^}])\{([^{}]*)\}", r"\1", cell).split())
