@@ -114,6 +114,16 @@ def test_what_stands_beside_a_number_in_a_paper_is_no_part_of_it(tmp_path):
     assert runs.loss.tolist() == [3.41, 3.2]
 
 
+def test_a_line_of_units_below_the_header_is_read_into_it(tmp_path):
+    path = tmp_path / "sheet.csv"
+    path.write_text("model,Params,Tokens,Loss\n,(M),B,nats/token\na,44,1.5,3.4\nb,120,4,3.1\n")
+    runs = table.read(path)
+    assert runs.params.tolist() == [44e6, 120e6] and runs.tokens.tolist() == [1.5e9, 4e9]
+    assert runs.loss_unit == "nats/token" and runs.rows.tolist() == [1, 2]
+    path.write_text("size,tokens,loss\nk,1e9,3.5\nm,1e9,3.4\n")  # names, not units
+    assert load(path).columns["size"] == ("k", "m")
+
+
 @given(
     values=st.lists(st.floats(0.01, 900).map(lambda value: f"{value:.4f}"), min_size=2, max_size=5),
     spread=st.floats(0.0001, 0.9),

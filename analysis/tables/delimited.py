@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.tables.sheets import Sheet, short
+from analysis.tables.units import is_of_losses, multiple
 
 DELIMITERS = (",", "\t", ";", "|")
 NUMERIC = re.compile(r"[-+~]?[\d.]")  # how a cell that is a number begins
@@ -15,6 +16,20 @@ RULE = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")  # the line belo
 EMPHASIS = re.compile(r"(?<![\w*])(\*\*|__|`|\*)([-+~\d.][^*_`|]*)\1(?![\w*])")  # of a number: **3.14**
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?", re.IGNORECASE)
 LOGGED = re.compile(r"(?<![A-Za-z])[A-Za-z]{2}[\w/]*['\"]?\s*[ =:]\s*0")  # as a log prints
+UNITLESS = {
+    "",
+    "-",
+    "—",
+    "#",
+    "n",
+    "count",
+    "counts",
+    "flops",
+    "flop",
+    "params",
+    "tokens",
+    "steps",
+}  # in its place
 A_TABLE = (
     "a table has a line that names its columns, such as params,tokens,loss, and below it a line for every "
     "run, with its final loss"
@@ -47,6 +62,7 @@ def read(path: Path, text: str) -> Sheet:
         )
     if len(header) > 1 and {len(line) for line in body} == {len(header) + 1}:
         header = ["", *header]  # as R writes row names
+    header, body = with_units(header, body)
     columns, unnamed = {}, set()
     for i, (name, cells) in enumerate(zip(header, transpose(path, len(header), body), strict=True), 1):
         if not name and any(map(str.strip, cells)):
@@ -59,6 +75,18 @@ def read(path: Path, text: str) -> Sheet:
     if not columns:
         raise ValueError(f"{path}: the header names no column")
     return Sheet(columns, frozenset(unnamed), comma=delimiter != ",")
+
+
+def with_units(header: list[str], body: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """A header with the units that a line of them below it states, (M), (B), nats, as sheets have them; and
+    the rows."""
+    below = [cell.strip().strip("()[]").strip() for cell in body[0]]
+    units = [cell if cell and (multiple(cell) or is_of_losses(cell)) else "" for cell in below]
+    others = {cell.lower() for cell, unit in zip(below, units, strict=True) if not unit}
+    if len(body) < 2 or len(below) != len(header) or not any(units) or others - UNITLESS:
+        return header, body
+    named = [f"{name} ({unit})" if unit else name for name, unit in zip(header, units, strict=True)]
+    return named, body[1:]
 
 
 def refuse_log(path: Path, sample: list[str]) -> None:
