@@ -72,7 +72,7 @@ def run(options) -> int:
             **parts | drawn,
         )
         if options.json:
-            results = [{"group": group, **as_json(front)} for front in fronts]
+            results = [{"group": group, **as_json(front)} for front in favoured]
             shared.dump(shared.named(options.json, group, options.groups), results)
         path = shared.named(options.output, group, options.groups)
         path.write_text(html, encoding="utf-8", errors="backslashreplace")
