@@ -120,6 +120,8 @@ def test_a_line_of_units_below_the_header_is_read_into_it(tmp_path):
     runs = table.read(path)
     assert runs.params.tolist() == [44e6, 120e6] and runs.tokens.tolist() == [1.5e9, 4e9]
     assert runs.loss_unit == "nats/token" and runs.rows.tolist() == [1, 2]
+    path.write_text("params,tokens,group\n1e9,1e11,b\n1e8,1e10,a\n")  # numbers, though 1e9 is a multiple
+    assert load(path).columns["params"] == ("1e9", "1e8")
     path.write_text("size,tokens,loss\nk,1e9,3.5\nm,1e9,3.4\n")  # names, not units
     assert load(path).columns["size"] == ("k", "m")
 

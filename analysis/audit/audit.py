@@ -100,6 +100,8 @@ def audit_runs(
         raise ValueError(f"hold_out {hold_out!r} is not one of rolling, largest, none")
     check_runs(runs)
     findings = design.check(runs, cost)
+    if fitted is not None and "unique_tokens" in type(fitted.law).inputs:
+        findings = [each for each in findings if each.code != "repeated"]  # which the law takes in
     if verdict_of(findings) == "refuse":  # nothing fitted to such a design means anything
         return Audit(tuple(rank(findings)), runs)
     if fitted is None:
@@ -124,7 +126,7 @@ def audit_runs(
 def forecast_steps(fitted: Fit, hold_out: str) -> tuple[Step, ...]:
     objective = fitted.objective
     given = objective.name, objective.delta or 1e-3, hold_out
-    return tuple(forecast.steps(fitted.runs, *given, law=type(fitted.law)))
+    return tuple(forecast.steps(fitted.runs, *given, law=type(fitted.law), fixed=fitted.fixed))
 
 
 def kinds(fitted: Fit) -> list[Finding]:

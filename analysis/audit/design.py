@@ -132,11 +132,11 @@ def units(used: Runs) -> Finding:
         doubts.append(
             f"loss is column {name}, in bits: the exponents stand, while E, A and B are in bits as well"
         )
-    if {"ppl", "perplexity"} & words or used.loss.max() > 25:
+    if {"ppl", "perplexity"} & words or (used.loss.max() > 25 and "error" not in used.loss_unit):
         doubts.append(
             f"losses reach {used.loss.max():.3g} (column {name}): perplexities? Take their logarithm"
         )
-    if LOGARITHM.search(name.lower()):
+    if LOGARITHM.search(name.lower()) and not name.startswith("loss (ln of column "):
         doubts.append(f"loss is column {name}: its logarithm? Then take e or 10 to it, and the law of that")
     for role, least in (("params", 1e3), ("tokens", 1e5)):
         top = getattr(used, role).max()

@@ -1,6 +1,6 @@
 """How well the law forecasts: held-out scales in order of compute, and how far out a budget is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,17 +57,22 @@ def levels(used: Runs) -> Array:
 
 
 def steps(
-    used: Runs, objective: str, delta: float, held_out: str = "rolling", law: type[Law] = Chinchilla
+    used: Runs,
+    objective: str,
+    delta: float,
+    held_out: str = "rolling",
+    law: type[Law] = Chinchilla,
+    fixed: Mapping[str, float] | None = None,
 ) -> list[Step]:
-    """Forecasts of every level that has enough below it to fit a law; of the last alone for
-    `largest`. A level whose smaller ones do not identify the law is left out."""
+    """Forecasts of every level that has enough below it to fit a law, `fixed` held; of the last alone
+    for `largest`. A level whose smaller ones do not identify the law is left out."""
     label, steps = levels(used), []
     first = label.max() if held_out == "largest" else 2
     for level in range(max(2, first), label.max() + 1):
         below = used.select(label < level)
         if len(below) < LEAST:
             continue
-        trained = fitting.fit(law, below, objective=objective, delta=delta)
+        trained = fitting.fit(law, below, objective=objective, delta=delta, fixed=fixed)
         if trained.regular and trained.status != "edge":
             steps.append(make_step(trained, used.select(label == level)))
     return steps
@@ -90,7 +95,7 @@ def make_step(trained: Fit, ahead: Runs) -> Step:
         flops=flops,
         factor=flops / below.flops.max(),
         trained=len(below),
-        parameters=len(kind.names()),
+        parameters=len(kind.names()) - len(trained.fixed),
         runs=ahead,
         predicted=predicted,
         observed=ahead.loss,
@@ -172,7 +177,8 @@ def caution(fitted: Fit) -> str:
     """What speaks against extrapolating a fitted law: the hold-out's finding where it
     warns, else ""."""
     objective = fitted.objective
-    finding = hold_out(steps(fitted.runs, objective.name, objective.delta or 1e-3, law=type(fitted.law)))
+    settings = {"law": type(fitted.law), "fixed": fitted.fixed}
+    finding = hold_out(steps(fitted.runs, objective.name, objective.delta or 1e-3, **settings))
     return finding.message.rstrip(".") if finding.severity == "warn" else ""
 
 

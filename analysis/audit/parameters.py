@@ -34,12 +34,19 @@ def countings(fitted: Fit, p: float) -> Finding:
     if not others:
         return Finding("countings", "ok", "no two columns count the parameters")
     own = fitted.law.exponents(p)[0]
-    numbers = {}
+    numbers, refused = {}, []
     for name, params in others.items():
         recounted = fitted.runs.with_column("params", params, name)
         objective = {"objective": fitted.objective.name, "delta": fitted.objective.delta or 1e-3}
-        again = fitting.fit(type(fitted.law), recounted, **objective, fixed=fitted.fixed, judge=False)
-        numbers[name] = float(again.law.exponents(p)[0])
+        try:
+            again = fitting.fit(type(fitted.law), recounted, **objective, fixed=fitted.fixed, judge=False)
+        except ValueError:
+            refused.append(name)
+        else:
+            numbers[name] = float(again.law.exponents(p)[0])
+    if not numbers:
+        text = f"No law can be fitted by {', '.join(refused)}, whose name would do for the params, too."
+        return Finding("countings", "note", text)
     said = ", ".join(f"{a:.3f} by {name}" for name, a in numbers.items())
     return make_finding(
         "countings",
@@ -194,7 +201,12 @@ def objectives(near: Neighbourhood, runs: Runs, p: float, intervals: dict) -> Fi
     own, here = near.fitted.objective.name, exponents(near.fitted.law, p)
     others = [name for name in ("huber-log", "l1-log", "ls-log") if name != own]
     numbers = {own: here} | {
-        name: exponents(fitting.fit(type(near.fitted.law), runs, objective=name, judge=False).law, p)
+        name: exponents(
+            fitting.fit(
+                type(near.fitted.law), runs, objective=name, fixed=near.fitted.fixed, judge=False
+            ).law,
+            p,
+        )
         for name in others
     }
     outside = []

@@ -56,8 +56,10 @@ def run(options) -> int:
 
     def answer(group, runs):
         fitted, places = fit_rows(runs), of_group(options, points, group)
-        compare_units(fitted, places)
+        one_unit(fitted, places.unit or UNSTATED, "--at-table")
         check_doubts(options, fitted, places)
+        if errors:
+            one_unit(fitted, errors.runs.loss_unit, "--downstream")
         prediction = fitting.predict(fitted, **places.inputs)
         then = fitting.chain(prediction, errors) if errors else None
         best = answers.of_table(options, runs, fitted)
@@ -144,11 +146,11 @@ def of_group(options, points: Points, group: str | None) -> Points:
     return points.select(mine)
 
 
-def compare_units(fitted: fitting.Fit, points: Points) -> None:
-    """Refuse to compare what is measured in two units."""
-    mine, other = (unit.partition(",")[0] for unit in (fitted.runs.loss_unit, points.unit or UNSTATED))
+def one_unit(fitted: fitting.Fit, unit: str, option: str) -> None:
+    """Refuse to bring together what is measured in two units."""
+    mine, other = (each.partition(",")[0] for each in (fitted.runs.loss_unit, unit))
     if mine != other and UNSTATED not in (mine, other):
-        raise ValueError(f"the law is fitted in {mine} and --at-table holds {other}: bring both to one unit")
+        raise ValueError(f"the law is fitted in {mine} and {option} holds {other}: bring both to one unit")
 
 
 def far(fitted: fitting.Fit, points: Points) -> tuple[np.ndarray, np.ndarray]:
@@ -223,6 +225,10 @@ def show(group, runs, fitted: fitting.Fit, points: Points, prediction: Predictio
         inside = f"; {score['inside']} inside the prediction interval" if fitted.ends else ""
         print(f"  measured    {describe_score(score)}{inside}")
     if errors:
+        seen = errors.runs.loss
+        if ((prediction.value < seen.min()) | (prediction.value > seen.max())).any():
+            ends = f"{seen.min():.4g} to {seen.max():.4g}"
+            shared.paragraph("CAUTION", f"losses predicted lie outside those of {errors.runs.source}, {ends}")
         shared.paragraph(
             "error", f"by DownstreamError of {errors.runs.source}: {errors.status}: {errors.message}"
         )

@@ -174,7 +174,8 @@ def design_notes(fitted: Fit, ratio: float, ratios: tuple[float, float], tokens:
             f"{ratio:.3g} tokens per param, where the table's runs have {low:.3g} to {high:.3g}: "
             "further out the law is untested"
         )
-    return notes + repeat_notes(fitted.runs, tokens)
+    knows = "unique_tokens" in type(fitted.law).inputs
+    return notes if knows else notes + repeat_notes(fitted.runs, tokens)
 
 
 def repeat_notes(runs: Runs, tokens: float) -> list[str]:

@@ -34,13 +34,19 @@ def comparable(
     notes, against = [], f"{names[1]} against {names[0]}"
     differ = [name for name in unlike(runs, (*TEXT, *CONTEXT)) if name not in arms]
     tokens = [name for name in differ if name in TOKENIZERS]
+    units = [each.loss_unit.partition(",")[0] for each in runs]
     if tokens:
         runs, note = in_bytes(runs, names, tokens[0])
         notes.append(note)
         differ = [name for name in differ if name not in TOKENIZERS and name not in CONTENTS]
-    elif len({each.loss_unit for each in runs} - {UNSTATED}) > 1:
-        units = " and ".join(each.loss_unit for each in runs)
-        raise ValueError(f"{against}: losses in {units} do not compare; bring both to one unit")
+    elif len({*units} - {UNSTATED}) > 1:
+        raise ValueError(f"{against}: losses in {' and '.join(units)} do not compare; bring both to one unit")
+    elif len({*units}) > 1:
+        k = units.index(UNSTATED)
+        notes.append(
+            f"losses of {names[1 - k]} are in {units[1 - k]}, and those of {names[k]} state no unit: the "
+            "multiplier means something only where it is the same"
+        )
     if differ:
         values = " and ".join(text_of(each, differ[0]) for each in runs)
         why = f"they differ in {differ[0]} ({values})"

@@ -7,6 +7,7 @@ import numpy as np
 
 from analysis.laws import Array
 from analysis.tables.budgets import group
+from analysis.tables.cells import Column
 from analysis.tables.headers import parse
 from analysis.tables.roles import counts
 from analysis.tables.runs import Runs
@@ -106,8 +107,11 @@ def other_params(runs: Runs) -> dict[str, Array]:
     embeddings and another does not."""
     found = {}
     for name, column in runs.columns.items():
-        if name != runs.roles.get("params", "params") and column.dtype != object and counts("params", name):
-            params = column * parse(name).factor
+        if name != runs.roles.get("params", "params") and counts("params", name):
+            try:
+                params = Column(name, column).numbers.values * parse(name).factor
+            except ValueError:  # thousands or decimals
+                continue
             if (np.isfinite(params) & (params > 0)).all() and not same(params, runs.params):
                 found[name] = params
     return found

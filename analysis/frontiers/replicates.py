@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.laws import Array
+from analysis.tables import headers
 from analysis.tables.kinds import combined, earliest
+from analysis.tables.roles import counts
 from analysis.tables.runs import Runs
+from analysis.tables.units import kind
 
 # columns that may differ between replicates: seeds, what came out, and where it ran
 OUTCOMES = (
@@ -49,8 +52,9 @@ def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
     """(count, mean, sum of squares about it, first row), each (kinds,), of the log losses of rows
     that are equal but for their seed: in every column that is no outcome. Rows of one seed, as of one run
     under two versions of the code, count once, by their mean. Without a seed column each row is a kind."""
-    code, skip = np.arange(len(rows)), {*OUTCOMES, rows.roles.get("loss", "loss"), *losses_of_parts(rows)}
-    log_loss, seeds = np.log(rows.loss), [name for name in SEEDS if rows.has(name)]
+    seeds = headers.find_all(rows.columns, (*SEEDS, *headers.SEEDS))
+    skip = {*OUTCOMES, *seeds, rows.roles.get("loss", "loss"), *losses_of_parts(rows), *measured(rows)}
+    code, log_loss = np.arange(len(rows)), np.log(rows.loss)
     if seeds:
         code = combined((column for name, column in rows.columns.items() if name not in skip), len(rows))
         drawn = combined((code, *(rows.columns[name] for name in seeds)), len(rows))
@@ -64,6 +68,17 @@ def replicates(rows: Runs) -> tuple[Array, Array, Array, Array]:
     mean = np.bincount(kind, log_loss) / count
     squares = np.bincount(kind, (log_loss - mean[kind]) ** 2)
     return count, mean, squares, first
+
+
+def measured(rows: Runs) -> set[str]:
+    """The columns that name a run, say when or how fast it ran, or measure it, as another loss does."""
+    found = set(headers.find_all(rows.columns, headers.RUN_IDS))
+    for name, column in rows.columns.items():
+        words = headers.parse(name).words
+        measure = column.dtype != object and (counts("loss", name) or kind(words))
+        if measure or words.endswith("_at") or words.rpartition("_")[2] in headers.WHEN:
+            found.add(name)
+    return found
 
 
 def losses_of_parts(rows: Runs) -> set[str]:

@@ -58,6 +58,8 @@ def speedups(
     step = find(used.columns, STEPS) or find(used.columns, EPOCHS)
     counted = [axis for axis in (step, "tokens", "flops") if axis and used.has(axis)]
     axes = {axis: used.column(axis) for axis in counted if used.column(axis).dtype != object}
+    if step in axes and not find(used.columns, STEPS) and (axes[step] % 1 == 0).all():
+        axes[step] = axes[step] + (axes[step].min() == 0)  # epochs, which some count from 0
     if not axes:
         raise ValueError(f"{rows.source}: no column counts steps, epochs, tokens or flops along the curves")
     found = []

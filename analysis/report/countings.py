@@ -58,7 +58,10 @@ def count(countings: Sequence[Convention], fitted: Fit) -> list[Counted]:
     for each in countings:
         if each.params not in fits:
             settings = {"objective": objective.name, "delta": objective.delta or 1e-3}
-            fits[each.params] = fitting.fit(Chinchilla, each.runs, **settings) if fits else fitted
+            try:
+                fits[each.params] = fitting.fit(Chinchilla, each.runs, **settings) if fits else fitted
+            except ValueError:  # units that are mixed, say, in a column that plays no part elsewhere
+                continue
         law, cost, flops = fits[each.params].law, fit_cost(each.runs), each.runs.flops
         grid = np.geomspace(flops.min(), flops.max(), 24)
         best, a = law.optimum(grid, cost.k, cost.p)[0], law.exponents(cost.p)[0]

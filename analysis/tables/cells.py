@@ -23,7 +23,7 @@ CELL = re.compile(
 )
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.' _])\d{3})(?:\1\d{3})*(?!\d)")
 SPREAD = re.compile(
-    r"(\S.*?)\s*(?:±|\+/-|\+-)\s*[\d.,]+(?:e[-+]?\d+)?\s*%?|([-+]?\d+[.,]\d+)\s*\([\d.,]+\)", re.I
+    r"(\S.*?)\s*(?:±|\+/-|\+-)\s*[\d.,]+(?:e[-+]?\d+)?\s*(%?)|([-+]?\d+[.,]\d+)\s*\([\d.,]+\)", re.I
 )
 SPREAD_LEFT = "the spread after each left out"
 PERCENT = "% as hundredths"
@@ -125,7 +125,9 @@ def read(cells: Sequence[str], comma: bool = False) -> Numbers:
 def without_spread(cell: str) -> str:
     """3.14 of 3.14 ± 0.02, 3.14 (0.02) and 3.14(2)."""
     match = SPREAD.fullmatch(cell.strip())
-    return (match[1] or match[2]) if match else cell
+    if not match:
+        return cell
+    return match[3] or match[1] + match[2] * (not match[1].endswith("%"))
 
 
 def refuse_half_units(worth: dict[str, tuple[float, str]]) -> None:
@@ -140,7 +142,9 @@ def refuse_half_units(worth: dict[str, tuple[float, str]]) -> None:
     percents = [cell for cell, (_, way) in worth.items() if PERCENT in way]
     stated |= dict.fromkeys(percents, 0.0)
     least = np.inf if percents else least
-    bare = [cell for cell, (value, way) in worth.items() if way == "" and 0 < value < least / 100]
+    bare = [
+        cell for cell, (value, way) in worth.items() if way in ("", SPREAD_LEFT) and 0 < value < least / 100
+    ]
     if bare:
         raise ValueError(
             f"{short(bare[0])} states no unit, and {short(next(iter(stated)))} does: write it in all cells"

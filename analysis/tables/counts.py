@@ -27,12 +27,15 @@ def complete(
     """
     computed: Computed = {}
     counts = {role: known[role] for role in ("params", "tokens", "flops") if role in known}
-    if "flops" not in counts and len(counts) < 2 and "budget" in known:
-        computed["flops"] = known["budget"], f"column {budget!r}, the planned ones"
-        counts["flops"] = known["budget"]
     if len(counts) < 2:
         computed |= of_ratio(counts, columns) or of_steps(counts, columns)
         counts |= {role: values for role, (values, _) in computed.items()}
+    if "flops" not in counts and len(counts) < 2 and "budget" in known:
+        computed["flops"] = known["budget"], f"column {budget!r}, the planned ones"
+        counts["flops"] = known["budget"]
+        if ratio := of_ratio(counts, columns) if len(counts) < 2 else {}:
+            computed |= ratio
+            counts |= {role: values for role, (values, _) in ratio.items()}
     further, doubt = named.sizes(columns) if len(counts) < 2 else ({}, "")
     if len(counts) < 2 and (counts or further) and "params" not in {*counts, *further}:
         further |= {"params": sizes} if (sizes := shapes(columns)) else {}

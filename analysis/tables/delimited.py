@@ -83,7 +83,8 @@ def with_units(header: list[str], body: list[list[str]]) -> tuple[list[str], lis
     below = [cell.strip().strip("()[]").strip() for cell in body[0]]
     units = [cell if cell and (multiple(cell) or is_of_losses(cell)) else "" for cell in below]
     others = {cell.lower() for cell, unit in zip(below, units, strict=True) if not unit}
-    if len(body) < 2 or len(below) != len(header) or not any(units) or others - UNITLESS:
+    no_line_of_units = not any(units) or others - UNITLESS or any(NUMERIC.match(cell) for cell in below)
+    if len(body) < 2 or len(below) != len(header) or no_line_of_units:
         return header, body
     named = [f"{name} ({unit})" if unit else name for name, unit in zip(header, units, strict=True)]
     return named, body[1:]

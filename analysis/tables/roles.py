@@ -136,6 +136,11 @@ def describe(source: str, roles: Roles, role: str, column: Column) -> None:
     except ValueError as error:
         raise ValueError(f"{source}, column {column.name}: {error}") from None
     factor = column.header.factor if role in COUNTS else 1.0
+    if role not in (*COUNTS, "loss", "x", "y") and column.header.factor != 1:
+        raise ValueError(
+            f"{source}, column {column.name}: the unit in its header is not applied to {role}; write plain "
+            "numbers under a header without it"
+        )
     if factor != 1:
         roles.factors[role] = factor
     if factor != 1 and SUFFIXES in how:
