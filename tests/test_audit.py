@@ -257,6 +257,36 @@ def test_the_condition_grows_as_the_design_nears_a_ray():
     assert indices[0] < indices[1] < indices[2] and told.severity == "warn"
 
 
+def test_what_is_held_is_held_in_every_refit():
+    columns = grid(replicates=0, seed=3)
+    held = audit_runs(
+        table.from_columns(**columns), fitted=fit(Chinchilla, table.from_columns(**columns), fixed={"E": 1.9})
+    )
+    others = next(each.figures for each in held.findings if each.code == "objectives")
+    for name in ("l1-log", "ls-log"):
+        again = fit(Chinchilla, table.from_columns(**columns), objective=name, fixed={"E": 1.9}).law
+        assert others[name]["a"] == pytest.approx(again.exponents()[0], abs=1e-3)
+    free = looked(columns)
+    assert [step.bias for step in held.steps] != [step.bias for step in free.steps]
+
+
+def test_a_second_count_that_cannot_be_fitted_leaves_the_audit_and_suffixes_are_read():
+    columns = grid(replicates=0)
+    odd = np.where(np.arange(columns["params"].size) % 2, 1e-5, 1.0) * columns["params"]
+    found = looked({**columns, "trainable_params": odd})
+    assert severity(found)["countings"] == "note" and "trainable_params" in message(found, "countings")
+    other = 0.3 * np.sqrt(columns["params"] * columns["params"].min()) + 0.1 * columns["params"]
+    found = looked({**columns, "non_embedding_params": [f"{value / 1e6:.6f}M" for value in other]})
+    assert "countings" in against(found)
+
+
+def test_what_the_package_did_itself_is_no_doubt():
+    columns = {name: column for name, column in grid(replicates=0).items() if name != "loss"}
+    loss = grid(replicates=0)["loss"]
+    assert severity(looked({**columns, "val_ppl": np.exp(loss)}))["units"] == "ok"
+    assert severity(looked({**columns, "error (%)": 12 * loss}))["units"] == "ok"
+
+
 @pytest.mark.parametrize("objective", ["huber-log", "l1-log", "ls-log"])
 def test_a_profile_is_the_objective_with_the_parameter_held(objective):
     """Its rise, in one unit along each curve and for all three parameters."""

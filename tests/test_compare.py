@@ -192,6 +192,12 @@ def test_losses_that_do_not_compare_are_refused_or_corrected(tmp_path, capsys):
     b = write(tmp_path / "b.csv", arm, eval_set="code")
     assert run(a, b) == 1 and "eval_set (wiki and code)" in capsys.readouterr().err
     assert run(a, b, "--anyway") == 0 and "CAUTION" in capsys.readouterr().out
+    for path, runs, unit in ((a, base, "bits/token"), (b, arm, "nats/token")):
+        text = write(path, runs).read_text()
+        path.write_text(text.replace("loss", f"loss ({unit})", 1))
+    assert run(a, b) == 1 and "bits/token and nats/token do not compare" in capsys.readouterr().err
+    write(b, arm)
+    assert run(a, b) == 0 and "of b state no unit" in " ".join(capsys.readouterr().out.split())
     a = write(tmp_path / "a.csv", base, tokenizer="bytes")
     b = write(tmp_path / "b.csv", arm, tokenizer="bpe")
     assert run(a, b) == 1 and "bits_per_byte" in capsys.readouterr().err

@@ -138,6 +138,32 @@ def test_a_spread_beside_a_number_is_left_out(values, spread, form):
     assert any("spread" in note for note in runs.notes)
 
 
+def test_a_spread_leaves_the_percent_sign_and_the_refusal_of_half_units():
+    runs = table.from_columns(params=[1e7] * 2, tokens=[1e8] * 2, error=["12.5 ± 0.3 %", "8.1%"])
+    np.testing.assert_allclose(runs.loss, [0.125, 0.081])
+    with pytest.raises(ValueError, match="states no unit"):
+        table.from_columns(params=["150 ± 3", "70M"], tokens=[1e8] * 2, loss=[3.0, 2.9])
+
+
+def test_what_was_counted_goes_before_what_was_planned():
+    planned = {"params": [1e7, 2e7], "budget": [1e17, 1e17], "loss": [3.0, 2.9]}
+    runs = table.from_columns(**planned, steps=[100, 200], batch_tokens=[5e5, 5e5])
+    np.testing.assert_array_equal(runs.tokens, [5e7, 1e8])
+    np.testing.assert_allclose(table.from_columns(**planned).tokens, [1e17 / 6e7, 1e17 / 12e7])
+
+
+def test_epochs_from_0_are_as_many_as_from_1(tmp_path):
+    ratios = []
+    for first in (0, 1):
+        for name, faster in (("slow", 1), ("fast", 2)):
+            rows = [f"{name},{first + i},{2 + 9 * (faster * (1 + i)) ** -0.5}" for i in range(12)]
+            (tmp_path / f"{name}.csv").write_text("\n".join(["run,epoch,loss", *rows]) + "\n")
+        both, out = [str(tmp_path / f"{name}.csv") for name in ("slow", "fast")], tmp_path / "out.json"
+        assert main(["speedup", *both, "--smooth", "0", "--json", str(out)]) == 0
+        ratios.append(json.loads(out.read_text())[0]["ratio"])
+    assert ratios[0] == pytest.approx(ratios[1]) == pytest.approx(2, rel=0.03)
+
+
 def test_a_run_without_a_loss_is_flagged_whatever_word_says_so(tmp_path):
     words = ["OOM", "diverged", "NaN", "failed", ""]
     runs = table.from_columns(params=[1e7] * 6, tokens=[1e8] * 6, loss=["3.5", *words], State=["failed"] * 6)

@@ -6,6 +6,7 @@ import pytest
 
 from analysis import frontiers
 from analysis.frontiers.minima import akima, interpolate
+from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Chinchilla
 from analysis.tables import table
 from bench import synthetic
@@ -247,3 +248,22 @@ def test_the_interval_of_a_minimums_loss_reaches_to_both_sides_of_the_truth():
     seen, told = np.mean(gaps, 0)
     assert seen > 0.003 and 0.5 < told / seen < 2
     assert np.mean(missed) < 0.12 < np.mean(plain)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        lambda c: {"val_ppl": np.exp(c["loss"])},
+        lambda c: {"eval_accuracy": 1 / c["loss"]},
+        lambda c: {"run_name": [f"r{i}" for i in range(len(c["loss"]))]},
+        lambda c: {"train_hours": np.arange(1.0, 1 + len(c["loss"]))},
+        lambda c: {"Seed": c.pop("seed")},
+    ],
+)
+def test_seeds_are_told_whatever_else_was_measured(more):
+    runs = synthetic.isoflop(TRUTH, BUDGETS, noise=0.01, replicates=4)
+    columns = {name: runs.columns[name] for name in ("params", "tokens", "flops", "loss", "budget", "seed")}
+    plain, other = seed_noise([table.from_columns(**columns)]), dict(columns)
+    further = more(other)
+    found = seed_noise([table.from_columns(**other, **further)])
+    assert (found.sigma, found.freedom) == (plain.sigma, plain.freedom) and plain.freedom == 4

@@ -97,6 +97,28 @@ def test_a_loss_goes_on_to_an_error_that_stays_inside_its_bounds(tmp_path):
     assert answer["downstream"]["status"]
 
 
+def test_a_loss_goes_on_to_errors_of_losses_in_its_own_unit_alone(tmp_path, capsys):
+    text = table(tmp_path / "runs.csv").read_text()
+    (tmp_path / "runs.csv").write_text(text.replace("loss", "loss (nats/token)", 1))
+    loss = np.linspace(0.7, 1.2, 12)
+    rows = [f"{a},{b}" for a, b in zip(loss, ERRORS.loss(loss), strict=True)]
+    where = ["--at", "params=5e8,tokens=5e10", "--downstream", str(tmp_path / "errors.csv")]
+    (tmp_path / "errors.csv").write_text("\n".join(["loss (bits/byte),error", *rows]) + "\n")
+    assert main(["predict", str(tmp_path / "runs.csv"), *where]) == 1
+    assert "nats/token and --downstream holds bits/byte" in capsys.readouterr().err
+    (tmp_path / "errors.csv").write_text("\n".join(["loss,error", *rows]) + "\n")
+    assert main(["predict", str(tmp_path / "runs.csv"), *where]) == 0
+    assert "losses predicted lie outside those of" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_unit_that_is_not_applied_is_refused(tmp_path, capsys):
+    text = table(tmp_path / "runs.csv", vocab=np.geomspace(4, 64, PARAMS.size)).read_text()
+    (tmp_path / "runs.csv").write_text(text.replace("vocab", "vocab_params (M)", 1))
+    law = ["--law", "vocabulary", "--vocab_params", "vocab_params (M)"]
+    assert main(["fit", str(tmp_path / "runs.csv"), *law]) == 1
+    assert "the unit in its header is not applied to vocab_params" in capsys.readouterr().err
+
+
 def test_a_share_that_rises_is_predicted_as_errors_between_0_and_1(tmp_path):
     compute = np.geomspace(1e17, 1e21, 12)
     right = 1 - np.minimum(0.3 + 30 * compute**-0.1, 0.95) * np.exp(0.05 * np.cos(np.arange(12)))
