@@ -13,7 +13,7 @@ import pytest
 
 from lab.config import to_json
 from lab.data import corpora
-from lab.launch import local, worker
+from lab.launch import attempt, local, worker
 from lab.launch.order import Order
 from lab.launch.task import Task
 from lab.store.store import Store
@@ -340,6 +340,32 @@ def test_a_broken_device_is_no_run_s_fault_and_lets_all_of_them_go(tmp_path, con
     assert tried == [(3, 3)] and not single
     status = sorted(Store(tmp_path).status(config.run_id) for config in configs)
     assert status == ["left", "stopped", "stopped", "stopped"]
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no such product")])
+def test_while_packs_are_measured_the_claim_beats_and_an_error_is_the_run_s_own(
+    tmp_path, config, monkeypatch, error
+):
+    beats, (one, other) = [], grid_of(config)[:2]
+
+    def measured(*_):
+        deadline = time.monotonic() + 10
+        while not beats and time.monotonic() < deadline:
+            time.sleep(0.01)
+            beats.extend([beat] if (beat := store.holder(one.run_id)["beat"]) else [])
+        if error:
+            raise error
+        return 2
+
+    monkeypatch.setattr(attempt, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(measures, "best_pack", measured)
+    monkeypatch.setattr(Crew, "train", lambda crew: crew.ended(crew.offer().config, None))
+    store, task = Store(tmp_path), Task(str(tmp_path), [], pack=0)
+    tries = attempt.Attempts(task, store, jax.devices()[:1], threading.Event(), [one, other])
+    tries.train(one, store.claim(one))
+    assert beats and not tries.hearts and store.holder(one.run_id)["released"]
+    assert store.status(one.run_id) == ("failed" if error else "stopped")
+    assert tries.failed == ({one.run_id} if error else set())
 
 
 def test_a_worker_that_died_with_a_pack_is_followed_by_smaller_packs(tmp_path, config):

@@ -13,7 +13,7 @@ import pytest
 from analysis.tables import table
 from lab.commands import cli
 from lab.store import export
-from lab.store.claims import claim_path, newest_claim
+from lab.store.claims import claim_path, newest_claim, take
 from lab.store.files import StoreError, replace_file, sealed, sha256, write_json
 from lab.store.records import CURVE
 from lab.store.store import Store
@@ -113,6 +113,21 @@ def test_a_worker_that_comes_back_late_neither_beats_nor_overwrites(store, confi
     old.beat(step=7)
     assert not old.held() and new.held() and newest_claim(new.folder) == new.number
     assert "step" not in store.holder(config.run_id)
+
+
+def test_a_claim_made_after_several_others_is_none(store, config, monkeypatch):
+    def take_late(folder, number):  # suspended between its look and its claim
+        monkeypatch.undo()
+        for _ in range(3):
+            store.claim(config).release()
+        kept.append(store.claim(config))
+        return take(folder, number)
+
+    store.claim(config).release()
+    kept = []
+    monkeypatch.setattr("lab.store.store.take", take_late)
+    assert store.claim(config) is None
+    assert kept[0].held() and store.holder(config.run_id)["nonce"] == kept[0].content["nonce"]
 
 
 def test_the_first_record_wins_and_a_finished_run_is_never_claimed(store, config):

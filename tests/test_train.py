@@ -254,10 +254,11 @@ def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corp
     claim = trainer.store.claim(longer)
     claim.release()
     assert trainer.store.claim(longer)  # another one holds it now
+    draws = trainer.store.start_curve(longer.run_id, 0, "its line\n")
     with pytest.raises(LostClaim):
         train(trainer, longer, corpus, claim)
     assert trainer.store.record(longer.run_id) is None
-    assert not trainer.store.curve(longer.run_id)
+    assert (claim.folder / "curve.csv").read_text() == draws
 
 
 def test_changed_data_is_refused_before_training(tmp_path, longer, corpus):

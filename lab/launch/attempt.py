@@ -101,9 +101,9 @@ class Attempts:
         from lab.train.loop import Crew
         from lab.train.run import Job
 
-        each = self.pack_size(first)
-        alone = self.task.pack is not None and not each
-        waiting: list[tuple[RunConfig, Claim | None]] = [(first, claim)]
+        each, waiting = 0, [(first, claim)]
+        if claim:  # it beats from here on: packs are measured for longer than a silent claim is respected
+            self.hearts[first.run_id] = Heart(claim)
 
         def offer() -> Job | None:
             run = waiting.pop() if waiting else self.claim_another(first.shape) if each else None
@@ -113,13 +113,17 @@ class Attempts:
             if claim is None:
                 return Job(config, partial(corpus_of, config), Follower, until=self.task.until)
             keeper = partial(Keeper, self.store, config, claim, self.task.save_seconds, log)
-            heart = self.hearts[config.run_id] = Heart(claim)
+            if config.run_id not in self.hearts:
+                self.hearts[config.run_id] = Heart(claim)
             log(f"{config.run_id} begins")
-            return Job(config, partial(corpus_of, config), keeper, heart.report, self.task.until)
+            report = self.hearts[config.run_id].report
+            return Job(config, partial(corpus_of, config), keeper, report, self.task.until)
 
-        devices = tuple(self.devices[:1] if alone else self.devices)
-        lanes = Lanes(first.shape, self.task.way, devices, each, self.task.tensor, self.task.remat)
         try:
+            each = self.pack_size(first)
+            alone = self.task.pack is not None and not each
+            devices = tuple(self.devices[:1] if alone else self.devices)
+            lanes = Lanes(first.shape, self.task.way, devices, each, self.task.tensor, self.task.remat)
             Crew(lanes, offer, self.ended if claim else raise_error, self.stopping.is_set).train()
         except Exception as error:  # in a pack no run's own: smaller packs, and at last single runs, tell
             if each == 0 and first.run_id in self.hearts:

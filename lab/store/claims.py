@@ -27,8 +27,7 @@ class Claim:
 
     def held(self) -> bool:
         """False once another worker has taken the run over (or someone deleted it): stop then."""
-        own, successor = (claim_path(self.folder, self.number + i) for i in (0, 1))
-        return own.exists() and not successor.exists()
+        return newest_claim(self.folder) == self.number  # its next may have been tidied away already
 
     def beat(self, **progress: Any) -> None:
         """Show that the holder lives, and how far it is."""

@@ -41,6 +41,7 @@ class Keeper:
     def start(self, like: TrainState) -> Start:
         """Where the run goes on from; its curve on disk is put back to what was seen there."""
         with self.waiting():
+            self.check_claim()  # it may have been lost before there was anything to write
             start = find_start(self.store, self.config, self.checkpoints.restore(like), like)
             for warning in start.warnings:
                 print(f"warning: {warning}", flush=True)
