@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections import Counter
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -19,8 +21,9 @@ from lab.launch import local, slurm, worker
 from lab.launch.attempt import Attempts
 from lab.launch.order import LaunchError, Order
 from lab.store import export
+from lab.store.claims import claim_path
 from lab.store.failures import halve, has_failed, kind_of, trained_as
-from lab.store.files import write_json
+from lab.store.files import sealed, write_json
 from lab.store.records import CURVE
 from lab.store.store import Store
 from lab.train import parallel
@@ -177,6 +180,31 @@ def test_hosts_that_get_no_run_further_are_started_four_times(config, tmp_path, 
     with pytest.raises(LaunchError, match=r"got no run further.*the network is unreachable"):
         local.launch(store, [config], Order(hosts=2))
     assert len(started) == 2 + local.STARTS
+
+
+def test_a_death_is_blamed_on_a_run_of_this_host_alone_and_those_before_any_run_count_in_a_row(
+    config, tmp_path
+):
+    store, ends, dead = Store(tmp_path), Counter(), Ended(tmp_path / "log", -9)
+    dead.log.write_text("")
+    dead.processes = [SimpleNamespace(pid=os.getpid())]
+    here, there, done = configs = [change(config, seed=seed) for seed in range(3)]
+    claim = store.claim(there)
+    write_json(claim_path(claim.folder, 0), sealed(claim.content | {"host": "of the same process ids"}))
+
+    def tries(n):
+        return [local.next_task(store, configs, dead, ends) for _ in range(n)]
+
+    assert tries(local.STARTS - 1) == ["again"] * 3
+    claim = store.claim(done)
+    store.write_record(done.run_id, {"status": "done", "steps": 40, "loss": 1.0})
+    claim.release()
+    assert tries(1) == ["again"], "it had finished a run"
+    (claim.folder / "claim-0.json").unlink()
+    assert tries(local.STARTS - 1) == ["again", "again", None]
+    store.claim(here)
+    tries(local.DEATHS)
+    assert store.failure(here.run_id)["kind"] == "died" and store.failure(there.run_id) is None
 
 
 def test_a_slurm_job_that_gets_no_run_further_goes_to_the_queue_four_times(tmp_path, monkeypatch):

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 from lab.config import RunConfig, to_json, userfile
 from lab.launch.order import NO_JAX, End, LaunchError, Order, Refresh
 from lab.launch.processes import Worker, on_cpu, shares, start, stop, tail, wait
 from lab.launch.task import AGAIN, DISK_FULL, FAILED_FAST, Task
+from lab.store.claims import this_host
 from lab.store.failures import trained_as
 from lab.store.store import Store
 
@@ -107,7 +109,10 @@ def next_task(store: Store, configs: Sequence[RunConfig], dead: Worker, ends: Co
         reached = progress(store, configs)
         ends[reached] += 1
         return dead.task if ends[reached] < STARTS else None
-    held = held_by(store, configs, dead.processes[0].pid)
+    mine = claimed_by(store, configs, dead.processes[0].pid)
+    held = [run_id for run_id, claim in mine.items() if not (claim.get("released") or store.finished(run_id))]
+    if any(store.finished(run_id) for run_id in mine):
+        ends["before any run"] = 0  # those in a row count
     if len(held) > 1:  # one of a pack is to blame, and smaller ones will tell which
         return replace(dead.task, pack=(dead.task.pack or 0) // 2 or None)
     for run_id in held:
@@ -134,12 +139,12 @@ def progress(store: Store, configs: Sequence[RunConfig]) -> tuple[int, int, int]
     )
 
 
-def held_by(store: Store, configs: Sequence[RunConfig], pid: int) -> list[str]:
-    """The unfinished runs whose claims a process of this id holds."""
+def claimed_by(store: Store, configs: Sequence[RunConfig], pid: int) -> dict[str, dict[str, Any]]:
+    """The claims of runs that a process of this id made last, on this host: elsewhere the same id is
+    another process."""
     ids = [trained_as(store, config).run_id for config in configs]
-    claims = ((run_id, store.holder(run_id) or {}) for run_id in ids)
-    held = [run_id for run_id, claim in claims if claim.get("pid") == pid and not claim.get("released")]
-    return [run_id for run_id in held if not store.finished(run_id)]
+    claims, whose = {run_id: store.holder(run_id) or {} for run_id in ids}, (this_host(), pid)
+    return {i: claim for i, claim in claims.items() if (claim.get("host"), claim.get("pid")) == whose}
 
 
 def check_ends(store: Store, crew: Sequence[Worker]) -> None:
