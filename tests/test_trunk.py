@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 import threading
+from argparse import Namespace
 from dataclasses import replace
 
 import jax
@@ -14,16 +15,17 @@ from hypothesis import strategies as st
 
 from analysis.tables import table
 from lab.commands import experiment
+from lab.commands import release as command
 from lab.commands.run import forget_failures
 from lab.config import OptimConfig, from_json, to_json
 from lab.data import corpora
-from lab.launch import worker
+from lab.launch import verify, worker
 from lab.launch.attempt import WAIT, choose
 from lab.launch.order import parts
 from lab.models import counts
 from lab.plan import grid, trunk
 from lab.plan.trunk import constant_steps, make_trunk
-from lab.store import export, lineage
+from lab.store import export, lineage, release
 from lab.store.store import Store
 from lab.train.checkpoint import Checkpoints, as_dict
 from lab.train.loop import Crew
@@ -420,6 +422,31 @@ def test_second_tries_go_on_from_their_trunks_second_try(working, tmp_path, conf
         f"{again[0].run_id}@96",
         f"{again[1].run_id}@144",
     ]
+    for c in again[2:]:
+        shutil.rmtree(store.folder(c.run_id))
+    assert lineage.resolve_trunks(store, configs) == configs, "no trunk is trained again for a branch"
+    shutil.rmtree(store.folder(again[1].run_id) / "checkpoints")
+    settled = lineage.resolve_trunks(store, configs)
+    assert settled == [*configs[:3], replace(configs[3], init_from="")]
+
+
+@pytest.mark.parametrize("which", [1, 3])
+def test_a_released_branch_is_trained_again_alone_and_compared_from_its_trunks_end(
+    working, tmp_path, config, monkeypatch, capsys, which
+):
+    def train_here(store, run, place):
+        task = worker.Task(str(store.root), [to_json(run)])
+        assert worker.work(task, threading.Event()) == 0, store.failure(run.run_id)
+
+    configs, store = joined(config), Store(tmp_path / "runs")
+    assert working(configs) == 0
+    release.write(store, configs, "both", tmp_path / "given", [], "")
+    monkeypatch.setattr(verify, "train", train_here)
+    run_id = configs[which].run_id
+    asked = Namespace(folder=tmp_path / "given", run_id=run_id, code=[])
+    assert command.check(asked) == 0
+    own = [row for row in store.curve(run_id) if int(row["step"]) > configs[which].branch_step]
+    assert own and f"equal to the last bit: {len(own) + 1} losses" in capsys.readouterr().out
 
 
 def test_trunks_and_branches_share_packs_and_agree_to_float_error(working, tmp_path, config, alone):

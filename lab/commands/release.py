@@ -4,6 +4,7 @@ import argparse
 import inspect
 import shlex
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from lab.commands import shared
@@ -14,6 +15,7 @@ from lab.config import RunConfig, userfile
 from lab.launch import verify
 from lab.models import counts
 from lab.store import contents, release
+from lab.store.records import origin
 from lab.store.store import Store
 
 
@@ -58,7 +60,7 @@ def check(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="lab-verify-") as scratch:
         store = Store(Path(scratch) / "runs")
         store.prepare()
-        verify.train(store, config, verify.Place())
+        verify.train(store, replace(config, init_from=""), verify.Place())  # alone: its numbers are the same
         same = compare(given, store, config.run_id)
     unlike = release.unlike(folder)
     devices = (given.record(config.run_id) or {}).get("devices")
@@ -91,10 +93,12 @@ def have_tokens(config: RunConfig) -> None:
 
 
 def compare(given: Store, again: Store, run_id: str) -> bool:
-    """Say whether losses along the curve and at the end are equal to the last bit, or how far off."""
+    """Say whether losses along the curve and at the end are equal to the last bit, or how far off. Up to the
+    end of its trunk a branch's curve is the trunk's, which was measured elsewhere."""
     ends = [store.record(run_id).get("loss") for store in (given, again)]
+    _, trunk = origin(given.record(run_id).get("init_from")) or ("", 0)
     curves = [
-        [row["loss"] for row in store.curve(run_id)] + [repr(end)]
+        [row["loss"] for row in store.curve(run_id) if int(row["step"]) > trunk] + [repr(end)]
         for store, end in zip((given, again), ends, strict=True)
     ]
     if curves[0] == curves[1]:

@@ -32,10 +32,13 @@ def resolve_trunks(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig
         return list(configs)
     for config in configs:
         trunk.check(config)
-    status = {config.run_id: store.status(trained_as(store, config).run_id) for config in configs}
+    now = {config.run_id: trained_as(store, config) for config in configs}
+    status = {run_id: store.status(run.run_id) for run_id, run in now.items()}
     ended = {run_id for run_id, word in status.items() if word in ENDED}
+    done = [(run_id, run) for run_id, run in now.items() if status[run_id] == "done"]
+    lost = {run_id for run_id, run in done if store.newest_checkpoint(run.run_id) != run.steps}
     ends = finished_trunks(store, configs)
-    resolved = [config if config.run_id in ended else furthest(config, ends, status) for config in configs]
+    resolved = [config if config.run_id in ended else furthest(config, ends, lost) for config in configs]
     by_id, needed = {config.run_id: config for config in resolved}, set()
     for config in resolved:
         if config.run_id in ended:
@@ -57,15 +60,14 @@ def check_trained(config: RunConfig, by_id: dict[str, RunConfig], ends: dict[str
         )
 
 
-def furthest(config: RunConfig, ends: dict[str, set[int]], status: dict[str, str]) -> RunConfig:
-    """The run from the best beginning there is or will be."""
+def furthest(config: RunConfig, ends: dict[str, set[int]], lost: set[str]) -> RunConfig:
+    """The run from the best beginning there is or will be. Of `lost` trunks the last state is gone; one
+    whose second try is done is gone on from by the run's own second try."""
     if not (config.init_from or config.trunk):
         return config
     most = constant_steps(config) - (constant_steps(config) == config.steps)
     finished = [steps for steps in ends.get(make_trunk(config, 1).run_id, ()) if steps <= most]
-    planned = config.branch_step
-    if status.get(config.trunk_id) == "done" and planned not in finished:
-        planned = 0  # it was trained, and its last state is gone
+    planned = 0 if config.trunk_id in lost else config.branch_step
     return join_trunk(config, max(planned, *finished, 0))
 
 
