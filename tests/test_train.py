@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sys
 from dataclasses import replace
+from itertools import count
 
 import jax
 import numpy as np
@@ -80,6 +81,17 @@ def test_stopped_anywhere_and_resumed_equals_left_alone_to_the_last_bit(tmp_path
         for name in ("loss", "loss_se", "bits_per_byte", "steps"):
             assert record[name] == whole[name], (looks, name)
         assert without_times(rest.store, longer) == without_times(alone.store, longer)
+
+
+def test_a_resumed_run_counts_its_seconds_on_from_its_checkpoint(tmp_path, longer, corpus, monkeypatch):
+    ticks = count(1.0)
+    monkeypatch.setattr(lanes.Clock, "now", lambda clock: next(ticks))  # each look takes a second
+    part = trainer_in(tmp_path, stopping=stopping_after(4))
+    assert trained(part, longer, corpus) is None
+    at_point = float(part.store.curve(longer.run_id)[-1]["seconds"])
+    monkeypatch.setattr(lanes.Clock, "now", lambda clock: 5.0)  # and the rest none
+    record = trained(trainer_in(tmp_path), longer, corpus)
+    assert record["seconds"] > at_point
 
 
 def test_orbax_alone_reads_the_weights_by_their_names(tmp_path, longer, corpus):

@@ -31,7 +31,9 @@ def find_start(store: Store, config: RunConfig, own: Start, like: Any) -> Start:
         return own
     start = end_of_trunk(store, config, like)
     store.write_origin(config.run_id, config.init_from)
-    return replace(start, origin=config.init_from, warnings=own.warnings + start.warnings)
+    # a run's seconds on top of its trunk's are counted from the trunk's last point
+    warnings = own.warnings + start.warnings
+    return replace(start, origin=config.init_from, warnings=warnings, seconds=None)
 
 
 def end_of_trunk(store: Store, config: RunConfig, like: Any) -> Start:

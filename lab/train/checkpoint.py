@@ -2,7 +2,8 @@
 
     checkpoints/STEP/state/       the arrays, whole and as they are: saved on eight devices, a
                                   state is restored on one
-                     manifest/    the sha256 of each array, its name, and the curve up to STEP
+                     manifest/    the sha256 of each array, its name, the curve up to STEP,
+                                  and the seconds spent
 
 The manifest is written in the same commit as the arrays. It is made from memory before anything
 is written and checked against memory after everything was read, so it covers every file, and what
@@ -32,6 +33,7 @@ class Start:
     step: int
     state: Any
     curve: str | None = None  # its text up to `step`; None where none was kept
+    seconds: float | None = None  # spent up to `step`; None: as its curve says
     warnings: tuple[str, ...] = ()
     origin: str = ""  # RUN_ID@STEP of the trunk behind it
     diverged: bool = False  # the trunk diverged, and so has the run
@@ -64,7 +66,7 @@ class Checkpoints:
         )
         return ocp.CheckpointManager(self.folder, options=options, item_names=("state", "manifest"))
 
-    def save(self, step: int, state: Any, curve: str = "") -> None:
+    def save(self, step: int, state: Any, curve: str = "", seconds: float | None = None) -> None:
         """Starts saving and returns; the copy is taken first, so the state may be donated."""
         import orbax.checkpoint as ocp
 
@@ -72,7 +74,7 @@ class Checkpoints:
             return
         arrays = as_dict(jax.tree.map(copy_of, state))
         about = {"arrays": checksums(arrays), "names": names(state), "curve": curve, "step": step}
-        manifest = sealed(about)
+        manifest = sealed(about | {"seconds": seconds})
         self.manager.save(
             step,
             args=ocp.args.Composite(
@@ -127,7 +129,7 @@ class Checkpoints:
         wanted = as_dict(jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), like))
         if (old := self.folder / str(step) / "default").exists():
             with ocp.StandardCheckpointer(multiprocessing_options=this_process()) as reader:
-                arrays, curve = reader.restore(old, wanted), None
+                arrays, curve, seconds = reader.restore(old, wanted), None, None
         else:
             items = {"state": ocp.args.StandardRestore(wanted), "manifest": ocp.args.JsonRestore()}
             saved = self.manager.restore(step, args=ocp.args.Composite(**items))
@@ -137,9 +139,9 @@ class Checkpoints:
             for name, sum in checksums({name: np.asarray(arrays[name]) for name in wanted}).items():
                 if manifest["arrays"][name] != sum:
                     raise ValueError(f"array {name} does not match its checksum")
-            curve = manifest["curve"]
+            curve, seconds = manifest["curve"], manifest.get("seconds")
         leaves = [np.asarray(arrays[name]) for name in wanted]
-        return Start(step, jax.tree.unflatten(jax.tree.structure(like), leaves), curve)
+        return Start(step, jax.tree.unflatten(jax.tree.structure(like), leaves), curve, seconds)
 
     def wait(self) -> None:
         """Until what was saved is safely on disk; raises what the writer raised."""

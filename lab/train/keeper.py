@@ -59,14 +59,14 @@ class Keeper:
     def save_is_due(self) -> bool:
         return time.monotonic() - self.saved > self.save_again_after
 
-    def save(self, step: int, fetch: Callable[[], TrainState]) -> None:
+    def save(self, step: int, fetch: Callable[[], TrainState], seconds: float) -> None:
         """Begins to save, and returns as soon as the state that `fetch` gives may be donated."""
         began = time.monotonic()
         with self.waiting():
             self.checkpoints.wait()  # one is written at a time: this begins when that is on disk
             self.check_claim()
             self.log(f"{self.config.run_id} saves update {step}")
-            self.checkpoints.save(step, fetch(), self.curve)
+            self.checkpoints.save(step, fetch(), self.curve, seconds)
         self.saved = time.monotonic()
         excess = self.saved - began - QUICK_SAVE_SECONDS
         self.save_again_after = max(self.save_seconds, REST * excess)
@@ -113,7 +113,7 @@ class Follower:
     def save_is_due(self) -> bool:
         return False
 
-    def save(self, step: int, fetch: Callable[[], TrainState]) -> None:
+    def save(self, step: int, fetch: Callable[[], TrainState], seconds: float) -> None:
         fetch()  # which all hosts do together
 
     def nothing(self, *_: Any) -> None: ...

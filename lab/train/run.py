@@ -74,7 +74,8 @@ class Run:
         last = rows[-1] if rows else {"step": 0, "loss": math.nan, "seconds": 0.0}
         self.good_step = int(last["step"])  # when the last held-out loss that was a number was measured
         self.loss = float(last["loss"]) if rows else None
-        self.clock_ahead = float(last["seconds"]) - lanes.clock.now()
+        spent = float(last["seconds"]) if start.seconds is None else start.seconds
+        self.clock_ahead = spent - lanes.clock.now()
         trunk_seconds = [float(row["seconds"]) for row in rows if int(row["step"]) <= self.trunk_steps]
         self.trunk_seconds = trunk_seconds[-1] if trunk_seconds else 0.0
 
@@ -166,7 +167,7 @@ class Run:
 
     def save(self) -> None:
         self.corpus.verify_again()  # no checkpoint is of overwritten tokens: a retry goes on from the last
-        self.keeper.save(self.step, lambda: self.lanes.fetch(self.lane))
+        self.keeper.save(self.step, lambda: self.lanes.fetch(self.lane), self.seconds)
 
     @property
     def seconds(self) -> float:
