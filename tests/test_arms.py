@@ -1,3 +1,4 @@
+import math
 import re
 from argparse import Namespace
 from dataclasses import replace
@@ -11,7 +12,7 @@ from lab.commands.plan import table
 from lab.commands.settings import override
 from lab.commands.view import set_apart
 from lab.models import counts
-from lab.plan import arms, grid
+from lab.plan import arms, grid, tuning
 from lab.plan import looks as design
 from lab.store.store import Store
 from tests.conftest import ROOT
@@ -76,6 +77,29 @@ def test_the_best_factor_is_carried_to_every_run_and_an_end_asks_for_one_more(ce
     assert arms.best_factor(cells, burst)[0] <= 1, "a rate at which a run diverges is not chosen"
     assert arms.with_factor(cells, 1.0) == cells
     assert all(run.optim.learning_rate == 2 * own for run in arms.with_factor(cells, 2.0))
+
+
+def test_the_factor_is_on_a_size_s_rate_at_its_cheapest_in_whatever_order_the_grid_is(cells):
+    lengths = [(9, 0.004), (3, 0.008), (1, 0.016)]  # of one size, each at a rate of its own
+    grid_of = [tuning.at_rate(replace(cells[0], tokens=k * cells[0].tokens), rate) for k, rate in lengths]
+    tried = arms.at_rates(grid_of, 3)
+    assert [run.optim.learning_rate for run in tried] == [0.008, 0.016, 0.032]
+    assert arms.best_factor(grid_of, list(zip(tried, (3.0, 2.0, 3.0), strict=True))) == (1.0, None)
+
+
+def test_a_tuning_run_s_second_try_stands_for_it(cells, tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    first = replace(cells[0], micro_batch=2)
+    second = replace(first, micro_batch=1)
+    retried = {"run_id": second.run_id, "micro_batch": 1}
+    for run in (first, second):
+        store.claim(run).release()
+    store.write_failure(first.run_id, {"run_id": first.run_id, "retried_as": retried})
+    assert math.isnan(compare.loss_of(store, first))
+    record = {"status": "done", "steps": second.steps, "loss": 2.9, "curve_sha256": "0"}
+    store.write_record(second.run_id, record)
+    assert compare.loss_of(store, first) == 2.9
 
 
 def test_as_many_whole_budgets_as_fit_are_kept_from_the_least_on(cells):

@@ -14,6 +14,7 @@ from lab.commands.settings import override
 from lab.config import RunConfig
 from lab.plan import arms, grid
 from lab.plan import looks as design
+from lab.store.failures import trained_as
 from lab.store.store import Store
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -158,8 +159,8 @@ def at_an_end(title: str, factor: float, further: float | None) -> str:
 
 
 def loss_of(store: Store, config: RunConfig) -> float:
-    """Of a finished run; NaN of one that diverged or failed."""
-    record = store.status_and_record(config.run_id)[1] or {}
+    """Of a finished run, or of its second try; NaN of one that diverged or failed."""
+    record = store.status_and_record(trained_as(store, config).run_id)[1] or {}
     return record.get("loss") or float("nan")
 
 

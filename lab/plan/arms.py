@@ -77,7 +77,8 @@ def best_factor(
     """The factor on a grid's own rates at which its tuning runs, each with its loss, are best together (mean
     log loss over sizes; a run without a loss rules its factor out); and the factor to try next, where the
     best is at an end of those tried."""
-    own = {tuning.params(cell.model): cell.optim.learning_rate for cell in reversed(cells)}
+    dearest_first = reversed(sorted(cells, key=counts.run_flops))  # so that of each size the cheapest stays
+    own = {tuning.params(cell.model): cell.optim.learning_rate for cell in dearest_first}
     losses: dict[int, list[float]] = defaultdict(list)
     for run, loss in tuned:
         power = round(math.log2(run.optim.learning_rate / own[tuning.params(run.model)]))
