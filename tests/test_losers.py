@@ -2,6 +2,7 @@
 
 import csv
 import json
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from analysis.__main__ import main
 from analysis.decisions.losers import Rule, Sweep, cells, replay, sweeps, total
 from analysis.tables import table
+from lab.commands import prune
+from lab.store.records import CURVE
+from lab.store.store import Store
 
 STEPS = np.geomspace(10, 1000, 12)
 RATES = np.array([0.001, 0.002, 0.004, 0.008, 0.016])
@@ -143,6 +147,38 @@ def test_a_lower_rate_is_given_less_later_and_to_the_end_where_the_rate_never_fa
         runs.write_text("\n".join(f"{line},{word}" for line, word in zip(lines, words, strict=True)) + "\n")
         found = sweeps(table.read(curves, needs={"loss"}), table.read(runs))
         assert [each.falls for each in found] == [falls]
+
+
+@pytest.fixture
+def at_rates(config):
+    return [replace(config, optim=replace(config.optim, learning_rate=rate)) for rate in RATES]
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_a_failed_run_ends_its_sweep_only_when_asked_to(at_rates, tmp_path, monkeypatch, fail_fast):
+    monkeypatch.setattr(prune, "losers", lambda store, configs: [])
+    options, seen = Namespace(launcher="local", fail_fast=fail_fast, retry="failed"), []
+
+    def train(runs, share):
+        seen.append((share, options.retry))
+        return 1, True
+
+    assert prune.train_sweeps(options, Store(tmp_path), at_rates, train) == (1, True)
+    first, *later = seen
+    assert first == (prune.SHARES[0], "failed")
+    assert later == [(share, "") for share in (*prune.SHARES[1:], 1.0) if not fail_fast]
+
+
+def test_a_failed_run_s_short_curve_makes_no_losers(at_rates, tmp_path):
+    store = Store(tmp_path)
+    store.prepare()
+    for i, run in enumerate(at_rates):
+        store.claim(run).release()
+        store.start_curve(run.run_id, 0)
+        for step in range(1, 3 if i == 1 else 20):
+            store.add_to_curve(run.run_id, dict.fromkeys(CURVE, step) | {"loss": 2.0})
+    store.write_failure(at_rates[1].run_id, {"run_id": at_rates[1].run_id, "kind": "error", "error": "gone"})
+    assert prune.losers(store, at_rates) == []
 
 
 SWEEP = """

@@ -13,6 +13,7 @@ from lab.commands.experiment import CommandError
 from lab.config import RunConfig
 from lab.models import counts
 from lab.store import export
+from lab.store.failures import has_failed
 from lab.store.store import Store
 
 SHARES = (0.08, 0.12, 0.18, 0.28, 0.43, 0.65)  # of the steps, at which sweeps are looked at
@@ -36,8 +37,9 @@ def train_sweeps(
     going = [config for config in configs if store.status(config.run_id) != "pruned"]
     for share in SHARES:
         status, over = train(going, share)
-        if not over or status:
+        if not over or (status and options.fail_fast):
             return status, over
+        options.retry = ""  # what failed before is tried again once
         lost = losers(store, configs)
         for config in lost:
             step = store.newest_checkpoint(config.run_id)
@@ -60,7 +62,8 @@ def losers(store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
     """The runs under way that can no longer win their sweeps, by the curves so far."""
     of_length: dict[int, list[RunConfig]] = defaultdict(list)
     for config in configs:
-        of_length[config.steps].append(config)
+        if not has_failed(store, config):  # where its curve ends tells nothing of its rate
+            of_length[config.steps].append(config)
     lost: set[str] = set()
     with tempfile.TemporaryDirectory() as folder:
         runs, curves, said = (Path(folder) / name for name in ("runs.csv", "curves.csv", "said.json"))
