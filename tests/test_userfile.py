@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,48 @@ def test_its_identity_is_its_code_and_that_of_what_it_imports_from_beside_it(net
     path = net.with_name(file)
     path.write_text(path.read_text().replace(old, new))
     assert (userfile.identity(net) == before) is same
+
+
+PACKAGE = {
+    "net.py": "from mylib.blocks import block",
+    "mylib/__init__.py": "",
+    "mylib/blocks.py": "from mylib.norms import scale\n\ndef block(x):\n    return scale(x)",
+    "mylib/norms.py": "def scale(x):\n    return 1.0 * x",
+}
+
+
+@pytest.mark.parametrize(
+    ("named", "changes"),
+    [
+        ("net.py", {}),
+        ("net.py", {"net.py": "import mylib", "mylib/__init__.py": "from . import norms"}),
+        ("net.py", {"net.py": "import mylib.sub.net", "mylib/sub/net.py": "from ..norms import scale"}),
+        ("net.py", {"mylib/blocks.py": "from .norms import *"}),
+        ("mylib/blocks.py", {}),
+        ("mylib/blocks.py", {"mylib/blocks.py": "import norms"}),
+    ],
+)
+def test_its_identity_follows_what_its_packages_import_from_one_another(
+    tmp_path, monkeypatch, named, changes
+):
+    for name, code in (PACKAGE | changes).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+    monkeypatch.chdir((tmp_path / named).parent)
+    path = Path(named).relative_to(Path(named).parent)
+    before = userfile.identity(path)
+    assert before == userfile.identity(tmp_path / named)
+    (tmp_path / "mylib" / "norms.py").write_text("def scale(x):\n    return 2.0 * x")
+    assert userfile.identity(path) != before
+
+
+def test_what_only_lies_beside_a_package_is_none_of_its_code(tmp_path):
+    for name in ("mylib/__init__.py", "mylib/net.py", "json.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("import json")
+    before = userfile.identity(tmp_path / "mylib" / "net.py")
+    (tmp_path / "json.py").write_text("x = 1")
+    assert userfile.identity(tmp_path / "mylib" / "net.py") == before
 
 
 def test_the_run_id_follows_its_code_and_not_where_it_lies_or_how_it_is_written(net, tmp_path, monkeypatch):

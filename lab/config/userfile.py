@@ -10,10 +10,11 @@ import ast
 import hashlib
 import importlib.util
 import io
+import os
 import re
 import sys
 import tokenize
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -100,32 +101,47 @@ def allow(files: Mapping[str, str]) -> None:
 
 def identity(path: Path) -> str:
     """First 12 hex digits of the SHA-256 of a file's code and of what it imports from beside it."""
+    path = path.resolve()
     found: dict[Path, str] = {}
-    read(path, found)
+    read(path, found, path.parent)
     own = found.pop(path)  # first, and without its name
-    parts = [own, *(f"{other.relative_to(path.parent)}\n{found[other]}" for other in sorted(found))]
+    parts = [own, *(f"{os.path.relpath(other, path.parent)}\n{found[other]}" for other in sorted(found))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def read(path: Path, found: dict[Path, str]) -> None:
-    """Put the code of a file, and of those beside it that it imports, into `found`."""
+def read(path: Path, found: dict[Path, str], root: Path) -> None:
+    """Put the code of a file, and of those that it imports from beside it, from `root` or from the package
+    that it is in, into `found`."""
     try:
         text = path.read_text(encoding="utf-8")
         nodes = list(ast.walk(ast.parse(text, path.name)))
         found[path] = essential(text)
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no Python: {error}") from error
-    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    for node in nodes:
-        if isinstance(node, ast.ImportFrom) and node.module:
-            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    modules |= {module.rsplit(".", n)[0] for module in modules for n in range(module.count(".") + 1)}
-    for module in sorted(modules):
-        place = path.parent / module.replace(".", "/")
-        others = (place.with_suffix(".py"), place / "__init__.py")
-        for other in others if module.partition(".")[0] not in OURS else ():
-            if other.is_file() and other not in found:
-                read(other, found)
+    modules = {
+        (0, tuple(alias.name.split("."))) for n in nodes if isinstance(n, ast.Import) for alias in n.names
+    }
+    for node in (node for node in nodes if isinstance(node, ast.ImportFrom)):
+        module = tuple(node.module.split(".")) if node.module else ()
+        modules |= {(node.level, module), *((node.level, (*module, alias.name)) for alias in node.names)}
+    for level, words in sorted(modules):
+        if level or words[0] not in OURS:
+            for place in places(path, root, level, words):
+                for other in (place.with_suffix(".py"), place / "__init__.py"):
+                    if other.is_file() and other not in found:
+                        read(other, found, root)
+
+
+def places(path: Path, root: Path, level: int, words: tuple[str, ...]) -> Iterator[Path]:
+    """Where a module that a file imports may lie, without its ending, and the packages that it names."""
+    if level:
+        bases = {*path.parents[level - 1 : level]}
+    else:
+        top = next((folder for folder in path.parents if not (folder / "__init__.py").is_file()), root)
+        bases = {root, path.parent} | ({top} if path.relative_to(top).parts[0] == words[0] else set())
+    for base in sorted(bases):
+        for n in range(len(words)):
+            yield base.joinpath(*words[: n + 1])
 
 
 def load(text: str) -> Any:
