@@ -13,6 +13,7 @@ from lab.launch.order import LaunchError, Order, cost, engine, parts, read_optio
 from lab.models import counts
 from lab.store.store import Store
 from tests.conftest import change
+from tests.grids import TINY
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,18 @@ def test_this_machine_takes_no_options_of_a_cluster(tmp_path, config):
         LAUNCHERS["local"](Store(tmp_path), [config], Order(options={"partition": "gpu"}))
 
 
-@pytest.mark.parametrize("wrong", [{"workers": -1}, {"devices": 0}, {"hosts": 2, "way": "pmap"}])
+WRONG = [{"workers": -1}, {"devices": 0}, {"hosts": 2, "way": "pmap"}, {"devices": 2, "way": "jit"}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_what_no_launcher_can_do_is_refused(wrong):
     with pytest.raises(ValueError, match=f"--{next(iter(wrong))} "):
         Order(**wrong)
+
+
+def test_jit_is_of_one_device_or_of_a_pack_on_each():
+    assert Order(devices=2, way="jit", pack="3").runs_a_device(on_cpu=True) == 3
+    command = ["verify-resume", str(TINY), "0", "--devices", "1", "2", "--way", "jit"]
+    options = parser().parse_args(command)
+    with pytest.raises(ValueError, match="--devices 2 --way jit: jit trains on one device"):
+        options.run(options)

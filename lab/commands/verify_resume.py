@@ -8,6 +8,7 @@ from lab.commands import shared
 from lab.commands.experiment import CommandError
 from lab.commands.view import describe_run
 from lab.launch import verify
+from lab.launch.order import Order
 
 STORE = (
     "the folder of runs, in which, on its file system, the run is trained in a scratch folder; its own runs "
@@ -36,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
     if min(options.devices, default=0) < 1 or options.from_devices < 1:
         devices = " ".join(map(str, options.devices))
         raise CommandError(f"--devices {devices} --from-devices {options.from_devices}: at least 1 each")
+    for n in options.devices:
+        Order(devices=n, way=options.way)  # refuses what `lab run` would
     experiment, store = shared.open_grid(options)
     configs, run_id = experiment.configs(), options.run_id
     named = [config for config in configs if run_id and config.run_id.startswith(run_id)]

@@ -52,6 +52,11 @@ class Order:
                 raise ValueError(f"--{name} {getattr(self, name)}: it must be at least {least}")
         if self.hosts > 1 and self.way not in ("", "mesh", "fsdp"):
             raise ValueError(f"--hosts {self.hosts} --way {self.way}: several hosts need --way mesh or fsdp")
+        if self.way == "jit" and self.devices > 1 and not self.pack:
+            raise ValueError(
+                f"--devices {self.devices} --way jit: jit trains on one device; leave --way out for mesh, or "
+                "take fsdp or pmap"
+            )
         if self.tensor > 1 and (self.way != "fsdp" or self.devices * self.hosts % self.tensor):
             raise ValueError(
                 f"--tensor {self.tensor} --devices {self.devices} --way {self.way or 'mesh'}: it needs --way "
