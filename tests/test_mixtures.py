@@ -1,6 +1,7 @@
 """Mixtures: the weights hold, no part repeats before its time, and a run's data depend on its step alone."""
 
 import csv
+import shutil
 from types import SimpleNamespace
 
 import jax
@@ -139,6 +140,21 @@ def test_a_mixture_is_prepared_opened_and_known_by_its_content(folder):
     (code.path / "train.bin").write_bytes(b"x" * code.n_train)
     with pytest.raises(CorpusError, match=r"train\.bin is damaged"):
         open_corpus(corpus.name).verify()
+
+
+def test_an_order_of_parts_is_a_mixture_of_its_own_and_ids_of_before_are_opened(folder):
+    names = [f"text:{folder}/{name}" for name in ("1/wiki", "2/code", "3/wiki")]
+    for old, new in (("wiki", "1/wiki"), ("code", "2/code"), ("wiki", "3/wiki")):
+        shutil.copytree(folder / old, folder / new)
+    both = [corpora.mix(dict.fromkeys(parts, 0.5), quiet=True) for parts in (names[:2], names[1:])]
+    assert np.array_equal(both[0].parts[0].corpus.train, both[1].parts[1].corpus.train)
+    before = both[0].sha256_of_before
+    assert before == both[1].sha256_of_before and before in (both[0].sha256, both[1].sha256)
+    assert both[0].sha256 != both[1].sha256
+    for corpus in both:
+        assert open_corpus(corpus.name, sha256=before).data().sha256 == before
+    with pytest.raises(CorpusError, match="was asked for"):
+        open_corpus(both[0].name, sha256=both[1].sha256 if before == both[0].sha256 else "0" * 64)
 
 
 @pytest.mark.parametrize(

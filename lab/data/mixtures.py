@@ -79,6 +79,7 @@ class Mixture(Corpus):
     """A corpus of corpora. What is held out is of each part as much as its weight says."""
 
     parts: tuple[Part, ...] = ()
+    sha256_of_before: str = ""  # which left out the order of the parts: that of their names
 
     @cached_property
     def train(self) -> Mix:  # type: ignore[override]
@@ -99,12 +100,17 @@ class Mixture(Corpus):
 
     def by_part(self) -> dict[str, Part]:
         """The parts by the short names that tell them apart in a table."""
-        names = [part.corpus.name for part in self.parts]
-        for words in range(1, max(map(len, names))):
-            short = [short_name(name, words) for name in names]
-            if len({*short}) == len(names):
-                return dict(zip(short, self.parts, strict=True))
+        names = short_names([part.corpus.name for part in self.parts])
         return dict(zip(names, self.parts, strict=True))
+
+
+def short_names(names: list[str]) -> list[str]:
+    """The shortest that tell parts apart."""
+    for words in range(1, max(map(len, names))):
+        short = [short_name(name, words) for name in names]
+        if len({*short}) == len(names):
+            return short
+    return names
 
 
 def short_name(name: str, words: int = 1) -> str:
@@ -171,7 +177,7 @@ def mixture(name: str, parts: tuple[Part, ...]) -> Mixture:
         name=name,
         tokenizer=max((part.corpus.tokenizer for part in parts), key=lambda each: each.vocab_size),
         asked=first.asked,
-        sha256=digest(json.dumps(["mix", *sorted(identified)])),
+        sha256=digest(json.dumps(["mix", *identified])),
         path=first.path.parent,
         n_train=len(Mix(parts)),
         n_held_out=0,
@@ -187,9 +193,18 @@ def mixture(name: str, parts: tuple[Part, ...]) -> Mixture:
             "bytes_known": all(part.corpus.meta.get("bytes_known", True) for part in parts),
         },
         parts=parts,
+        sha256_of_before=digest(json.dumps(["mix", *sorted(identified)])),
     )
     object.__setattr__(corpus, "n_held_out", len(corpus.held_out))
     return corpus
+
+
+def shares(name: str) -> dict[str, float]:
+    """What share of a mixture's tokens is of each part, by its short name."""
+    counts = dealt_counts({part: weight for part, (weight, _) in parse(name).items()})
+    return dict(
+        zip(short_names(sorted(counts)), (counts[part] / DEAL for part in sorted(counts)), strict=True)
+    )
 
 
 def dealt_counts(weights: dict[str, float]) -> dict[str, int]:
