@@ -190,6 +190,9 @@ def test_a_run_on_a_mixture_tells_each_part_s_loss_and_epochs(config, tmp_path, 
         Store(tmp_path / "runs").claim(run),
     )
     row = export.row(run, record | export.provenance(""))
+    assert row["unique_tokens"] == 320 + 3840, "the one part four times, the other not once whole"
+    assert export.row(run, {"status": "diverged", "steps": 40, "loss": None})["unique_tokens"] is None
+    assert export.row(run, {"status": "diverged", "steps": 10, "loss": None})["unique_tokens"] == 1280
     assert row[f"epochs_{easy}"] == pytest.approx(4) and row[f"epochs_{hard}"] == pytest.approx(3840 / 51_200)
     assert record["parts"][easy]["loss"] < record["loss"] < record["parts"][hard]["loss"]
     expected = 0.25 * row[f"loss_{easy}"] + 0.75 * row[f"loss_{hard}"]

@@ -17,6 +17,7 @@ from typing import Any
 
 from lab.config import NEXT_TOKEN, DataConfig, ModelConfig, OptimConfig, RunConfig
 from lab.config.fields import columns_of
+from lab.data import mixtures
 from lab.models import counts
 from lab.store import floors
 from lab.store.code import digest
@@ -62,7 +63,7 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
         "params_idle": size.idle,
         "params": size.params,
         "tokens": tokens,
-        "unique_tokens": min(tokens, available) if available else None,
+        "unique_tokens": unique_tokens(config, tokens, record.get("parts") or {}),
         "epochs": tokens / available if available else None,
         "flops": each * tokens,
         "flops_spent": each * max(0, steps - before) * config.batch_tokens,
@@ -77,6 +78,18 @@ def row(config: RunConfig, record: dict[str, Any], experiment: str = "") -> dict
     if config.objective == NEXT_TOKEN:
         computed["loss_unit"] = "nats/token"  # records of before do not say it
     return dict.fromkeys(COLUMNS) | settings(config) | computed | by_part(record)
+
+
+def unique_tokens(config: RunConfig, tokens: int, parts: dict[str, dict[str, float]]) -> int | None:
+    """How many different ones are among a run's tokens, at most; None where that is not known. A mixture's
+    `parts` repeat each on its own."""
+    available = config.data.available_tokens
+    if not available or tokens <= available or not config.data.corpus.startswith(mixtures.PREFIX):
+        return min(tokens, available) if available else None
+    shares = mixtures.shares(config.data.corpus)
+    if shares.keys() != parts.keys():  # it is not done
+        return None
+    return round(sum(tokens * share / max(1, parts[name]["epochs"]) for name, share in shares.items()))
 
 
 def by_part(record: dict[str, Any]) -> dict[str, float]:
