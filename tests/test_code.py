@@ -35,6 +35,19 @@ def test_a_change_of_numbers_changes_it(clone):
     assert changed(clone, "train/schedule.py", first, first.replace("return ", "return 0.1 * "))
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("train/mesh.py", "jax.lax.pmean", "jax.lax.psum"),
+        ("train/layout.py", "std * normal", "normal"),
+        ("train/evaluate.py", "EVAL_TOKENS = 16_384", "EVAL_TOKENS = 8_192"),
+        ("data/mixtures.py", "DEAL = 1000", "DEAL = 500"),
+    ],
+)
+def test_so_does_one_of_how_a_run_is_spread_scored_or_given_a_mixture(clone, name, old, new):
+    assert changed(clone, name, old, new)
+
+
 def test_comments_layout_and_other_files_do_not(clone):
     assert not changed(clone, "train/schedule.py", "\ndef ", "\n\n# a remark\ndef ")
     assert not changed(clone, "commands/run.py", "\ndef ", "\n\nMORE = 1\ndef ")

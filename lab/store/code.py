@@ -11,8 +11,9 @@ from pathlib import Path
 
 from lab.config.userfile import essential
 
-TRAIN = ("step", "objectives", "optimizers", "schedule", "parallel")
-NUMERIC = ("models/*.py", "data/batches.py", *(f"train/{name}.py" for name in TRAIN))
+TRAIN = ("step", "objectives", "optimizers", "schedule", "parallel", "mesh", "layout", "evaluate")
+DATA = ("batches", "mixtures")
+NUMERIC = ("models/*.py", *(f"data/{name}.py" for name in DATA), *(f"train/{name}.py" for name in TRAIN))
 APART = ("counts.py", "traced.py")  # count FLOPs and change no number of a run
 LIBRARIES = ("jax", "jaxlib", "flax", "optax")
 
