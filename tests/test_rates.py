@@ -1,6 +1,7 @@
 """Best learning rates: planted rules come back, with the coverage that intervals claim."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,6 +153,25 @@ def test_the_design_is_the_grid_s_smallest_at_rates_about_its_own(config):
     assert more.optim.learning_rate == 0.08 and more.tokens == 2560
     with pytest.raises(ValueError, match="three rates"):
         tuning.rate_design(cells, rates=2)
+
+
+@pytest.mark.parametrize("fail_fast", [False, True])
+def test_a_failed_run_leaves_a_rule_of_the_others_and_is_the_exit_status(config, monkeypatch, fail_fast):
+    from lab.commands import rates as command
+    from lab.plan import tuning
+
+    seen, edge = [], {"status": "edge", "best": {"value": 1.0}, "tokens": config.tokens}
+    found = {"cells": [edge | {"params": tuning.params(config.model)}]}
+    grid = SimpleNamespace(name="tiny", configs=lambda: [config])
+    monkeypatch.setattr(command.shared, "open_grid", lambda options: (grid, None))
+    monkeypatch.setattr(command, "train", lambda options, *_: (seen.append(options.retry) or 1, True))
+    monkeypatch.setattr(command, "fitted", lambda *_: (found, "the rule"))
+    monkeypatch.setattr(command, "show", lambda *_: 0)
+    options = SimpleNamespace(
+        sizes=1, lengths=1, batches=1, rates=3, plan=False, out=None, retry="failed", fail_fast=fail_fast
+    )
+    assert command.run(options) == 1
+    assert seen == (["failed"] if fail_fast else ["failed", "", ""])
 
 
 @pytest.mark.slow

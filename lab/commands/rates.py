@@ -52,8 +52,9 @@ def run(options: argparse.Namespace) -> int:
     out = options.out or Path("out") / f"{experiment.name}-rates"
     for left in reversed(range(ROUNDS)):
         status, over = train(options, store, configs, out, out.name)
-        if not over or status:
+        if not over or (status and options.fail_fast):
             return status
+        options.retry = ""  # what failed before is tried again once
         found, answer = fitted(store, configs, out, largest(grid_of))
         cells = [
             cell | {"best": cell["best"]["value"]} for cell in found["cells"] if cell["status"] == "edge"
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         )
         configs += more
     print(answer)
-    return show(found, largest(grid_of), out)
+    return show(found, largest(grid_of), out) or status
 
 
 def largest(configs: Sequence[RunConfig]) -> RunConfig:
