@@ -1,6 +1,6 @@
 # run: the quickstart, from nothing to its report.  test, test-faults, lint: what they say.
-# papers: the larger experiments at laptop size, 2.5 hours on two cores; type it again after any stop.
-# atlas: `papers` and every other entry of docs/atlas.md at laptop size, an hour to an hour and a half more; likewise.
+# papers: the larger experiments at laptop size, three hours on two cores; type it again after any stop.
+# atlas: `papers` and every other entry of docs/atlas.md at laptop size, an hour more; likewise.
 # test-cluster: the launchers on a real Slurm (Debian's slurmctld slurmd slurm-client munge) and a
 # real Ray, started on this machine; what is not installed is named and left out.
 # mutants: breaks the code in 200 random places and counts what the tests notice, about an hour on two
