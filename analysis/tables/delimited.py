@@ -16,20 +16,7 @@ RULE = re.compile(r"\s*\|?(\s*:?-+:?\s*\|)*\s*:?-+:?\s*\|?\s*")  # the line belo
 EMPHASIS = re.compile(r"(?<![\w*])(\*\*|__|`|\*)([-+~\d.][^*_`|]*)\1(?![\w*])")  # of a number: **3.14**
 NUMBER = re.compile(r"[-+]?\d[\d.,:]*(e[-+]?\d+)?", re.IGNORECASE)
 LOGGED = re.compile(r"(?<![A-Za-z])[A-Za-z]{2}[\w/]*['\"]?\s*[ =:]\s*0")  # as a log prints
-UNITLESS = {
-    "",
-    "-",
-    "—",
-    "#",
-    "n",
-    "count",
-    "counts",
-    "flops",
-    "flop",
-    "params",
-    "tokens",
-    "steps",
-}  # in its place
+UNITLESS = {"", "-", "—", "#", *"n count counts flops flop params tokens steps".split()}  # in a unit's place
 A_TABLE = (
     "a table has a line that names its columns, such as params,tokens,loss, and below it a line for every "
     "run, with its final loss"

@@ -23,17 +23,8 @@ ASIDE = re.compile(  # said beside a number, with what it says
     r"(?:\[[^\]]*\])?(?:\{[^{}]*\})?|\^\{?\s*(?:[*†‡a-z]|\\dagger|\\ddagger|\\ast)+\s*\}?"
 )
 SIGNS = {r"\times": "×", r"\cdot": "·", r"\pm": "±", r"\approx": "≈", r"\sim": "~", r"\%": "%", r"\#": "#"}
-SIGNS |= {
-    "{,}": ",",
-    "{.}": ".",
-    r"\,": "",
-    r"\;": "",
-    r"\!": "",
-    r"\_": "_",
-    r"\&": "and",
-    "~": " ",
-    "$": "",
-}
+SIGNS |= {"{,}": ",", "{.}": ".", r"\_": "_", r"\&": "and", "~": " "}
+SIGNS |= dict.fromkeys((r"\,", r"\;", r"\!", "$"), "")
 STYLED = re.compile(  # \textbf{3.14}
     r"\\(?:text(?:bf|it|sc|tt|rm|sf|normal)?|math(?:bf|rm|it|sf|tt)|emph|underline|uline|bm|boldsymbol|num|mbox)"
     r"\s*\{([^{}]*)\}"
