@@ -10,6 +10,7 @@ import pytest
 
 from lab.commands import estimates, grow
 from lab.commands.cli import run_command
+from lab.commands.experiment import load
 from lab.models import counts
 from lab.plan import grid, sequential
 from lab.plan.sequential import Goal, coverage, score, stop_reason
@@ -175,7 +176,13 @@ def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_a
 ):
     Path(tmp_path, "little.py").write_text(LITTLE)
     asked = ("grow", tmp_path / "little.py", "--until", "params_exponent+-0.001", "--flops", "4e9")
-    said = lab_command(*asked, code=1).stdout
+    lost = sequential.first_round(load(str(tmp_path / "little.py")).configs())[0].run_id
+    store = Store(tmp_path / "runs")
+    store.folder(lost).mkdir(parents=True)
+    store.write_failure(lost, {"kind": "error", "error": "ValueError: planted"})
+    done = lab_command(*asked, code=1)
+    said = done.stdout
+    assert f"failed: {lost}" in done.stderr, "said, and the study goes on without it"
     assert "round 0: 9 runs" in said and "round 1:" in said and "NOT reached" in said
     (folder,) = (tmp_path / "runs" / "grown").iterdir()
     sealed = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -184,13 +191,15 @@ def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_a
         path.parent.name: json.loads(path.read_text())["finished"]
         for path in (tmp_path / "runs").glob("*/record.json")
     }
-    assert finished.keys() == {run["run_id"] for part in (first, second) for run in part["runs"]}
+    assert {*finished, lost} == {run["run_id"] for part in (first, second) for run in part["runs"]}
+    scored = json.loads(sealed["score-00.json"])["runs"]
+    assert [row["run_id"] for row in scored if row["loss"] is None] == [lost]
     assert all(finished[run["run_id"]] >= second["sealed"] for run in second["runs"]), "sealed before it was"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(grow, "finish", lambda study, runs, known, why: said.append((len(runs), known, why)))
     said = []
     run_command([str(word) for word in asked])
-    assert said[0][0] == len(finished) and said[0][1] == json.loads(sealed["score-01.json"])["known"]
+    assert said[0][0] == len(finished) + 1 and said[0][1] == json.loads(sealed["score-01.json"])["known"]
     assert said[0][2].startswith("the budget is spent") and "to train" not in capsys.readouterr().out
     assert sealed == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert (tmp_path / "out" / "little-grown" / "report.html").exists()

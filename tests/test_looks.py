@@ -83,8 +83,8 @@ class Planted:
             assert self.run() == 0
         return ends[0]
 
-    def run(self, clear=True, narrow=None):
-        options = Namespace(stop_when_clear=clear, stop_when_narrow=narrow)
+    def run(self, clear=True, narrow=None, fail_fast=False):
+        options = Namespace(stop_when_clear=clear, stop_when_narrow=narrow, fail_fast=fail_fast)
         plan = design.plan(self.cells) if clear or narrow else [design.whole(self.cells)]
         return looks.run(options, self.ladders, plan)
 
@@ -142,6 +142,23 @@ def test_a_clear_arm_is_not_trained_on_and_the_answer_and_page_say_where_it_stop
     assert len(planted.trained) == len({*planted.trained}) == 40
     assert planted.answer()["level"] == 0.95 and not any("STOPPED" in c for c in planted.answer()["cautions"])
     assert planted.decides(monkeypatch)[0].last, "with nothing left to train none is dropped"
+
+
+def test_a_pair_of_which_a_run_failed_is_left_out_and_said(cells, tmp_path, monkeypatch):
+    planted = Planted(cells, tmp_path, monkeypatch, kappa=2.0)
+    lost = planted.ladders.runs[1][3]
+    planted.store.folder(lost.run_id).mkdir(parents=True)
+    planted.store.write_failure(lost.run_id, {"kind": "error", "error": "ValueError: planted"})
+    status = lambda store, run_id: "failed" if run_id == lost.run_id else "done"  # noqa: E731
+    monkeypatch.setattr(Store, "status", status)
+    train = planted.train
+    monkeypatch.setattr(looks, "train", lambda *words: (1, train(*words)[1]))
+    assert planted.run(fail_fast=True) == 1 and not (tmp_path / "out" / "compare.json").exists()
+    assert planted.run() == 1, "the answer is there, and the exit status tells"
+    got = planted.answer()
+    assert any("1 of 10 pairs are left out" in c and lost.run_id in c for c in got["cautions"])
+    tables = [(tmp_path / "out" / f"{stem}.csv").read_text() for stem in planted.ladders.stems]
+    assert [len(table.splitlines()) for table in tables] == [10, 10] and lost.run_id not in tables[1]
 
 
 def test_equal_arms_and_one_that_is_better_when_small_are_trained_to_the_end(cells, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from lab.commands.analysis import Refused, ask
 from lab.config import RunConfig
 from lab.plan import sequential
 from lab.store import export
+from lab.store.failures import trained_as
 from lab.store.seals import Rounds
 from lab.store.store import Store
 
@@ -139,7 +140,7 @@ def predict(study: Study, places) -> list[dict]:
 def outcome(store: Store, sealed: dict) -> dict:
     """A sealed forecast and what became of its run."""
     config = sealed["config"]
-    record = store.status_and_record(config.run_id)[1] or {}
+    record = store.status_and_record(trained_as(store, config).run_id)[1] or {}
     params, tokens = sequential.place(config)
     forecast = {"run_id": config.run_id, "params": params, "tokens": tokens}
     forecast |= {name: sealed[name] for name in NO_FORECAST}

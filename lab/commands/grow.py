@@ -10,11 +10,12 @@ from lab.commands.analysis import Refused
 from lab.commands.compare import seconds
 from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
-from lab.commands.run import add_order, train
+from lab.commands.run import add_order, failed_alone, train
 from lab.config import RunConfig
 from lab.launch.processes import shares
 from lab.models import counts
 from lab.plan import arms, grid, sequential
+from lab.store.failures import has_failed
 
 ROUNDS = 50  # at most
 
@@ -101,14 +102,14 @@ def seal(study: estimates.Study, number: int, new: list[RunConfig], forecasts: l
 
 
 def train_round(study: estimates.Study, sealed: dict, runs: list[RunConfig]) -> tuple[int | None, dict]:
-    """Train a round's runs and score its forecasts, once. (exit status where it stopped before its end, what
-    is known then.)"""
+    """Train a round's runs and score its forecasts, once; one that failed is passed over. (exit status where
+    it stopped before its end, what is known then.)"""
     number, begun = sealed["round"], time.monotonic()
     score = study.rounds.scored(number)
     if score is None:
         new = [each["config"] for each in sealed["runs"]]
         status, over = train(study.options, study.store, new, study.out, study.name)
-        if not over or status:
+        if not over or (status and not failed_alone(study.options, study.store, new)):
             return status, estimates.UNKNOWN
     estimates.write_table(study, runs)
     if score is not None and (score["goal"] == study.goal.name or study.rounds.sealed(number + 1)):
@@ -165,7 +166,9 @@ def finish(study: estimates.Study, runs: list[RunConfig], known: dict, why: str)
     grid_page.write(study.store, estimates.without_budgets(runs), study.out, study.name)
     estimates.write_forecasts(every, study.out / "forecasts.csv")
     cost = sum(map(counts.run_flops, runs))
-    print(f"\n{estimates.describe_number(study.goal, known)}, after {len(runs)} runs, {cost:.3g} FLOPs")
+    lost = sum(has_failed(study.store, run) for run in runs)
+    after = f"{len(runs)} runs" + f" ({lost} failed)" * bool(lost)
+    print(f"\n{estimates.describe_number(study.goal, known)}, after {after}, {cost:.3g} FLOPs")
     print(f"asked for {study.goal}: {why}" if why == "reached" else f"NOT reached ({study.goal}): {why}")
     kept, of = sequential.coverage(row for score in every for row in score["runs"])
     print(

@@ -4,11 +4,11 @@ import argparse
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.commands.analysis import Refused, ask
-from lab.commands.run import train
+from lab.commands.run import failed_alone, train
 from lab.config import RunConfig
 from lab.plan import grid
 from lab.plan.looks import Look, asked, stop_reason
@@ -68,13 +68,15 @@ def percent(look: Look) -> str:
 
 
 def run(options: argparse.Namespace, ladders: Ladders, looks: Sequence[Look]) -> int:
-    """Train look by look, and answer where one ends it. A look that leaves nothing to train goes on."""
+    """Train look by look, and answer where one ends it. A look that leaves nothing to train goes on. A pair
+    of which a run failed is left out, which is said, and the exit status is 1."""
     for look, following in zip(looks, [*looks[1:], None], strict=True):
         store, out = ladders.store, ladders.out
         status, over = train(options, store, ladders.after(look), out, out.name)
-        if not over or status:
+        failed = failed_alone(options, store, ladders.after(look))
+        if not over or (status and not failed):
             return status
-        cautions = []
+        look, cautions = without(ladders, look, failed)
         if following is None:
             cautions += [looked_at(look)] * (look.of > 1)
             break
@@ -83,7 +85,18 @@ def run(options: argparse.Namespace, ladders: Ladders, looks: Sequence[Look]) ->
             cautions.append(f"{why}; {left} runs are left to train: type it without {flag}")
             break
     answer(ladders, look, cautions)
-    return 0
+    return status
+
+
+def without(ladders: Ladders, look: Look, failed: Sequence[RunConfig]) -> tuple[Look, list[str]]:
+    """A look at the pairs of which no run failed, and what is said of the others."""
+    lost = [i for i in look.pairs if any(runs[i] in failed for runs in ladders.runs)]
+    if not lost:
+        return look, []
+    ids = ", ".join(run.run_id for run in failed[:3]) + ", ..." * (len(failed) > 3)
+    words = f"{len(lost)} of {len(look.pairs)} pairs are left out, as a run of theirs failed ({ids}); "
+    kept = replace(look, pairs=[i for i in look.pairs if i not in lost])
+    return kept, [words + "the same command with --retry failed trains them again"]
 
 
 def flags(options: argparse.Namespace) -> str:

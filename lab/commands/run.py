@@ -18,7 +18,7 @@ from lab.launch.order import REMAT, Order, read_options
 from lab.launch.processes import shares
 from lab.store import lineage
 from lab.store.code import digest
-from lab.store.failures import trained_as
+from lab.store.failures import has_failed, trained_as
 from lab.store.store import UNFINISHED, Store
 
 HELP = {
@@ -200,6 +200,13 @@ def report_failures(store: Store, configs: Sequence[RunConfig], until: float = 1
             file=sys.stderr,
         )
     return max(exit_status, int(left > 0 and until == 1))
+
+
+def failed_alone(options: argparse.Namespace, store: Store, configs: Sequence[RunConfig]) -> list[RunConfig]:
+    """The runs that failed, where all others ended and --fail-fast does not stop for them; else none."""
+    ended = [store.status(trained_as(store, config).run_id) in ("done", "diverged") for config in configs]
+    failed = [config for config in configs if has_failed(store, config)]
+    return failed if not options.fail_fast and any(ended) and sum(ended) + len(failed) == len(configs) else []
 
 
 def trouble(store: Store, config: RunConfig, status: str) -> str:
