@@ -249,7 +249,9 @@ def test_headers_are_read_as_a_reader_does(header, role, factor):
         "compute ($)",
         "FLOPs (per token)",
         "FLOPs (per second)",
-        "params (log10)",
+        "params (log)",
+        "log_params",
+        "log10(N (M))",
         "tokens (per step)",
         "tokens (B, unique)",
         "loss (se)",
@@ -257,6 +259,34 @@ def test_headers_are_read_as_a_reader_does(header, role, factor):
 )
 def test_headers_that_only_look_alike_play_no_role(header):
     assert roles.assign("t", [Column(header, np.ones(2))], {}).columns == {}
+
+
+@pytest.mark.parametrize(
+    ("header", "log"),
+    [
+        ("log10_params,log10_tokens,loss", np.log10),
+        ("log10(N),params (log10),Log10 D,loss", np.log10),
+        ("log₁₀(params),lg(tokens),loss", np.log10),
+        ("ln(N),tokens_ln,loss", np.log),
+        ("N (log2),log2(D),loss", np.log2),
+    ],
+)
+def test_counts_given_as_logarithms_are_raised_again_and_said(tmp_path, header, log):
+    twice = header.count(",") == 3  # two logarithms of params: the first is taken
+    lines = [",".join(map(str, [log(n)] * (1 + twice) + [log(d), y])) for n, d, y in GRID]
+    runs = table.read(write(tmp_path, "\n".join([header, *lines])))
+    assert runs.params == pytest.approx([n for n, _, _ in GRID], rel=1e-9)
+    assert runs.tokens == pytest.approx([d for _, d, _ in GRID], rel=1e-9)
+    assert any(f"to the power of column {header.partition(',')[0]}" in note for note in runs.notes)
+
+
+def test_a_count_stands_before_its_logarithm_and_too_large_a_logarithm_is_none(tmp_path):
+    lines = [f"{np.log10(n)},{n},{d},{y}" for n, d, y in GRID]
+    both = table.read(write(tmp_path, "\n".join(["log10_params,params,tokens,loss", *lines])))
+    assert both.roles["params"] == "params"
+    plain = "\n".join(["log10_params,tokens,loss", *(f"{n},{d},{y}" for n, d, y in GRID)])
+    with pytest.raises(ValueError, match="no column for params"):
+        table.read(write(tmp_path, plain)).params.sum()
 
 
 GRID = [

@@ -1,6 +1,7 @@
 """What a measure of a model is: perplexities are turned into nats, shares that rise into shares of errors,
-and what has neither unit nor ceiling is refused or said."""
+and what has neither unit nor ceiling is refused or said. Counts given as logarithms are raised again."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,6 +10,12 @@ from analysis.tables import units
 from analysis.tables.cells import PERCENT, Column
 from analysis.tables.headers import find_all, normalize
 
+BASES = {"log10": 10.0, "lg": 10.0, "log2": 2.0, "ln": np.e, "loge": np.e}
+BASE = r"(?P<base>log_?(?:10|2|e)|ln|lg)"
+LOGGED = re.compile(
+    rf"{BASE}[ _]*(?P<of>.+)|(?P<rest>.+?)[ _]*[(\[]?{BASE.replace('base', 'last')}[)\]]?", re.I
+)
+LARGEST = 1e40  # of a count: what is above was no logarithm
 OWN = {"held_out_tokens", "loss_se"}  # columns beside the loss of a run table of this lab
 
 
@@ -40,6 +47,27 @@ def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] |
     else:
         return None
     return Column(f"{role} ({how})", values), how, unit
+
+
+def logged(name: str) -> tuple[float, str] | None:
+    """(base, what it is the logarithm of) of a header such as log10_params, ln(N) or tokens (log2); None
+    where it is none, or tells no base."""
+    found = LOGGED.fullmatch(name.strip().replace("₁₀", "10").replace("₂", "2"))
+    if not found:
+        return None
+    of = (found["of"] or found["rest"]).strip()
+    of = of[1:-1] if of[0] + of[-1] == "()" else of
+    return BASES[(found["base"] or found["last"]).lower().replace("_", "")], of
+
+
+def raised(role: str, column: Column) -> tuple[Column, str] | None:
+    """The count whose logarithm a column holds, by its header, and how it is computed; None of another."""
+    if not (found := logged(column.name)) or not column.has_numbers():
+        return None
+    how = f"{'e' if found[0] == np.e else f'{found[0]:g}'} to the power of column {column.name}"
+    with np.errstate(all="ignore"):
+        values = found[0] ** column.numbers.values
+    return None if np.nanmax(values) > LARGEST else (Column(f"{role} ({how})", values), how)
 
 
 def share_or_percent(column: Column) -> str:

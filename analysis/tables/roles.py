@@ -72,6 +72,8 @@ def assign(source: str, columns: Sequence[Column], given: Mapping[str, str | Non
             choose(roles, role, [column for column in columns if column.name not in taken])
     for role, column in roles.columns.items():
         describe(source, roles, role, column)
+        if role in COUNTS and (instead := measures.raised(role, column)):
+            roles.columns[role], roles.notes[role] = instead
     for role in ("loss", "y"):  # the unit stated is that of y where there is one
         if column := roles.columns.get(role):
             roles.loss_unit = units.loss_unit(column.header.words, column.header.unit)
@@ -90,6 +92,9 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
     ranks = {column.name: rank(role, column.header) for column in free}
     fitting = sorted((c for c in free if ranks[c.name] < UNFIT), key=lambda column: ranks[column.name])
     usable = [c for c in fitting if c.has_numbers() or (c.name == role != "budget")]
+    if not fitting and role in COUNTS:
+        usable = fitting = logarithms(role, free)
+        ranks |= {column.name: ALONE - 1 for column in fitting}
     usable = filled_first(role, usable, ranks)
     best = [column.name for column in usable if ranks[column.name] == ranks[usable[0].name]]
     if fitting and not usable:
@@ -112,6 +117,13 @@ def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
         others = listed([column.name for column in others if not units.kind(column.header.words)], 6)
         if best[0] != role or others:
             roles.notes[role] = f" (not {others})" if others else ""
+
+
+def logarithms(role: str, free: Sequence[Column]) -> list[Column]:
+    """The first column whose header says that it is the logarithm, to a base, of what plays a role."""
+    found = [(c, parse(said[1])) for c in free if (said := measures.logged(c.name))]
+    fits = [c for c, of in found if rank(role, of) < ALONE and of.factor == 1 and measures.raised(role, c)]
+    return fits[:1]
 
 
 def is_unclear(role: str, column: Column) -> bool:
