@@ -20,7 +20,7 @@ exact over each next token. The best of n is experiments.reward's, of the same p
 
 Refused: without a penalty gold does not rise before it falls, but falls at once, by 4 to 10 deviations
 at d = 6, as the proxy's own goes on rising; so the form fits nothing there. And a penalty does more
-than stop earlier: with it gold ends .3 to .5 up, at 3 times the KL of the best of 16, as expected.
+than stop earlier: with it gold ends at .2 to .5 from .1, at 3 times the KL of the best of 16, as expected.
 """
 
 from collections.abc import Iterator

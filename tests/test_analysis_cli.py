@@ -71,12 +71,14 @@ def test_fit_writes_its_keys_and_says_its_conventions(runs_csv, tmp_path, capsys
     )
 
 
-def test_without_bootstrap_the_ends_are_null(runs_csv, tmp_path):
+def test_without_bootstrap_the_ends_are_those_that_are_printed(runs_csv, tmp_path, capsys):
     out = tmp_path / "fit.json"
     assert run("fit", runs_csv, "--by", "group", "--json", out) == 0
-    found = loads(out)
+    found, printed = loads(out), capsys.readouterr().out
     assert [each["group"] for each in found] == ["one", "two"]
-    assert found[0]["parameters"]["E"]["low"] is None
+    floor = found[0]["parameters"]["E"]
+    assert "E {value:.4g} ({low:.3g} to {high:.3g})".format(**floor) in " ".join(printed.split())
+    assert found[0]["parameters"]["A"]["low"] is None, "nobody asked for it, and the audit does not trace it"
     assert found[0]["parameters"] == found[1]["parameters"]
 
 

@@ -269,7 +269,11 @@ def test_single_curves_are_compared_by_steps_to_equal_loss(tmp_path, capsys):
         lines = [f"{step},{2 + 30 * (speed * step) ** -0.5:.6f}" for step in range(10, 2000, 10)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["step,loss", *lines]) + "\n")
     assert run(tmp_path / "slow.csv", tmp_path / "fast.csv", "--json", tmp_path / "o.json") == 0
-    assert capsys.readouterr().out.startswith("fast reaches slow's losses 2 times as fast in step")
+    said = capsys.readouterr().out
+    assert said.startswith("fast reaches slow's losses 2 times as fast in step")
+    assert f"Next: python -m analysis envelope {tmp_path / 'slow.csv'} {tmp_path / 'fast.csv'}" in said
+    assert run(tmp_path / "slow.csv", tmp_path / "fast.csv", "-o", tmp_path / "o.html", "--at", "1e18") == 1
+    assert "--output and --at: for ladders of runs" in capsys.readouterr().err
     found = json.loads((tmp_path / "o.json").read_text())
     assert found["status"] == "few" and found["budgets"][-1]["multiplier"] == pytest.approx(2, rel=0.03)
 

@@ -102,6 +102,16 @@ def test_a_minimum_beyond_the_sizes_is_an_edge():
     )
 
 
+@pytest.mark.parametrize("level", [lambda flops: 3 + 0 * flops, lambda flops: 3 - 0.1 * np.log(flops / 1e12)])
+def test_losses_that_do_not_depend_on_size_have_no_valley(level):
+    runs = planted(noise=0.01)
+    same = table.from_columns(
+        "same", budget=runs.budget, params=runs.params, tokens=runs.tokens, loss=level(runs.budget)
+    )
+    iso = frontiers.find_optima(same, method="joint", draws=20)
+    assert {valley.status for valley in iso.valleys} == {"flat"}
+
+
 def simulated(name: str, noise: float | None = None, seed: int = 0) -> tuple[Chinchilla, Runs]:
     law, columns, usual = DESIGNS[name]
     gaps = np.random.default_rng(seed).standard_normal(len(columns["params"]))

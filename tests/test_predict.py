@@ -165,6 +165,8 @@ def test_what_the_audit_has_against_a_forecast_is_said_with_it(tmp_path, capsys)
         (["--at", "params=7e9,tokens=-1"], "'tokens=-1' is not NAME=NUMBER"),
         (["--at", "params=7e9,tokens=many"], "'tokens=many' is not NAME=NUMBER"),
         (["--at", "params=7e9,token=2e9"], "no input 'token'; it has params, tokens"),
+        (["--at", "params=7e9,params=8e9"], "params is given twice"),
+        (["--at", "params=7e9,tokens=2e9,flops=6e18"], "flops follows from params and tokens"),
         (["--at", " ; "], "--at is empty"),
         (["--at-table", "bits.csv"], "fitted in nats/token and --at-table holds bits/byte"),
         (["--at-table", "empty.csv"], "no row has all of params, tokens"),

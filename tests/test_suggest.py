@@ -31,8 +31,7 @@ def fitted():
 @pytest.mark.parametrize("name", ["exponent", "loss", "multiplier"])
 def test_the_runs_cost_what_may_be_spent_and_some_of_them_check_the_form(fitted, name):
     found = suggest(fitted, Target(name, 1e14), 4e13)
-    spent = found.flops.sum() if name != "multiplier" else found.flops.sum() * 2
-    assert 0 < spent <= (1 if name != "multiplier" else 2) * 4e13
+    assert 0.75 * 4e13 < found.flops.sum() <= 4e13, "of both arms, where there are two"
     assert found.after < found.before
     assert found.form.any() and found.flops[found.form].sum() <= 2 * FORM * 4e13
     assert found.flops.min() >= 0.99 * fitted.runs.flops.min()  # no smaller than what a law was seen on

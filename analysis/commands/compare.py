@@ -54,6 +54,7 @@ def run(options) -> int:
     if all(by_curve(runs) for runs in arms.values()):
         from analysis.commands.compare_curves import answer_curves
 
+        options.table = tables
         return answer_curves(options, arms, baseline)
     final = {name: final_rows(runs) for name, runs in arms.items()}
     for name in others:

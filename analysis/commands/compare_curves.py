@@ -14,9 +14,11 @@ ONE = "a curve an arm: no second run tells how far luck moves it, so there is no
 
 def answer_curves(options, arms: dict[str, Runs], baseline: str) -> int:
     """Print and write what `analysis speedup` says of the arms' curves."""
-    if options.figure:
+    asked = [f"--{name}" for name in ("figure", "output", "at", "fix", "caution") if getattr(options, name)]
+    if asked:
         raise ValueError(
-            "--figure draws ladders of runs; these are single curves, which `analysis envelope` draws"
+            f"{' and '.join(asked)}: for ladders of runs; these are single curves, "
+            "which `analysis envelope` draws"
         )
     speedups = frontiers.speedups(joined(arms), baseline)
     best = {each.run: each for each in speedups}  # the last axis an arm has: flops, else tokens, else steps

@@ -72,7 +72,7 @@ def run(options) -> int:
         show(group, runs, fitted, options.verbose, profiles, best)
         if not fitted.offset:
             answers.suggest(options, "audit")
-        return as_json(fitted), lambda: plot_fit(fitted)
+        return as_json(fitted, profiles), lambda: plot_fit(fitted)
 
     return shared.each_group(options, answer)
 
@@ -135,10 +135,10 @@ def how_known(fitted: fitting.Fit, profiles) -> list[str]:
     return [f"Evidence for these coefficients: {word} (95 % of {told})."]
 
 
-def as_json(fitted: fitting.Fit) -> dict:
+def as_json(fitted: fitting.Fit, profiles) -> dict:
     parameters = {}
     for name, value in fitted.parameters.items():
-        low, high = fitted.interval(name)
+        low, high = ends_of(fitted, name, profiles)
         parameters[name] = {"value": value, "low": low, "high": high}
     return {
         "law": type(fitted.law).__name__,
@@ -146,7 +146,9 @@ def as_json(fitted: fitting.Fit) -> dict:
         "objective": shared.pick(fitted.objective, "name", "delta", "reduction", "value"),
         "runs": len(fitted.runs),
         "dropped": [{"row": row, "reason": reason} for row, reason in fitted.dropped],
-        **shared.pick(fitted, "starts_agreeing", "status", "message", "intervals", "cautions"),
+        **shared.pick(fitted, "starts_agreeing", "status", "message"),
+        "intervals": "profile" if profiles else fitted.intervals,
+        "cautions": fitted.cautions,
         **forms_json(fitted),
     }
 
@@ -164,12 +166,17 @@ def show_forms(fitted: fitting.Fit) -> None:
         print(f"  {'' if i else 'forms':<12}{form!s:<44}weight {form.weight:.2f}, {form.status}")
 
 
+def used(runs: Runs, fitted: fitting.Fit) -> Runs:
+    """The runs, of which those that "auto" left out are flagged too."""
+    for row, reason in fitted.dropped if fitted.forms else ():
+        runs = runs.flag(row, reason)
+    return runs
+
+
 def show(group, runs, fitted: fitting.Fit, verbose: bool = False, profiles=None, best=None) -> None:
     """`profiles`: of parameters whose intervals nobody asked for and the audit traced; `best`: the headline
     that stands above."""
-    for row, reason in fitted.dropped if fitted.forms else ():  # rows that "auto" leaves out, too
-        runs = runs.flag(row, reason)
-    shared.print_head(group, runs, f"{type(fitted.law).__name__} fit", fitted.cautions)
+    shared.print_head(group, used(runs, fitted), f"{type(fitted.law).__name__} fit", fitted.cautions)
     if verbose:
         show_objective(fitted)
     shared.paragraph("fit", answers.unsaid(best, f"{fitted.status}: {fitted.message}"))

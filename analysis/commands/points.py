@@ -69,6 +69,8 @@ def from_text(law: type[Law], texts: list[str], played: dict[str, str]) -> Point
         raise ValueError(f"--at is empty: write {example(law)}")
     notes = set()
     for place, value in zip(places, values, strict=True):
+        if COUNTS <= set(value) and "flops" not in law.inputs:
+            raise ValueError(f"--at {place.strip()!r}: flops follows from params and tokens; leave one out")
         if {"params", "tokens"} <= set(played) and len(COUNTS & set(value)) == 2 and "flops" in value:
             missing = "tokens" if "params" in value else "params"
             value[missing] = value["flops"] / 6 / value["params" if missing == "tokens" else "tokens"]
@@ -92,6 +94,8 @@ def read(place: str, called: dict[str, str]) -> dict[str, float]:
         if name not in called:
             known = ", ".join(dict.fromkeys(called))
             raise ValueError(f"--at {place.strip()!r}: the law has no input {name!r}; it has {known}")
+        if called[name] in values:
+            raise ValueError(f"--at {place.strip()!r}: {called[name]} is given twice; leave one out")
         values[called[name]] = number
     return values
 

@@ -8,7 +8,7 @@ import numpy as np
 from analysis import decisions, fitting
 from analysis.commands import answers, shared
 from analysis.commands.arguments import add_options, command, positive
-from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms
+from analysis.commands.fit import add_law, describe_intervals, fitter, forms_json, show_forms, used
 from analysis.commands.points import Points, add_at, from_table, from_text
 from analysis.figures import plot_places
 from analysis.fitting import Prediction
@@ -193,7 +193,7 @@ def as_json(fitted: fitting.Fit, points: Points, prediction: Prediction, errors,
 
 
 def show(group, runs, fitted: fitting.Fit, points: Points, prediction: Prediction, errors, then) -> None:
-    shared.print_head(group, runs, f"{type(fitted.law).__name__} prediction", fitted.cautions)
+    shared.print_head(group, used(runs, fitted), f"{type(fitted.law).__name__} prediction", fitted.cautions)
     guess = "" if fitted.status == "ok" else " WHAT FOLLOWS IS A GUESS"
     shared.paragraph("fit", f"{fitted.status}: {fitted.message}.{guess}")
     print(f"  intervals   {describe_intervals(fitted)}")

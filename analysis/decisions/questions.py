@@ -170,7 +170,7 @@ def least_loss_capped(
             "extra loss: over the best with unlimited data",
             f"repeats wear out with R_D* = {decay[0]:g}, R_N* = {decay[1]:g}, {source} (Muennighoff et "
             "al. 2023), not fitted to this table: intervals do not hold it",
-            "R_D* is weakly identified: on the published runs 12 to 300 all fit within 0.3 %",
+            "R_D* is weakly identified: on the published runs 12 to 400 all fit within 0.3 %",
         ],
         notes=notes,
     )

@@ -153,7 +153,7 @@ def suggest(
         asked=target.name if target.name == "exponent" else f"{target.name}@{target.flops:.3g}",
         params=params[chosen],
         tokens=tokens[chosen],
-        flops=price[chosen],
+        flops=design.flops[chosen],
         repeat=repeat,
         form=np.array(form, bool),
         value=value if target.name == "exponent" else float(np.exp(value)),
