@@ -271,7 +271,7 @@ def test_single_curves_are_compared_by_steps_to_equal_loss(tmp_path, capsys):
     assert run(tmp_path / "slow.csv", tmp_path / "fast.csv", "--json", tmp_path / "o.json") == 0
     said = capsys.readouterr().out
     assert said.startswith("fast reaches slow's losses 2 times as fast in step")
-    assert f"Next: python -m analysis envelope {tmp_path / 'slow.csv'} {tmp_path / 'fast.csv'}" in said
+    assert f"Next: python -m analysis speedup {tmp_path / 'slow.csv'} {tmp_path / 'fast.csv'}" in said
     assert run(tmp_path / "slow.csv", tmp_path / "fast.csv", "-o", tmp_path / "o.html", "--at", "1e18") == 1
     assert "--output and --at: for ladders of runs" in capsys.readouterr().err
     found = json.loads((tmp_path / "o.json").read_text())

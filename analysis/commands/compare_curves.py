@@ -44,7 +44,9 @@ def answer_curves(options, arms: dict[str, Runs], baseline: str) -> int:
         show(each)
     if options.json:
         shared.dump(options.json, results if len(results) > 1 else results[0])
-    print(f"Next: {answers.command(options, 'envelope', drop=('arm', 'baseline'))}")
+    counted = all(runs.has("params") for runs in arms.values())  # without it no envelope has sizes
+    following = "envelope" if counted else "speedup"
+    print(f"Next: {answers.command(options, following, drop=('arm', 'baseline'))}")
     return 0
 
 
