@@ -75,6 +75,10 @@ def test_the_best_factor_is_carried_to_every_run_and_an_end_asks_for_one_more(ce
     assert arms.best_factor(cells, losses(0.4)) == (0.5, 0.25)
     burst = [(run, float("nan") if run.optim.learning_rate > own else 2.0) for run in tried]
     assert arms.best_factor(cells, burst)[0] <= 1, "a rate at which a run diverges is not chosen"
+    with pytest.raises(
+        ValueError, match=r"of 6 runs that tune an arm 6 failed or diverged; .*--retry failed"
+    ):
+        arms.best_factor(cells, [(run, float("nan")) for run in tried])
     assert arms.with_factor(cells, 1.0) == cells
     assert all(run.optim.learning_rate == 2 * own for run in arms.with_factor(cells, 2.0))
 
@@ -140,6 +144,10 @@ def test_a_rate_at_an_end_of_those_tried_is_a_caution_of_the_answer(cells, monke
     status, factor, doubt, tried = tuned(16)
     assert (status, factor, len(tried)) == (None, 4.0, 8)
     assert doubt.startswith("gelu trains at 4 × ") and "8 × may" in doubt
+    monkeypatch.setattr(compare, "train", lambda *_: (1, True))  # the first failed, the rest was not begun
+    tries = arms.at_rates(cells, 3)
+    assert compare.tune(Namespace(fail_fast=True), None, tmp_path, "gelu", cells, tries)[0] == 1
+    assert compare.tune(Namespace(fail_fast=False), None, tmp_path, "gelu", cells, tries)[0] is None
     asked = []
     monkeypatch.setattr(looks, "ask", lambda *words: asked.extend(words) or "")
     names = "base", "gelu"

@@ -137,8 +137,8 @@ def tune(options, store: Store, out: Path, title: str, cells, tries) -> tuple[in
         if further is not None:
             tries = grid.unique([*tries, *arms.with_factor(arms.at_rates(cells, 1), further)])
         print(f"{title}: {len(tries)} runs tune its learning rates, round {i + 1}")
-        _, over = train(options, store, tries, out, out.name)
-        if not over:
+        status, over = train(options, store, tries, out, out.name)
+        if not over or (status and options.fail_fast):
             return 1, factor, "", tries
         factor, further = arms.best_factor(cells, [(c, loss_of(store, c)) for c in tries])
         if further is None:

@@ -76,7 +76,11 @@ def best_factor(
 ) -> tuple[float, float | None]:
     """The factor on a grid's own rates at which its tuning runs, each with its loss, are best together (mean
     log loss over sizes; a run without a loss rules its factor out); and the factor to try next, where the
-    best is at an end of those tried."""
+    best is at an end of those tried.
+
+    Raises:
+      ValueError: no factor has a loss of every size.
+    """
     dearest_first = reversed(sorted(cells, key=counts.run_flops))  # so that of each size the cheapest stays
     own = {tuning.params(cell.model): cell.optim.learning_rate for cell in dearest_first}
     losses: dict[int, list[float]] = defaultdict(list)
@@ -85,6 +89,13 @@ def best_factor(
         losses[power].append(math.log(loss) if loss > 0 else math.inf)
     means = {power: sum(each) / len(each) for power, each in losses.items()}
     best = min(means, key=means.get)
+    if means[best] == math.inf:
+        lost = sum(not loss > 0 for _, loss in tuned)
+        raise ValueError(
+            f"no learning rate tried has a loss of every size, so none is the best: of {len(tuned)} runs "
+            f"that tune an arm {lost} failed or diverged; try those that failed again (--retry failed), else "
+            "more rates (--rates)"
+        )
     ends = {min(means): best - 1, max(means): best + 1} if len(means) > 1 else {}
     return 2.0**best, 2.0 ** ends[best] if best in ends else None
 
