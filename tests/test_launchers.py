@@ -68,6 +68,17 @@ def test_ray_hands_nothing_out_after_a_failure_that_is_to_be_fast(tmp_path, thre
     assert engine.cancelled == ([1] if fail_fast else [])
 
 
+@pytest.mark.parametrize(("asked", "room"), [({"num-gpus": "0"}, 3), ({"num-cpus": "4", "num-gpus": "0"}, 2)])
+def test_what_a_ray_task_takes_none_of_bounds_no_room(tmp_path, three, monkeypatch, asked, room):
+    told = []
+    cluster = SimpleNamespace(cluster_resources=lambda: {"CPU": 8.0}, shutdown=lambda: None)
+    monkeypatch.setattr(ray, "connected", lambda order: cluster)
+    monkeypatch.setattr(ray, "task_of", lambda *_: None)
+    monkeypatch.setattr(ray, "parts", lambda configs, room: told.append(room) or [])
+    assert ray.launch(Store(tmp_path), three, Order(options=asked)) == "finished"
+    assert told == [room]
+
+
 @pytest.fixture
 def element(tmp_path, three, monkeypatch):
     """An element of array 7 over two of the runs; gives back what it told Slurm. `failing` of them

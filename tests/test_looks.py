@@ -168,6 +168,16 @@ def test_equal_arms_and_one_that_is_better_when_small_are_trained_to_the_end(cel
         assert look.last and len(planted.trained) == 40 and "looked at 3 times" in cautions[0]
 
 
+def test_a_loss_that_the_baseline_never_reaches_is_no_multiplier_and_the_looks_go_on(
+    cells, tmp_path, monkeypatch, capsys
+):
+    planted, none = Planted(cells, tmp_path, monkeypatch), dict.fromkeys(("multiplier", "low", "high"))
+    found = {"status": "failed", "budgets": [none | {"extrapolated": False}]}
+    monkeypatch.setattr(looks, "ask", lambda command, *words: words[-1].write_text(json.dumps(found)))
+    assert planted.decides(monkeypatch)[0].last
+    assert "no multiplier (no end to no end, 99 %) at 2.7e+10 FLOPs: goes on" in capsys.readouterr().out
+
+
 def test_killed_and_typed_again_it_decides_what_it_would_have(cells, tmp_path, monkeypatch):
     whole = Planted(cells, tmp_path / "whole", monkeypatch, kappa=1.15, noise=0.004)
     ended = whole.decides(monkeypatch)

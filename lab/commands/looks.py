@@ -123,7 +123,8 @@ def end_reason(options: argparse.Namespace, ladders: Ladders, look: Look) -> str
     found = json.loads(path.read_text())
     row = found["budgets"][-1]
     ends = " to ".join("no end" if end is None else f"{end:.3g}" for end in (row["low"], row["high"]))
-    seen = f"{row['multiplier']:.3g} times ({ends}, {percent(look)}) at {flops:.3g} FLOPs"
+    value = "no multiplier" if row["multiplier"] is None else f"{row['multiplier']:.3g} times"
+    seen = f"{value} ({ends}, {percent(look)}) at {flops:.3g} FLOPs"
     why = stop_reason(found, options.stop_when_narrow, options.stop_when_clear)
     print(f"{look}, {len(look.pairs)} pairs: {seen}: {why + ', it stops' if why else 'goes on'}")
     if not why:

@@ -34,7 +34,9 @@ def launch(store: Store, configs: Sequence[RunConfig], order: Order, refresh: Re
     ray = connected(order)
     try:
         need = needs(ray, order)
-        room = min(int(ray.cluster_resources().get(name, 0) // n) for name, n in need.items())
+        free = ray.cluster_resources()
+        rooms = (int(free.get(name, 0) // n) for name, n in need.items() if n)
+        room = min(rooms, default=len(configs))
         if not room:
             print(f"warning: no node has {need} now; tasks wait until one does", flush=True)
         common = {"store": str(store.root.resolve()), "order": asdict(order)}
