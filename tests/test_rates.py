@@ -1,5 +1,6 @@
 """Best learning rates: planted rules come back, with the coverage that intervals claim."""
 
+import itertools
 import json
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.frontiers import rates
 from analysis.tables import table
+from tests.conftest import change
 
 RULE = {"params": -0.4, "tokens": -0.1, "batch_tokens": 0.3}
 SIZES, LENGTHS, BATCHES = (3e4, 1e5, 4e5), (5e5, 2e6), (512, 2048)
@@ -153,6 +155,18 @@ def test_the_design_is_the_grid_s_smallest_at_rates_about_its_own(config):
     assert more.optim.learning_rate == 0.08 and more.tokens == 2560
     with pytest.raises(ValueError, match="three rates"):
         tuning.rate_design(cells, rates=2)
+
+
+def test_of_models_of_equal_params_the_grid_s_first_is_tuned_in_every_process(config):
+    from lab.plan import tuning
+
+    several = itertools.product((1, 2), ("float32", "bfloat16"), ("standard", "mup"))
+    names = "model__n_head", "model__dtype", "model__parameterization"
+    alike = [change(config, **dict(zip(names, each, strict=True))) for each in several]
+    assert len({tuning.params(run.model) for run in alike}) == 1
+    for i in range(len(alike)):
+        turned = alike[i:] + alike[:i]
+        assert tuning.smallest(turned, 1) == [turned[0].model]
 
 
 @pytest.mark.parametrize("fail_fast", [False, True])

@@ -91,7 +91,7 @@ def looks_ahead(model: ModelConfig) -> bool:
 def check(configs: Sequence[RunConfig]) -> None:
     """Each kind and setting of a model of the user's own, at its shallowest and smallest, which compiles
     soonest; each optimiser of their own."""
-    own = {config.model for config in configs if config.model.is_own}
+    own = dict.fromkeys(config.model for config in configs if config.model.is_own)
     smallest = {}
     for model in sorted(own, key=lambda model: (model.n_layer, counts.count_params(model).total)):
         smallest.setdefault((model.kind, model.settings), model)

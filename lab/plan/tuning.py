@@ -63,7 +63,7 @@ def at_rate(config: RunConfig, rate: float) -> RunConfig:
 def smallest(configs: Sequence[RunConfig], sizes: int) -> list[ModelConfig]:
     """The smallest models, each `APART` from the one before."""
     models, last = [], 0.0
-    for model in sorted({c.model for c in configs}, key=params):
+    for model in sorted(dict.fromkeys(c.model for c in configs), key=params):
         if params(model) >= last * APART and len(models) < sizes:
             models.append(model)
             last = params(model)
