@@ -360,3 +360,21 @@ def test_a_file_of_a_package_is_the_module_of_that_package(monkeypatch):
     monkeypatch.setattr(userfile, "FOLDERS", [])
     assert experiment.load(str(ROOT / "experiments" / "plain.py")).module.__name__ == "experiments.plain"
     assert str(ROOT / "experiments") not in sys.path
+
+
+def test_a_file_may_hold_dataclasses_and_one_that_fails_leaves_no_module(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(userfile, "FOLDERS", [])
+    text = (
+        "from __future__ import annotations\nfrom dataclasses import dataclass\n\n@dataclass\nclass Mine:\n"
+    )
+    for name, before in (("kept_here", None), ("json", json)):  # which is another's name
+        path = tmp_path / f"{name}.py"
+        path.write_text(text + "    n: int = 1\n\ndef runs():\n    return [Mine()]\n")
+        module = experiment.load(str(path)).module
+        assert module.runs()[0].n == 1 and sys.modules[name] is (before or module)
+    del sys.modules["kept_here"]
+    (tmp_path / "torn.py").write_text("1 / 0\n")
+    with pytest.raises(experiment.CommandError, match="ZeroDivisionError"):
+        experiment.load(str(tmp_path / "torn.py"))
+    assert "torn" not in sys.modules

@@ -155,7 +155,13 @@ def load_file(path: Path) -> ModuleType:
             return importlib.import_module(name)
         spec = importlib.util.spec_from_file_location(name, path)
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        kept = sys.modules.setdefault(name, module)  # dataclasses look there; another's name stays its own
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            if kept is module:
+                del sys.modules[name]
+            raise
     return module
 
 
