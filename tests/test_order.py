@@ -1,16 +1,20 @@
 """What a launcher is asked for: the grid is dealt out whole, options are read or refused."""
 
 import re
+from argparse import Namespace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.commands import grow, means
 from lab.commands.cli import parser
-from lab.launch import processes
+from lab.launch import local, processes
 from lab.launch.launchers import LAUNCHERS
 from lab.launch.order import LaunchError, Order, cost, engine, parts, read_options
 from lab.models import counts
+from lab.plan import grid
 from lab.store.store import Store
 from tests.conftest import change
 from tests.grids import TINY
@@ -28,6 +32,24 @@ from tests.grids import TINY
 def test_a_worker_has_a_core_for_each_of_its_devices(monkeypatch, cores, devices, expected):
     monkeypatch.setattr(processes, "cores", lambda: cores)
     assert processes.shares(devices) == expected
+
+
+@pytest.mark.parametrize(
+    ("platform", "expected"), [("cpu", {(1, 1): 4, (2, 1): 2, (2, 2): 1}), ("cuda", {(1, 1): 1})]
+)
+def test_time_is_told_for_as_many_workers_as_are_started(config, tmp_path, monkeypatch, platform, expected):
+    monkeypatch.setattr(processes, "cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setenv("JAX_PLATFORMS", platform)
+    runs, store = [change(config, seed=seed) for seed in range(8)], Store(tmp_path)
+    monkeypatch.setattr(Store, "status_and_record", lambda *_: ("done", {"seconds": 3.0}))
+    rounds = SimpleNamespace(all_scored=lambda: [{"seconds": 40.0}], sealed=lambda number: {"flops": 1.0})
+    for (devices, hosts), workers in expected.items():
+        assert len(local.deal(store, runs, Order(devices=devices, hosts=hosts))) == workers
+        options = Namespace(workers=0, devices=devices, hosts=hosts, flops=None, within=100.0)
+        seconds = grid.seconds_left([(run, 1.0) for run in runs], workers)
+        assert means.assumed_seconds(options, runs) == pytest.approx(seconds)
+        study = SimpleNamespace(options=options, rounds=rounds, store=store, cells=runs)
+        assert grow.flops_left(study, runs) == pytest.approx(60 * workers * counts.run_flops(config) / 3.0)
 
 
 @given(widths=st.lists(st.sampled_from([8, 16, 32]), min_size=1, max_size=12), at_least=st.integers(0, 20))

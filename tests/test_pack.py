@@ -209,6 +209,13 @@ def test_a_run_taken_over_leaves_the_others(tmp_path, config, corpus):
     assert [told[config.run_id]["status"] for config in configs[1:]] == ["done"] * 3
 
 
+@pytest.mark.parametrize(("each", "way"), [(2, "pack"), (0, "mesh")])
+def test_the_devices_of_a_record_are_those_whose_time_its_seconds_are_of(config, each, way):
+    """A pack's seconds are shared by the runs on all its devices."""
+    facts = Lanes(config.shape, "mesh", tuple(jax.devices()[:1]) * 4, each).facts()
+    assert (facts["devices"], facts["way"]) == (4, way)
+
+
 SPREAD = """
 def states(config, seeds):
     hyper = step.hyper_of(config)

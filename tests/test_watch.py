@@ -10,9 +10,11 @@ import pytest
 
 from lab.commands import watch
 from lab.commands.view import View
+from lab.plan import trunk
 from lab.store.records import CURVE
 from lab.store.store import Store
 from tests import tiny
+from tests.conftest import change
 from tests.test_standard import finish
 
 
@@ -76,6 +78,26 @@ def test_the_head_says_who_trains_what_and_what_it_cost(view, server):
     second = view.configs[1]
     money = view.fraction(second) * second.steps * second.batch_tokens / 1000.0  # a second costs one
     assert f"{money:.2f} in money" in state["cost"]
+
+
+def test_runs_that_diverged_are_paid_for_and_packed_ones_are_of_one_worker(view, tmp_path):
+    store, (second, third, fourth) = view.store, view.configs[1:]
+    spent = {"device": "TPU v3", "devices": 4, "seconds": 60.0, "curve_sha256": "0", "loss": None}
+    store.claim(third).release()
+    store.write_record(third.run_id, spent | {"status": "diverged", "steps": 3})
+    store.claim(fourth).beat(step=1)
+    view.read(quiet=True)
+    assert view.device_seconds == {"TPU v3": 240.0} and not view.timed
+    assert [view.status[run.run_id] for run in (second, fourth)] == ["running"] * 2 and view.running == 1
+
+
+def test_a_branch_whose_trunk_diverged_cost_nothing(view, tmp_path):
+    alone = change(view.configs[2], optim__schedule="constant", optim__cooldown_fraction=0.2)
+    branch = trunk.join_trunk(alone, alone.steps // 2)
+    view.store.claim(branch).release()
+    record = {"status": "diverged", "steps": 3, "loss": None, "seconds": 0.0, "curve_sha256": "0"}
+    view.store.write_record(branch.run_id, record)
+    assert "so far 0 of" in watch.Board(View(view.store, [branch], 1), "x", tmp_path).cost()
 
 
 def test_only_who_knows_the_token_is_answered_and_nothing_can_be_commanded(server):

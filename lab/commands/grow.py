@@ -12,7 +12,7 @@ from lab.commands.experiment import CommandError
 from lab.commands.plan import show_plan
 from lab.commands.run import add_order, failed_alone, train
 from lab.config import RunConfig
-from lab.launch.processes import shares
+from lab.launch.processes import at_once
 from lab.models import counts
 from lab.plan import arms, grid, sequential
 from lab.store.failures import has_failed
@@ -156,7 +156,7 @@ def flops_left(study: estimates.Study, runs: list[RunConfig]) -> float:
     if not timed:
         return left
     pace = sum(spent for _, spent in timed) / sum(counts.run_flops(run) for run, _ in timed)
-    workers = study.options.workers or len(shares(study.options.devices))
+    workers = study.options.workers or at_once(study.options.devices, study.options.hosts)
     return min(left, max(0.0, study.options.within - gone) * workers / pace)
 
 

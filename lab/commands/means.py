@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lab.commands.experiment import CommandError
 from lab.commands.view import duration
 from lab.config import RunConfig
-from lab.launch.processes import cores
+from lab.launch.processes import at_once
 from lab.plan import arms, grid
 from lab.store import seals
 from lab.store.store import Store
@@ -76,7 +76,8 @@ def affordable(
 
 
 def assumed_seconds(options: argparse.Namespace, runs: Sequence[RunConfig], timed=()) -> float:
-    return grid.seconds_left([(run, 1.0) for run in runs], options.workers or len(cores()), timed)
+    workers = options.workers or at_once(options.devices, options.hosts)
+    return grid.seconds_left([(run, 1.0) for run in runs], workers, timed)
 
 
 def decide(

@@ -12,7 +12,7 @@ from lab.commands.experiment import CommandError, Experiment
 from lab.commands.notes import notes
 from lab.commands.view import View, duration, human, set_apart
 from lab.config import NEXT_TOKEN, RunConfig, userfile
-from lab.launch.processes import cores
+from lab.launch.processes import at_once
 from lab.models import counts
 from lab.plan import chips, grid, trunk
 from lab.plan.precision import LEAST, WITH_SHIFT, WITHOUT, exponent_half_width
@@ -21,7 +21,7 @@ from lab.store.store import Store
 
 WORKERS = (
     "how many at once the time left is for; 0 means as many as are running now or, where none is, one a "
-    "core of this machine"
+    "core of this machine (CPU) or one (accelerators)"
 )
 
 
@@ -55,7 +55,7 @@ def show_plan(store: Store, configs: Sequence[RunConfig]) -> int:
     """What `lab plan` says of runs that a command makes itself."""
     view = View(store, configs, 1)
     view.read(quiet=True)
-    view.workers = len(cores())
+    view.workers = at_once()
     print("\n".join([*price(view), "", *table(store, configs)]))
     return 0
 
@@ -104,7 +104,7 @@ def open_view(options: argparse.Namespace, experiment: Experiment, store: Store)
     view = View(store, configs, 1)
     view.read(quiet=True)
     view.find_silent()
-    view.workers = options.workers or view.running or len(cores())
+    view.workers = options.workers or view.running or at_once()
     return view
 
 

@@ -15,7 +15,7 @@ from lab.commands.view import View
 from lab.config import RunConfig
 from lab.launch.launchers import LAUNCHERS
 from lab.launch.order import REMAT, Order, read_options
-from lab.launch.processes import shares
+from lab.launch.processes import at_once
 from lab.store import lineage
 from lab.store.code import digest
 from lab.store.failures import has_failed, trained_as
@@ -128,7 +128,7 @@ def train(
         )
     followers = trackers(options.log, store, configs, out, name)
     if todo:
-        n = order.workers or len(shares(order.devices))
+        n = order.workers or at_once(order.devices, order.hosts)
         with View(store, configs, n) as view:
             end = LAUNCHERS[options.launcher](store, todo, order, lambda: refresh(view, followers))
         if end == "submitted":

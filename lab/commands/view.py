@@ -91,11 +91,12 @@ class View:
                 if record.get("seconds"):  # which it took from where it began, however it is planned now
                     began = replace(config, init_from=record.get("init_from") or "")
                     self.timed.append((began, record["seconds"]))
-                    kind, devices = record.get("device") or "device", record.get("devices") or 1
-                    self.device_seconds[kind] += devices * record["seconds"]
                 self.losses[run_id] = record["loss"]
             if record:
                 self.records[run_id] = record
+                kind, devices = record.get("device") or "device", record.get("devices") or 1
+                if seconds := record.get("seconds"):  # of one that diverged too
+                    self.device_seconds[kind] += devices * seconds
             if status in FINISHED and status != self.status.get(run_id) and not (quiet or self.live):
                 loss = self.losses.get(run_id)
                 end = (f"loss {loss:.4f}" if loss else "") + " (trunk)" * config.trunk
@@ -121,7 +122,10 @@ class View:
 
     @property
     def running(self) -> int:
-        return sum(word == "running" for word in self.status.values())
+        """Workers at work: one that trains a pack holds several runs."""
+        ids = [run_id for run_id, word in self.status.items() if word == "running"]
+        holders = [self.store.holder(run_id) or {} for run_id in ids]
+        return len({(holder.get("host"), holder.get("pid")) for holder in holders})
 
     @property
     def left(self) -> list[RunConfig]:

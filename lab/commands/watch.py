@@ -25,7 +25,7 @@ from lab.commands.analysis import Refused, ask
 from lab.commands.experiment import CommandError
 from lab.commands.view import View, duration, facts, progress
 from lab.config import RunConfig
-from lab.launch.processes import cores
+from lab.launch.processes import at_once
 from lab.models import counts
 from lab.store import export, lineage
 from lab.store.files import StoreError
@@ -50,7 +50,7 @@ def watch(options: argparse.Namespace) -> int:
     experiment, store = shared.open_grid(options)
     if options.port < 0 or (options.price is not None and not options.price > 0):
         raise CommandError("--port is 0 or more, --price is above 0")
-    view = View(store, lineage.resolve_trunks(store, experiment.configs()), len(cores()))
+    view = View(store, lineage.resolve_trunks(store, experiment.configs()), at_once())
     with tempfile.TemporaryDirectory() as folder:
         board = Board(view, experiment.name, Path(folder), options.price)
         server = serve(board, options.port)
@@ -114,7 +114,8 @@ class Board:
         whole = sum(counts.spent_flops(config) for config in view.configs)
         for config in view.configs:
             if record := view.records.get(config.run_id):
-                part = (record["steps"] - config.branch_step) / max(1, config.steps - config.branch_step)
+                made = max(0, record["steps"] - config.branch_step)  # none where its trunk diverged
+                part = made / max(1, config.steps - config.branch_step)
                 seconds += record.get("seconds") or 0.0
             else:
                 part, now = view.fraction(config), view.store.holder(config.run_id) or {}

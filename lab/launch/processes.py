@@ -58,6 +58,11 @@ def shares(devices: int) -> list[list[int]]:
     return [usable[i : i + devices] for i in range(0, max(1, len(usable) - devices + 1), devices)]
 
 
+def at_once(devices: int = 1, hosts: int = 1) -> int:
+    """How many workers this machine trains by, where no number is asked for."""
+    return len(shares(devices)) if on_cpu() and hosts == 1 else 1
+
+
 def paths() -> dict[str, str]:
     """Where a worker finds code and data, whatever an engine hands on of its caller's environment.
     The project's folder leads the path, since a worker may be started from anywhere."""

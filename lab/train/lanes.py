@@ -165,11 +165,12 @@ class Lanes:
         return partial(window_nats, self.shape.model, objective=self.shape.objective)
 
     def facts(self) -> dict[str, Any]:
-        """What a run's record says of where it was trained."""
+        """What a run's record says of where it was trained: `devices` are those whose time is counted, in a
+        pack all that the runs share."""
         spread = 1 if self.each else len(self.devices)
         return {
             "device": self.devices[0].device_kind,
-            "devices": spread,
+            "devices": len(self.devices),
             "way": "pack" if self.each else self.way,
             "micro_batch": micro_batch(self.shape, spread // self.tensor, self.devices[0].platform),
             **({"pack": self.each} if self.each else {}),
