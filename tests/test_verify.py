@@ -79,6 +79,15 @@ def test_a_run_too_fast_to_be_killed_is_tried_again_with_more_checkpoints(tmp_pa
     assert asked == [0.3, 0.0]
 
 
+@pytest.mark.parametrize(("way", "words"), [("jit", "to the last bit"), ("fsdp", "within the float error")])
+def test_another_way_on_one_device_is_held_to_float_error(tmp_path, config, monkeypatch, way, words):
+    told, trained = [], lambda store, config, place: stored(store.root, config, way=place.how) and 1.0
+    monkeypatch.setattr(verify, "train", trained)
+    monkeypatch.setattr(verify, "kill_in_time", lambda *_: (7, 1.0))
+    assert verify.verify(config, verify.Place(), [verify.Place(1, way)], told.append, tmp_path)
+    assert words in told[-1]
+
+
 def verified(tmp_path, *options):
     env = os.environ | {"PYTHONPATH": str(ROOT), "LAB_DATA": data_folder(), "TMPDIR": str(tmp_path)}
     longest = max(tiny.runs(), key=lambda run: run.steps)
