@@ -283,8 +283,9 @@ def test_a_gpu_is_planned_by_arithmetic_and_says_so(tmp_path, lab_command):
         assert shape["peak_bytes"] < shape["available_bytes"] and shape["compile_seconds"] is None
         assert 0 < shape["mfu"] < 1 and shape["tokens_per_second"] > 0 and shape["joules"] > 0
         assert shape["dollars"] == pytest.approx(shape["hours"] * 8 * 2)
-    text = lab_command("plan", file, "--on", "h100").stdout
-    assert " NO " in text and "a bound" in text and "lab run" in text
+    text = lab_command("plan", file, "--on", "h100", "--set", "seed=3", "--store", "my runs").stdout
+    assert " NO " in text and "a bound" in text
+    assert f"there: lab run {file} --set seed=3 --store 'my runs'" in text
 
 
 def test_what_can_not_be_planned_is_refused(tmp_path, lab_command):

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -54,7 +55,7 @@ def plan(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(about(on, price, why) | {"shapes": list(rows)}, indent=1))
     else:
-        show(options.experiment, on, price, why, rows)
+        show(shlex.join(shared.named(options)), on, price, why, rows)
     return 0
 
 
@@ -145,8 +146,8 @@ def about(on: Slice, price: float | None, why: str) -> dict[str, Any]:
     return known | {"compiler": versions, "caution": caution}
 
 
-def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterator[dict]) -> None:
-    """Print what is known of each shape as it is known."""
+def show(named: str, on: Slice, price: float | None, why: str, rows: Iterator[dict]) -> None:
+    """Print what is known of each shape of the grid that is `named` so, as it is known."""
     cost = f"${price:g} an hour each" if price else "price not known: --price"
     print(
         f"{on.name}: {on.chips} chip{'s' * (on.chips > 1)} of {on.chip.flops / 1e12:g} TFLOP/s, "
@@ -171,7 +172,7 @@ def show(experiment: str, on: Slice, price: float | None, why: str, rows: Iterat
     cost = f", ${total['dollars']:,.2f}" if price else ""
     cost += f", at most {total['joules'] / 3.6e6:,.3g} kWh in the chips" if on.chip.watts else ""
     print(f"\nwhat fits, one run after another: {duration(3600 * total['hours'])}{cost}")
-    print(f"there: lab run {experiment}{order(on, fitting[-1])}")
+    print(f"there: lab run {named}{order(on, fitting[-1])}")
 
 
 def order(on: Slice, found: dict[str, Any]) -> str:

@@ -112,11 +112,13 @@ def open_grid(options: argparse.Namespace) -> tuple[Experiment, Store]:
     return experiment, Store(folder)
 
 
+def named(options: argparse.Namespace) -> list[str]:
+    """The words by which a command's grid and store were named."""
+    fields = [word for field in getattr(options, "set", []) for word in ("--set", field)]
+    store = ["--store", str(options.store)] * (options.store != STORE["default"])
+    return [options.experiment, *fields, *store]
+
+
 def suggest(options: argparse.Namespace, name: str, *words: str | Path, file=None) -> None:
     """The command to type next, on the same grid in the same store."""
-    given = [options.experiment]
-    for field in getattr(options, "set", []):
-        given += ["--set", field]
-    if options.store != STORE["default"]:
-        given += ["--store", options.store]
-    print(f"Next: python -m lab {name} {shlex.join(map(str, [*given, *words]))}", file=file)
+    print(f"Next: python -m lab {name} {shlex.join(map(str, [*named(options), *words]))}", file=file)
