@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from argparse import Namespace
+from types import SimpleNamespace
 
 import pytest
 
 from lab.commands import release as command
+from lab.config import userfile
 from lab.store import files, release
 from lab.store.store import Store
+from tests import tiny
 from tests.grids import TINY
 
 
@@ -42,6 +46,36 @@ def test_a_changed_missing_or_added_file_is_named(undisturbed, tmp_path, lab_com
     assert "3 files are not what was released" in said and "more.txt" in said
     with pytest.raises(files.StoreError, match="holds no SHA256SUMS"):
         release.damaged(tmp_path)
+
+
+def test_a_user_s_file_is_given_away_with_what_it_imports(undisturbed, tmp_path, monkeypatch):
+    for name, code in (("net.py", "import helper\n"), ("helper.py", "x = 1\n"), ("other.py", "")):
+        (tmp_path / name).write_text(code)
+    monkeypatch.setattr(userfile, "NAMED", {})
+    digest = userfile.name_file(tmp_path / "net.py")
+    code = command.code_of(SimpleNamespace(module=tiny))
+    release.write(Store(undisturbed), tiny.runs(), "tiny", tmp_path / "given", code, "")
+    assert {path.name for path in (tmp_path / "given" / "code").iterdir()} == {
+        "tiny.py",
+        "net.py",
+        "helper.py",
+    }
+    assert userfile.identity(tmp_path / "given" / "code" / "net.py") == digest
+
+
+def test_a_run_of_a_pack_that_ends_otherwise_alone_is_told_why(undisturbed, tmp_path, monkeypatch, capsys):
+    run = tiny.runs()[0]
+    store, alone = Store(tmp_path / "runs"), Store(undisturbed)
+    shutil.copytree(undisturbed / run.run_id, store.folder(run.run_id))
+    record = dict(alone.record(run.run_id), loss=9.0, way="pack", pack=4, devices=2)
+    (store.folder(run.run_id) / "record.json").write_text(json.dumps(files.sealed(record)))
+    release.write(store, [run], "tiny", tmp_path / "given", {}, "")
+    train = lambda to, *_: shutil.copytree(undisturbed / run.run_id, to.folder(run.run_id))  # noqa: E731
+    monkeypatch.setattr(command.verify, "train", train)
+    assert command.check(Namespace(folder=tmp_path / "given", run_id="", code=[])) == 1
+    told = capsys.readouterr().out
+    assert "devices 2 then, 1 here; way pack then, jit here; pack 4 then, none here" in told
+    assert "please report it" not in told
 
 
 def test_other_losses_and_another_machine_are_said(undisturbed, tmp_path, capsys):

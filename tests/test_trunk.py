@@ -440,7 +440,7 @@ def test_a_released_branch_is_trained_again_alone_and_compared_from_its_trunks_e
 
     configs, store = joined(config), Store(tmp_path / "runs")
     assert working(configs) == 0
-    release.write(store, configs, "both", tmp_path / "given", [], "")
+    release.write(store, configs, "both", tmp_path / "given", {}, "")
     monkeypatch.setattr(verify, "train", train_here)
     run_id = configs[which].run_id
     asked = Namespace(folder=tmp_path / "given", run_id=run_id, code=[])

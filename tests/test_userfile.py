@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -96,6 +97,11 @@ def test_its_identity_follows_what_its_packages_import_from_one_another(
     path = Path(named).relative_to(Path(named).parent)
     before = userfile.identity(path)
     assert before == userfile.identity(tmp_path / named)
+    given, copies = tmp_path / "given", userfile.copies(path)
+    for file, place in copies.items():
+        (given / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, given / place)
+    assert userfile.identity(given / copies[path.resolve()]) == before
     (tmp_path / "mylib" / "norms.py").write_text("def scale(x):\n    return 2.0 * x")
     assert userfile.identity(path) != before
 

@@ -6,9 +6,10 @@ import shlex
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lab.commands import shared
-from lab.commands.experiment import CommandError
+from lab.commands.experiment import CommandError, Experiment
 from lab.commands.run import commit
 from lab.commands.view import describe_run
 from lab.config import RunConfig, userfile
@@ -37,11 +38,19 @@ def write(options: argparse.Namespace) -> int:
     weights, table, code, environment, checksums and a card."""
     experiment, store = shared.open_grid(options)
     configs = experiment.configs()
-    code = {Path(inspect.getfile(experiment.module)), *userfile.NAMED.values()}
-    held = release.write(store, configs, experiment.name, options.output, sorted(code), commit())
+    held = release.write(store, configs, experiment.name, options.output, code_of(experiment), commit())
     print(f"{held} of {len(configs)} runs in {options.output}; look at {options.output / 'CARD.md'}")
     print(f"Next, here or wherever it went: python -m lab verify {shlex.quote(str(options.output))}")
     return 0
+
+
+def code_of(experiment: Experiment) -> dict[Path, Path]:
+    """The experiment's file and those of the user's own, each with its place in the release's code/."""
+    file = Path(inspect.getfile(experiment.module)).resolve()
+    code = {file: Path(file.name)}
+    for path in userfile.NAMED.values():
+        code |= userfile.copies(path)
+    return code
 
 
 def check(options: argparse.Namespace) -> int:
@@ -62,10 +71,7 @@ def check(options: argparse.Namespace) -> int:
         store.prepare()
         verify.train(store, replace(config, init_from=""), verify.Place())  # alone: its numbers are the same
         same = compare(given, store, config.run_id)
-    unlike = release.unlike(folder)
-    devices = (given.record(config.run_id) or {}).get("devices")
-    if devices and devices > 1:
-        unlike.append(f"{devices} devices then, 1 here")
+        unlike = release.unlike(folder) + placed_unlike(*(s.record(config.run_id) for s in (given, store)))
     if unlike:
         print(
             f"{'though' if same else 'because, perhaps,'} this is not where it was made: {'; '.join(unlike)}"
@@ -73,6 +79,15 @@ def check(options: argparse.Namespace) -> int:
     elif not same:
         print("and code, libraries and processor are the same: that should not be; please report it")
     return 0 if same else 1
+
+
+def placed_unlike(then: dict[str, Any], here: dict[str, Any]) -> list[str]:
+    """What of where and how a run was trained differs between two records of it."""
+    return [
+        f"{name} {then[name]} then, {here.get(name, 'none')} here"
+        for name in ("device", "devices", "way", "pack")
+        if name in then and then[name] != here.get(name)
+    ]
 
 
 def cheapest(store: Store) -> RunConfig:

@@ -101,12 +101,29 @@ def allow(files: Mapping[str, str]) -> None:
 
 def identity(path: Path) -> str:
     """First 12 hex digits of the SHA-256 of a file's code and of what it imports from beside it."""
-    path = path.resolve()
-    found: dict[Path, str] = {}
-    read(path, found, path.parent)
+    path, found = path.resolve(), parts_of(path)
     own = found.pop(path)  # first, and without its name
     parts = [own, *(f"{os.path.relpath(other, path.parent)}\n{found[other]}" for other in sorted(found))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def parts_of(path: Path) -> dict[Path, str]:
+    """The code of a file and of what it imports from beside it, by their paths."""
+    found: dict[Path, str] = {}
+    read(path.resolve(), found, path.resolve().parent)
+    return found
+
+
+def copies(path: Path) -> dict[Path, Path]:
+    """A file and what it imports from beside it, each with its place in a folder in which the file keeps its
+    identity."""
+    path, found = path.resolve(), parts_of(path)
+    top = os.path.commonpath([above_packages(path), *(each.parent for each in found)])
+    return {each: each.relative_to(top) for each in found}
+
+
+def above_packages(path: Path) -> Path:
+    return next(folder for folder in path.parents if not (folder / "__init__.py").is_file())
 
 
 def read(path: Path, found: dict[Path, str], root: Path) -> None:
@@ -137,7 +154,7 @@ def places(path: Path, root: Path, level: int, words: tuple[str, ...]) -> Iterat
     if level:
         bases = {*path.parents[level - 1 : level]}
     else:
-        top = next((folder for folder in path.parents if not (folder / "__init__.py").is_file()), root)
+        top = above_packages(path)
         bases = {root, path.parent} | ({top} if path.relative_to(top).parts[0] == words[0] else set())
     for base in sorted(bases):
         for n in range(len(words)):

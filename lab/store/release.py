@@ -4,7 +4,8 @@ file; and whether such a folder is still what was written.
     DIR/CARD.md            what it is, in a page
         runs.csv           the run table; curves.csv the curves
         runs/RUN_ID/       a store: config, record, curve, the last checkpoint
-        code/              the experiment's file, and those of the user's own that runs name
+        code/              the experiment's file, and those of the user's own that runs name, with what these
+                           import from beside them
         environment.json   commit, digest of the numeric code, versions, processor
         SHA256SUMS         of all these: `sha256sum -c SHA256SUMS`
 """
@@ -12,7 +13,7 @@ file; and whether such a folder is still what was written.
 import json
 import platform
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,9 @@ CARD = """# {name}
 
 
 def write(
-    store: Store, configs: Sequence[RunConfig], name: str, out: Path, code: Iterable[Path], commit: str
+    store: Store, configs: Sequence[RunConfig], name: str, out: Path, code: Mapping[Path, Path], commit: str
 ) -> int:
-    """Fill an empty folder; returns how many runs it holds.
+    """Fill an empty folder; returns how many runs it holds. Files of `code` are given with their places.
 
     Raises:
       StoreError: the folder holds something, or no run is finished; a damaged record.
@@ -63,8 +64,9 @@ def write(
         copy_run(store, run.run_id, out / "runs" / run.run_id)
     export.write(export.rows(store, configs, name), out / "runs.csv")
     export.write_curves(store, configs, out / "curves.csv")
-    for path in code:
-        shutil.copyfile(path, out / "code" / path.name)
+    for path, place in code.items():
+        (out / "code" / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, out / "code" / place)
     files.write_json(out / "environment.json", environment(commit))
     files.replace_file(out / "CARD.md", card(name, runs, len(configs), commit))
     files.replace_file(out / SUMS, sums(out))
