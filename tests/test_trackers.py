@@ -50,12 +50,24 @@ def test_the_csv_has_the_curves_as_the_store_has_them(runs, tmp_path):
     for step in (5, 9):
         store.add_to_curve(first.run_id, point(step, 3.0 / step))
         tracker.look(at_once=True)
-    lines = list(csv.DictReader((tmp_path / "out" / "curves.csv").open()))
+    lines = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
     assert [(line["run_id"], float(line["step"]), float(line["loss"])) for line in lines] == [
         (first.run_id, 5, 0.6),
         (first.run_id, 9, 3.0 / 9),
     ]
     assert set(lines[0]) == {"run_id", "params", *CURVE}
+
+
+def test_what_one_command_trains_in_turn_is_kept_and_told_once(runs, tmp_path):
+    store, (first, second) = runs
+    for i, own in enumerate(([first], [second], [first, second])):
+        (tracker,) = trackers(["csv"], store, own, tmp_path / "out", "mine")
+        for run in own:
+            store.add_to_curve(run.run_id, point(5 + i, 2.0))
+        tracker.look(at_once=True)
+    lines = list(csv.DictReader((tmp_path / "out" / "log.csv").open()))
+    told = [(line["run_id"], float(line["step"])) for line in lines]
+    assert told == [(first.run_id, 5), (second.run_id, 6), (first.run_id, 7), (second.run_id, 7)]
 
 
 def test_wandb_is_given_a_run_with_its_config(runs, tmp_path, monkeypatch):

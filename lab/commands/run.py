@@ -44,7 +44,7 @@ HELP = {
     "--stop-losers": "of sweeps of learning rates, stop the runs that can no longer win, as `analysis "
     "losers` tells from part of their curves; they are rows of status pruned",
     "--save-seconds": "time between checkpoints",
-    "--log": "write each run's curve as it goes for another program too, under --out: curves.csv, "
+    "--log": "write each run's curve as it goes for another program too, under --out: log.csv, "
     "TensorBoard's event files (package tensorboardX), a project of Weights & Biases (package wandb); "
     "repeatable. The store stays the truth",
 }

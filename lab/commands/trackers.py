@@ -4,6 +4,7 @@ stays the truth: what a tracker has is told again from there."""
 import csv
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ Sink = Callable[[RunConfig, list[Point]], None]  # takes a run's new points
 
 
 class Tracker:
-    """Tells a sink every point of the curves once, in order; called again and again while runs train."""
+    """Tells a sink every point of the curves once, in order; called again and again while runs train. What it
+    was `told` is by run the last step."""
 
-    def __init__(self, store: Store, configs: Sequence[RunConfig], sink: Sink):
+    def __init__(
+        self, store: Store, configs: Sequence[RunConfig], sink: Sink, told: dict[str, int] | None = None
+    ):
         self.store, self.configs, self.sink = store, configs, sink
-        self.told: dict[str, int] = {}  # by run the last step
+        self.told = {} if told is None else told
         self.looked = 0.0
 
     def look(self, at_once: bool = False) -> None:
@@ -44,8 +48,8 @@ class Tracker:
 
 
 def to_csv(folder: Path, project: str) -> Sink:
-    """curves.csv: every point of every run, with its run_id and params; what `analysis envelope` reads."""
-    path = folder / "curves.csv"
+    """log.csv: every point of every run, with its run_id and params; what `analysis envelope` reads."""
+    path = folder / "log.csv"
     with path.open("w", newline="") as file:
         csv.writer(file).writerow(["run_id", "params", *CURVE])
 
@@ -98,6 +102,12 @@ def to_wandb(folder: Path, project: str) -> Sink:
 SINKS = {"csv": to_csv, "tensorboard": to_tensorboard, "wandb": to_wandb}
 
 
+@cache
+def opened(name: str, folder: Path, project: str) -> tuple[Sink, dict[str, int]]:
+    """A sink and what it was told, one for all that a process trains: a command may train several times."""
+    return SINKS[name](folder, project), {}
+
+
 def trackers(
     names: Iterable[str], store: Store, configs: Sequence[RunConfig], out: Path, project: str
 ) -> list[Tracker]:
@@ -109,4 +119,4 @@ def trackers(
     names = list(dict.fromkeys(names))
     if names:
         out.mkdir(parents=True, exist_ok=True)
-    return [Tracker(store, configs, SINKS[name](out, project)) for name in names]
+    return [Tracker(store, configs, *opened(name, out.resolve(), project)) for name in names]
