@@ -46,6 +46,8 @@ def test_an_arm_costs_what_its_baseline_does_on_the_same_data_in_the_same_order(
         assert (other.seed, other.data_seed, other.data) == (one.seed, one.data_seed, one.data)
         assert other.tokens % other.batch_tokens == 0
     with pytest.raises(ValueError, match="changes no number"):
+        arms.pair(cells, lambda run: override(run, "optim.cooldown_shape=1-sqrt"))
+    with pytest.raises(ValueError, match="changes no number"):
         arms.pair(cells, lambda run: replace(run, budget=3.0))
 
 

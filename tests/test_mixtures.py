@@ -16,6 +16,7 @@ from lab.data.corpora import CorpusError, open_corpus
 from lab.data.mixtures import DEAL, Mix, Part, dealt_counts
 from lab.store import export
 from lab.store.store import Store
+from lab.train.run import check_corpus
 from tests.conftest import change
 from tests.trained import Trainer, train
 
@@ -140,6 +141,25 @@ def test_a_mixture_is_prepared_opened_and_known_by_its_content(folder):
     (code.path / "train.bin").write_bytes(b"x" * code.n_train)
     with pytest.raises(CorpusError, match=r"train\.bin is damaged"):
         open_corpus(corpus.name).verify()
+
+
+def test_parts_that_share_a_file_are_refused_and_globs_that_do_not_are_taken(folder):
+    wiki = f"text:{folder}/wiki"
+    with pytest.raises(CorpusError, match=r"07\.txt is in .* what one holds out the other would train on"):
+        corpora.mix({wiki: 0.7, f"{wiki}/07.txt": 0.3}, quiet=True)
+    mixed = corpora.mix({f"{wiki}/0*.txt": 0.7, f"{wiki}/1*.txt": 0.3}, quiet=True)
+    assert len(mixed.parts) == 2
+
+
+def test_a_part_that_holds_out_less_than_a_window_is_refused_before_a_run_is_trained(folder, config):
+    (folder / "little.txt").write_text("\n\n".join(f"the cat sat {i} times" for i in range(300)))
+    weights = {f"text:{folder}/wiki": 0.9, f"text:{folder}/little.txt": 0.1}
+    corpus = corpora.mix(weights, quiet=True)
+    model = {"model__seq_len": 2048, "model__vocab_size": 256}
+    data = {"data__sha256": corpus.sha256, "data__corpus": corpus.name, "data__train_tokens": corpus.n_train}
+    run = change(config, batch_tokens=2 * 2048, tokens=4096 * 4, micro_batch=1, **model, **data)
+    with pytest.raises(ValueError, match=r"of 'little.*' [\d,]+ tokens are held out, and one window"):
+        check_corpus(run, corpus)
 
 
 def test_an_order_of_parts_is_a_mixture_of_its_own_and_ids_of_before_are_opened(folder):

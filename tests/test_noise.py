@@ -1,6 +1,8 @@
 """The gradient noise scale: what is planted in gradients comes back, and a model's own is what its
 gradients say one at a time."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -70,4 +72,8 @@ def test_it_is_measured_on_text_that_the_run_has_not_seen(tmp_path, monkeypatch)
     params = tree.init(config.model, jax.random.key(0))
     found = noise.noise_scale(config, params, corpus, sequences=2, parts=2)
     assert asked and asked[0] >= config.tokens
+    large = {"batch_tokens": 64 * config.batch_tokens, "micro_batch": 0}
+    longer = replace(config, tokens=int(1.6 * 64 * config.batch_tokens), **large)
+    noise.noise_scale(longer, params, corpus, sequences=2, parts=2)
+    assert asked[-1] >= longer.steps * longer.batch_tokens > longer.tokens, "updates are whole"
     assert 0 < found.low < found.tokens < found.high and found.used == 16 * 2 * 2 * 16

@@ -122,6 +122,16 @@ def test_muon_makes_hidden_matrices_orthogonal_and_moves_all_else_as_adamw(confi
         assert 0.3 < sizes.min() and sizes.max() < 1.3, weight.path  # after Newton and Schulz's five rounds
 
 
+def test_muon_inside_a_patch_takes_the_patch_s_width_for_a_side(config):
+    model = replace(config.model, kind="megabyte", d_model=64, n_head=2, seq_len=16)
+    sides = {}
+    for weight in tree.describe(model):
+        if weight.role == "hidden" and weight.path[0].startswith("local_") and len(weight.shape) == 3:
+            found = optimizers.matrix_sides(model, weight)
+            sides[weight.path[-1]] = (found.reduction_axis, found.output_axis)
+    assert set(sides.values()) == {((0,), (1, 2)), ((0, 1), (2,))}, "no head is a matrix by itself"
+
+
 @pytest.mark.parametrize(("parameterization", "exponent"), [("standard", 0.5), ("mup", 0.0)])
 def test_under_mup_an_update_of_muon_has_one_norm_at_every_width(config, parameterization, exponent):
     norms = []

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from textwrap import dedent
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -130,6 +131,13 @@ def test_roles_and_counts_follow_from_the_program_even_where_all_widths_are_one(
     found = counts.count_params(cfg)
     assert (found.readout, found.hidden) == (256, 4 * 256 + 2 * 1024 + 64)
     assert (found.embed, found.total - found.params) == (256 + 256 * (not tied),) * 2
+
+
+def test_gains_stacked_for_a_scan_are_no_table_where_the_width_is_the_context():
+    uses = SimpleNamespace(looked_up=(), multiplied=(), last=())
+    cfg = SimpleNamespace(vocab_size=99, seq_len=64)
+    assert own.role_of(0, (3, 64), uses, cfg) == "gain"
+    assert own.role_of(0, (64, 32), uses, cfg) == own.role_of(0, (64, 64), uses, cfg) == "embed"
 
 
 def test_a_declared_role_goes_before_and_mup_scales_by_it(brought):

@@ -95,6 +95,14 @@ def test_what_can_t_be_sampled_is_refused(fields, words):
         next(sample.sample(cfg, noisy(cfg), prompt, 3, **options))
 
 
+def test_a_model_that_sees_what_comes_after_tells_no_text():
+    cfg = build("transformer", n_head=2, settings={"causal": False})
+    with pytest.raises(ValueError, match="sees what comes after a token"):
+        next(sample.sample(cfg, noisy(cfg), np.array([1]), 3))
+    with pytest.raises(ValueError, match="sees what comes after a token"):
+        weights.check_tells_all(cfg)
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "text", "strange"),
     [

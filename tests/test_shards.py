@@ -196,6 +196,9 @@ def test_foreign_files_and_types_are_refused_by_name(tmp_path):
         made(f"{tmp_path}/c.bin#uint32", tmp_path)
     with pytest.raises(CorpusError, match="'uint7' is no type of ids"):
         made(f"{tmp_path}/c.bin#uint7", tmp_path)
+    np.save(tmp_path / "e.npy", IDS[: 2 * (len(IDS) // 2)].reshape(2, -1).T)
+    with pytest.raises(CorpusError, match=r"e\.npy lies column after column"):
+        made(tmp_path / "e.npy", tmp_path)
     (tmp_path / "d.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:5000])
     with pytest.raises(CorpusError, match=r"d\.npy is cut short"):
         made(tmp_path / "d.npy", tmp_path)

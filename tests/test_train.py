@@ -259,6 +259,8 @@ def test_a_run_that_diverges_ends_with_its_last_good_values(tmp_path, longer, co
     assert record["steps"] < 300
     assert record["last_good"]["loss"] is None or math.isfinite(record["last_good"]["loss"])
     assert trained(trainer, longer, corpus)["status"] == "done"
+    often = trained(trainer_in(tmp_path / "often", save_seconds=0.0), wild, corpus)
+    assert often["steps"] == record["steps"], "how often it is saved does not move its end"
 
 
 def test_a_worker_that_lost_its_claim_writes_nothing_more(tmp_path, longer, corpus):

@@ -22,6 +22,7 @@ from lab.data import mixtures, sources, tokens
 from lab.data.baselines import baselines
 from lab.data.byte_pairs import Bpe
 from lab.data.corpus import Corpus, Document, identity, read_corpus
+from lab.data.files import user_files
 from lab.data.pieces import mapped
 from lab.data.shards import Shards
 from lab.data.sources import Tokens, as_corpus_error, source_of
@@ -75,6 +76,7 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
       Unavailable: it can't be had now (no network, no sources); CorpusError: anything else.
     """
     if name.startswith(mixtures.PREFIX):
+        check_apart(name)
         return mixtures.open_mixture(name, lambda part: prepare(part, tokenizer, directory, quiet))
     path = folder_of(name, tokenizer, directory)
     recipe = {"format": FORMAT, "name": name} | source_of(name).recipe(name)
@@ -103,6 +105,19 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
             "source readable, or set LAB_DATA to a folder that can be written"
         ) from error
     return read_corpus(path, name, tokenizer)
+
+
+def check_apart(name: str) -> None:
+    """Refuse a mixture of which two parts hold one file: what one holds out the other would train on."""
+    first: dict[tuple[Path, str], str] = {}
+    for part in (part for part in mixtures.parse(name) if part.startswith(("text:", "ids:"))):
+        found, key = user_files(part)
+        for _, path in found:
+            if (other := first.setdefault((path.resolve(), key), part)) != part:
+                raise CorpusError(
+                    f"{path} is in {other!r} and in {part!r}: what one holds out the other would train on; "
+                    "leave it out of one by a glob"
+                )
 
 
 def mix(

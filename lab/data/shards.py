@@ -86,6 +86,8 @@ def shard(path: Path, dtype: str, stated: bool) -> Piece:
             raise CorpusError(f"{path} is cut short or no array of NumPy: {error}") from error
         if ids.dtype.kind not in "ui":
             raise CorpusError(f"{path} holds {ids.dtype} and no ids, which are whole numbers")
+        if not ids.flags.c_contiguous:
+            raise CorpusError(f"{path} lies column after column; write it by np.ascontiguousarray")
         return Piece(str(path), ids.dtype.str, ids.offset, ids.size)
     if (index := path.with_suffix(".idx")).exists():
         dtype, lengths, _ = megatron(index)

@@ -188,4 +188,4 @@ def role_of(number: int, shape: tuple[int, ...], uses: Any, cfg: ModelConfig) ->
         return "embed"
     if number in uses.multiplied:
         return "readout" if number in uses.last else "hidden"
-    return "embed" if cfg.seq_len in shape and len(shape) > 1 else "gain"
+    return "embed" if cfg.seq_len in shape[:-1] else "gain"

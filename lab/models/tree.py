@@ -16,7 +16,7 @@ from lab.models import own
 from lab.models.encoder_decoder import EncoderDecoder
 from lab.models.ends import LanguageModel
 from lab.models.hgrn import Hgrn
-from lab.models.megabyte import MegaByte
+from lab.models.megabyte import MegaByte, local
 from lab.models.mixer import Mixer
 from lab.models.moe import Mixture
 from lab.models.recurrent import Recurrent
@@ -124,6 +124,12 @@ def abstract(cfg: ModelConfig, on: Target) -> tuple[nnx.GraphDef, nnx.State]:
     family = FAMILIES[cfg.kind]
     check_settings(cfg, family.Settings)
     return nnx.split(nnx.eval_shape(lambda: family(cfg, on)), nnx.Param)
+
+
+def width(cfg: ModelConfig, weight: Weight) -> int:
+    """Of the stream that a weight is beside: inside a MegaByte's patch it is another."""
+    inside = cfg.kind == "megabyte" and weight.path[0].startswith("local_")
+    return local(cfg).d_model if inside else cfg.d_model
 
 
 def is_causal(cfg: ModelConfig) -> bool:

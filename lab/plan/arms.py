@@ -27,7 +27,7 @@ def pair(cells: Sequence[RunConfig], change: Callable[[RunConfig], RunConfig]) -
       ValueError: the change changes nothing, or a run can't be.
     """
     arms = [at_equal_compute(cell, change(cell)) for cell in cells]
-    if all(cell.run_id == arm.run_id for cell, arm in zip(cells, arms, strict=True)):
+    if all(cell.numbers == arm.numbers for cell, arm in zip(cells, arms, strict=True)):
         raise ValueError("the arm's runs are the baseline's: the change changes no number")
     for arm in arms:
         grid.check_data(arm)

@@ -60,26 +60,27 @@ class Crew:
                 with suppress(Exception):  # of what brought it here
                     run.keeper.close()
 
-    def send(self) -> tuple[int, dict[str, jax.Array], list[Run]]:
-        """Send off as many updates of all runs as none of them must stop within."""
+    def send(self) -> tuple[int, dict[str, jax.Array], dict[Run, int]]:
+        """Send off as many updates of all runs as none of them must stop within; each run's first of them."""
+        begun = {run: run.step for run in self.runs.values()}
         n = min(run.updates_to_point() for run in self.runs.values())
         tokens_RSBL = self.lanes.no_tokens()
         for lane, run in self.runs.items():
             tokens_RSBL[lane, :n] = run.next_batches(n)
             run.step += n
-        return n, self.lanes.step(tokens_RSBL, n), list(self.runs.values())
+        return n, self.lanes.step(tokens_RSBL, n), begun
 
-    def read(self, sent: tuple[int, dict[str, jax.Array], list[Run]] | None) -> None:
+    def read(self, sent: tuple[int, dict[str, jax.Array], dict[Run, int]] | None) -> None:
         """Wait for updates' losses; a run with one that is no number leaves."""
         if sent is None:
             return
-        n, metrics, runs = sent
+        n, metrics, begun = sent
         by_lane = {
             name: np.asarray(values).reshape(self.lanes.number, -1) for name, values in metrics.items()
         }
-        for run in runs:
+        for run, first in begun.items():
             own = {name: values[run.lane, :n] for name, values in by_lane.items()}
-            if self.runs.get(run.lane) is run and not run.read(**own):
+            if self.runs.get(run.lane) is run and not run.read(first, **own):
                 self.let(run, Run.diverge)
 
     # --- who is in it ----------------------------------------------------------------------

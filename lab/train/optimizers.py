@@ -105,10 +105,10 @@ def matrix_sides(model: ModelConfig, weight: tree.Weight) -> contrib.MuonDimensi
     """Which axes of a weight are a matrix's rows and which its columns: of (D, H, K) and (H, K, D) the
     width is one side and the heads the other; of any other, and of a mixture's experts, the last two are,
     and each matrix by itself."""
-    last = len(weight.shape) - 1
-    if weight.shape[0] == model.d_model and weight.share == 1:
+    last, width = len(weight.shape) - 1, tree.width(model, weight)
+    if weight.shape[0] == width and weight.share == 1:
         return contrib.MuonDimensionNumbers((0,), tuple(range(1, last + 1)))
-    if weight.shape[last] == model.d_model and weight.share == 1:
+    if weight.shape[last] == width and weight.share == 1:
         return contrib.MuonDimensionNumbers(tuple(range(last)), (last,))
     return contrib.MuonDimensionNumbers((last - 1,), (last,))
 

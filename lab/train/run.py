@@ -40,6 +40,12 @@ def check_corpus(config: RunConfig, corpus: Corpus) -> None:
         )
     check_ids(config, corpus)
     objectives.check(config.objective, config.model, corpus.vocab_size)
+    for name, part in corpus.by_part().items() if isinstance(corpus, Mixture) else ():
+        if (held := part.corpus.n_held_out) <= config.model.seq_len:  # each is scored at the end
+            raise ValueError(
+                f"of {name!r} {held:,} tokens are held out, and one window of seq_len={config.model.seq_len} "
+                f"needs {config.model.seq_len + 1:,}; use a shorter seq_len or a larger part"
+            )
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Run:
         self.last = first_point(self.config.steps, job.until)
         self.windows = self.held_out(EVAL_TOKENS)
         self.train_loss = self.grad_norm = math.nan
+        self.latest = np.zeros(0, np.float32)  # of the updates here since a dispatch would have begun
         start = keeper.start(lanes.initial(self.config))
         shared = start.step, int(start.diverged), start.trunk_steps
         self.step, self.trunk_diverged, self.trunk_steps = agreed(shared)
@@ -86,17 +93,26 @@ class Run:
         end = next(point for point in self.points if point > self.step)
         return min(self.config.shape.steps_per_dispatch, end - self.step)
 
+    def dispatch_begun(self, end: int) -> int:
+        """Where the dispatch that holds update `end` would have begun without runs beside this one."""
+        base = max([self.trunk_steps, *(point for point in self.points if point < end)])
+        return end - 1 - (end - 1 - base) % self.config.shape.steps_per_dispatch
+
     def next_batches(self, n: int) -> np.ndarray:
         """The tokens of the next n updates, (n, B, L + 1)."""
         config, unique = self.config, self.config.data.unique_tokens or None
         shape = n, config.batch_size, config.model.seq_len
         return batches.batches(self.corpus.train, config.data_seed, self.step, *shape, unique)
 
-    def read(self, loss: np.ndarray, grad_norm: np.ndarray) -> bool:
-        """Take in what some updates gave; False when a loss is no longer a number."""
+    def read(self, first: int, loss: np.ndarray, grad_norm: np.ndarray) -> bool:
+        """Take in what the updates from `first` on gave; False when a loss is no longer a number: the run
+        ends there, however many were sent after it."""
         if not np.isfinite(loss).all():
+            self.step = first + int(np.argmin(np.isfinite(loss))) + 1
             return False
-        self.train_loss, self.grad_norm = float(loss.mean()), float(grad_norm[-1])
+        end = first + len(loss)
+        self.latest = np.append(self.latest, loss)[self.dispatch_begun(end) - end :]
+        self.train_loss, self.grad_norm = float(self.latest.mean()), float(grad_norm[-1])
         self.job.report(
             step=self.step,
             steps=self.config.steps,

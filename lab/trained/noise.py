@@ -89,7 +89,7 @@ def noise_scale(
     windows, none of them seen before while a run is shorter than an epoch."""
     check_tells_all(config.model)
     cfg, want = config.model, GROUPS * parts * sequences
-    first = -(-config.tokens // (cfg.seq_len * want))
+    first = -(-config.steps * config.batch_size // want)
     tokens_1TL = batches.batches(
         corpus.train, config.data_seed, first, 1, want, cfg.seq_len, config.data.unique_tokens or None
     )

@@ -39,6 +39,8 @@ def sample(
       ValueError: there is no prompt or one too short for an encoder, or an option makes no sense.
     """
     check(prompt, n_tokens, temperature, top_k)
+    if not tree.is_causal(cfg):
+        raise ValueError(f"{cfg.name} sees what comes after a token: it tells no text that is not there yet")
     if len(prompt) < tree.source(cfg):
         raise ValueError(
             f"the prompt has {len(prompt)} tokens, and the encoder of {cfg.name} reads {tree.source(cfg)} "

@@ -32,7 +32,8 @@ def inputs(cfg: ModelConfig, weight: Weight) -> tuple[int, ...]:
         return (last,)
     if weight.share != 1 or last == 1:
         return (last - 1,)
-    return (weight.shape.index(cfg.d_model),) if cfg.d_model in weight.shape[:-1] else tuple(range(last))
+    width = tree.width(cfg, weight)
+    return (weight.shape.index(width),) if width in weight.shape[:-1] else tuple(range(last))
 
 
 def quantised(cfg: ModelConfig, params: tree.Params, bits: int) -> tree.Params:

@@ -86,6 +86,8 @@ def check_tells_all(cfg: ModelConfig) -> None:
     Raises:
       ValueError: it reads the beginning of a window before it tells any.
     """
+    if not tree.is_causal(cfg):
+        raise ValueError(f"{cfg.name} sees what comes after a token, and this takes a model that does not")
     if source := tree.source(cfg):
         raise ValueError(
             f"{cfg.name} reads {source} tokens of a window before it tells any, and this takes a model that "
