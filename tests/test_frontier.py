@@ -115,3 +115,16 @@ def test_an_exponent_that_is_not_known_is_unknown_whatever_its_draws_say():
 
 def test_no_params_at_all_leave_room_for_endless_tokens_without_a_warning():
     assert frontiers.SIX.tokens(0.0, 1e12) == np.inf
+
+
+@pytest.mark.parametrize("budgets", [3, 4])
+def test_where_a_minimum_was_seen_the_loss_said_is_that_minimum_s(budgets):
+    """Too few to fit a floor to, which there is: a law without one passes beside them."""
+    law = Chinchilla(E=1.8, A=400.0, B=410.0, alpha=0.34, beta=0.28)
+    runs = synthetic.isoflop(law, 1e15 * 4.0 ** np.arange(budgets), sizes=7, noise=0.003)
+    front = frontiers.from_isoflop(frontiers.find_optima(runs, draws=200))
+    said = front.at(front.flops)[2]
+    np.testing.assert_allclose(said.value, front.loss.value, rtol=1e-9)
+    np.testing.assert_allclose(said.low, front.loss.low, rtol=2e-3)
+    np.testing.assert_allclose(said.high, front.loss.high, rtol=2e-3)
+    assert (said.low < said.value).all() and (said.value < said.high).all()

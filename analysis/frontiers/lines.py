@@ -116,23 +116,29 @@ def nowhere(flops: Array) -> tuple[Band, Band, Band]:
 def loss_note(points: int) -> str:
     if points >= FLOOR_POINTS:
         return "a power law with a floor"
-    return f"a power law without floor, as fewer than {FLOOR_POINTS} budgets cannot show one"
+    return f"a power law without floor through the minima, as fewer than {FLOOR_POINTS} budgets cannot show one"
 
 
 @dataclass(frozen=True, eq=False)
 class Losses:
     """Losses (n,) of optima at `flops` (n,), with noisy repeats (S, n), and what they say of other budgets
-    by a power law, with a floor where five budgets or more can show one."""
+    by a power law, with a floor where five budgets or more can show one, and through the optima where not."""
 
     flops: Array
     loss: Array
     draws: Array
 
     def at(self, budgets: Array) -> Band:
-        far = (np.log(budgets) - np.log(self.flops).mean())[None]
-        (level,), draws = (np.exp(PowerLaw.log_predict(theta, far)[0]) for theta in self.fitted)
+        x, far = np.log(self.flops), np.log(budgets)
+        middle = x.mean()
+        (level,), draws = (np.exp(PowerLaw.log_predict(t, (far - middle)[None])[0]) for t in self.fitted)
         also = level
-        if len(self.flops) < FLOOR_POINTS:  # without a floor, loss may stop falling past the last budget
+        if len(x) < FLOOR_POINTS:  # without a floor the law bends past the optima: add what it leaves of each
+            seen = np.log(np.vstack([self.loss, self.draws[np.isfinite(self.draws).all(1)]]))
+            left = seen - PowerLaw.log_predict(np.vstack(self.fitted), (x - middle)[None])[0]
+            left = np.exp([np.interp(far, x, row) for row in left])
+            level, draws = level * left[0], draws * left[1:]
+            # and loss may stop falling past the last budget
             also = np.where(budgets > self.flops.max(), np.maximum(level, self.loss.min()), level)
         return Band.from_draws(level, draws, also)
 
