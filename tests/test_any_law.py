@@ -11,7 +11,7 @@ from analysis import fitting
 from analysis.__main__ import main
 from analysis.decisions import doubts, least_loss, plans, searched
 from analysis.decisions.counted import law_with_draws
-from analysis.frontiers import Cost
+from analysis.frontiers import SIX, Cost
 from analysis.laws import LAWS, Chinchilla, Joint, Sum, Term
 from analysis.tables.table import from_columns
 
@@ -64,6 +64,22 @@ def test_plans_by_search_are_those_in_closed_form(serve):
     np.testing.assert_allclose(plans.limits(searching, 2.4), plans.limits(TRUTH, 2.4), rtol=1e-8)
     assert np.isinf(plans.cheapest(searching, OTHER, 1.69).params)
     assert np.isinf(plans.plan_to_loss(searching, OTHER, 1.9, 1e5).tokens)
+
+
+def test_sizes_of_every_draw_of_auto_lie_on_their_edge_and_endless_data_is_no_drift():
+    """A draw's loss drifts with compute, so nothing is known of it at 1e100 tokens."""
+    runs = isoflops(TRUTH, np.geomspace(1e19, 6.4e20, 4), 0.003)
+    law = law_with_draws(fitting.intervals(fitting.fit("auto", runs), "pairs", resamples=100))
+    for flops, above in ((3e21, 1.005), (1e24, 1.1)):
+        best = plans.optimum(law, SIX, flops)
+        least, greatest = plans.size_range(law, SIX, flops, above * best.loss)
+        assert (least < best.params).all() and (best.params < greatest).all()
+        for end in (least, greatest):
+            said = plans.plan_at_size(law, SIX, flops, end).loss
+            np.testing.assert_allclose(said, above * best.loss, rtol=1e-9)
+    for end in plans.limits(law, 2.3):
+        low, high = np.percentile(end[1:], [2.5, 97.5])
+        assert end[0, 0] / 10 < low < end[0, 0] < high < 10 * end[0, 0]
 
 
 def isoflops(law, budgets, noise=0.001):

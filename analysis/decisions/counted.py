@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from analysis.decisions.searched import ENDLESS
 from analysis.fitting import Fit
 from analysis.fitting.prediction import HONEST, drift_beyond
 from analysis.frontiers import Cost, fit_cost
@@ -92,7 +93,10 @@ class Weighed:
             out[1:] = np.nan
             return np.exp(out)
         below, (picks, drifts) = (params[1:], tokens[1:]), self.drawn
-        doubt = said[picks, np.arange(1, rows)] - out[1:] + drifts[:, None] * drift_beyond(self.fitted, below)
+        far = np.where(
+            np.maximum(*below) < ENDLESS, drift_beyond(self.fitted, below), 0.0
+        )  # endless is no place
+        doubt = said[picks, np.arange(1, rows)] - out[1:] + drifts[:, None] * far
         moved = np.log(self.fitted.law_draws().loss(*below)) - np.log(self.fitted.law.loss(*below))
         out[1:] += HONEST * doubt + moved
         return np.exp(out)

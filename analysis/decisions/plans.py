@@ -105,7 +105,7 @@ def size_range(
     """(least, greatest) params with which `flops`, serving included, reach `loss`; NaN where no
     size does. Loss over log params falls to the optimum, and rises from there."""
     best = optimum(law, cost, flops, serve)
-    params, tokens = limits(law, loss)
+    params, tokens = limits(law, loss) if closed(law) else (1.0, 1.0)  # what a search begins at, too
     most = (np.asarray(flops, float) / cost.k / (tokens + serve / 3)) ** (1 / cost.p)
 
     def short(log_params: Array) -> Array:
