@@ -69,6 +69,14 @@ def test_forecasts_are_made_from_rows_below_each_cut_alone(monkeypatch):
     assert min(errors) > 0.008 > 2 * min(form.error for form in forms if form.name == "chinchilla")
 
 
+def test_the_best_at_a_compute_is_the_best_of_all_its_rows_in_whatever_order():
+    compute, loss = np.array([2, 1, 2, 4, 1, 2 + 1e-12]), np.array([3.1, 4.2, 3.0, 3.3, 4.0, 3.2])
+    least = np.array([3.0, 4.0, 3.0, 3.0, 4.0, 3.0])
+    for order in (np.arange(6), np.arange(6)[::-1], np.argsort(loss)):
+        said = select.excess(compute[order], loss[order])
+        np.testing.assert_allclose(said, np.log(loss / least)[order])
+
+
 def test_one_form_of_joint_keeps_its_floor_at_two_thirds_of_the_least_loss():
     runs = isoflops(replace(JOINT, E=0.1), noise=0.0005)
     least = runs.loss.min()

@@ -93,9 +93,8 @@ class Weighed:
             out[1:] = np.nan
             return np.exp(out)
         below, (picks, drifts) = (params[1:], tokens[1:]), self.drawn
-        far = np.where(
-            np.maximum(*below) < ENDLESS, drift_beyond(self.fitted, below), 0.0
-        )  # endless is no place
+        place = np.maximum(*below) < ENDLESS
+        far = np.where(place, drift_beyond(self.fitted, below), 0.0)
         doubt = said[picks, np.arange(1, rows)] - out[1:] + drifts[:, None] * far
         moved = np.log(self.fitted.law_draws().loss(*below)) - np.log(self.fitted.law.loss(*below))
         out[1:] += HONEST * doubt + moved

@@ -111,10 +111,9 @@ def select(runs: Runs, fixed=None, starts=None, **options) -> Fit:
 
 def excess(compute: Array, output: Array) -> Array:
     """Log of each output (R,) over the least at its compute or less."""
-    order = np.argsort(compute, kind="stable")
-    out = np.empty(len(output))
-    out[order] = np.log(output[order] / np.minimum.accumulate(output[order]))
-    return out
+    order = np.argsort(compute)
+    last = np.searchsorted(compute[order], compute * (1 + 1e-9), side="right") - 1
+    return np.log(output / np.minimum.accumulate(output[order])[last])
 
 
 def rolling_errors(used: Runs, compute, above, columns, output, options):

@@ -116,9 +116,7 @@ def nowhere(flops: Array) -> tuple[Band, Band, Band]:
 def loss_note(points: int) -> str:
     if points >= FLOOR_POINTS:
         return "a power law with a floor"
-    return (
-        f"a power law without floor through the minima, as fewer than {FLOOR_POINTS} budgets cannot show one"
-    )
+    return f"a power law without floor through the optima: fewer than {FLOOR_POINTS} budgets cannot show one"
 
 
 @dataclass(frozen=True, eq=False)
