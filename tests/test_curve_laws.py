@@ -8,7 +8,8 @@ import pytest
 from analysis.__main__ import main
 from analysis.fitting.whole import Curve, fit_curves, forecast_rest, gains
 from analysis.laws.whole import Momentum, MultiPower, parts
-from analysis.tables.learning import multiplier
+from analysis.tables.learning import multiplier, rates_of
+from analysis.tables.table import from_columns
 from lab.train import schedule
 
 STEPS = 1200
@@ -88,3 +89,30 @@ def test_the_command_reads_schedules_from_the_run_table_and_draws_its_figure(tmp
     assert "falls along 4 of them" in capsys.readouterr().out
     assert main(ask) == 1
     assert "learning rate of each point is not known" in capsys.readouterr().err
+
+
+def test_rows_of_no_update_and_runs_of_few_points_are_left_out_and_gaps_of_the_rate_bridged(tmp_path, capsys):
+    one = curve(PLANTED[1], "constant")
+    points = zip(SEEN, one.losses, strict=True)
+    whole = [f"a,{step},1e6,{loss},{one.rates[step - 1]}" for step, loss in points]
+    gaps = [row if i % 3 != 1 else row[: row.rindex(",") + 1] for i, row in enumerate(whole)]
+    less = ["a,0,1e6,9.5,1e-9", "a,,1e6,2.9,.01", "b,10,1e6,5,.01", "b,20,1e6,4,.01"]
+    said = []
+    for rows in (whole, [*less, *whole], gaps):
+        (tmp_path / "c.csv").write_text("\n".join(["run_id,step,params,loss,learning_rate", *rows]) + "\n")
+        assert main(["curves", str(tmp_path / "c.csv"), "--json", str(tmp_path / "o.json")]) == 0
+        (run,) = json.loads((tmp_path / "o.json").read_text())["runs"]
+        said.append((run["predicted"], run["measured"], run["cut"]))
+        left = "rows of step 0 or of none (2), runs of under 4 points (1)" in capsys.readouterr().out
+        assert left == (len(rows) > len(whole))
+    assert said[0] == said[1] == pytest.approx(said[2], rel=0.01)
+    (tmp_path / "c.csv").write_text("\n".join(["run_id,step,params,loss,learning_rate", *less]) + "\n")
+    assert main(["curves", str(tmp_path / "c.csv")]) == 1
+    assert "no run has 4 points" in capsys.readouterr().err
+
+
+def test_a_curve_that_ends_an_update_after_its_run_table_s_steps_has_a_rate_there():
+    points = from_columns(step=SEEN.astype(float), loss=np.full(len(SEEN), 3.0))
+    row = {"schedule": ["cosine"], "learning_rate": [PEAK], "warmup_steps": [60.0]}
+    rates = [rates_of(points, from_columns(**row, steps=[float(n)])) for n in (STEPS - 1, STEPS)]
+    np.testing.assert_array_equal(*rates)

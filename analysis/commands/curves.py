@@ -18,6 +18,7 @@ from analysis.tables.learning import rates_of
 
 SHOWN = 40  # runs printed; the JSON file holds all
 SHARES = np.geomspace(0.1, 1.0, 12)  # of a run's updates, at which curves are compared
+LEAST = 4  # points of a run: one more than a law has coefficients
 OFF = 3.0  # robust standard deviations from which a curve stands apart
 
 
@@ -48,36 +49,43 @@ def run(options) -> int:
     kind = CURVE_LAWS[options.curve_law]
 
     def answer(group, rows):
-        curves = read_curves(rows, runs, options.run_id)
+        curves, left = read_curves(rows, runs, options.run_id)
         laws = [(curve, fit_curves(kind, [curve])) for curve in curves]
         rests = [forecast_rest(kind, curve, options.part, gains(laws, curve.run)) for curve in curves]
         rests = [rest for rest in rests if rest]
         distances = standing_apart(curves)
-        show(options, curves, rests, gains(laws), distances)
+        show(options, curves, left, rests, gains(laws), distances)
         return as_json(laws, rests, distances), lambda: plot_whole(curves, rests, normalised(curves))
 
     return shared.each_group(options, answer)
 
 
-def read_curves(rows, runs, column: str | None) -> list[Curve]:
-    """The curves of a table, one a run.
+def read_curves(rows, runs, column: str | None) -> tuple[list[Curve], str]:
+    """The curves of a table, one a run, and what of it is left out, in words.
 
     Raises:
-      ValueError: no column step, or a run whose learning rates are not known.
+      ValueError: no column step, no run of enough points, or one whose learning rates are not known.
     """
     if not rows.has("step"):
         raise ValueError(f"{rows.source}: no column step: the update after which each loss was measured")
     rows = rows.usable()
+    updated = rows.column("step") >= 1  # NaN is no update either
+    before, rows = int((~updated).sum()), rows.select(updated)
     names, known = run_names(rows, column), None if runs is None else run_names(runs, column)
-    out = []
-    for name in dict.fromkeys(names.tolist()):
+    out, every = [], dict.fromkeys(names.tolist())
+    for name in every:
         points = rows.select(names == name)
+        if len(points) < LEAST:
+            continue
         row = None if known is None or name not in known else runs.select(known == name)
         order = np.argsort(points.column("step"), kind="stable")
         steps = points.column("step")[order].astype(int)
         params = points.params[0] if points.has("params") else np.nan
         out.append(Curve(name, float(params), rates_of(points, row), steps, points.loss[order]))
-    return out
+    if not out:
+        raise ValueError(f"{rows.source}: no run has {LEAST} points after its first update")
+    left = {"rows of step 0 or of none": before, f"runs of under {LEAST} points": len(every) - len(out)}
+    return out, ", ".join(f"{what} ({count})" for what, count in left.items() if count)
 
 
 def normalised(curves: list[Curve]) -> np.ndarray:
@@ -116,9 +124,11 @@ def summary(rests: list[Rest]) -> dict[str, float]:
     return {name: float(np.median(np.abs(values))) for name, values in (ends | alls).items()}
 
 
-def show(options, curves, rests: list[Rest], gain: dict[str, float], distances: dict[str, float]) -> None:
+def show(options, curves, left: str, rests: list[Rest], gain: dict[str, float], distances) -> None:
     falling = sum(curve.falls_at <= curve.steps[-1] for curve in curves)
     print(f"{len(curves)} curves; the learning rate falls along {falling} of them.")
+    if left:
+        print(f"Left out: {left}.")
     if rests:
         medians = summary(rests)
         print(

@@ -40,9 +40,11 @@ def rates_of(curve: Runs, row: Runs | None) -> Array:
     """
     steps = curve.column("step")
     for name in RATES:
-        if curve.has(name) and len(steps) > 2:
-            order = np.argsort(steps)
-            return np.interp(np.arange(1, steps.max() + 1), steps[order], curve.column(name)[order])
+        known = np.isfinite(curve.column(name)) if curve.has(name) else np.zeros(len(steps), bool)
+        if known.sum() > 2:
+            order = np.argsort(steps[known])
+            seen, rates = steps[known][order], curve.column(name)[known][order]
+            return np.interp(np.arange(1, steps.max() + 1), seen, rates)
     kind = next((name for name in SCHEDULES if row is not None and row.has(name)), None)
     peak = next((name for name in RATES if row is not None and row.has(name)), None)
     if row is None or kind is None or peak is None:
@@ -55,7 +57,7 @@ def rates_of(curve: Runs, row: Runs | None) -> Array:
         value = float(row.column(name)[0]) if row.has(name) else otherwise
         return value if np.isfinite(value) else otherwise
 
-    total = int(number("steps", float(steps.max())))
+    total = int(max(number("steps", 0.0), steps.max()))  # some count updates from 0
     horizon = number("horizon_steps", total)
     cooldown = number("cooldown_fraction", 0.0)
     if row.has("cooldown_shape") and str(row.column("cooldown_shape")[0]) == "1-sqrt":
