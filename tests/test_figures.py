@@ -7,11 +7,20 @@ from hypothesis import strategies as st
 
 from analysis import fitting, frontiers, report
 from analysis.audit import audit_runs
-from analysis.figures import plot_audit, plot_frontier, plot_isoflop, plot_law, plot_predicted, style
+from analysis.figures import (
+    plot_audit,
+    plot_frontier,
+    plot_isoflop,
+    plot_law,
+    plot_places,
+    plot_predicted,
+    style,
+)
 from analysis.figures.axes import count_axis, log_axes, power_axis
 from analysis.figures.words import human, share
 from analysis.fitting import fit
 from analysis.laws import LAWS, Chinchilla, PowerLaw
+from analysis.report.fitted import law_chart
 from analysis.tables import table
 from bench import synthetic
 from tests.test_laws import SUBJECTS
@@ -119,6 +128,30 @@ def test_law_figure_shows_every_run_and_its_residual(found):
     assert inside(figure)
     x = np.geomspace(1e3, 1e6, 9)
     assert plot_law(fit(PowerLaw, table.from_columns(x=x, y=1 + x**-0.3))).axes
+
+
+def test_losses_below_zero_are_drawn_as_they_are_beside_what_the_law_says_of_them():
+    truth = Chinchilla(E=-2.0, A=60.0, B=200.0, alpha=0.3, beta=0.28)
+    sizes, seen = np.geomspace(1e6, 1e8, 6), np.geomspace(1e8, 1e10, 5)
+    params, tokens = (side.ravel() for side in np.meshgrid(sizes, seen))
+    loss = truth.loss(params, tokens)
+    fitted = fit(Chinchilla, table.from_columns(params=params, tokens=tokens, unigram_normalized_loss=loss))
+    assert fitted.offset > 1 and loss.min() < 0 < loss.max()
+    at = {"params": np.array([1e9]), "tokens": np.array([1e11])}
+    places = plot_places(fitted, at, fitting.predict(fitted, **at), np.array([np.nan]))
+    figures = plot_law(fitted), plot_predicted(fitted), places
+    for figure in figures:
+        (dots,) = (c.get_offsets() for c in figure.axes[0].collections if len(c.get_offsets()) == len(loss))
+        np.testing.assert_allclose(dots[:, 1], loss)
+        assert figure.axes[0].get_yscale() == "linear" and inside(figure)
+    for ax, named in ((figures[0].axes[0], sizes), (places.axes[0], at["params"])):
+        for line, size in zip(ax.lines, named, strict=True):
+            np.testing.assert_allclose(line.get_ydata(), truth.loss(size, line.get_xdata()), atol=1e-3)
+    gaps = figures[0].axes[1].collections[-1].get_offsets()[:, 1]
+    assert np.abs(gaps).max() < 1e-3 and figures[0].axes[1].get_title("left") == "Observed above the fit"
+    for panel in law_chart(fitted, {int(row): i for i, row in enumerate(fitted.runs.rows)}).panels:
+        drawn = np.concatenate([each.y for each in panel.marks])
+        assert not panel.y.log and panel.y.low < drawn.min() < 0 < drawn.max() < panel.y.high < 0.3
 
 
 def red(figure) -> list[str]:

@@ -13,6 +13,7 @@ from analysis.fitting.band import span
 from analysis.laws import Array
 
 COUNTS = ("params", "tokens", "unique_tokens", "batch_tokens", "steps")
+ABOVE = "Observed above the fit"
 DOTS = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 4}
 
 
@@ -43,15 +44,14 @@ def plot_law(fitted: Fit, title: str = "", verdict: str = ""):
         across, label = runs.flops, "training compute (FLOPs)"
     else:
         span = np.geomspace(x.min(), x.max(), 200)
-        axes[0].plot(span, fitted.law.loss(span), color=colour, lw=1.5, zorder=2)
+        axes[0].plot(span, said(fitted, span), color=colour, lw=1.5, zorder=2)
         if fitted.intervals != "none":
-            low, high = fitted.band(lambda law: law.loss(span))
+            low, high = (end - fitted.offset for end in fitted.band(lambda law: law.loss(span)))
             axes[0].fill_between(span, low, high, color=colour, alpha=0.16, lw=0)
         dots, across, label = {"color": colour}, x, plain(name)
-    axes[0].scatter(x, runs.column(fitted.output), **dots, **DOTS)
-    loss = fitted.output == "loss"
+    axes[0].scatter(x, seen(fitted), **dots, **DOTS)
     labels = {"xlabel": plain(name), "ylabel": output_label(fitted), "title": plain(title) or formula(fitted)}
-    log_axes(axes[0], y=plain_axis if loss else power_axis, xscale="log", **labels)
+    log_axes(axes[0], y=output_axis(fitted), xscale="log", **labels)
     (count_axis if name in ("params", "tokens") else power_axis)(axes[0].xaxis, x.min(), x.max())
     draw_residuals(axes[1], fitted, across, dots)
     log_axes(axes[1], power_axis, xlabel=label)
@@ -65,8 +65,7 @@ def plot_predicted(fitted: Fit, title: str = ""):
     the law's first input; coloured by the last input where it varies."""
     fig, axes = sheet(9.6, 4.4, caption(fitted), columns=2, widths=(1, 1.1))
     runs = fitted.runs
-    observed = runs.column(fitted.output)
-    predicted = observed * np.exp(fitted.residuals)
+    observed, predicted = seen(fitted), foretold(fitted)
     first, last = (runs.column(fitted.inputs[i]) for i in (0, -1))
     dots = {"color": METHOD_COLOURS[0]}
     if len(fitted.inputs) > 1 and last.max() > last.min():
@@ -74,11 +73,13 @@ def plot_predicted(fitted: Fit, title: str = ""):
         dots = {"c": last, "cmap": ramp(), "norm": norm}
         colour_bar(fig, axes, norm, fitted.inputs[-1])
     low, high = min(observed.min(), predicted.min()), max(observed.max(), predicted.max())
-    room = max((high / low) ** 0.05, 1.001)
-    ends = (low / room, high * room)
+    kind, ends = None, (low - 0.05 * (high - low), high + 0.05 * (high - low))
+    if not fitted.offset:
+        room = max((high / low) ** 0.05, 1.001)
+        kind = plain_axis if high / low < 100 and 0.1 < low < 1e3 else power_axis
+        ends = low / room, high * room
     axes[0].plot(ends, ends, color=INK, lw=0.9, zorder=2)
     axes[0].scatter(predicted, observed, **dots, **DOTS)
-    kind = plain_axis if high / low < 100 and 0.1 < low < 1e3 else power_axis
     what = output_label(fitted)
     labels = {"xlabel": f"predicted {what}", "ylabel": f"observed {what}"}
     log_axes(axes[0], kind, kind, xlim=ends, ylim=ends, **labels)
@@ -92,11 +93,11 @@ def plot_predicted(fitted: Fit, title: str = ""):
 
 
 def draw_residuals(ax, fitted: Fit, across: Array, dots: dict) -> None:
-    percent = 100 * np.expm1(-fitted.residuals)
-    reach = 1.15 * np.abs(percent).max() + 1e-9
+    gap, unit = left_over(fitted)
+    reach = 1.15 * np.abs(gap).max() + 1e-9
     ax.axhline(0, color=INK, lw=0.9)
-    ax.scatter(across, percent, **dots, **DOTS)
-    ax.set(ylim=(-reach, reach), title="Observed above the fit (%)")
+    ax.scatter(across, gap, **dots, **DOTS)
+    ax.set(ylim=(-reach, reach), title=f"{ABOVE} ({unit})" if unit else ABOVE)
 
 
 def draw_sizes(ax, fitted: Fit, norm) -> None:
@@ -120,7 +121,36 @@ def size_curve(fitted: Fit, size: float, points: int = 60) -> tuple[Array, Array
     near = tokens[np.abs(np.log(params / size)) < 0.2]
     low, high = max(tokens.min(), near.min() / 1.15), min(tokens.max(), near.max() * 1.15)
     span = np.geomspace(low, high, points)
-    return span, fitted.law.loss(size, span)
+    return span, said(fitted, size, span)
+
+
+def said(fitted: Fit, *inputs: Array | float) -> Array:
+    """What the law says of the output as it is in the table: without what that was lifted by."""
+    return fitted.law.loss(*inputs) - fitted.offset
+
+
+def seen(fitted: Fit) -> Array:
+    """The output of the runs as it is in the table."""
+    return fitted.runs.column(fitted.output) - fitted.offset
+
+
+def foretold(fitted: Fit) -> Array:
+    """What the law says of each run, as `said`."""
+    return fitted.runs.column(fitted.output) * np.exp(fitted.residuals) - fitted.offset
+
+
+def left_over(fitted: Fit) -> tuple[Array, str]:
+    """How far each run lies above the fit, in percent, or as the output is where its zero says nothing."""
+    if fitted.offset:
+        return seen(fitted) - foretold(fitted), ""
+    return 100 * np.expm1(-fitted.residuals), "%"
+
+
+def output_axis(fitted: Fit):
+    """The kind of axis of the output: logarithmic, or none where it goes below zero."""
+    if fitted.offset:
+        return None
+    return plain_axis if fitted.output == "loss" else power_axis
 
 
 def output_label(fitted: Fit) -> str:

@@ -3,8 +3,8 @@ places, and their intervals."""
 
 import numpy as np
 
-from analysis.figures.axes import count_axis, log_axes, plain_axis, power_axis
-from analysis.figures.law import COUNTS, DOTS, caption, formula, output_label, sized
+from analysis.figures.axes import count_axis, log_axes, power_axis
+from analysis.figures.law import COUNTS, DOTS, caption, formula, output_axis, output_label, said, seen, sized
 from analysis.figures.style import INK, badge, colour_bar, ramp, sheet, size_colours, styled
 from analysis.figures.words import plain, warning
 from analysis.fitting import Fit, Prediction
@@ -37,7 +37,7 @@ def plot_places(fitted: Fit, inputs: dict[str, Array], prediction: Prediction, m
         colour_bar(fig, [ax], norm, fitted.inputs[0])
     if len(inputs) == 1 or sized(fitted):
         draw_curves(ax, fitted, inputs, x, norm if len(inputs) > 1 else None)
-    ax.scatter(x, fitted.runs.column(fitted.output), **colours[0], **DOTS)
+    ax.scatter(x, seen(fitted), **colours[0], **DOTS)
     law, run = (prediction.low, prediction.high, 2.6), (prediction.run_low, prediction.run_high, 0.8)
     for low, high, width in (run, law):
         ends = np.isfinite(low) & np.isfinite(high)
@@ -46,7 +46,7 @@ def plot_places(fitted: Fit, inputs: dict[str, Array], prediction: Prediction, m
     ax.scatter(there, prediction.value, **marks, **colours[1])
     ax.scatter(there[known], measured[known], marker="x", s=40, color=INK, linewidths=1.4, zorder=8)
     labels = {"xlabel": plain(fitted.inputs[-1]), "ylabel": output_label(fitted), "title": formula(fitted)}
-    log_axes(ax, y=plain_axis if fitted.output == "loss" else power_axis, xscale="log", **labels)
+    log_axes(ax, y=output_axis(fitted), xscale="log", **labels)
     ends = np.concatenate([x, there])
     (count_axis if last in COUNTS else power_axis)(ax.xaxis, ends.min(), ends.max())
     badge(fig, warning(fitted))
@@ -59,10 +59,10 @@ def draw_curves(ax, fitted: Fit, inputs: dict[str, Array], x: Array, norm) -> No
     (size_there, *_), (*_, there), low = inputs.values(), inputs.values(), x.min()
     if norm is None:
         line = np.geomspace(min(low, there.min()), max(x.max(), there.max()), 200)
-        ax.plot(line, fitted.law.loss(line), color=INK, lw=1.2, zorder=2)
+        ax.plot(line, said(fitted, line), color=INK, lw=1.2, zorder=2)
         return
     sizes = np.unique(size_there)
     for size in sizes[np.linspace(0, len(sizes) - 1, min(MOST, len(sizes))).astype(int)]:
         far = there[size_there == size]
         line = np.geomspace(min(low, far.min()), max(x.max(), far.max()), 200)
-        ax.plot(line, fitted.law.loss(size, line), color=ramp()(norm(size)), lw=1.2, zorder=2)
+        ax.plot(line, said(fitted, size, line), color=ramp()(norm(size)), lw=1.2, zorder=2)

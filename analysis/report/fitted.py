@@ -33,7 +33,7 @@ def coloured(fitted: Fit, places: Places, x, y) -> list[Marks]:
 
 def curve_panel(fitted: Fit, places: Places) -> Panel:
     runs, name = fitted.runs, fitted.inputs[-1]
-    x, y, marks = runs.column(name), runs.column(fitted.output), []
+    x, y, marks = runs.column(name), laws.seen(fitted), []
     if laws.sized(fitted):
         sizes = laws.shown_sizes(runs.column(fitted.inputs[0]))
         for size in sizes:
@@ -43,27 +43,28 @@ def curve_panel(fitted: Fit, places: Places) -> Panel:
             marks.append(Marks("line", part, losses, classes[-1], words=words))
     else:
         grid = np.geomspace(x.min(), x.max(), 60)
-        band = Band(fitted.law.loss(grid), *([np.full(60, np.nan)] * 2))
+        band = Band(laws.said(fitted, grid), *([np.full(60, np.nan)] * 2))
         if fitted.intervals != "none":
-            band = Band(band.value, *fitted.band(lambda law: law.loss(grid)))
+            ends = fitted.band(lambda law: law.loss(grid))
+            band = Band(band.value, *(end - fitted.offset for end in ends))
         marks += band_marks(grid, band, {"colour": "m0"})
     marks += coloured(fitted, places, x, y)
     head = laws.written(fitted)
     label = loss_label(runs) if fitted.output == "loss" else fitted.output
     alt = f"{head}: {len(runs)} runs over the fitted law. Status {fitted.status}."
-    return Panel(head, axis(name, x), Axis(label, *span(y), kind="plain"), marks, alt)
+    log = not fitted.offset
+    return Panel(head, axis(name, x), Axis(label, *span(y, log=log), log=log), marks, alt)
 
 
 def predicted_panel(fitted: Fit, places: Places) -> Panel:
-    observed = fitted.runs.column(fitted.output)
-    predicted = observed * np.exp(fitted.residuals)
-    ends = span(observed, predicted)
+    observed, predicted, log = laws.seen(fitted), laws.foretold(fitted), not fitted.offset
+    ends = span(observed, predicted, log=log)
     marks = [
         Marks("line", np.array(ends), np.array(ends), "ink"),
         *coloured(fitted, places, predicted, observed),
     ]
     label = loss_label(fitted.runs) if fitted.output == "loss" else fitted.output
-    x, y = Axis(f"predicted {label}", *ends), Axis(f"observed {label}", *ends)
+    x, y = (Axis(f"{which} {label}", *ends, log=log) for which in ("predicted", "observed"))
     head = laws.written(fitted)
     return Panel(head, x, y, marks, f"{head}: observed against predicted of {len(observed)} runs.")
 
@@ -71,11 +72,11 @@ def predicted_panel(fitted: Fit, places: Places) -> Panel:
 def residual_panel(fitted: Fit, places: Places) -> Panel:
     runs = fitted.runs
     name = "flops" if laws.sized(fitted) and runs.has("flops") else fitted.inputs[0]
-    x, percent = runs.column(name), 100 * np.expm1(-fitted.residuals)
-    reach = 1.15 * float(np.abs(percent).max()) + 1e-9
+    x, (gap, unit) = runs.column(name), laws.left_over(fitted)
+    reach = 1.15 * float(np.abs(gap).max()) + 1e-9
     ends = axis(name, x)
     marks = [Marks("line", np.array([ends.low, ends.high]), np.zeros(2), "ink")]
-    marks += coloured(fitted, places, x, percent)
-    head = "Observed above the fit (%)"
-    alt = f"{head} against {ends.label}; the largest is {np.abs(percent).max():.2g} %."
-    return Panel(head, ends, Axis("%", -reach, reach, False), marks, alt, counted(runs))
+    marks += coloured(fitted, places, x, gap)
+    head = f"{laws.ABOVE} ({unit})" if unit else laws.ABOVE
+    alt = f"{head} against {ends.label}; the largest is {np.abs(gap).max():.2g} {unit}".strip() + "."
+    return Panel(head, ends, Axis(unit, -reach, reach, False), marks, alt, counted(runs))
