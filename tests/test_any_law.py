@@ -66,6 +66,14 @@ def test_plans_by_search_are_those_in_closed_form(serve):
     assert np.isinf(plans.plan_to_loss(searching, OTHER, 1.9, 1e5).tokens)
 
 
+def test_a_loss_that_rises_again_far_out_is_reached_where_it_first_falls_to_the_target():
+    tokens = np.array([(400 / 0.15) ** (1 / 0.3), np.inf])
+    found = searched.reach(
+        lambda d: 1.7 + 400 * d**-0.3 + 0.01 * np.maximum(np.log(d / 1e13), 0), np.array([1.85, 1.7])
+    )
+    np.testing.assert_allclose(found, tokens)
+
+
 def test_sizes_of_every_draw_of_auto_lie_on_their_edge_and_endless_data_is_no_drift():
     """A draw's loss drifts with compute, so nothing is known of it at 1e100 tokens."""
     runs = isoflops(TRUTH, np.geomspace(1e19, 6.4e20, 4), 0.003)

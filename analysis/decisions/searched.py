@@ -15,6 +15,7 @@ SECTIONS, COARSE = (
     32,
 )  # of sizes, to 1e-8 and 1e-5; a loss is flat at its least, so known to their squares
 ENDLESS = 1e100  # params or tokens without limit
+STEPS = 24  # in which a first root is looked for
 MOST = np.log(1e40)  # FLOPs, params or tokens, in logarithms, beyond which a loss is out of reach
 
 
@@ -79,11 +80,7 @@ def optimum(law, cost: Cost, flops: Array, serve: float = 0.0, sections: int = S
 def cheapest(law, cost: Cost, loss: Array, serve: float = 0.0) -> Plan:
     """The plan of least training and serving compute that reaches `loss`; infinite below the floor."""
     shape = np.broadcast_shapes(np.shape(law.loss(1e8, 1e9)), np.shape(loss))
-    log_flops = root(
-        lambda x: loss - optimum(law, cost, np.exp(x), serve, COARSE).loss,
-        np.zeros(shape),
-        np.full(shape, MOST),
-    )
+    log_flops = first(lambda x: loss - optimum(law, cost, np.exp(x), serve, COARSE).loss, shape)
     best = optimum(law, cost, np.exp(log_flops), serve)
     reached = log_flops < MOST - 1e-6
     sizes = (np.where(reached | np.isnan(n), n, np.inf) for n in (best.params, best.tokens))
@@ -105,7 +102,7 @@ def limits(law, loss: Array) -> tuple[Array, Array]:
 def reach(falling: Callable[[Array], Array], loss: Array) -> Array:
     """Where a loss that falls in its argument comes down to `loss`; infinite where it never does."""
     shape = np.broadcast_shapes(np.shape(falling(np.float64(1e9))), np.shape(loss))
-    found = root(lambda x: loss - falling(np.exp(x)), np.zeros(shape), np.full(shape, MOST))
+    found = first(lambda x: loss - falling(np.exp(x)), shape)
     return np.where(found < MOST - 1e-6, np.exp(found), np.inf)
 
 
@@ -113,6 +110,16 @@ def reach(falling: Callable[[Array], Array], loss: Array) -> Array:
 def floor(law) -> Array:
     """The loss that no size and no data go below."""
     return law.loss(ENDLESS, ENDLESS)
+
+
+def first(rising: Callable[[Array], Array], shape: tuple[int, ...]) -> Array:
+    """The first logarithm up to `MOST` at which a function comes above zero, `MOST` where it never does: a
+    draw of "auto" drifts, so its loss may rise again far out."""
+    ends = np.linspace(0.0, MOST, STEPS + 1)
+    high = np.full(shape, MOST)
+    for end in ends[::-1]:
+        high = np.where(rising(np.full(shape, end)) > 0, end, high)
+    return root(rising, np.maximum(high - ends[1], 0.0), high)
 
 
 def root(rising: Callable[[Array], Array], low: Array, high: Array) -> Array:
