@@ -280,6 +280,23 @@ def test_a_second_count_that_cannot_be_fitted_leaves_the_audit_and_suffixes_are_
     assert "countings" in against(found)
 
 
+def test_a_unit_taken_twice_is_refused():
+    columns = grid(replicates=0)
+    twice = {"params": 1e6 * columns["params"], "tokens": 1e9 * columns["tokens"], "loss": columns["loss"]}
+    found = looked(twice)
+    assert severity(found)["units"] == "refuse" and "a unit taken twice" in message(found, "units")
+
+
+def test_one_row_that_is_wrecked_is_warned_of_and_what_to_look_at():
+    columns = grid(replicates=0)
+    columns["loss"] = columns["loss"].copy()
+    columns["loss"][30] = 4 * columns["loss"][30]
+    found = looked(columns)
+    assert severity(found)["outliers"] == "warn" and "row 31; loss up to 299 %" in message(found, "outliers")
+    columns["loss"][30] *= 1.05 / 4
+    assert severity(looked(columns))["outliers"] == "note"
+
+
 def test_what_the_package_did_itself_is_no_doubt():
     columns = {name: column for name, column in grid(replicates=0).items() if name != "loss"}
     loss = grid(replicates=0)["loss"]

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis import fitting
 from analysis.__main__ import main
 from analysis.audit import Audit, Finding
 from analysis.commands.answers import rows_read
 from analysis.fitting import Band
-from analysis.frontiers import Cost, Frontier, find_optima, from_isoflop
-from analysis.frontiers.lines import Exponents
+from analysis.frontiers import Cost, Frontier, find_optima, from_fit, from_isoflop
+from analysis.frontiers.lines import Exponents, loss_note
 from analysis.headline import choose
 from analysis.laws import Chinchilla
 from analysis.tables import table
@@ -157,6 +158,49 @@ def test_far_beyond_the_table_the_evidence_is_of_the_growth_and_losses_that_diff
     assert "at 1e20 FLOPs it is 2.100 (2.058 to 2.142) by y, 5.0 % apart" in doubt
     near = [losing(one, 2.0, 0.005), losing(two, 2.018, 0.005)]  # that overlap, and lie within 1 %
     assert not choose(near).other_losses(1e20)
+
+
+def test_beyond_budgets_too_few_to_show_a_floor_the_fitted_law_tells_the_loss():
+    bare = front("isoflop, joint", 0.5, 0.49, 0.51)
+    bare = replace(bare, exponents=replace(bare.exponents, loss_note=loss_note(4)))
+    law = front("fit of Chinchilla (huber-log)", 0.5, 0.45, 0.55)
+    high = Band(np.array([5.0]), np.array([4.0]), np.array([6.0]))
+    law = replace(law, exponents=replace(law.exponents, extend=lambda flops: (high, high, high)))
+    best = choose([bare, law])
+    assert best.front is bare and best.of_loss(1e18) is bare, "inside its own budgets it tells it itself"
+    assert "loss 5.000 (4.000 to 6.000), the loss by the fitted law" in best.model(1e19)
+    assert not best.other_losses(1e19), "and a line without a floor is no doubt of it there"
+    assert choose([bare]).of_loss(1e19) is bare
+    enough = replace(bare, exponents=replace(bare.exponents, loss_note=loss_note(5)))
+    assert choose([enough, law]).of_loss(1e19) is enough
+
+
+def test_with_few_budgets_the_loss_beyond_them_holds_the_truth():
+    law, held = Chinchilla(1.69, 406.4, 410.7, 0.34, 0.28), 0
+    for seed in range(3):
+        budgets = np.repeat(1e18 * 4.0 ** np.arange(4), 7)
+        size = law.optimum(budgets, 6.0, 1.0)[0] * np.tile(np.geomspace(0.25, 4, 7), 4)
+        tokens = budgets / 6 / size
+        luck = np.exp(0.005 * np.random.default_rng(seed).standard_normal(len(size)))
+        runs = table.from_columns(
+            "few", params=size, tokens=tokens, flops=budgets, loss=law.loss(size, tokens) * luck
+        )
+        fitted = fitting.fit(Chinchilla, runs)
+        law_front = from_fit(fitting.intervals(fitted, "profile"), flops=np.array([budgets.max()]))
+        best = choose([from_isoflop(find_optima(runs, method="joint")), law_front])
+        at = 10 * budgets.max()
+        told, truth = best.of_loss(at).at([at])[2], law.loss(*law.optimum(np.array([at]), 6.0, 1.0))
+        held += int(told.low[0] <= truth[0] <= told.high[0])
+    assert held == 3
+
+
+def test_far_below_the_table_the_evidence_is_weak_too():
+    best = choose([front("x", 0.5, 0.45, 0.55), front("y", 0.5, 0.45, 0.56)])
+    assert best.sure_at(1e18)[0].startswith("Evidence: strong")
+    assert best.sure_at(1e13)[0].startswith(
+        "Evidence: weak at 1e13 FLOPs (1e-05 × the smallest budget), strong"
+    )
+    assert "1e17 FLOPs, on the way there" in best.surer(1e13)
 
 
 def test_every_command_begins_with_one_answer_and_ends_with_the_next_command(capsys):

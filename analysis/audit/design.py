@@ -16,6 +16,7 @@ from analysis.tables.runs import Runs
 
 LOGARITHM = re.compile(r"[(\[]\s*(log|ln)|\b(log10|log2|ln)\b")  # in the header of a loss; log_loss is none
 PASSES = ("epochs", "n_epochs", "num_epochs", "num_train_epochs")
+MOST = {"params": 1e14, "tokens": 1e17}  # that any table can hold
 SAME = 0.03  # ln distance within which two scales are one level
 UNRELATED = 4  # factor that flops span over the cost fitted to them where they are none of N and D
 # flops / (6 N D) of other ways to count: macs, forward only, activations computed again
@@ -143,6 +144,13 @@ def units(used: Runs) -> Finding:
         if top < least and not cautions.flops_agree(used.columns, used.roles):
             doubts.append(f"the largest {role} is {top:.3g}: in millions or billions? Write counts")
     numbers = {"largest_loss": float(used.loss.max())}
+    absurd = [(role, float(getattr(used, role).max())) for role in MOST]
+    if above := [f"the largest {role} is {top:.3g}" for role, top in absurd if top > MOST[role]]:
+        read = "; ".join(used.roles[role] for role, top in absurd if top > MOST[role])
+        text = (
+            f"{' and '.join(above)}, which nobody trained: a unit taken twice, by header and cells ({read})?"
+        )
+        return Finding("units", "refuse", sentence(text), numbers)
     if doubts:
         return Finding("units", "warn", f"{sentence('; '.join(doubts))}.", numbers)
     text = "params and tokens are plain counts, losses of a size that nats per token have"

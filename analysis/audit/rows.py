@@ -16,6 +16,7 @@ from analysis.tables.runs import Runs
 ENOUGH = 3  # runs a parameter below which no run is called an outlier
 MANY = 20_000  # runs of which a few that are left out move nothing far
 OUTLYING = 5.0  # robust standard deviations
+GROSS, WRECKED = 50.0, 0.2  # and of log loss: of one such row valleys know nothing any more
 
 
 def outliers(near: Neighbourhood, p: float) -> Finding:
@@ -37,15 +38,16 @@ def outliers(near: Neighbourhood, p: float) -> Finding:
     before, after = exponents(near.fitted.law, p), exponents_without(near, ~out, p)
     error = float(np.sqrt(variance(near, "a", p, near.jacobian)))
     numbers |= {"a": before["a"], "a_without": after["a"], "a_error": error}
-    off = 100 * np.abs(np.expm1(gap[out])).max()
+    off = 100 * np.abs(np.expm1(-gap[out])).max()  # of what the law says
     text = (
         f"{counted(len(rows), 'lies', 'lie')} more than {OUTLYING:g} robust standard "
-        f"deviations off the law (row {listed(rows)}; loss up to {off:.2g} % off). Without "
+        f"deviations off the law (row {listed(rows)}; loss up to {off:.3g} % off). Without "
         f"them the exponent a goes from {before['a']:.3f} to {after['a']:.3f} (standard error "
         f"{error:.2g}), alpha from {before['alpha']:.3g} to {after['alpha']:.3g}, beta from "
         f"{before['beta']:.3g} to {after['beta']:.3g}. "
     )
-    bad = abs(after["a"] - before["a"]) > max(error, 0.02) or len(rows) > 0.05 * len(gap)
+    gross = (np.abs(score) > GROSS) & (np.abs(gap) > WRECKED)
+    bad = gross.any() or abs(after["a"] - before["a"]) > max(error, 0.02) or len(rows) > 0.05 * len(gap)
     if len(rows) >= 5 and np.ptp(gap[out]) < 0.2 * abs(np.median(gap[out])):
         factor = float(np.exp(-np.median(gap[out])))
         bits = " (1/ln 2: bits?)" if abs(factor * np.log(2) - 1) < 0.03 else ""

@@ -201,10 +201,12 @@ def as_json(answer: Answer, best: Headline | None = None) -> dict:
 def headline_json(answer: Answer, best: Headline | None) -> dict | None:
     if not answers_alone(answer, best):
         return None
-    bands = best.front.at([answer.plan["flops"].value])
+    flops = answer.plan["flops"].value
+    bands = *best.front.at([flops])[:2], best.of_loss(flops).at([flops])[2]
     ends = ("value", "low", "high")
     content = {
         name: {end: getattr(band, end)[0] for end in ends}
         for name, band in zip(("params", "tokens", "loss"), bands, strict=True)
     }
-    return {"method": best.front.method, "evidence": best.evidence, **content}
+    by = {"method": best.front.method, "loss_method": best.of_loss(flops).method, "evidence": best.evidence}
+    return {**by, **content}

@@ -101,7 +101,7 @@ def neighbours(answer: Answer, best: Headline | None) -> list[str]:
         law = fitted and model_of(fitted, answer.plan["flops"].value)
     wasted = [rows.get(f"size × {m:g}", {}).get("wasted_compute") for m in (1, 0.5, 2)]
     words = [f"The fitted law says {law}"] * bool(law)
-    if all(wasted):
+    if all(wasted) and not (law and not best.trusted):  # then the rows are not about the size above
         own, half, twice = (f"{100 * band.value:.0f} %" for band in wasted)
         words.append(
             f"by it the size above wastes {own} of the compute, half that size {half}, twice {twice}"

@@ -221,15 +221,7 @@ def print_at(front: frontiers.Frontier, at: list[float]) -> None:
     if not reaches(front):
         return print("  nothing at the budgets asked for: too few minima for a line to extend")
     print(f"  at the budgets asked for (loss by {front.loss_note}):")
-    print_points(point_rows(at, *front.at(at), [where(front, f) for f in at]))
-
-
-def where(front: frontiers.Frontier, flops: float) -> str:
-    """Where a budget lies beside those of the frontier's points."""
-    least, top = front.flops.min(), front.flops.max()
-    if flops > top:
-        return f"{flops / top:.3g} × the largest budget"
-    return "inside" if flops >= least else f"{flops / least:.3g} × the smallest budget"
+    print_points(point_rows(at, *front.at(at), [headline.where(front, f) for f in at]))
 
 
 def print_bias(front: frontiers.Frontier, at: list[float] | None) -> None:

@@ -12,7 +12,7 @@ from analysis.frontiers.bias import BiasCheck, check_bias
 from analysis.frontiers.costs import Cost, fit_cost
 from analysis.frontiers.envelope import Envelope, envelope_line, envelope_status
 from analysis.frontiers.isoflop import Isoflop, left_out
-from analysis.frontiers.lines import Exponents, extrapolate, fit_line, no_line
+from analysis.frontiers.lines import NO_FLOOR, Exponents, extrapolate, fit_line, no_line
 from analysis.frontiers.optima import optimum_bands
 from analysis.laws import Array, lacking
 from analysis.tables.runs import Runs
@@ -61,6 +61,7 @@ class Frontier:
     params_exponent = property(lambda self: self.exponents.a)
     tokens_exponent = property(lambda self: self.exponents.b)
     loss_note = property(lambda self: self.exponents.loss_note)
+    has_floor = property(lambda self: NO_FLOOR not in self.loss_note)  # of its loss beyond the budgets
 
     def at(self, flops: Array) -> tuple[Band, Band, Band]:
         """(params, tokens, loss) at any budgets (K,), with 95 % intervals.

@@ -12,6 +12,7 @@ from analysis.frontiers.costs import Cost
 from analysis.laws import Array, PowerLaw
 
 FLOOR_POINTS = 5  # optima needed before a floor of the loss is fitted through them
+NO_FLOOR = "a power law without floor"  # which beyond the budgets is too low
 Extend = Callable[[Array], tuple[Band, Band, Band]]  # flops (K,) -> params, tokens, loss
 
 
@@ -116,7 +117,7 @@ def nowhere(flops: Array) -> tuple[Band, Band, Band]:
 def loss_note(points: int) -> str:
     if points >= FLOOR_POINTS:
         return "a power law with a floor"
-    return f"a power law without floor through the optima: fewer than {FLOOR_POINTS} budgets cannot show one"
+    return f"{NO_FLOOR} through the optima: fewer than {FLOOR_POINTS} budgets cannot show one"
 
 
 @dataclass(frozen=True, eq=False)

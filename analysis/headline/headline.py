@@ -14,12 +14,13 @@ from html import escape
 import numpy as np
 
 from analysis.audit import Audit
+from analysis.audit.findings import listed
 from analysis.figures.words import STEP, ends, share, times
 from analysis.figures.words import typed as power
 from analysis.frontiers import Frontier
 from analysis.frontiers.comparison import agreement, compare_bands
 from analysis.headline.advice import what_narrows
-from analysis.headline.words import is_far, loss_of, model_of, named
+from analysis.headline.words import is_far, loss_of, model_of, named, where
 from analysis.tables.cautions import NO_ONE_LAW
 
 SHARP, FAIR = 1.5, 4.0  # how many times the low end of growth the high end is, at most
@@ -127,7 +128,15 @@ class Headline:
 
     def model(self, flops: float) -> str:
         """The model for a budget, with its 95 % intervals; "" where the method does not reach there."""
-        return model_of(self.front, flops)
+        return model_of(self.front, flops, self.of_loss(flops))
+
+    def of_loss(self, flops: float) -> Frontier:
+        """The frontier that tells the loss at a budget: its own, but beyond budgets too few to show a floor
+        a trusted law's, as a line without one is too low there."""
+        if tells_loss(self.front, flops):
+            return self.front
+        others = (each for each in self.others if is_trusted(each) and each.kind == "the law")
+        return next(others, self.front)
 
     @property
     def how_sure(self) -> str:
@@ -138,8 +147,7 @@ class Headline:
         that the evidence is of the growth inside it. `names`: with what the audit warns of."""
         front, top, sure = self.front, float(self.front.flops.max()), self.evidence
         if self.trusted and flops is not None and is_far(front, flops):
-            far = f"{flops / top:.3g} × the largest budget"
-            sure = f"weak at {power(flops)} FLOPs ({far}), {sure} for the growth"
+            sure = f"weak at {power(flops)} FLOPs ({where(front, flops)}), {sure} for the growth"
         spread = " to ".join(dict.fromkeys(map(power, (front.flops.min(), top))))
         runs, edges = f"{front.runs} runs, {spread} FLOPs", sum(at == "edge" for at in front.point_status)
         used = f"{len(front.flops) - edges} of {len(front.flops)} budgets used"
@@ -168,8 +176,12 @@ class Headline:
         """Doubts of trusted methods whose loss at a budget has no part of its interval in common with this
         one's, or lies outside it and over APART off."""
         flops = self.seen if flops is None else flops
-        own, doubts = loss_of(self.front, flops), []
-        for other in filter(is_trusted, self.others if self.trusted and own else ()):
+        front = self.of_loss(flops)
+        own, doubts = loss_of(front, flops), []
+        others = (
+            each for each in (self.front, *self.others) if each is not front and tells_loss(each, flops)
+        )
+        for other in filter(is_trusted, others if self.trusted and own else ()):
             its = loss_of(other, flops)
             word, apart = (compare_bands(own, its), abs(its.value / own.value - 1)) if its else ("", 0.0)
             if word == "disagree" or (word == "in part" and apart > APART):
@@ -198,14 +210,20 @@ class Headline:
     def surer(self, flops: float | None = None) -> str:
         """What to train that would mend what the audit found, or narrow the answer most, by what its methods
         lack; of a budget far beyond the table's, one on the way there."""
-        top = float(self.front.flops.max())
+        least, top = float(self.front.flops.min()), float(self.front.flops.max())
         if self.trusted and flops is not None and is_far(self.front, flops):
-            between = float(f"{top * min(STEP, (flops / top) ** 0.5):.2g}")
+            end = top if flops > top else least
+            between = float(f"{end * np.clip((flops / end) ** 0.5, 1 / STEP, STEP):.2g}")
             return f"a budget of {power(between)} FLOPs, on the way there"
         findings = self.audit.findings if self.audit else ()
         found = {each.code for each in findings if each.severity in ("warn", "refuse")}
         if "one-ray" in found:
             return "runs at other tokens a parameter, as the answer says"
+        if "outliers" in found:
+            rows = next(each.figures["rows"] for each in findings if each.code == "outliers")
+            return (
+                f"a look at {'rows' if rows[1:] else 'row'} {listed(rows)}, left out (--where) if it failed"
+            )
         if "hold-out" in found:
             return f"a budget of {power(STEP * top)} FLOPs, to see where the curve goes"
         return what_narrows(self.front, self.others)
@@ -229,7 +247,7 @@ class Headline:
     def causes(self) -> list[str]:
         """Where nothing is to be relied on, what of the columns themselves may be why."""
         found = self.audit.findings if self.audit and not self.trusted else ()
-        doubted = (each for each in found if each.severity == "warn" and each.code in CAUSES)
+        doubted = (each for each in found if each.severity in ("warn", "refuse") and each.code in CAUSES)
         return [f"May be why: {each.in_short}." for each in doubted]
 
     def lines(self, flops: float | None = None, names: bool = True) -> list[str]:
@@ -241,6 +259,11 @@ class Headline:
             *self.causes,
             self.advice(flops),
         ]
+
+
+def tells_loss(front: Frontier, flops: float) -> bool:
+    """Whether a method may tell the loss at a budget: inside its own, or with a floor."""
+    return front.has_floor or flops < 1.001 * float(front.flops.max())
 
 
 def is_trusted(front: Frontier) -> bool:

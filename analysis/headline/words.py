@@ -6,18 +6,22 @@ from analysis.figures.words import human, short
 from analysis.fitting import Band
 from analysis.frontiers import Frontier
 
-FAR = 10.0  # times the largest budget, beyond which a size and a loss are a far extrapolation
+FAR = 10.0  # times the largest budget, or below the least, beyond which a size and a loss are far off
 
 
-def model_of(front: Frontier, flops: float) -> str:
-    """A frontier's model for a budget in words, with its 95 % intervals; "" where it gives none there."""
+def model_of(front: Frontier, flops: float, of_loss: Frontier | None = None) -> str:
+    """A frontier's model for a budget in words, with its 95 % intervals, its loss by `of_loss` where that is
+    another; "" where it gives none there."""
     try:
         n, d, loss = front.at([flops])
     except ValueError:
         return ""
+    by = ""
+    if of_loss not in (None, front):
+        loss, by = of_loss.at([flops])[2], f", the loss by {named(of_loss)}"
     return (
         f"{human(short(n.value[0]))} parameters{span(n)} on {human(short(d.value[0]))} tokens{span(d)}, "
-        f"loss {loss.value[0]:.3f}{span(loss, '{:.3f}'.format)}{front.unit}"
+        f"loss {loss.value[0]:.3f}{span(loss, '{:.3f}'.format)}{front.unit}{by}"
     )
 
 
@@ -41,8 +45,16 @@ def named(front: Frontier) -> str:
 
 
 def is_far(front: Frontier, flops: float) -> bool:
-    """Whether a budget is a far extrapolation."""
-    return flops > 0.999 * FAR * float(front.flops.max())
+    """Whether a budget is a far extrapolation, above the frontier's own or below."""
+    return flops > 0.999 * FAR * float(front.flops.max()) or flops < 1.001 * float(front.flops.min()) / FAR
+
+
+def where(front: Frontier, flops: float) -> str:
+    """Where a budget lies beside those of the frontier's points."""
+    least, top = float(front.flops.min()), float(front.flops.max())
+    if flops > top:
+        return f"{flops / top:.3g} × the largest budget"
+    return "inside" if flops >= least else f"{flops / least:.3g} × the smallest budget"
 
 
 def span(band: Band, write=None) -> str:

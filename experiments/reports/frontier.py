@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis import fitting, frontiers, report
+from analysis import fitting, frontiers, headline, report
 from analysis.audit import audit_runs
 from analysis.figures import plot_frontier, plot_isoflop, plot_law
 from analysis.laws import LAWS, Chinchilla
@@ -140,7 +140,8 @@ def write(
     }
     for name, figure in pictures.items():
         figure.savefig(out / f"{name}.png")
-    notes = checks(grid.runs, references)
+    audit = audit_runs(grid.runs, fitted=grid.fitted, iso=grid.iso, valley=grid.valley, law=grid.parametric)
+    best, notes = headline.choose(fronts, audit), checks(grid.runs, references)
     page = report.page(
         grid.runs,
         title=title,
@@ -151,10 +152,12 @@ def write(
         notes=[*systematic(grid), *notes],
         references=references,
         command=command,
-        audit=audit_runs(grid.runs, fitted=grid.fitted, iso=grid.iso),
+        audit=audit,
+        best=best,
     )
     (out / "report.html").write_text(page, encoding="utf-8")
-    print("\n".join(["", title, *answer(grid), *notes, f"page and figures in {out}"]))
+    first = best.lines() if best else []
+    print("\n".join(["", title, *first, "", *answer(grid), *notes, f"page and figures in {out}"]))
 
 
 def checks(runs: table.Runs, references: dict[str, float]) -> list[str]:
