@@ -142,6 +142,10 @@ def write(
         figure.savefig(out / f"{name}.png")
     audit = audit_runs(grid.runs, fitted=grid.fitted, iso=grid.iso, valley=grid.valley, law=grid.parametric)
     best, notes = headline.choose(fronts, audit), checks(grid.runs, references)
+    if (objective := grid.fitted.objective.name) != "huber-log":
+        notes.append(
+            f"the law is fitted by {objective}; commands do it by huber-log (--objective {objective})"
+        )
     page = report.page(
         grid.runs,
         title=title,
