@@ -181,6 +181,14 @@ def test_a_column_of_another_name_plays_a_laws_input(tmp_path, capsys):
     assert (tmp_path / "f.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_what_comes_next_keeps_the_law_and_is_nothing_that_is_refused(runs_csv, capsys):
+    for law, said in (("auto", f"Next: python -m analysis audit {runs_csv} --law auto"), ("chinchilla", "")):
+        assert run("fit", runs_csv, "--law", law, "--intervals", "none") == 0
+        assert capsys.readouterr().out.endswith(f"{said or f'Next: python -m analysis audit {runs_csv}'}\n")
+    assert run("fit", runs_csv, "--law", "power", "--x", "flops", "--y", "loss") == 0
+    assert "Next: " not in capsys.readouterr().out  # the audit is of params and tokens
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -19,9 +19,11 @@ from analysis.commands.shared import WIDTH, light
 from analysis.frontiers import Frontier
 from analysis.headline import Headline
 from analysis.laws import Chinchilla
+from analysis.laws.find import find_law
 from analysis.tables import Runs
 
 CARRIED = (*ROLES, "where", "best_of", "by", "arm", "baseline")  # options that say what is read
+OF_LAWS = {"fit", "predict", "audit", "frontier", "decide", "report"}  # commands that take --law
 
 
 def of_table(options, runs: Runs, fitted: fitting.Fit | None, at=()) -> Headline | None:
@@ -125,10 +127,19 @@ def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:
     options.next = command(options, name, *words, drop=drop)
 
 
+def suggest_audit(options, fitted: fitting.Fit) -> None:
+    """The audit as what comes next, of laws of params and tokens, which are all that it looks over."""
+    if not fitted.offset and {"params", "tokens"} <= set(fitted.law.inputs):
+        suggest(options, "audit")
+
+
 def command(options, name: str, *words: str, drop: Sequence[str] = ()) -> str:
     given = [str(path) for path in np.atleast_1d(options.table)]
     for option in CARRIED:
         value = getattr(options, option, None)
         if value and isinstance(value, str) and option not in drop:
             given += ["--" + option.replace("_", "-"), value]
+    law = getattr(options, "law", "chinchilla")
+    if name in OF_LAWS and law != "chinchilla" and set(find_law(law).inputs) <= set(ROLES):
+        given += ["--law", law]
     return f"python -m analysis {name} {shlex.join([*given, *words])}"

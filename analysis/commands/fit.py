@@ -70,8 +70,7 @@ def run(options) -> int:
         if not best:
             print()
         show(group, runs, fitted, options.verbose, profiles, best)
-        if not fitted.offset:
-            answers.suggest(options, "audit")
+        answers.suggest_audit(options, fitted)
         return as_json(fitted, profiles), lambda: plot_fit(fitted)
 
     return shared.each_group(options, answer)

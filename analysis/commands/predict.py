@@ -68,8 +68,7 @@ def run(options) -> int:
         show(group, runs, fitted, places, prediction, errors, then)
         predictions.append(prediction)
         all_measured.append(places.measured)
-        if not fitted.offset:
-            answers.suggest(options, "audit")
+        answers.suggest_audit(options, fitted)
         plot = lambda: plot_places(fitted, places.inputs, prediction, places.measured)  # noqa: E731
         found = {"verdict": best.audit.verdict if best and best.audit else None, "against": against(best)}
         return as_json(fitted, places, prediction, errors, then) | found, plot
