@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from analysis import fitting, frontiers
 from analysis.__main__ import main
 from analysis.audit import Audit, audit, audit_runs, design, forecast, valleys
-from analysis.audit.findings import SEVERITIES, WORDS, Finding, headline_of, verdict_of
+from analysis.audit.findings import LONGEST, SEVERITIES, WORDS, Finding, headline_of, in_short, verdict_of
 from analysis.audit.neighbourhood import neighbourhood, refit_beside
 from analysis.audit.parameters import parameter_profiles
 from analysis.fitting import fit
@@ -302,6 +302,28 @@ def test_what_the_package_did_itself_is_no_doubt():
     loss = grid(replicates=0)["loss"]
     assert severity(looked({**columns, "val_ppl": np.exp(loss)}))["units"] == "ok"
     assert severity(looked({**columns, "error (%)": 12 * loss}))["units"] == "ok"
+    assert severity(looked({**columns, "bpb": loss / 2.9}))["units"] == "ok"  # stated, and so said
+
+
+def test_tokens_that_follow_from_too_few_flops_name_the_column_of_these():
+    columns = grid(replicates=0)
+    small = {"N": columns["params"], "compute": columns["flops"] / 1e18, "loss": columns["loss"]}
+    found = looked(small)
+    assert "flops/(6·params): see that column compute counts FLOPs" in message(found, "units")
+    assert all("?." not in line for line in found.against())
+    found = looked({**columns, "flops": 1e3 * columns["flops"]})
+    assert message(found, "conventions").startswith("Flops/(6·params·tokens) lies at 1e+03:")
+
+
+def test_a_long_note_ends_at_a_clause_and_never_in_the_middle_of_one():
+    first = (
+        "The exponent a is 0.45; " + "it is 0.5 by another, outside (0.4, 0.46); " * 6 + "so it hangs on that"
+    )
+    short = in_short(f"{first}. And more.")
+    assert (
+        len(short) <= LONGEST and short.endswith("outside (0.4, 0.46)") and short.startswith("the exponent")
+    )
+    assert in_short("It is 3.") == "it is 3"
 
 
 @pytest.mark.parametrize("objective", ["huber-log", "l1-log", "ls-log"])

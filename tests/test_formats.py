@@ -197,6 +197,28 @@ def test_steps_count_tokens_where_the_batch_is_said_to(capsys, tmp_path):
     )
 
 
+def test_the_batch_of_tokens_that_is_named_goes_first(capsys, tmp_path):
+    """Before a context length beside it, and before a column known by its header."""
+    rows = [(n, 100 * (i + 1), 256, 7, 2 + 1 / i) for i, n in enumerate([1e7] * 4 + [2e7] * 4, 1)]
+    lines = ["params,steps,batch_size,seq_len,tokens_per_step,loss"]
+    lines += [f"{n},{steps},{batch},1024,{other},{loss}" for n, steps, batch, other, loss in rows]
+    (tmp_path / "runs.csv").write_text("\n".join(lines))
+    runs = table.read(tmp_path / "runs.csv", batch_tokens="batch_size")
+    np.testing.assert_array_equal(runs.tokens, [256 * steps for _, steps, *_ in rows])
+    assert main(["fit", str(tmp_path / "runs.csv"), "--batch_tokens", "batch_size"]) == 0
+    said = capsys.readouterr().out
+    assert "tokens = steps·batch_size" in said and "Next: " not in said
+
+
+def test_files_with_other_headers_say_so(tmp_path, capsys):
+    one, two = tmp_path / "one.csv", tmp_path / "two.csv"
+    one.write_text("params,tokens,loss\n1e7,1e9,3\n")
+    two.write_text("Params (M),Tokens (B),val loss\n20,1,2.9\n")
+    assert main(["fit", str(one), str(two)]) == 1
+    said = capsys.readouterr().err
+    assert f"headers differ: only {one} has params, tokens, loss; only {two} has Params (M), Tokens" in said
+
+
 def test_of_two_markdown_tables_none_is_taken(tmp_path):
     text = "| a | b |\n|---|---|\n| 1 | 2 |\n\nand\n\n| c | d |\n|---|---|\n| 3 | 4 |\n"
     with pytest.raises(ValueError, match=r"holds 2 tables .*a .* c "):

@@ -127,6 +127,7 @@ WORTH = {
     "z": 1e21,
     "zetta": 1e21,
     "y": 1e24,
+    "yotta": 1e24,
 }
 IN_CELLS = ("k", "thousand", "m", "mn", "million", "b", "bn", "g", "billion", "t", "tn", "trillion")
 

@@ -34,7 +34,7 @@ def test_counts_are_doubted_below_ten_thousand_and_above_a_tenth_of_a_quintillio
     (small,) = counted(0.99e4, 1e8, 4.5e12)
     assert small.startswith("params from 9.9e+03 to 1e+04 look small for counts; if params is in thousands")
     (large,) = counted(1e6, 1.005e17, 6e23)
-    assert large == "tokens up to 1.02e+17: is its unit counted twice?"
+    assert large == "tokens up to 1.02e+17: its unit may be counted twice"
 
 
 def test_a_budget_ten_percent_off_the_flops_is_called_stale():

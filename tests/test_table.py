@@ -354,6 +354,44 @@ def test_a_unit_that_was_read_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("header", "factor"),
+    [
+        ("zettaFLOPs", 1e21),
+        ("exa_flops", 1e18),
+        ("Peta FLOPS", 1e15),
+        ("train_teraflops", 1e12),
+        ("Compute (gigaFLOPs)", 1e9),
+        ("compute [Exa flops]", 1e18),
+    ],
+)
+def test_flops_in_words_are_scaled(tmp_path, header, factor):
+    path = write(tmp_path, f"{header},params,loss\n2,1e8,3\n4,2e8,2.9\n")
+    for runs in (table.read(path), table.read(path, flops=header)):
+        np.testing.assert_allclose(runs.flops, [2 * factor, 4 * factor])
+
+
+@pytest.mark.parametrize("unit", ["ppl", "perplexity"])
+def test_a_loss_in_perplexity_is_turned_into_nats(tmp_path, unit):
+    runs = table.read(write(tmp_path, f"N,D,val loss ({unit})\n1e8,1e9,20\n"))
+    assert runs.loss[0] == pytest.approx(np.log(20)) and runs.loss_unit == "nats/token"
+    runs = table.read(write(tmp_path, f"N,D,loss ({unit}),loss\n1e8,1e9,20,3\n"))
+    assert runs.loss[0] == 3
+
+
+def test_where_knows_roles_and_several_words(tmp_path):
+    path = write(tmp_path, "Params (M),Tokens (B),val loss,flops\n70,1,3,1\n140,2,2.9,2\n")
+    for text in ("params > 1e8", "`Params (M)` > 100", "tokens > 1e9 and loss < 2.95", "flops > 1"):
+        assert table.read(path, where=text).rows.tolist() == [2], text
+        assert table.read(path).where(text).rows.tolist() == [2], text
+    computed = write(tmp_path, "N,D,val_ppl\n1e8,1e9,20\n2e8,2e9,10\n", "two.csv")
+    assert table.read(computed, where="flops < 1e18 and loss > 2.9").rows.tolist() == [1]
+    with pytest.raises(ValueError, match=r"no column 'val' .*`val loss`.* in backticks"):
+        table.read(path, where="val loss < 3")
+    with pytest.raises(ValueError, match="--where '`val loss` > 0'"):
+        table.read(write(tmp_path, "N,D,val loss\n1e8,1e9,-1\n2e8,1e9,2\n", "below.csv"))
+
+
+@pytest.mark.parametrize(
     ("text", "word"),
     [
         ("params,tokens,loss\n1e8,300,3\n2e8,600,2.9\n", "tokens from 300 to 600"),

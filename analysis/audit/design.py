@@ -13,6 +13,8 @@ from analysis.tables import cautions, headers
 from analysis.tables.identity import lost_runs
 from analysis.tables.kinds import clusters
 from analysis.tables.runs import Runs
+from analysis.tables.sheets import ranged
+from analysis.tables.units import UNSTATED
 
 LOGARITHM = re.compile(r"[(\[]\s*(log|ln)|\b(log10|log2|ln)\b")  # in the header of a loss; log_loss is none
 PASSES = ("epochs", "n_epochs", "num_epochs", "num_train_epochs")
@@ -129,7 +131,7 @@ def units(used: Runs) -> Finding:
     """units: values no table of (params, tokens, nats per token) holds."""
     doubts, name = [], used.roles.get("loss", "loss")
     words = set(name.lower().replace("-", "_").replace(" ", "_").split("_"))
-    if {"bpb", "bits", "bpc"} & words:
+    if {"bpb", "bits", "bpc"} & words and used.loss_unit == UNSTATED:
         doubts.append(
             f"loss is column {name}, in bits: the exponents stand, while E, A and B are in bits as well"
         )
@@ -142,7 +144,10 @@ def units(used: Runs) -> Finding:
     for role, least in (("params", 1e3), ("tokens", 1e5)):
         top = getattr(used, role).max()
         if top < least and not cautions.flops_agree(used.columns, used.roles):
-            doubts.append(f"the largest {role} is {top:.3g}: in millions or billions? Write counts")
+            why = ": in millions or billions? Write counts"
+            if used.roles[role].startswith(f"{role} (flops/"):
+                why = f", {cautions.computed(used.roles, role)}"
+            doubts.append(f"the largest {role} is {top:.3g}{why}")
     numbers = {"largest_loss": float(used.loss.max())}
     absurd = [(role, float(getattr(used, role).max())) for role in MOST]
     if above := [f"the largest {role} is {top:.3g}" for role, top in absurd if top > MOST[role]]:
@@ -184,7 +189,7 @@ def conventions(used: Runs, cost: str) -> Finding:
             f"{f', as {known} would give' if known else ''}. A constant factor leaves exponents alone and "
             "moves every budget by that factor: state it with the numbers."
         )
-    statement = f"flops/(6·params·tokens) runs from {low:.3g} to {high:.3g}"
+    statement = f"flops/(6·params·tokens) lies {ranged(low, high)}"
     return make_finding("conventions", severity, statement, advice, numbers)
 
 

@@ -1,6 +1,5 @@
 """What an audit says: findings with a severity each, and the verdict that follows from them."""
 
-import textwrap
 from dataclasses import dataclass, field
 
 LONGEST = 240  # letters of a note beside an answer
@@ -64,9 +63,12 @@ class Finding:
 
 
 def in_short(note: str) -> str:
-    """A note's first sentence where the whole is long."""
+    """A note's first sentence where the whole is long, without its full stop; of one that is itself long what
+    stands before a semicolon."""
     first = note if len(note) <= LONGEST else note.partition(". ")[0]
-    return textwrap.shorten(f"{first[0].lower()}{first[1:]}".rstrip("."), LONGEST, placeholder=" ...")
+    if len(first) > LONGEST:
+        first = first[:LONGEST].rpartition("; ")[0] or first
+    return f"{first[0].lower()}{first[1:]}".rstrip(".")
 
 
 def make_finding(

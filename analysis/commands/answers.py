@@ -128,8 +128,10 @@ def suggest(options, name: str, *words: str, drop: Sequence[str] = ()) -> None:
 
 
 def suggest_audit(options, fitted: fitting.Fit) -> None:
-    """The audit as what comes next, of laws of params and tokens, which are all that it looks over."""
-    if not fitted.offset and {"params", "tokens"} <= set(fitted.law.inputs):
+    """The audit as what comes next, of laws of params and tokens, which are all that it looks over; it takes
+    no --batch_tokens to find the tokens by."""
+    inputs, batch = set(fitted.law.inputs), getattr(options, "batch_tokens", None)
+    if not fitted.offset and {"params", "tokens"} <= inputs and (not batch or "batch_tokens" in inputs):
         suggest(options, "audit")
 
 

@@ -82,7 +82,10 @@ def read_table(options) -> Runs:
         if not {"params", "tokens"} <= set(played.values()):  # else flops, of which the cost is told, too
             needs = {*played, *played.values()}
         roles |= {name: own for name, own in played.items() if name in OTHERS and own not in ROLES}
-    runs = table.read(options.table, where=options.where, needs=needs, **roles)
+    batch = getattr(options, "batch_tokens", None)  # tells the tokens of laws that do not take it in, too
+    runs = table.read(options.table, where=options.where, needs=needs, **{"batch_tokens": batch, **roles})
+    if batch and "batch_tokens" not in roles:
+        runs = replace(runs, roles={role: own for role, own in runs.roles.items() if role != "batch_tokens"})
     if hasattr(options, "law") and needs:  # what plays no part is not spoken of
         unused = {role for role in ROLES if role not in needs}
         kept = {role: column for role, column in runs.roles.items() if role != "loss" or "loss" in needs}

@@ -10,8 +10,9 @@ from analysis.tables import headers
 from analysis.tables.counts import unlike_steps
 from analysis.tables.kinds import codes, combined, distinct, earliest, paired, written
 from analysis.tables.named import NAMED
+from analysis.tables.sheets import ranged
 from analysis.tables.units import kind
-from analysis.tables.where import quoted
+from analysis.tables.where import condition
 
 SHOWN = 3  # names written out of many
 SMALL = 1e4  # half of the counts below this: a unit may be missing
@@ -43,18 +44,24 @@ def units(columns: Columns, roles: Roles) -> list[str]:
         name, counts = roles[role], columns[roles[role]]
         advice = f"if {name} is in thousands, millions or billions, write so in its header, as in {role} (M)"
         if name.startswith(f"{role} ("):
-            advice = f"they are {name[len(role) + 2 : -1]}: do its units agree?"
+            advice = f"they are {computed(roles, role)}"
         if np.median(counts) < SMALL and not flops_agree(columns, roles):
-            lines.append(
-                f"{role} from {counts.min():.3g} to {counts.max():.3g} look small for counts; {advice}"
-            )
+            lines.append(f"{role} {ranged(counts.min(), counts.max())} look small for counts; {advice}")
         elif counts.max() > LARGE:
-            lines.append(f"{role} up to {counts.max():.3g}: is its unit counted twice?")
+            lines.append(f"{role} up to {counts.max():.3g}: its unit may be counted twice")
     params, tokens, flops = (columns[roles[role]] for role in ("params", "tokens", "flops"))
     ratio = np.median(flops / 6 / params / tokens)
     if not 1 / DISAGREEMENT < ratio < DISAGREEMENT:
-        lines.append(f"flops are about {ratio:.2g} times 6·params·tokens: do units agree?")
+        lines.append(f"flops are about {ratio:.2g} times 6·params·tokens: see that units agree")
     return lines
+
+
+def computed(roles: Roles, role: str) -> str:
+    """What a count that no column holds is computed from, and what to look at where it is no count."""
+    how, flops = roles[role][len(role) + 2 : -1], roles["flops"]
+    if how.startswith("flops/") and not flops.startswith("flops ("):
+        return f"{how}: see that column {flops} counts FLOPs, or write its unit there, as in flops (1e18)"
+    return f"{how}: see that its units agree"
 
 
 def by_name(roles: Roles) -> str:
@@ -170,7 +177,7 @@ def without_budget(columns: Columns, roles: Roles) -> tuple[np.ndarray, str]:
         examples = f" ({shown}{', ...' * bool(without.sum() > SHOWN)})"
     return without, (
         f"{without.sum()} of {len(without)} runs{examples} have no {name} and the others have one: controls "
-        f'beside the grid count in a fit like the rest; leave them out with --where "{quoted(name)} > 0"'
+        f"beside the grid count in a fit like the rest; leave them out with --where {condition(name, '> 0')}"
     )
 
 

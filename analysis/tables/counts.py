@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from analysis.tables import headers, named
+from analysis.tables.sheets import ranged
 
 APART, FEW = 0.05, 1 / 3  # by how much a row's tokens miss its steps, and of how many rows that is told
 Computed = dict[str, tuple[np.ndarray, str]]  # by role its values (R,) and what they are computed from
@@ -28,7 +29,7 @@ def complete(
     computed: Computed = {}
     counts = {role: known[role] for role in ("params", "tokens", "flops") if role in known}
     if len(counts) < 2:
-        computed |= of_ratio(counts, columns) or of_steps(counts, columns)
+        computed |= of_ratio(counts, columns) or of_steps(counts, columns, known.get("batch_tokens"))
         counts |= {role: values for role, (values, _) in computed.items()}
     if "flops" not in counts and len(counts) < 2 and "budget" in known:
         computed["flops"] = known["budget"], f"column {budget!r}, the planned ones"
@@ -60,7 +61,7 @@ def complete(
         ratio = (flops / (6 * params * tokens))[usable] if len(counts) == 3 else np.ones(0)
     notes = [f"{role} = {how}" for role, (_, how) in computed.items()]
     if ratio.size and np.abs(ratio - 1).max() > 0.01:
-        notes.append(f"flops/(6·params·tokens) from {ratio.min():.3g} to {ratio.max():.3g}")
+        notes.append(f"flops/(6·params·tokens) {ranged(ratio.min(), ratio.max())}")
     return computed, notes, doubt
 
 
@@ -78,9 +79,12 @@ def of_ratio(counts: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]
         return {"params": (np.sqrt(known / (6 * ratio)), f"(flops/(6·{name}))^½")}
 
 
-def of_steps(counts: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray]) -> Computed:
-    """Tokens by steps and a column of tokens a step."""
+def of_steps(
+    counts: Mapping[str, np.ndarray], columns: Mapping[str, np.ndarray], named: np.ndarray | None = None
+) -> Computed:
+    """Tokens by steps and a column of tokens a step: the one that its user `named`, else by its header."""
     steps, batch = headers.find(columns, headers.STEPS), headers.find(columns, headers.BATCH_TOKENS)
+    batch = next((name for name, column in columns.items() if column is named), batch)
     if not (steps and batch) or "tokens" in counts or object in (columns[steps].dtype, columns[batch].dtype):
         return {}
     return {"tokens": (columns[steps] * columns[batch], f"{steps}·{batch}")}
@@ -135,7 +139,7 @@ def unlike_steps(columns: Mapping[str, np.ndarray], name: str, tokens: np.ndarra
     span = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (off.min(), off.max())))
     return (
         f"{name} of {len(off)} of {len(times)} rows are {span} times what {steps} × {batch} "
-        "make of the others: tokens planned, not those seen, or steps of a run's last part alone?"
+        "make of the others: they may be tokens planned, not those seen, or the steps of a run's last part"
     )
 
 

@@ -3,6 +3,7 @@ run_id."""
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from analysis.tables.headers import (
     parse,
 )
 from analysis.tables.roles import COUNTS, NAMED_LOSS, UNFIT, rank
-from analysis.tables.sheets import Sheet
+from analysis.tables.sheets import Sheet, listed
 
 TENSORBOARD = {"Wall time", "Step", "Value"}
 DOWNLOADED = re.compile(r"run[-_.](?P<run>.+?)[-_]tag[-_](?P<tag>.+)")  # as TensorBoard names its files
@@ -114,7 +115,16 @@ def together(sheets: Sequence[tuple[Path, Sheet]]) -> Sheet:
     unnamed = frozenset(name for _, sheet in sheets for name in sheet.unnamed)
     lists = tuple(dict.fromkeys(name for _, sheet in sheets for name in sheet.lists))
     tried = tuple(dict.fromkeys(name for _, sheet in sheets for name in sheet.tried))
-    return Sheet(columns, unnamed, all(sheet.comma for _, sheet in sheets), lists, tried)
+    comma = all(sheet.comma for _, sheet in sheets)
+    return Sheet(columns, unnamed, comma, lists, tried, columns_of_one(tables))
+
+
+def columns_of_one(tables: Sequence[tuple[Path, Columns]]) -> str:
+    """Which columns only one of several files has; "" where all have the same."""
+    times = Counter(name for _, columns in tables for name in columns)
+    own = [(path, [name for name in columns if times[name] == 1]) for path, columns in tables]
+    told = [f"only {path} has {listed(names, 8)}" for path, names in own if names]
+    return "; ".join(told[:3] + ["..."] * (len(told) > 3))
 
 
 def name_runs(sheets: Sequence[tuple[Path, Sheet]]) -> list[tuple[Path, Sheet]]:

@@ -112,6 +112,11 @@ DEPTHS = ("n_layers", "n_layer", "num_layers", "depth", "layers", "num_hidden_la
 HEADS = ("n_head", "n_heads", "num_heads", "heads", "num_attention_heads")
 NAMES = ("model", "model_name", "name", "size", "run", "run_name", "config", "model_id", "run_id")
 NEVER_NUMBERS = {"run_id", "run", "experiment", "status", "corpus", "commit", "sha256", "device"}
+JOINED = re.compile(  # GFLOPs, total_mparams, zettaFLOPs, exa_flops
+    r"(.*?)(?:([kmgbtpez])|(kilo|mega|giga|tera|peta|exa|zetta|yotta)[ _-]?)"
+    r"(params|parameters|tokens|flops?)",
+    re.I,
+)
 TAILS = (  # tokens_B, params millions, tokens in B; params/1e6
     re.compile(r"(.+?)(?:\s*,\s*|[ _]in[ _]|[ _]+)([kmbt]|[a-z]{2,}s?)", re.I),
     re.compile(r"(.+?)\s*(?:/|[x×])\s*(1e\d+|10\^\d+)", re.I),
@@ -154,9 +159,9 @@ def parse(name: str) -> Header:
         return bracketed(parse(bracket[1]), bracket[2])
     if days := units.DAYS.search(text):
         return Header(text[: days.start()].rstrip("_- ") or "flops", units.PETAFLOP_DAY, days[0])
-    joined = re.fullmatch(r"(.*?)([kmgbtpez])(params|parameters|tokens|flops?)", text, re.I)
-    if joined and not joined[1][-1:].isalnum():
-        return Header(joined[1] + joined[3], units.MULTIPLES[joined[2].lower()], joined[2])
+    if (joined := JOINED.fullmatch(text)) and not joined[1][-1:].isalnum():
+        size = joined[2] or joined[3]
+        return Header(joined[1] + joined[4], units.MULTIPLES[size.lower()], size)
     for pattern in TAILS:
         tail = pattern.fullmatch(text)
         if tail and len(tail[1]) > 1 and (size := units.multiple(tail[2])):

@@ -27,7 +27,7 @@ def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] |
       ValueError: the measure rises and has no ceiling from which errors could be counted.
     """
     words, numbers = column.header.words, column.numbers.values
-    kind, name = units.kind(words), column.name
+    kind, name = units.kind(normalize(column.header.unit)) or units.kind(words), column.name
     if kind == "perplexity":
         per = next((each for each in ("byte", "char", "word") if each in words), "token")
         how, unit = f"ln of column {name}", f"nats/{per}"

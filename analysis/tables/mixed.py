@@ -3,7 +3,7 @@
 import numpy as np
 
 from analysis.tables.runs import Runs
-from analysis.tables.where import quoted
+from analysis.tables.where import condition
 
 HOLE = 300.0  # a factor between neighbours beyond which two units are likelier than a design
 FAR = 100.0  # from flops / (6 params tokens) of most rows
@@ -44,5 +44,5 @@ def refuse_mixed_units(runs: Runs) -> None:
             f"{runs.source}, row {runs.rows[values <= low[-1]][0]}, column {name}: {role} run from "
             f"{low[0]:.3g} to {low[-1]:.3g} and from {high[0]:.3g} to {high[-1]:.3g}, with nothing between: "
             "units are mixed inside it; bring all rows to one unit, or keep a part with --where "
-            f'"{quoted(name)} > {middle:.2g}"'
+            + condition(role if name.startswith(f"{role} (") else name, f"> {middle:.2g}")
         )

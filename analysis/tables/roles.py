@@ -172,6 +172,8 @@ def rank(role: str, header: Header) -> int:
         of_role = [f"{header.further} {role}", header.further] * bool(normalize(header.further))
         fits = min((rank(role, Header(text)) for text in of_role), default=UNFIT)
         return max(fits, rank(role, Header(header.bare, header.factor)))
+    if role == "loss" and units.kind(normalize(header.unit)) == "perplexity":
+        return loss_rank(f"{header.words}_perplexity")
     aliases = ALIASES[role]
     if header.bare in aliases:
         return aliases.index(header.bare)

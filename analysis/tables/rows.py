@@ -10,7 +10,7 @@ from analysis.tables.cells import Column
 from analysis.tables.headers import WHEN, parse
 from analysis.tables.kinds import combined, earliest
 from analysis.tables.sheets import short
-from analysis.tables.where import quoted
+from analysis.tables.where import condition
 
 COUNTS = {"params", "tokens", "flops"}
 NORMALIZED = re.compile(r"normali[sz]ed|relative")  # of a loss that is one less another, of either sign
@@ -70,7 +70,7 @@ def flag(
             raise ValueError(
                 f"{source}, row {rows[wrong[0]] + 1}, column {name}: {value:g} "
                 f"({wrong.size} such row{'s' * (wrong.size > 1)}); {role} must be positive and "
-                f'finite. Correct it, or keep it out with --where "{quoted(name)} {inside}"'
+                f"finite. Correct it, or keep it out with --where {condition(name, inside)}"
             )
     return reasons
 

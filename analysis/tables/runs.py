@@ -122,7 +122,8 @@ class Runs:
 
     def where(self, text: str) -> "Runs":
         """The rows for which a filter (see `where`) is true."""
-        rows, note = where.select_rows(self.source, text, self.columns)
+        by_role = {role: self.columns[name] for role, name in self.roles.items()}
+        rows, note = where.select_rows(self.source, text, {**self.columns, **by_role, **self.columns})
         return replace(self.select(rows), notes=(*self.notes, note))
 
     def by(self, name: str) -> dict[str, "Runs"]:

@@ -17,6 +17,7 @@ class Sheet:
     comma: bool = False
     lists: tuple[str, ...] = ()  # names under which a file of objects holds lists, which are left out
     tried: tuple[str, ...] = ()  # what an object lists several of: the settings tried, and a loss for each
+    apart: str = ""  # of several files, which columns only one has
 
 
 def short(value, most: int = 40) -> str:
@@ -30,3 +31,9 @@ def listed(names: Iterable[str], most: int = 24) -> str:
     names = [name if len(name) <= 60 else f"{name[:59]}…" for name in names]
     more = f", ... ({len(names)} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def ranged(low: float, high: float) -> str:
+    """From 1e3 to 2e3; at 1e3 where both ends are written alike."""
+    ends = f"{low:.3g}", f"{high:.3g}"
+    return f"at {ends[0]}" if ends[0] == ends[1] else f"from {ends[0]} to {ends[1]}"

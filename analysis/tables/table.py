@@ -11,7 +11,8 @@ import numpy as np
 
 from analysis.tables import cells, counts, files, measures, rows
 from analysis.tables.cells import Column
-from analysis.tables.roles import assign
+from analysis.tables.headers import ALIASES
+from analysis.tables.roles import Roles, assign
 from analysis.tables.runs import Runs
 from analysis.tables.sheets import listed
 from analysis.tables.units import UNSTATED
@@ -72,6 +73,11 @@ def read(
     sheet = files.load_all(path)
     source = str(path) if isinstance(path, str | Path) else ", ".join(map(str, path))
     runs = assemble(source, cells.columns(sheet), roles, where, needs)
+    if sheet.apart and not (runs.reasons == "").any():
+        raise ValueError(
+            f"{source}: no row of these files can be used ({runs.reasons[0]}), and their headers differ: "
+            f"{sheet.apart}. Call one thing alike in all of them"
+        )
     runs = replace(runs, tried=sheet.tried)
     if sheet.lists and "loss" not in runs.roles:
         doubt = (
@@ -80,6 +86,19 @@ def read(
         )
         runs = replace(runs, doubts={**runs.doubts, "loss": doubt})
     return runs
+
+
+def in_counts(roles: Roles, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a filter may call by the name of its role: counts (R,) with their units worked out, those that
+    two of them give, and the loss that is fitted."""
+    known = {
+        role: roles.factors.get(role, 1.0) * values[column.name]
+        for role, column in roles.columns.items()
+        if role in ALIASES
+    }
+    usable = np.ones(len(next(iter(values.values()))), bool)
+    computed, *_ = counts.complete(known, values, "budget", usable)
+    return known | {role: column for role, (column, _) in computed.items()}
 
 
 def assemble(
@@ -96,7 +115,7 @@ def assemble(
     notes = [f"{role} = {note}" for role, note in roles.notes.items()]
     kept = np.arange(len(columns[0].cells))
     if where:
-        kept, note = select_rows(source, where, values)
+        kept, note = select_rows(source, where, values | in_counts(roles, values) | values)
         values, notes = {name: column[kept] for name, column in values.items()}, [*notes, note]
     reasons = rows.flag(source, columns, roles.columns, values, kept, needs)
     names = {role: column.name for role, column in roles.columns.items()}

@@ -10,7 +10,7 @@ WORDS = {
     1e15: "p peta",
     1e18: "e exa",
     1e21: "z zetta",
-    1e24: "y",
+    1e24: "y yotta",
 }
 MULTIPLES = {word: factor for factor, words in WORDS.items() for word in words.split()}
 RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")

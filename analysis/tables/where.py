@@ -8,6 +8,7 @@ Columns are bare names, or `backquoted names` where they hold spaces. Comparison
 
 import operator
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -133,8 +134,9 @@ class Parser:
         else:
             word = word.strip("`")
             if word not in self.columns:
-                known = ", ".join(self.columns)
-                raise self.error(f"there is no column {word!r} (columns: {known})")
+                known = [quoted(name) for name in self.columns]
+                hint = "; a name of several words stands in backticks, as here" * any("`" in k for k in known)
+                raise self.error(f"there is no column {word!r} (columns: {', '.join(known)}{hint})")
             value = self.columns[word]
         self.place += 1
         return value, word, kind == "string" or (kind != "number" and value.dtype == object)
@@ -169,3 +171,8 @@ def select_rows(source: str, text: str, columns: Mapping[str, np.ndarray]) -> tu
 def quoted(name: str) -> str:
     """A column's name as a filter wants it."""
     return name if name.replace(".", "_").isidentifier() else f"`{name}`"
+
+
+def condition(name: str, rest: str) -> str:
+    """A filter on a column as a shell takes it: backticks stand in single quotes."""
+    return shlex.quote(f"{quoted(name)} {rest}")
