@@ -202,6 +202,8 @@ def test_what_comes_next_keeps_the_law_and_is_nothing_that_is_refused(runs_csv, 
         (["isoflop", "{runs}", "--budgets", "1e30"], "within 10 %"),
         (["fit", "{runs}", "--by", "nope"], "nope"),
         (["fit", "{runs}", "--json", "{missing}/x/y.json"], "no folder"),
+        (["report", "{runs}", "-o", "report.pdf"], "--output report.pdf: the page is HTML"),
+        (["planner", "{runs}", "-o", "page"], "name it FILE.html"),
     ],
 )
 def test_refusals_are_one_line_and_status_1(runs_csv, tmp_path, capsys, arguments, words):

@@ -22,6 +22,7 @@ from analysis.tables.identity import best_of, best_of_lists, final_rows
 
 # rows times parameters from which a fifth of the resamples are made where nobody asks for more
 HEAVY = 20_000
+PAGES = ("compare", "planner", "report")  # commands whose --output is a page
 WIDTH = 100  # letters of a line, but for tables that are wider
 
 
@@ -69,6 +70,8 @@ def check_outputs(options) -> None:
             raise ValueError(f"--{name} {path} is a folder; name a file in it")
         if not path.parent.is_dir():
             raise ValueError(f"--{name} {path}: there is no folder {path.parent}; make it first")
+        if name == "output" and options.command in PAGES and path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"--output {path}: the page is HTML; name it FILE.html")
 
 
 def read_table(options) -> Runs:
