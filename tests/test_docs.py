@@ -65,6 +65,15 @@ def test_the_readme_can_be_read_in_a_minute():
     assert max(map(len, text.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/tutorial.md", "docs/index.md", "docs/extend.md"])
+def test_commands_are_written_as_a_clone_has_them(name):
+    """`make run` installs what is needed, and no command `lab`."""
+    text = (ROOT / name).read_text()
+    lines = [line for block in re.findall(r"```bash\n(.*?)```", text, re.S) for line in block.splitlines()]
+    assert lines and not [line for line in lines if line.split()[:1] in (["lab"], ["analysis"])]
+    assert all("--prompt" in code for code in CODE.findall(text) if "lab sample RUN_ID" in code)
+
+
 @pytest.mark.slow
 def test_the_tutorial_s_commands_work_in_their_order(tmp_path):
     """All but `make run`, which stands for the quickstart (tests/test_end_to_end.py) and makes the
