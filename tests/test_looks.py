@@ -197,7 +197,12 @@ def test_what_flops_allow_is_decided_when_the_command_is_first_typed(cells, tmp_
     }
     cost = sum(map(counts.run_flops, every.values()))
     asked, store = {"within": None, "rates": 3, "workers": 1}, Store(tmp_path)
-    decide = lambda flops: means.decide(Namespace(flops=flops, **asked), store, "x", both, both, tried)  # noqa: E731
+
+    def decide(flops, planned=False):
+        pace = None if planned else means.Pace()
+        return means.decide(Namespace(flops=flops, **asked), store, "x", both, both, tried, pace)
+
+    assert decide(1.001 * cost, planned=True) == list(range(10)), "a plan decides nothing"
     assert decide(1.001 * cost) == list(range(10)) and len(decide(2.5 * cost)) == 10
     store.status_and_record = lambda run_id: ("done", {"seconds": 1.0} if run_id in every else None)
     assert len(decide(2.5001 * cost)) == 15, "what the store holds is not paid again"
@@ -234,6 +239,19 @@ def test_the_least_that_a_refusal_asks_for_is_accepted(cells, tmp_path):
     options.flops = 0.99 * float(flops)
     with pytest.raises(CommandError):
         means.affordable(options, Store(tmp_path), both, tried)
+
+
+def test_once_the_rates_are_tuned_the_least_that_shows_a_law_is_trained(cells, tmp_path, capsys):
+    both = cells, arms.pair(cells, lambda run: override(run, "model.activation=gelu"))
+    tried, store = [arms.at_rates(own, 3) for own in both], Store(tmp_path)
+    options = Namespace(flops=None, within=25.0, workers=2, rates=3)
+    pace = means.Pace(24.0, 1.0)  # a loaded machine
+    kept = means.decide(options, store, "x", both, both, tried, pace)
+    assert len(kept) == means.LEAST
+    said = capsys.readouterr().out
+    assert "0 pairs of runs at 0 budgets show no law" in said
+    assert re.search(r"these are trained, about \d+m\d+s over --within", said)
+    assert means.decide(options, store, "x", both, both, tried) == kept, "typed again it is not refused"
 
 
 def test_the_plan_says_when_it_looks_and_what_it_asks(cells):

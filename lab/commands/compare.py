@@ -67,14 +67,15 @@ def run(options: argparse.Namespace) -> int:
     with errors_with_place():
         arm = arms.pair(cells, change)
     tuned = [arms.at_rates(each, options.rates) if options.rates > 1 else [] for each in (cells, arm)]
-    about = means.affordable(options, store, (cells, arm), tuned)
+    named = f"{experiment.name}-{file_name(name)}"
+    about = means.decide(options, store, named, (cells, arm), (cells, arm), tuned)
     more = f"{len(tuned[0])} more in each arm to tune its rates"
     print(f"{name} beside {experiment.name}: {len(about)} of {len(cells)} pairs of runs, {more}")
     if options.plan:
         parts = [[own[i] for i in about] for own in (cells, arm)]
         watch(options, parts[1])
         return show_plan(store, grid.unique(run for part in (*parts, *tuned) for run in part))
-    out = options.out or Path("out") / f"{experiment.name}-{file_name(name)}"
+    out = options.out or Path("out") / named
     fresh = [run for own in tuned for run in own if store.trainable(run.run_id)]
     ladders, tried, cautions, began = [], [], [], time.monotonic()
     for title, own, tries in zip((experiment.name, name), (cells, arm), tuned, strict=True):
@@ -86,7 +87,6 @@ def run(options: argparse.Namespace) -> int:
         tried.append(tries)
     fresh += [run for own, first in zip(tried, tuned, strict=True) for run in own if run not in first]
     pace = means.Pace(time.monotonic() - began, means.assumed_seconds(options, fresh))
-    named = f"{experiment.name}-{file_name(name)}"
     kept = means.decide(options, store, named, (cells, arm), ladders, tried, pace)
     if kept != about:
         print(f"{len(kept)} of {len(cells)} pairs of runs, at the pace of those so far")

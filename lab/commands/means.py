@@ -31,14 +31,15 @@ class Pace:
 
 
 def affordable(
-    options: argparse.Namespace, store: Store, ladders: Both, tried: Both, pace: Pace = Pace()
+    options: argparse.Namespace, store: Store, ladders: Both, tried: Both, pace: Pace | None = None
 ) -> list[int]:
     """Indices of the pairs that fit with the runs that tune, from the least budget on. These cost what they
     cost whether they are there or not; of the others what the store holds is free. Time is at the `pace` of
     those that tuned, compiling and all, or, where there were none to train, of the runs that are timed.
+    Where too few fit and the tuning is paid (there is a `pace`), the least that show a law, which is said.
 
     Raises:
-      CommandError: too few to compare by.
+      CommandError: too few to compare by, and nothing was spent yet.
     """
     tuning = {run.run_id: run for own in tried for run in own}
 
@@ -49,7 +50,7 @@ def affordable(
         timed = [
             (every[run_id], took) for run_id, record in records.items() if (took := record.get("seconds"))
         ]
-        if pace.assumed:
+        if pace and pace.assumed:
             further = [run for run in left if run.run_id not in tuning]
             seconds = pace.seconds + pace.slower * assumed_seconds(options, further)
         else:
@@ -67,12 +68,27 @@ def affordable(
         enough = next(n for n in (1, 2, 3) if n == 3 or sum(map(len, every[:n])) >= LEAST)
         least = sorted(i for group in every[:enough] for i in group)
         flops, seconds = cost(least)
-        raise CommandError(
-            f"{len(kept)} pairs of runs at {len(groups)} budgets show no law to compare by: it takes three "
-            f"budgets, or {LEAST} pairs of three sizes. The least {len(least)}, with the runs that tune, "
-            f"take {flops:.3g} FLOPs and about {duration(seconds)}"
+        budgets = f"{len(groups)} budget{'s' * (len(groups) != 1)}"
+        few = (
+            f"{len(kept)} pairs of runs at {budgets} show no law to compare by: it takes three budgets, or "
+            f"{LEAST} pairs of three sizes. The least {len(least)}, with the runs that tune, take "
+            f"{flops:.3g} FLOPs and about {duration(seconds)}"
         )
+        if pace is None:
+            raise CommandError(few)
+        print(f"{few}. As the rates are tuned, these are trained, {over(options, flops, seconds)}")
+        return least
     return kept
+
+
+def over(options: argparse.Namespace, flops: float, seconds: float) -> str:
+    """By how much a cost is over what is allowed."""
+    words = []
+    if options.flops and flops > options.flops:
+        words.append(f"{flops - options.flops:.3g} FLOPs over --flops")
+    if options.within and seconds > options.within:
+        words.append(f"about {duration(seconds - options.within)} over --within")
+    return " and ".join(words)
 
 
 def assumed_seconds(options: argparse.Namespace, runs: Sequence[RunConfig], timed=()) -> float:
@@ -87,16 +103,18 @@ def decide(
     cells: Both,
     ladders: Both,
     tried: Both,
-    pace: Pace = Pace(),
+    pace: Pace | None = None,
 ) -> list[int]:
     """Indices of the pairs that are trained: those that fit when this was first asked of these `cells`, as
-    what is trained since would let more in."""
+    what is trained since would let more in. Without a `pace`, what is expected before any is trained."""
     if options.flops is None and options.within is None:
         return list(range(len(ladders[0])))
     asked = [options.flops, options.within, options.rates, *(run.run_id for own in cells for run in own)]
     digest = hashlib.sha256(repr(asked).encode()).hexdigest()
     path = store.root / "compared" / f"{name}-{digest[:8]}.json"
     first = seals.read(path)
+    if first is None and pace is None:
+        return affordable(options, store, ladders, tried)
     if first is None:
         first = seals.write_first(path, {"pairs": affordable(options, store, ladders, tried, pace)})
     return first["pairs"]
