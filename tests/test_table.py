@@ -478,7 +478,7 @@ def test_scattered_flops_are_refused_with_the_dense_levels(tmp_path):
         budgets.group(runs, None, [])
     assert "within 10 %" in str(caught.value)
     alone = table.from_columns(params=np.full(30, 1e8), flops=flops[18:], loss=np.linspace(3, 2, 30))
-    with pytest.raises(ValueError, match="no isoFLOP table"):
+    with pytest.raises(ValueError, match=r"no isoFLOP table.*1e18,3e18$"):
         budgets.group(alone, None, [])
 
 

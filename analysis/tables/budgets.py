@@ -94,7 +94,7 @@ def scattered(runs: Runs, why: str) -> ValueError:
     else:
         hint = (
             f"no level of flops has {SIZES} sizes within {100 * NEAR:.0f} %, so this is no isoFLOP "
-            "table; fit is the command for it, or give --budgets 1e18,3e18,..."
+            "table; fit is the command for it, or give --budgets, as in --budgets 1e18,3e18"
         )
     return ValueError(f"{runs.source}: {why}, so budgets cannot be told apart; {hint}")
 
