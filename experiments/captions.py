@@ -5,7 +5,7 @@ Question: on drawn letters with captions whose joint distribution is known (lab/
           2021): how far is InfoNCE from the least that any critic can reach, how does that fall with
           compute, and what are more pairs at once worth, all tested among 64?
 Command:  python -m lab run experiments.captions   (:accelerator, :smoke)
-Cost:     laptop: 24 runs, 5.4e11 FLOPs, about 3 minutes on two cores;
+Cost:     laptop: 24 runs, 6.3e11 FLOPs, about 3 minutes on two cores;
           accelerator: 24 runs, 2.2e15 FLOPs, about ten minutes at 2e13 FLOP/s
 Answer:   expected: nobody below the floor (.03 to .07 nats a choice of 64, by captions that come twice).
           Ink, size and quadrant are learned first and letters late: with all but letters known 1.0 nats

@@ -23,11 +23,11 @@ own, experiments/own/norms.py, so that nothing but the norms, the scale of the s
 differ. Shares are over rates and seeds alike, their intervals by Clopper and Pearson; those of losses are by
 the noise between seeds, pooled over all that train.
 
-Refused: that DeepNorm and sub-LN train 32 layers where norms after each part do not, in these 234 updates, at
-any of six rates. At four times the updates the published direction comes back: DeepNorm trains in three of
-four runs and ends level with pre-norm at .003, norms after each part in none. Nor do all four train with two
-layers at all rates but the highest: norms after each part stop at .01, and .0003 is too low for any. What
-held: nothing deep trains that pre-norm does not, and 32 narrow layers are 10 % behind.
+Refused: that DeepNorm trains 32 layers where norms after each part do not, in these 234 updates, at any of
+six rates; sub-LN does in three of twelve. At four times the updates the published direction comes back:
+DeepNorm trains in three of four runs and ends level with pre-norm at .003, norms after each part in none. Nor
+do all four train with two layers at all rates but the highest: norms after each part stop at .01, and .0003
+is too low for any. What held: nothing deep trains that pre-norm does not, and 32 narrow layers are 10 % behind.
 """
 
 import json

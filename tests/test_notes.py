@@ -13,7 +13,7 @@ from lab.commands.notes import notes
 from lab.commands.settings import override
 from lab.config import to_json
 from lab.models import counts
-from lab.store import files
+from lab.store import contents, files
 from lab.store.store import Store
 from tests.conftest import change, data_folder
 
@@ -44,6 +44,29 @@ def test_budgets_that_replaced_fields_left_behind_are_said(config, tmp_path):
     assert not notes(store, [fits])
     (line,) = notes(store, [fits, override(fits, "model.vocab_size=512")])
     assert "1 of 2 runs cost" in line and "times their budget" in line
+
+
+@pytest.mark.parametrize(
+    ("optim", "words"),
+    [
+        ({"optim__warmup_steps": 10_000}, "1 of 2 runs end inside their warm-up (of up to 10000 updates)"),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 4}, "horizon_steps=4 lies in its 5 updates"),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 6}, ""),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 4, "optim__schedule": "constant"}, ""),
+    ],
+)
+def test_a_schedule_under_which_nothing_is_trained_is_said(config, tmp_path, optim, words):
+    config = change(config, tokens=40 * config.batch_tokens)
+    said = " ".join(notes(Store(tmp_path), [config, change(config, **optim)]))
+    assert words in said if words else "warm-up" not in said
+
+
+def test_files_of_one_s_own_are_found_in_a_store_wherever_a_run_names_them(tmp_path):
+    kind = "second.py:second@d3f874aba251"
+    for run_id, config in (("a", {"objective": kind}), ("b", {"model": {"kind": kind}, "tokens": 5})):
+        (tmp_path / run_id).mkdir()
+        files.write_json(tmp_path / run_id / "config.json", config)
+    assert contents.own_files(Store(tmp_path)) == {kind: 2}
 
 
 def test_a_stopped_run_under_another_rate_is_said_to_be_another(config, tmp_path):

@@ -88,6 +88,9 @@ def test_other_losses_and_another_machine_are_said(undisturbed, tmp_path, capsys
     assert command.compare(Store(undisturbed), Store(undisturbed), run_id)
     assert not command.compare(Store(undisturbed), Store(other), run_id)
     assert "differ by up to 0.001 of themselves" in capsys.readouterr().out
+    old = {"code": "a" * 12, "python": "3.11.7", "way": "jit"}
+    unlike = command.placed_unlike(old, old | {"code": "b" * 12, "way": "pack"})
+    assert unlike == [f"code {'a' * 12} then, {'b' * 12} here", "way jit then, pack here"]
     then = release.environment("") | {"processor": "Cray-1", "code": "0" * 12}
     (tmp_path / "environment.json").write_text(json.dumps(then))
     words = " ".join(release.unlike(tmp_path))

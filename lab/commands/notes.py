@@ -22,6 +22,7 @@ def notes(store: Store, configs: Sequence[RunConfig]) -> list[str]:
             masked_causally(configs),
             stale_budgets(configs),
             seen_again(configs),
+            hardly_trained(configs),
             begun_otherwise(store, configs),
         )
         if line
@@ -48,6 +49,29 @@ def seen_again(configs: Sequence[RunConfig]) -> str:
         f"{len(epochs)} of {len(configs)} runs see their text again (up to {max(epochs):.2g} times): "
         "a law takes that as new text"
     )
+
+
+def hardly_trained(configs: Sequence[RunConfig]) -> str:
+    """That learning rates never reach their peak, or are 0 from some update on; or ""."""
+    low = [config for config in configs if config.warmup_steps > config.steps and not config.trunk_id]
+    over = [
+        config
+        for config in configs
+        if config.optim.schedule != "constant"
+        and config.horizon_steps <= min(config.warmup_steps, config.steps - 1)
+    ]
+    words = []
+    if low:
+        words.append(
+            f"{len(low)} of {len(configs)} runs end inside their warm-up (of up to "
+            f"{max(config.warmup_steps for config in low)} updates), below their learning rate"
+        )
+    if over:
+        words.append(
+            f"{len(over)} of {len(configs)} runs have no learning rate left after their warm-up: "
+            f"horizon_steps={over[0].horizon_steps} lies in its {over[0].warmup_steps} updates"
+        )
+    return "; ".join(words)
 
 
 def stale_budgets(configs: Sequence[RunConfig]) -> str:

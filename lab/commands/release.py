@@ -85,7 +85,7 @@ def placed_unlike(then: dict[str, Any], here: dict[str, Any]) -> list[str]:
     """What of where and how a run was trained differs between two records of it."""
     return [
         f"{name} {then[name]} then, {here.get(name, 'none')} here"
-        for name in ("device", "devices", "way", "pack")
+        for name in ("code", "python", "jax", "device", "devices", "way", "pack")
         if name in then and then[name] != here.get(name)
     ]
 

@@ -30,7 +30,7 @@ def own_files(store: Store) -> Counter[str]:
             parts = (read_json(path) or {}).values()
         except StoreError:
             continue
-        values = [value for part in parts if isinstance(part, dict) for value in part.values()]
+        values = [v for part in parts for v in (part.values() if isinstance(part, dict) else (part,))]
         sizes.update({value for value in values if userfile.is_named(value) and userfile.has_digest(value)})
     return sizes
 

@@ -39,8 +39,8 @@ CARD = """# {name}
   and the update (lab/data/batches.py).
 - **Runs**: `runs.csv`, a row a run, and `curves.csv`; each whole in `runs/` (config, record, curve, last
   checkpoint): a store that `lab sample RUN_ID --store runs` reads.
-- **Code**: commit {commit}, digest {code} of what computes a run's numbers; versions and processor in
-  `environment.json`; the experiment's file in `code/`.
+- **Code**: released at commit {commit}; digest {code} of what computed the runs' numbers; versions and
+  processor of the release in `environment.json`; the experiment's file in `code/`.
 - **Check it**: `sha256sum -c SHA256SUMS`; `lab verify .` trains the cheapest run again, `lab verify .
   {run_id}` that one, and says whether it ends the same to the last bit.
 """
@@ -68,7 +68,7 @@ def write(
         (out / "code" / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, out / "code" / place)
     files.write_json(out / "environment.json", environment(commit))
-    files.replace_file(out / "CARD.md", card(name, runs, len(configs), commit))
+    files.replace_file(out / "CARD.md", card(name, runs, len(configs), commit, codes_of(store, runs)))
     files.replace_file(out / SUMS, sums(out))
     return len(runs)
 
@@ -103,7 +103,13 @@ def processor() -> str:
     return next((named[key].strip() for key in named if key.startswith("model name")), platform.machine())
 
 
-def card(name: str, runs: Sequence[RunConfig], of: int, commit: str) -> str:
+def codes_of(store: Store, runs: Sequence[RunConfig]) -> str:
+    """The digests of the code that trained runs, as their records say."""
+    records = (store.record(run.run_id) or {} for run in runs)
+    return ", ".join(sorted({record.get("code") or "unknown" for record in records}))
+
+
+def card(name: str, runs: Sequence[RunConfig], of: int, commit: str, codes: str) -> str:
     """The page on top."""
     first = runs[0]
     varied = [
@@ -120,7 +126,7 @@ def card(name: str, runs: Sequence[RunConfig], of: int, commit: str) -> str:
         varied=", ".join([*varied, "tokens"]),
         data="; ".join(sorted({f"{r.data.corpus} ({r.data.tokenizer}, {r.data.sha256[:12]})" for r in runs})),
         commit=commit or "unknown",
-        code=digest(),
+        code=codes,
         run_id=first.run_id,
     )
 
