@@ -27,7 +27,8 @@ Refused: that DeepNorm trains 32 layers where norms after each part do not, in t
 six rates; sub-LN does in three of twelve. At four times the updates the published direction comes back:
 DeepNorm trains in three of four runs and ends level with pre-norm at .003, norms after each part in none. Nor
 do all four train with two layers at all rates but the highest: norms after each part stop at .01, and .0003
-is too low for any. What held: nothing deep trains that pre-norm does not, and 32 narrow layers are 10 % behind.
+is too low for any. What held: nothing deep trains that pre-norm does not, and 32 narrow layers are a
+tenth behind.
 """
 
 import json
