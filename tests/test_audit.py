@@ -16,6 +16,7 @@ from analysis.audit import Audit, audit, audit_runs, design, forecast, valleys
 from analysis.audit.findings import LONGEST, SEVERITIES, WORDS, Finding, headline_of, in_short, verdict_of
 from analysis.audit.neighbourhood import neighbourhood, refit_beside
 from analysis.audit.parameters import parameter_profiles
+from analysis.audit.rows import levels
 from analysis.fitting import fit
 from analysis.frontiers.replicates import seed_noise
 from analysis.laws import Chinchilla
@@ -435,6 +436,19 @@ def test_replicates_are_rows_equal_but_for_their_seed():
     assert (noise.freedom, noise.cells) == (3, 1) and len(middle) == 4
     assert noise.sigma == pytest.approx(np.log(middle.loss).std(ddof=1))
     assert np.isnan(seed_noise([table.from_columns(**ray(grid()))]).sigma)
+
+
+@given(st.lists(st.floats(1, 9), min_size=14, max_size=40), st.integers(1, 4), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_groups_of_many_levels_part_no_runs_of_one_and_do_not_depend_on_the_order(logs, times, random):
+    values = np.repeat(np.exp(logs), times)
+    order = list(range(len(values)))
+    random.shuffle(order)
+    label = levels(values)
+    np.testing.assert_array_equal(label[order], levels(values[order]))
+    assert label.max() < 12
+    for each in values:
+        assert len(set(label[values == each])) == 1
 
 
 @given(st.lists(st.floats(1e-3, 1e12), min_size=1, max_size=30), st.randoms())

@@ -44,6 +44,15 @@ def test_a_bend_is_told_where_it_is_and_to_which_side(bent):
     np.testing.assert_array_equal(found.speaks_against(0.03), [False, True])
 
 
+def test_a_bend_is_the_same_in_another_unit_whatever_the_objective(bent):
+    flops, shifts = np.array([8 * bend.TOP]), []
+    for unit in (1.0, 100.0):
+        runs = bent.with_column("loss", unit * bent.loss, "another unit")
+        fitted = fitting.fit(Chinchilla, runs, objective="ls")
+        shifts.append(find_bend(fitted, flops, fitted.law.optimum(flops)).shift[0])
+    assert shifts[1] == pytest.approx(shifts[0], rel=0.02)
+
+
 def test_a_bend_that_is_not_clear_forbids_what_it_would_move_by_much_more_than_is_asked():
     faint = Bend(knot=AT, slope=-0.01, z=-1.0, shift=np.array([0.05, 0.03]), missed=np.array([0.0, -0.01]))
     assert not faint.speaks_against(0.03).any()

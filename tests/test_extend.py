@@ -80,9 +80,15 @@ def test_every_file_that_the_page_shows_is_asked_for_by_a_command_or_by_another_
         ("{folder}/none.py:Law", "there is no file"),
         ("{folder}/mylaw.py:Compute", "'Compute' is no class of analysis.laws.Law"),
         ("{folder}/mylaw.py:Term", "'Term' is no class of analysis.laws.Law"),
+        ("{folder}/broken.py:Law", "broken.py cannot be read: SyntaxError"),
+        ("{folder}/bare.py:Bare", "it wants @dataclass(frozen=True), parameters, inputs and a grid"),
     ],
 )
 def test_a_law_that_is_not_there_is_refused_with_what_is(text, words, tmp_path):
     (tmp_path / "mylaw.py").write_text(FILES["mylaw.py"])
+    (tmp_path / "broken.py").write_text("class Law(:\n")
+    (tmp_path / "bare.py").write_text("from analysis.laws import Law\n\n\nclass Bare(Law):\n    pass\n")
+    (tmp_path / "later.py").write_text("from __future__ import annotations\n" + FILES["mylaw.py"])
+    assert find_law(f"{tmp_path}/later.py:ComputeLaw").names()
     with pytest.raises(ValueError, match=re.escape(words)):
         find_law(text.format(folder=tmp_path))

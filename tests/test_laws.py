@@ -208,6 +208,25 @@ def test_a_planted_law_comes_back(truth, columns, objective):
     assert found.status == "ok"
 
 
+def test_what_is_held_is_held_whatever_its_unit():
+    truth, columns = next(subject for subject in SUBJECTS if type(subject[0]) is Experts)
+    found = fit(Experts, runs_of(truth, columns), fixed={"delta": truth.delta, "zeta": truth.zeta})
+    assert found.law.delta == pytest.approx(truth.delta) and found.law.zeta == pytest.approx(truth.zeta)
+    assert found.law.many == pytest.approx(truth.many, rel=1e-3)
+
+
+def test_steps_that_do_not_depend_on_the_batch_tell_no_critical_batch():
+    for seed in range(3):
+        luck = np.random.default_rng(seed).standard_normal((2, 24))
+        batch = np.repeat(np.geomspace(1e3, 1e5, 8), 3)
+        flat = table.from_columns(batch_tokens=batch, steps=5e3 * np.exp(0.02 * luck[0]))
+        assert fit(BatchSteps, flat).status != "ok"
+        wide = np.repeat(np.geomspace(3e5, 3e7, 8), 3)
+        steps = BatchSteps(5e3, 2e6).loss(wide) * np.exp(0.02 * luck[1])
+        told = fit(BatchSteps, table.from_columns(batch_tokens=wide, steps=steps))
+        assert told.status == "ok" and told.law.B_crit == pytest.approx(2e6, rel=0.2)
+
+
 def test_a_column_that_the_law_takes_into_account_is_no_caution():
     truth, columns = next(subject for subject in SUBJECTS if type(subject[0]) is Precision)
     runs = runs_of(truth, columns, noise=0.003)

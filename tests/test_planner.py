@@ -171,6 +171,22 @@ def test_the_page_says_the_evidence_that_decide_calls(tmp_path, monkeypatch):
     assert data["sure"] == best.how_sure and data["headline"] is None
 
 
+def test_beyond_too_few_budgets_the_page_tells_the_loss_and_the_evidence_that_decide_does(tmp_path):
+    law, budgets = Chinchilla(1.69, 406.4, 410.7, 0.34, 0.28), np.repeat(1e18 * 4.0 ** np.arange(4), 7)
+    size = law.optimum(budgets, 6.0, 1.0)[0] * np.tile(np.geomspace(0.25, 4, 7), 4)
+    loss = law.loss(size, budgets / 6 / size) * np.exp(0.005 * np.random.default_rng(0).standard_normal(28))
+    path, out = tmp_path / "few.csv", tmp_path / "p.html"
+    runs = table.from_columns(params=size, tokens=budgets / 6 / size, flops=budgets, loss=loss)
+    path.write_text(as_csv(runs))
+    assert main(["planner", str(path), "-o", str(out)]) == 0
+    data = json.loads(re.search(r'id="law">(.*?)</script>', out.read_text(), re.S)[1])
+    inside, beyond = {"budget": 2e19}, {"budget": 1e23}
+    said = in_node(tmp_path, "all[1].map(q => headline(all[0], q))", [data, [inside, beyond]])
+    assert said[0]["loss"] and not said[1]["loss"], "there the law tells it"
+    words = in_node(tmp_path, "all[1].map(c => evidence(all[0], c))", [data, [2e19, 1e23]])
+    assert "weak" not in words[0] and "weak" in words[1]
+
+
 def test_a_budget_alone_is_answered_by_the_table_s_headline_as_decide_answers_it(tmp_path):
     runs = table.read(TABLE)
     fitted, cost = fit(Chinchilla, runs), frontiers.fit_cost(runs)

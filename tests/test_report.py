@@ -8,6 +8,7 @@ from analysis.audit import audit_runs
 from analysis.fitting import fit
 from analysis.laws import Chinchilla
 from analysis.report import axes
+from analysis.report.table import table_data
 from analysis.tables import table
 from bench import synthetic
 
@@ -79,6 +80,22 @@ def test_the_page_stands_alone_and_says_what_was_found(parts):
         assert run_id in reader.text
     for name, value in fitted.parameters.items():
         assert name in reader.text and f"{value:.6g}" in reader.text
+
+
+def test_columns_of_the_table_have_names_of_their_own_and_ids_stay_whole():
+    ids = np.array([12345678, 12345679, 12345680])
+    runs = table.from_columns(
+        params=[1e6, 2e6, 3e6],
+        tokens=[1e8] * 3,
+        val_loss=[3.0, 2.9, 2.8],
+        loss=[2.5, 2.4, 2.3],
+        job_id=ids,
+        row=ids,
+    )
+    columns = {each["name"]: each.get("values") for each in table_data(runs)["columns"]}
+    assert len(columns) == len(table_data(runs)["columns"])
+    assert columns["loss"] == [3.0, 2.9, 2.8] and columns["loss (as read)"] == [2.5, 2.4, 2.3]
+    assert list(columns["job_id"]) == [str(each) for each in ids]
 
 
 def test_the_same_inputs_give_the_same_page(parts):

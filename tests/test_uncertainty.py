@@ -101,6 +101,13 @@ def test_rows_of_one_run_are_drawn_together():
     assert fitting.intervals(found, resamples=20).intervals == "cluster"
 
 
+@pytest.mark.parametrize("kind", ["none", "profile"])
+def test_clusters_that_would_not_be_drawn_are_refused(kind):
+    found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
+    with pytest.raises(ValueError, match="draw no clusters"):
+        fitting.intervals(found, kind, clusters=np.arange(len(found.runs)))
+
+
 def test_clusters_must_be_known_and_enough():
     found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
     with pytest.raises(ValueError, match="--cluster COL"):

@@ -55,6 +55,8 @@ def run(options) -> int:
             content = data_of(fitted, cost)
             if best:  # as `decide` says it
                 content |= {"sure": best.how_sure, "headline": ladder_of(best, content["largest"])}
+                seen = best.front.flops if best.trusted else np.array([])
+                content["seen"] = [float(seen.min()), float(seen.max())] if seen.size else None
         path = shared.named(options.output, group, options.groups)
         title = f"From {len(fitted.runs)} runs of {runs.source}" + (f", {group}" if group else "")
         html = page(content or {"refused": refused}, title)
@@ -101,7 +103,10 @@ def ladder_of(best: Headline, largest: float) -> dict | None:
             ("params", "tokens", "loss"), ((b.value, b.low, b.high) for b in bands), strict=True
         )
     }
-    return {"method": best.front.method, "low": float(flops[0]), "high": float(flops[-1]), **rows}
+    lacks = best.of_loss(float(flops[-1])) is not best.front  # the law tells the loss beyond so few budgets
+    told = 1.001 * float(best.front.flops.max()) if lacks else None
+    ends = {"low": float(flops[0]), "high": float(flops[-1]), "told": told}
+    return {"method": best.front.method, **ends, **rows}
 
 
 def grid_of(runs: Runs) -> dict:

@@ -35,6 +35,8 @@ def intervals(
     """
     if kind == "auto":
         kind = "cluster" if rows_share_runs(fitted) else "profile" if len(fitted.runs) < MANY else "pairs"
+    if clusters is not None and kind in ("none", "profile"):
+        raise ValueError(f"intervals {kind} draw no clusters: ask for cluster, wild or pairs, or name none")
     if kind == "none":
         return fitted
     if kind == "profile":

@@ -90,8 +90,8 @@ def open_ends(problem: Problem, theta: Array, level: float = 0.95, wider: float 
 def far(end: End, theta: Array, error: float) -> bool:
     """Whether an end is so many standard errors away that the runs exclude it."""
     gap = abs(end.at - theta[end.index])
-    if gap > np.log(FACTOR) / 2 and end.at < theta[end.index]:
-        gap = 1.0  # of a logarithm: down to zero is as far as the number itself
+    if gap > np.log(FACTOR) / 2:
+        gap = 1.0  # of a logarithm: what lies far off may be as good from near by
     return error * CLEAR < gap
 
 

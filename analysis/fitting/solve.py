@@ -250,5 +250,6 @@ def held(law: type[Law], fixed: dict[str, float], centre: Array) -> dict[str, fl
             if exponent is not None and exponent not in fixed:
                 raise ValueError(f"{name} can be fixed only along with {exponent}")
             power = 1.0 if exponent is None else fixed[exponent]
-            out[name] *= np.exp(-factor * power * centre[v])
+            moved = -factor * power * centre[v]
+            out[name] = out[name] * np.exp(moved) if name in law.positive() else out[name] + moved
     return out

@@ -241,8 +241,8 @@ class BatchSteps(Law):
 
     inputs: ClassVar = ("batch_tokens",)
     output: ClassVar = "steps"
-    grid: ClassVar[dict[str, tuple[float, ...]]] = {}
-    linear: ClassVar = ("S_min", "S_min B_crit")
+    grid: ClassVar = {"B_crit": (1e-3, 0.03, 0.3, 1.0, 3.0, 30.0, 1e3)}  # of the usual batch
+    linear: ClassVar = ("S_min",)
     scales: ClassVar = ("B_crit",)
     units: ClassVar[dict[str, Unit]] = {"B_crit": ((0, 1, None),)}
 
@@ -253,11 +253,3 @@ class BatchSteps(Law):
     @classmethod
     def formula(cls, p, logs: Array) -> Jet:
         return p.S_min + jets.softplus(p.B_crit - logs[0])
-
-    @classmethod
-    def basis(cls, values: dict[str, Array], logs: Array, output: Array) -> Array:
-        return (np.stack([np.ones_like(logs[0]), np.exp(-logs[0])]) / output)[None]
-
-    @classmethod
-    def from_linear(cls, values: dict[str, Array], linear: Array) -> dict[str, Array]:
-        return {"S_min": linear[:, 0], "B_crit": linear[:, 1] / linear[:, 0]}

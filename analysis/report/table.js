@@ -109,7 +109,8 @@ function terms(text, table) {
     const [, name, sign, wanted] = term.match(/^"?([^=!<>"]+)(!=|<=|>=|=|<|>)([^"]*)"?$/) || [];
     if (!name || !table.byName.has(name)) return { word: term.replaceAll('"', "").toLowerCase() };
     const number = Number(wanted), same = x => typeof x === "number" && wanted !== "" ? x === number : written(x).toLowerCase() === wanted.toLowerCase();
-    const holds = { "=": same, "!=": x => !same(x), "<": x => x !== null && x < number, ">": x => x > number, "<=": x => x !== null && x <= number, ">=": x => x >= number }[sign];
+    const size = x => x === null || x === undefined || x === "" ? NaN : Number(String(x).replace(/^([-+]?)inf$/, "$1Infinity"));
+    const holds = { "=": same, "!=": x => !same(x), "<": x => size(x) < number, ">": x => size(x) > number, "<=": x => size(x) <= number, ">=": x => size(x) >= number }[sign];
     return { name, holds };
   });
 }

@@ -36,8 +36,10 @@ def table_data(runs: Runs) -> dict:
     played = {runs.roles.get(name, name) for name in first}
     rest = [name for name in runs.columns if name not in played]
     columns = [{"name": "row", "values": runs.rows.tolist()}]
-    columns += [column_data(name, runs.column(name)) for name in dict.fromkeys(first)]
-    columns += [column_data(name, runs.columns[name]) for name in rest]
+    ids = {name: np.array(runs.labels(name), object) for name in first if name in RUN_IDS}  # whole, as text
+    columns += [column_data(name, ids.get(name, runs.column(name))) for name in dict.fromkeys(first)]
+    taken = {"row", "flag", *first}  # a header that is the name of a role another column plays
+    columns += [column_data(f"{name}{' (as read)' * (name in taken)}", runs.columns[name]) for name in rest]
     flags = [str(reason) for reason in runs.reasons]
     columns += [{"name": "flag", "values": flags}] * any(flags)
     return {"columns": columns, "count": len(runs)}
