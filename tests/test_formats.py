@@ -57,6 +57,36 @@ def test_a_markdown_table_is_read_out_of_its_prose(tmp_path):
     assert sheet.columns == {"name": (" a ", " b "), "params": (" 1,000 ", " 2,000 "), "loss": (" 3.5 ", " ")}
 
 
+SIZES = "| Model | Params (B) | Tokens (B) | Loss |\n|---|---|---|---|\n"
+SIZES += "| {} | 70 | 1,400 | 1.94 |\n| b | 280 | {} | 1.99 |\n"
+
+
+@pytest.mark.parametrize("name", ["Chinchilla", "Hoffmann et al., 2022", "0.9, 0.95", "rerun, lr 3e-4"])
+def test_a_comma_in_prose_makes_no_decimals_of_thousands(tmp_path, name):
+    path = tmp_path / "t.md"
+    path.write_text(SIZES.format(name, "300"))
+    runs = table.read(path)
+    assert runs.tokens.tolist() == [1.4e12, 3e11] and any("thousands separated" in n for n in runs.notes)
+    path.write_text(SIZES.format(name, "3,000"))  # no whole number beside them
+    with pytest.raises(ValueError, match="'1,400' may be a decimal or a thousand"):
+        table.read(path)
+
+
+GERMAN = "Params (Mio);Tokens (Mrd);Val Loss\n{};2,5;3,41\n350;7,25;3,12\n1.300;26,1;2,815\n"
+
+
+def test_where_a_comma_is_the_decimal_sign_a_dot_may_part_thousands(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(GERMAN.format("125"))
+    runs = table.read(path)
+    assert runs.params.tolist() == [1.25e8, 3.5e8, 1.3e9] and runs.loss.tolist() == [3.41, 3.12, 2.815]
+    path.write_text(GERMAN.format("125").replace("350", "3.500").replace("125", "1.250"))
+    with pytest.raises(ValueError, match=r"'1\.250' may be a decimal or a thousand"):
+        table.read(path)
+    path.write_text(GERMAN.format("0.125"))  # a dot that is a decimal sign for certain
+    assert table.read(path).params.tolist() == [1.25e5, 3.5e8, 1.3e6]
+
+
 LATEX = r"""
 \begin{table}[t] % \begin{tabular}{l} commented out
 \caption{What we trained} \centering

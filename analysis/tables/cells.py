@@ -2,7 +2,7 @@
 ways is refused."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,12 +21,14 @@ CELL = re.compile(
     r"[\s-]*(?P<unit>params?|parameters?|tokens?|toks?|flops?|nats?|bits?)?\.?",
     re.I,
 )
+WHOLE = re.compile(r"\d{1,3}(?:\s*[kmbt]\w*)?", re.I)  # 300 and 300M, which no separator of thousands parts
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.' _])\d{3})(?:\1\d{3})*(?!\d)")
 SPREAD = re.compile(
     r"(\S.*?)\s*(?:±|\+/-|\+-)\s*[\d.,]+(?:e[-+]?\d+)?\s*(%?)|([-+]?\d+[.,]\d+)\s*\([\d.,]+\)", re.I
 )
 SPREAD_LEFT = "the spread after each left out"
 PERCENT = "% as hundredths"
+IN_DAYS = f"PF-days × {PETAFLOP_DAY:g}"
 SUFFIXES = "suffixes such as M and B worked out"
 
 
@@ -44,13 +46,13 @@ class Numbers:
 class Column:
     """A column of a table: float64 (R,) where all its cells are plain numbers, else text (R,).
 
-    `comma` says whether elsewhere in the file a comma is certainly a decimal sign; a column not
+    `signs` are those of comma and dot that certainly are decimal signs in the file; a column not
     `named` by its file, such as an index, plays no role.
     """
 
     name: str
     cells: np.ndarray
-    comma: bool = False
+    signs: frozenset[str] = frozenset()
     named: bool = True
 
     @cached_property
@@ -66,7 +68,7 @@ class Column:
         """
         if self.cells.dtype != object:
             return Numbers(self.cells, np.zeros(len(self.cells), bool))
-        return read(self.cells.tolist(), self.comma)
+        return read(self.cells.tolist(), self.signs)
 
     @property
     def filled(self) -> int:
@@ -83,6 +85,14 @@ class Column:
         except ValueError:
             return self.named
 
+    def is_whole(self) -> bool:
+        """Whether all its numbers are whole, for certain."""
+        try:
+            known = self.numbers.values[~np.isnan(self.numbers.values)]
+        except ValueError:
+            return False
+        return bool(known.size) and bool((known == np.round(known)).all())
+
 
 def columns(sheet: Sheet) -> list[Column]:
     """The columns of a file."""
@@ -90,8 +100,16 @@ def columns(sheet: Sheet) -> list[Column]:
     for name, cells in sheet.columns.items():
         values = None if name in headers.NEVER_NUMBERS else plain(cells)
         arrays[name] = np.array([cell.strip() for cell in cells], object) if values is None else values
-    comma = sheet.comma and any(has_decimal_comma(a) for a in arrays.values() if a.dtype == object)
-    return [Column(name, array, comma, name not in sheet.unnamed) for name, array in arrays.items()]
+    heads = [cells[:1000] for name, cells in sheet.columns.items() if name not in headers.NEVER_NUMBERS]
+    marks = [mark_kinds(dict.fromkeys(cells)) for cells in heads]
+    pairs = ((",", "."), (".", ","))
+    signs = {a for kinds in marks for a, b in pairs if "decimal" in kinds[a] or "thousands" in kinds[b]}
+    signs = frozenset() if signs == {","} and not sheet.comma else frozenset(signs)
+    for name, cells in sheet.columns.items():  # where commas are decimal signs 1.300 may be 1300
+        if signs == {","} and arrays[name].dtype != object:
+            if mark_kinds(dict.fromkeys(cells))["."] == {"either"}:
+                arrays[name] = np.array([cell.strip() for cell in cells], object)
+    return [Column(name, array, signs, name not in sheet.unnamed) for name, array in arrays.items()]
 
 
 def plain(cells: Sequence[str]) -> np.ndarray | None:
@@ -106,10 +124,10 @@ def plain(cells: Sequence[str]) -> np.ndarray | None:
         return None
 
 
-def read(cells: Sequence[str], comma: bool = False) -> Numbers:
+def read(cells: Sequence[str], signs: frozenset[str] = frozenset()) -> Numbers:
     """A column of text as numbers, with thousands separators, suffixes and powers; see `Column`."""
     distinct = {cell: without_spread(cell) for cell in dict.fromkeys(cells)}
-    decimal = decimal_mark(list(distinct.values()), comma)
+    decimal = decimal_mark(list(distinct.values()), signs)
     worth = {cell: number(bare, decimal) for cell, bare in distinct.items()}
     for cell, bare in distinct.items():
         value, way = worth[cell]
@@ -151,34 +169,49 @@ def refuse_half_units(worth: dict[str, tuple[float, str]]) -> None:
         )
 
 
-def decimal_mark(cells: Sequence[str], comma: bool = False) -> str:
-    """The decimal sign of a column of text."""
-    marks: dict[str, set[str]] = {",": set(), ".": set()}
-    for cell in cells:
-        cell = cell.strip().lstrip("~≈ ")
-        for mark in marks:
-            if mark in cell:
-                marks[mark].add(mark_kind(mark, cell))
+def decimal_mark(cells: Sequence[str], signs: frozenset[str] = frozenset()) -> str:
+    """The decimal sign of a column of text. What may be thousands or decimals is thousands beside whole
+    numbers below 1000 where the other mark is the file's decimal sign, and decimals beside no such numbers
+    where the mark itself is.
+
+    Raises:
+      ValueError: the file does not tell which, or speaks against the column.
+    """
+    marks = mark_kinds(cells)
     if "decimal" in marks[","] and "thousands" not in marks[","]:
         return ","
     if "thousands" in marks["."] and "decimal" not in marks["."]:
         return ","
-    if "thousands" in marks[","] or not marks[","]:
+    if "thousands" in marks[","]:
         return "."
-    if comma:
-        return ","
+    if not marks[","] and (signs != {","} or marks["."] != {"either"}):
+        return "."
+    mark, other = (",", ".") if marks[","] else (".", ",")
+    whole = any(WHOLE.fullmatch(tidy(cell)) for cell in cells)
+    if signs == {other} and whole:
+        return other
+    if signs == {mark} and not whole:
+        return mark
     raise ValueError(
-        f"{short(next(c for c in cells if ',' in c))} may be a decimal or a thousand; "
+        f"{short(next(c for c in cells if mark in c and is_number(c)))} may be a decimal or a thousand; "
         "write numbers without separators of thousands"
     )
 
 
-def has_decimal_comma(cells: np.ndarray) -> bool:
-    """Whether a column of text certainly has decimal commas, as 3,14 is one."""
-    try:
-        return decimal_mark(list(dict.fromkeys(cells[:1000]))) == ","
-    except ValueError:
-        return False
+def mark_kinds(cells: Iterable[str]) -> dict[str, set[str]]:
+    """What commas and dots are in those cells that are numbers."""
+    marks: dict[str, set[str]] = {",": set(), ".": set()}
+    for cell in cells:
+        for mark, kinds in marks.items():
+            if mark in cell and mark in (bare := tidy(without_spread(cell))):
+                if (kind := mark_kind(mark, bare)) not in kinds and is_number(bare):
+                    kinds.add(kind)
+    return marks
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number by one decimal sign or the other."""
+    return any(not np.isnan(number(cell, decimal)[0]) for decimal in ".,")
 
 
 def mark_kind(mark: str, cell: str) -> str:
@@ -187,14 +220,21 @@ def mark_kind(mark: str, cell: str) -> str:
     if not match or match[1] != mark or cell.lstrip("+-").startswith("0"):
         return "decimal"
     several = match[0].count(mark) > 1
-    other = "." if mark == "," else ","
-    return "thousands" if several or cell[match.end() :].startswith(other) else "either"
+    other, rest = "." if mark == "," else ",", cell[match.end() :]
+    if not several and re.match(r"e[-+]?\d", rest, re.I):
+        return "decimal"
+    return "thousands" if several or rest.startswith(other) else "either"
+
+
+def tidy(cell: str) -> str:
+    """A cell without what stands around its number: quotes, ~ and the C= of C=1e18."""
+    text = cell.strip().strip("'\"").lstrip("~≈ ").replace("\u2212", "-").replace("\u00a0", " ")
+    return re.sub(r"^[A-Za-z]+\s*=\s*", "", text.replace("\u202f", " "))  # C=1e18, N = 70M
 
 
 def number(cell: str, decimal: str = ".") -> tuple[float, str]:
     """(value, how it was read): how is "" for a plain number, "bad" for none."""
-    text = cell.strip().strip("'\"").lstrip("~≈ ").replace("\u2212", "-").replace("\u00a0", " ")
-    text = re.sub(r"^[A-Za-z]+\s*=\s*", "", text.replace("\u202f", " "))  # C=1e18, N = 70M
+    text = tidy(cell)
     if text.lower() in MISSING | FAILED:
         return np.nan, ""
     if text.endswith("%"):
@@ -219,7 +259,7 @@ def number(cell: str, decimal: str = ".") -> tuple[float, str]:
     text = spelled_powers(text)
     if days := DAYS.search(text):
         value, way = number(text[: days.start()])
-        return (np.nan, "bad") if way == "bad" else (value * PETAFLOP_DAY, "PF-days × 8.64e19")
+        return (np.nan, "bad") if way == "bad" else (value * PETAFLOP_DAY, IN_DAYS)
     match = CELL.fullmatch(text)
     if not match or (match["number"] is None and match["power"] is None):
         return np.nan, "bad"
