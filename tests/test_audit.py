@@ -302,6 +302,10 @@ def test_what_the_package_did_itself_is_no_doubt():
     columns = {name: column for name, column in grid(replicates=0).items() if name != "loss"}
     loss = grid(replicates=0)["loss"]
     assert severity(looked({**columns, "val_ppl": np.exp(loss)}))["units"] == "ok"
+    for header, log in (("ln_ppl", loss), ("log10_loss", np.log10(loss)), ("log_perplexity", loss)):
+        assert severity(looked({**columns, header: log}))["units"] == "ok"
+    assert severity(looked({**columns, "val_loss (ln)": np.log(loss)}))["units"] == "warn"
+    assert severity(looked({**columns, "log2_bpb": np.log2(loss)}))["units"] == "warn"
     assert severity(looked({**columns, "error (%)": 12 * loss}))["units"] == "ok"
     assert severity(looked({**columns, "bpb": loss / 2.9}))["units"] == "ok"  # stated, and so said
 

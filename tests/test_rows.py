@@ -143,6 +143,12 @@ def test_a_measure_that_rises_is_taken_as_errors_or_refused(tmp_path):
     assert runs.loss_unit == "a share of errors" and any("as acc rises" in note for note in runs.notes)
     with pytest.raises(ValueError, match="elo runs from -150 to 550: a measure that rises"):
         table.read(path, x="compute", y="elo")
+    for percent in ("", " %"):  # of the header or of the cells, it counts once
+        path.write_text(
+            "compute,pass_rate (%)\n" + "".join(f"{10.0**i},{i / 10}{percent}\n" for i in range(9))
+        )
+        runs = table.read(path, x="compute", y="pass_rate (%)")
+        np.testing.assert_allclose(runs.column("y"), 1 - np.arange(9) / 1000)
 
 
 @pytest.mark.parametrize(

@@ -280,6 +280,30 @@ def test_counts_given_as_logarithms_are_raised_again_and_said(tmp_path, header, 
     assert any(f"to the power of column {header.partition(',')[0]}" in note for note in runs.notes)
 
 
+@pytest.mark.parametrize(
+    "header", ["log10_loss", "loss (log10)", "eval/log10_loss", "ln_loss", "ln_val_loss"]
+)
+def test_a_loss_given_as_a_logarithm_is_raised_again_and_said(header):
+    log = np.log if "ln" in header else np.log10
+    runs = table.from_columns(params=[1e8, 2e8], tokens=[1e9] * 2, **{header: log([3.0, 2.5])})
+    assert runs.loss == pytest.approx([3.0, 2.5], rel=1e-12)
+    assert any(f"to the power of column {header}" in note for note in runs.notes)
+
+
+@pytest.mark.parametrize("header", ["log_perplexity", "eval/log_ppl", "ln_ppl", "log_loss", "log_eval_loss"])
+def test_the_logarithm_of_a_perplexity_is_the_loss(header):
+    runs = table.from_columns(params=[1e8, 2e8], tokens=[1e9] * 2, **{header: [3.0, 2.5]})
+    assert runs.loss.tolist() == [3.0, 2.5] and ("nats" in runs.loss_unit) == ("loss" not in header)
+
+
+@pytest.mark.parametrize("header", ["Final Val Loss", "Valid loss", "CE", "bpc", ""])
+def test_whole_numbers_under_a_letter_are_layers_and_no_loss(header):
+    columns = {"params": [1e8, 2e8], "tokens": [1e9] * 2} | ({header: [3.0, 2.5]} if header else {})
+    runs = table.from_columns(L=[2, 3], **columns)
+    assert runs.roles.get("loss", "") == header
+    assert table.from_columns(L=[2.5, 3], **columns).roles["loss"] == "L"
+
+
 def test_a_count_stands_before_its_logarithm_and_too_large_a_logarithm_is_none(tmp_path):
     lines = [f"{np.log10(n)},{n},{d},{y}" for n, d, y in GRID]
     both = table.read(write(tmp_path, "\n".join(["log10_params,params,tokens,loss", *lines])))
@@ -327,6 +351,8 @@ def test_dialects_give_the_same_numbers(tmp_path, header, row, end):
 def test_a_unit_in_header_and_cell_is_refused(tmp_path):
     with pytest.raises(ValueError, match="header and its cells state a unit each"):
         table.read(write(tmp_path, "params (M),tokens,loss\n70M,1e9,3\n"))
+    with pytest.raises(ValueError, match="header and its cells state a unit each"):
+        table.read(write(tmp_path, "params,Compute (PF-days),loss\n7e7,2 PF-days,3\n"))
 
 
 def test_json_of_runs_in_four_layouts(tmp_path):

@@ -16,7 +16,9 @@ from analysis.tables.runs import Runs
 from analysis.tables.sheets import ranged
 from analysis.tables.units import UNSTATED
 
-LOGARITHM = re.compile(r"[(\[]\s*(log|ln)|\b(log10|log2|ln)\b")  # in the header of a loss; log_loss is none
+LOGARITHM = re.compile(  # in the header of a loss; log_loss is none
+    r"[(\[]\s*(log|ln)|(?<![a-z0-9])(log10|log2|ln)(?![a-z0-9])"
+)
 PASSES = ("epochs", "n_epochs", "num_epochs", "num_train_epochs")
 MOST = {"params": 1e14, "tokens": 1e17}  # that any table can hold
 SAME = 0.03  # ln distance within which two scales are one level
@@ -135,11 +137,15 @@ def units(used: Runs) -> Finding:
         doubts.append(
             f"loss is column {name}, in bits: the exponents stand, while E, A and B are in bits as well"
         )
-    if {"ppl", "perplexity"} & words or (used.loss.max() > 25 and "error" not in used.loss_unit):
+    perplexity = {"ppl", "perplexity"} & words
+    worked_out = name.startswith("loss (ln of column ") or " to the power of column " in name
+    if perplexity and used.loss_unit.startswith("nats"):  # log_ppl
+        perplexity, worked_out = set(), True
+    if perplexity or (used.loss.max() > 25 and "error" not in used.loss_unit):
         doubts.append(
             f"losses reach {used.loss.max():.3g} (column {name}): perplexities? Take their logarithm"
         )
-    if LOGARITHM.search(name.lower()) and not name.startswith("loss (ln of column "):
+    if LOGARITHM.search(name.lower()) and not worked_out:
         doubts.append(f"loss is column {name}: its logarithm? Then take e or 10 to it, and the law of that")
     for role, least in (("params", 1e3), ("tokens", 1e5)):
         top = getattr(used, role).max()

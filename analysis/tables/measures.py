@@ -8,10 +8,10 @@ import numpy as np
 
 from analysis.tables import units
 from analysis.tables.cells import PERCENT, Column
-from analysis.tables.headers import find_all, normalize
+from analysis.tables.headers import LOSSES, find_all, normalize, without_path
 
 BASES = {"log10": 10.0, "lg": 10.0, "log2": 2.0, "ln": np.e, "loge": np.e}
-BASE = r"(?P<base>log_?(?:10|2|e)|ln|lg)"
+BASE = r"(?P<base>log_?(?:10|2|e(?![a-z]))|ln|lg)"
 LOGGED = re.compile(
     rf"{BASE}[ _]*(?P<of>.+)|(?P<rest>.+?)[ _]*[(\[]?{BASE.replace('base', 'last')}[)\]]?", re.I
 )
@@ -35,7 +35,7 @@ def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] |
             values = np.log(numbers)
     elif kind == "rising":
         known = numbers[np.isfinite(numbers)]
-        whole = 1.0 if known.max(initial=0) <= 1 else 100.0
+        whole = 100.0 if in_percent(column, 1) else 1.0
         if known.size and not (0 <= known.min() and known.max() <= whole):
             raise ValueError(
                 f"{source}: {name} runs from {known.min():g} to {known.max():g}: a measure that rises as "
@@ -44,6 +44,8 @@ def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] |
             )
         how, unit = f"1 - {name}{'/100' if whole > 1 else ''}, as {name} rises", units.ERRORS
         values = 1 - numbers / whole
+    elif role == "loss" and not kind and (found := of_logarithm(column)):
+        return *found, units.loss_unit(words, column.header.unit)
     else:
         return None
     return Column(f"{role} ({how})", values), how, unit
@@ -52,7 +54,8 @@ def convert(source: str, role: str, column: Column) -> tuple[Column, str, str] |
 def logged(name: str) -> tuple[float, str] | None:
     """(base, what it is the logarithm of) of a header such as log10_params, ln(N) or tokens (log2); None
     where it is none, or tells no base."""
-    found = LOGGED.fullmatch(name.strip().replace("₁₀", "10").replace("₂", "2"))
+    name = name.strip().replace("₁₀", "10").replace("₂", "2")
+    found = LOGGED.fullmatch(name) or LOGGED.fullmatch(without_path(name))
     if not found:
         return None
     of = (found["of"] or found["rest"]).strip()
@@ -70,12 +73,27 @@ def raised(role: str, column: Column) -> tuple[Column, str] | None:
     return None if np.nanmax(values) > LARGEST else (Column(f"{role} ({how})", values), how)
 
 
+def of_logarithm(column: Column) -> tuple[Column, str] | None:
+    """As `raised`, of losses: log10_loss, ln_loss and loss (log10); a loss (ln) may be in nats."""
+    base, of = logged(column.name) or (0.0, "")
+    before = not column.name.strip().endswith((")", "]")) or column.name.lower().startswith(
+        ("log", "ln", "lg")
+    )
+    is_loss = LOSSES & set(normalize(of).replace("cross_entropy", "xent").split("_"))
+    return raised("loss", column) if is_loss and (before or base == 10) else None
+
+
 def share_or_percent(column: Column) -> str:
     """What errors are given in: a share where cells say % each, which is worked out, or none is above 2."""
+    return "percent of errors" if in_percent(column, 2) else units.ERRORS
+
+
+def in_percent(column: Column, most: float) -> bool:
+    """Whether values are percents: the header says so or one is above `most`, and no cell says % itself,
+    which is worked out."""
     percent = "%" in column.header.unit or "percent" in column.header.unit.lower()
-    if PERCENT in column.numbers.how or not (percent or np.nanmax(column.numbers.values, initial=0) > 2):
-        return units.ERRORS
-    return "percent of errors"
+    above = np.isfinite(column.numbers.values) & (column.numbers.values > most)
+    return PERCENT not in column.numbers.how and bool(percent or above.any())
 
 
 def evidence(columns: Mapping[str, np.ndarray], loss: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from shlex import quote
 
 from analysis.tables import measures, units
-from analysis.tables.cells import SUFFIXES, Column
+from analysis.tables.cells import IN_DAYS, SUFFIXES, Column
 from analysis.tables.headers import (
     ALIASES,
     HELD_OUT,
@@ -89,6 +89,7 @@ def assign(source: str, columns: Sequence[Column], given: Mapping[str, str | Non
 def choose(roles: Roles, role: str, free: Sequence[Column]) -> None:
     """Take the best column for a role, with a note; or note that several are equally good. One that
     holds no number is taken only where it has the very name of the role."""
+    free = [c for c in free if not (role == "loss" and c.name == "L" and c.is_whole())]  # layers
     ranks = {column.name: rank(role, column.header) for column in free}
     fitting = sorted((c for c in free if ranks[c.name] < UNFIT), key=lambda column: ranks[column.name])
     usable = [c for c in fitting if c.has_numbers() or (c.name == role != "budget")]
@@ -155,7 +156,7 @@ def describe(source: str, roles: Roles, role: str, column: Column) -> None:
         )
     if factor != 1:
         roles.factors[role] = factor
-    if factor != 1 and SUFFIXES in how:
+    if factor != 1 and (SUFFIXES in how or IN_DAYS in how):
         raise ValueError(
             f"{source}, column {column.name}: its header and its cells state a unit each; "
             "leave one of the two out"

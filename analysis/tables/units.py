@@ -25,7 +25,7 @@ KINDS = {  # of a measure of text, by the words of its header: its unit, where t
     "bits/token": "bits_per_token bits_token bpt",
     "nats/byte": "nats_per_byte",
     "nats/char": "nats_per_char nats_per_character",
-    "nats/token": "nats_per_token",
+    "nats/token": "nats_per_token log_perplexity log_ppl ln_perplexity ln_ppl",  # before perplexity
     "perplexity": "perplexity ppl",
     "error": "error err error_rate top1_error top_1_error top5_error wer cer",
     "rising": "accuracy acc acc1 acc5 top1 top_1 top5 top_5 pass_rate pass_at_1 win_rate success_rate "
