@@ -30,6 +30,15 @@ def test_points_of_a_run_that_an_experiment_names_are_not_runs(name):
     assert {*zip(runs.usable().params, runs.usable().tokens, strict=True)} == set(CELLS)
 
 
+def test_points_of_a_run_that_a_name_beside_steps_names_are_not_runs():
+    step = float
+    runs = final_rows(curves(Name="gpt-{}".format, Step=step))
+    assert run_column(runs) == "Name" and len(runs.usable()) == len(CELLS)
+    assert run_column(curves(Name="gpt-{}".format)) == ""
+    of_sizes = curves(Name=lambda i: f"size{i // 3}", Step=step)  # a model of several runs
+    assert run_column(of_sizes) == "" and len(final_rows(of_sizes).usable()) == 27
+
+
 def test_an_experiment_of_several_runs_names_none():
     for naming in (
         lambda i: f"batch{i // 5}",

@@ -13,8 +13,10 @@ from analysis.tables.headers import (
     RUN_IDS,
     SCHEDULES,
     SEEDS,
+    STEPS,
     TEXT,
     TUNED,
+    find,
     find_all,
 )
 from analysis.tables.kinds import codes, combined, paired
@@ -32,7 +34,8 @@ def run_column(runs: Runs) -> str:
         numbered = name == "run" and all(str(v).removesuffix(".0").isdecimal() for v in runs.columns[name])
         if 1 < values < (code >= 0).sum() and not numbered:  # 0, 1, 2 may be the number of a repeat
             return name
-    return next(filter(lambda name: names_curves(runs, name), find_all(runs.columns, EXPERIMENTS)), "")
+    names = [*EXPERIMENTS, *["name"] * bool(find(runs.columns, STEPS))]
+    return next(filter(lambda name: names_curves(runs, name), find_all(runs.columns, names)), "")
 
 
 def lost_runs(runs: Runs) -> list[tuple[int, str]]:
