@@ -203,6 +203,9 @@ def test_a_grid_grows_to_its_end_and_the_same_command_trains_and_seals_nothing_a
     assert said[0][2].startswith("the budget is spent") and "to train" not in capsys.readouterr().out
     assert sealed == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert (tmp_path / "out" / "little-grown" / "report.html").exists()
+    run_command([*(str(word) for word in asked), "--retry", "failed"])
+    assert store.status(lost) == "done", "its forecast stays as it was scored"
+    assert sealed == {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 LITTLE = """

@@ -83,8 +83,8 @@ class Planted:
             assert self.run() == 0
         return ends[0]
 
-    def run(self, clear=True, narrow=None, fail_fast=False):
-        options = Namespace(stop_when_clear=clear, stop_when_narrow=narrow, fail_fast=fail_fast)
+    def run(self, clear=True, narrow=None, fail_fast=False, retry=""):
+        options = Namespace(stop_when_clear=clear, stop_when_narrow=narrow, fail_fast=fail_fast, retry=retry)
         plan = design.plan(self.cells) if clear or narrow else [design.whole(self.cells)]
         return looks.run(options, self.ladders, plan)
 
@@ -159,6 +159,9 @@ def test_a_pair_of_which_a_run_failed_is_left_out_and_said(cells, tmp_path, monk
     assert any("1 of 10 pairs are left out" in c and lost.run_id in c for c in got["cautions"])
     tables = [(tmp_path / "out" / f"{stem}.csv").read_text() for stem in planted.ladders.stems]
     assert [len(table.splitlines()) for table in tables] == [10, 10] and lost.run_id not in tables[1]
+    forgotten = []
+    monkeypatch.setattr(looks, "forget_failures", lambda store, runs: forgotten.append(len(runs)))
+    assert planted.run(clear=False, retry="failed") == 1 and forgotten == [40], "once, whatever the looks"
 
 
 def test_equal_arms_and_one_that_is_better_when_small_are_trained_to_the_end(cells, tmp_path, monkeypatch):
@@ -239,6 +242,9 @@ def test_the_least_that_a_refusal_asks_for_is_accepted(cells, tmp_path):
     options.flops = 0.99 * float(flops)
     with pytest.raises(CommandError):
         means.affordable(options, Store(tmp_path), both, tried)
+    options.flops, few = None, [own[:4] for own in both]
+    with pytest.raises(CommandError, match="4 pairs of runs at 1 budget show no law"):
+        means.decide(options, Store(tmp_path), "x", few, few, tried)
 
 
 def test_once_the_rates_are_tuned_the_least_that_shows_a_law_is_trained(cells, tmp_path, capsys):
@@ -252,6 +258,10 @@ def test_once_the_rates_are_tuned_the_least_that_shows_a_law_is_trained(cells, t
     assert "0 pairs of runs at 0 budgets show no law" in said
     assert re.search(r"these are trained, about \d+m\d+s over --within", said)
     assert means.decide(options, store, "x", both, both, tried) == kept, "typed again it is not refused"
+    slow = {run.run_id for run in tried[1][:2]}
+    killed = Store(tmp_path / "killed")
+    killed.status_and_record = lambda run_id: ("done", {"seconds": 900.0} if run_id in slow else None)
+    assert means.decide(options, killed, "x", both, both, tried) == kept, "nor after a kill while it tuned"
 
 
 def test_the_plan_says_when_it_looks_and_what_it_asks(cells):

@@ -147,6 +147,8 @@ def test_parts_that_share_a_file_are_refused_and_globs_that_do_not_are_taken(fol
     wiki = f"text:{folder}/wiki"
     with pytest.raises(CorpusError, match=r"07\.txt is in .* what one holds out the other would train on"):
         corpora.mix({wiki: 0.7, f"{wiki}/07.txt": 0.3}, quiet=True)
+    with pytest.raises(CorpusError, match="what one holds out"):
+        corpora.mix({f"{wiki}/07.txt": 0.7, f"{wiki}/07.txt#again": 0.3}, quiet=True)
     mixed = corpora.mix({f"{wiki}/0*.txt": 0.7, f"{wiki}/1*.txt": 0.3}, quiet=True)
     assert len(mixed.parts) == 2
 

@@ -50,15 +50,17 @@ def test_budgets_that_replaced_fields_left_behind_are_said(config, tmp_path):
     ("optim", "words"),
     [
         ({"optim__warmup_steps": 10_000}, "1 of 2 runs end inside their warm-up (of up to 10000 updates)"),
-        ({"optim__warmup_steps": 5, "optim__horizon_steps": 4}, "horizon_steps=4 lies in its 5 updates"),
-        ({"optim__warmup_steps": 5, "optim__horizon_steps": 6}, ""),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 4}, "the first from 6 of 40 (horizon_steps)"),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 6}, "the first from 6 of 40 (horizon_steps)"),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 40}, ""),
+        ({"optim__warmup_steps": 5, "optim__horizon_steps": 6, "optim__final_fraction": 0.1}, ""),
         ({"optim__warmup_steps": 5, "optim__horizon_steps": 4, "optim__schedule": "constant"}, ""),
     ],
 )
 def test_a_schedule_under_which_nothing_is_trained_is_said(config, tmp_path, optim, words):
     config = change(config, tokens=40 * config.batch_tokens)
     said = " ".join(notes(Store(tmp_path), [config, change(config, **optim)]))
-    assert words in said if words else "warm-up" not in said
+    assert words in said if words else "warm-up" not in said and "rate of 0" not in said
 
 
 def test_files_of_one_s_own_are_found_in_a_store_wherever_a_run_names_them(tmp_path):

@@ -85,6 +85,10 @@ PACKAGE = {
         ("net.py", {"mylib/blocks.py": "from .norms import *"}),
         ("mylib/blocks.py", {}),
         ("mylib/blocks.py", {"mylib/blocks.py": "import norms"}),
+        (
+            "mylib/sub/net.py",
+            {"mylib/sub/__init__.py": "", "mylib/sub/net.py": "from mylib.norms import scale"},
+        ),
     ],
 )
 def test_its_identity_follows_what_its_packages_import_from_one_another(

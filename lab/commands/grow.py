@@ -106,13 +106,15 @@ def train_round(study: estimates.Study, sealed: dict, runs: list[RunConfig]) -> 
     it stopped before its end, what is known then.)"""
     number, begun = sealed["round"], time.monotonic()
     score = study.rounds.scored(number)
-    if score is None:
-        new = [each["config"] for each in sealed["runs"]]
+    new = [each["config"] for each in sealed["runs"]]
+    again = study.options.retry and any(has_failed(study.store, run) for run in new)
+    if score is None or again:
         status, over = train(study.options, study.store, new, study.out, study.name)
         if not over or (status and not failed_alone(study.options, study.store, new)):
             return status, estimates.UNKNOWN
     estimates.write_table(study, runs)
-    if score is not None and (score["goal"] == study.goal.name or study.rounds.sealed(number + 1)):
+    same = score is not None and score["goal"] == study.goal.name and not again
+    if score is not None and (same or study.rounds.sealed(number + 1)):
         return None, score["known"]
     known = estimates.estimate(study)
     if score is None:

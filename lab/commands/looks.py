@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lab.commands.analysis import Refused, ask
-from lab.commands.run import failed_alone, train
+from lab.commands.run import failed_alone, forget_failures, train
 from lab.config import RunConfig
 from lab.plan import grid
 from lab.plan.looks import Look, asked, stop_reason
@@ -70,6 +70,9 @@ def percent(look: Look) -> str:
 def run(options: argparse.Namespace, ladders: Ladders, looks: Sequence[Look]) -> int:
     """Train look by look, and answer where one ends it. A look that leaves nothing to train goes on. A pair
     of which a run failed is left out, which is said, and the exit status is 1."""
+    if options.retry:  # what failed before is tried again once, not at every look
+        forget_failures(ladders.store, ladders.after(looks[-1]))
+        options.retry = ""
     for look, following in zip(looks, [*looks[1:], None], strict=True):
         store, out = ladders.store, ladders.out
         status, over = train(options, store, ladders.after(look), out, out.name)

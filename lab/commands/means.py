@@ -76,7 +76,7 @@ def affordable(
         )
         if pace is None:
             raise CommandError(few)
-        print(f"{few}. As the rates are tuned, these are trained, {over(options, flops, seconds)}")
+        print(f"{few}. As rates are being tuned, these are trained, {over(options, flops, seconds)}")
         return least
     return kept
 
@@ -108,13 +108,14 @@ def decide(
     """Indices of the pairs that are trained: those that fit when this was first asked of these `cells`, as
     what is trained since would let more in. Without a `pace`, what is expected before any is trained."""
     if options.flops is None and options.within is None:
-        return list(range(len(ladders[0])))
+        return affordable(options, store, ladders, tried)
     asked = [options.flops, options.within, options.rates, *(run.run_id for own in cells for run in own)]
     digest = hashlib.sha256(repr(asked).encode()).hexdigest()
     path = store.root / "compared" / f"{name}-{digest[:8]}.json"
     first = seals.read(path)
-    if first is None and pace is None:
-        return affordable(options, store, ladders, tried)
+    if first is None and pace is None:  # the arm's runs are of this comparison alone: it began to tune
+        begun = any(store.status_and_record(run.run_id)[1] for run in tried[1])
+        return affordable(options, store, ladders, tried, Pace() if begun else None)
     if first is None:
         first = seals.write_first(path, {"pairs": affordable(options, store, ladders, tried, pace)})
     return first["pairs"]

@@ -58,7 +58,8 @@ def hardly_trained(configs: Sequence[RunConfig]) -> str:
         config
         for config in configs
         if config.optim.schedule != "constant"
-        and config.horizon_steps <= min(config.warmup_steps, config.steps - 1)
+        and not config.optim.final_fraction
+        and max(config.horizon_steps, config.warmup_steps + 1) < config.steps
     ]
     words = []
     if low:
@@ -68,8 +69,8 @@ def hardly_trained(configs: Sequence[RunConfig]) -> str:
         )
     if over:
         words.append(
-            f"{len(over)} of {len(configs)} runs have no learning rate left after their warm-up: "
-            f"horizon_steps={over[0].horizon_steps} lies in its {over[0].warmup_steps} updates"
+            f"{len(over)} of {len(configs)} runs have a learning rate of 0 from some update on, the first "
+            f"from {max(over[0].horizon_steps, over[0].warmup_steps + 1)} of {over[0].steps} (horizon_steps)"
         )
     return "; ".join(words)
 

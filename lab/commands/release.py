@@ -71,7 +71,9 @@ def check(options: argparse.Namespace) -> int:
         store.prepare()
         verify.train(store, replace(config, init_from=""), verify.Place())  # alone: its numbers are the same
         same = compare(given, store, config.run_id)
-        unlike = release.unlike(folder) + placed_unlike(*(s.record(config.run_id) for s in (given, store)))
+        then, here = (s.record(config.run_id) for s in (given, store))
+        unlike = [words for words in release.unlike(folder) if words.split()[0] not in then]
+        unlike += placed_unlike(then, here)
     if unlike:
         print(
             f"{'though' if same else 'because, perhaps,'} this is not where it was made: {'; '.join(unlike)}"

@@ -119,7 +119,10 @@ def copies(path: Path) -> dict[Path, Path]:
     identity."""
     path, found = path.resolve(), parts_of(path)
     top = os.path.commonpath([above_packages(path), *(each.parent for each in found)])
-    return {each: each.relative_to(top) for each in found}
+    packages = {
+        folder / "__init__.py" for each in found for folder in each.parents if folder.is_relative_to(top)
+    }
+    return {each: each.relative_to(top) for each in (*found, *(p for p in packages if p.is_file()))}
 
 
 def above_packages(path: Path) -> Path:

@@ -22,7 +22,7 @@ from lab.data import mixtures, sources, tokens
 from lab.data.baselines import baselines
 from lab.data.byte_pairs import Bpe
 from lab.data.corpus import Corpus, Document, identity, read_corpus
-from lab.data.files import user_files
+from lab.data.files import TEXT_KEY, kind_of, user_files
 from lab.data.pieces import mapped
 from lab.data.shards import Shards
 from lab.data.sources import Tokens, as_corpus_error, source_of
@@ -109,11 +109,12 @@ def prepare(name: str, tokenizer: str = "bytes", directory: Directory = None, qu
 
 def check_apart(name: str) -> None:
     """Refuse a mixture of which two parts hold one file: what one holds out the other would train on."""
-    first: dict[tuple[Path, str], str] = {}
+    first: dict[tuple[Path, str], str] = {}  # of ids and of plain text a key tells no other text
     for part in (part for part in mixtures.parse(name) if part.startswith(("text:", "ids:"))):
         found, key = user_files(part)
         for _, path in found:
-            if (other := first.setdefault((path.resolve(), key), part)) != part:
+            own = (key or TEXT_KEY) if part.startswith("text:") and kind_of(path) else ""
+            if (other := first.setdefault((path.resolve(), own), part)) != part:
                 raise CorpusError(
                     f"{path} is in {other!r} and in {part!r}: what one holds out the other would train on; "
                     "leave it out of one by a glob"
