@@ -87,6 +87,18 @@ def test_where_a_comma_is_the_decimal_sign_a_dot_may_part_thousands(tmp_path):
     assert table.read(path).params.tolist() == [1.25e5, 3.5e8, 1.3e6]
 
 
+def test_a_few_gpus_a_name_and_a_date_make_no_thousands_of_decimals(tmp_path):
+    path = tmp_path / "t.tsv"
+    rows = zip((1, 2, 4, 8), ("3.142", "2.987", "2.875", "4"), strict=True)
+    path.write_text("gpus\tparams\ttokens\tloss\n" + "".join(f"0,1\t{n}e8\t1e9\t{y}\n" for n, y in rows))
+    with pytest.raises(ValueError, match="may be a decimal or a thousand"):
+        table.read(path).loss.sum()
+    path = tmp_path / "t.csv"
+    text = "model;date;params;tokens;loss\n1.3B;12.03;1,5e8;1e9;3,142\n2.7B;13.03;3,5e8;2e9;2,987\n"
+    path.write_text(text)
+    assert table.read(path).loss.tolist() == [3.142, 2.987]
+
+
 LATEX = r"""
 \begin{table}[t] % \begin{tabular}{l} commented out
 \caption{What we trained} \centering

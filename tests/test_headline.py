@@ -171,6 +171,10 @@ def test_beyond_budgets_too_few_to_show_a_floor_the_fitted_law_tells_the_loss():
     assert "loss 5.000 (4.000 to 6.000), the loss by the fitted law" in best.model(1e19)
     assert not best.other_losses(1e19), "and a line without a floor is no doubt of it there"
     assert choose([bare]).of_loss(1e19) is bare
+    cut = replace(bare, flops=np.array([1e18, 4e18]), point_status=("ok", "edge"))
+    assert choose([cut, law]).of_loss(1e18) is cut and choose([cut, law]).of_loss(4e18) is law, (
+        "no minimum there"
+    )
     enough = replace(bare, exponents=replace(bare.exponents, loss_note=loss_note(5)))
     assert choose([enough, law]).of_loss(1e19) is enough
 

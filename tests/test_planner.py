@@ -96,6 +96,12 @@ def test_a_pasted_table_is_fitted_as_fit_does_to_five_digits(found, tmp_path):
     assert 0.6 < spread[0] / spread[1] < 1.7  # two bootstraps of pairs, of 300 draws and of 60
 
 
+def test_of_a_pasted_curve_the_last_row_that_has_a_loss_is_the_run(tmp_path):
+    rows = [f"r{n},{n}e6,{d}e8,{4 - n / 10 - d / 10 if d < 4 else ''}" for n in (1, 2) for d in (1, 2, 3, 4)]
+    runs, left = in_node(tmp_path, "read(all)", "\n".join(["run_id,params,tokens,val_loss", *rows]))
+    assert [each["d"] for each in runs] == [3e8, 3e8] and left == 6
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

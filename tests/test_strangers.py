@@ -35,6 +35,8 @@ def test_points_of_a_run_that_a_name_beside_steps_names_are_not_runs():
     runs = final_rows(curves(Name="gpt-{}".format, Step=step))
     assert run_column(runs) == "Name" and len(runs.usable()) == len(CELLS)
     assert run_column(curves(Name="gpt-{}".format)) == ""
+    lengths = curves(name=lambda i: f"gpt-{i}", steps=step)  # a run's own length, which points of curves lack
+    assert run_column(lengths) == "" and len(final_rows(lengths).usable()) == 27
     of_sizes = curves(Name=lambda i: f"size{i // 3}", Step=step)  # a model of several runs
     assert run_column(of_sizes) == "" and len(final_rows(of_sizes).usable()) == 27
 

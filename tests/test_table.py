@@ -290,6 +290,12 @@ def test_a_loss_given_as_a_logarithm_is_raised_again_and_said(header):
     assert any(f"to the power of column {header}" in note for note in runs.notes)
 
 
+@pytest.mark.parametrize("header", ["loss_lg", "val_loss_ln"])
+def test_a_suffix_of_a_loss_alone_is_no_logarithm(header):
+    runs = table.from_columns(params=[1e8, 2e8], tokens=[1e9] * 2, **{header: [3.0, 2.5]})
+    assert runs.loss.tolist() == [3.0, 2.5]
+
+
 @pytest.mark.parametrize("header", ["log_perplexity", "eval/log_ppl", "ln_ppl", "log_loss", "log_eval_loss"])
 def test_the_logarithm_of_a_perplexity_is_the_loss(header):
     runs = table.from_columns(params=[1e8, 2e8], tokens=[1e9] * 2, **{header: [3.0, 2.5]})
@@ -402,6 +408,15 @@ def test_a_loss_in_perplexity_is_turned_into_nats(tmp_path, unit):
     assert runs.loss[0] == pytest.approx(np.log(20)) and runs.loss_unit == "nats/token"
     runs = table.read(write(tmp_path, f"N,D,loss ({unit}),loss\n1e8,1e9,20,3\n"))
     assert runs.loss[0] == 3
+
+
+def test_where_filters_by_the_tokens_that_are_fitted(tmp_path):
+    path = write(tmp_path, "params,steps,batch_tokens,bt,loss\n1e8,1000,5e5,1e6,3\n2e8,2000,5e5,1e6,2.9\n")
+    assert table.read(path, where="tokens > 0.9e9", batch_tokens="bt").tokens.tolist() == [1e9, 2e9]
+    path = write(
+        tmp_path, "N,tokens (B),flops,loss\n1e8,1,6e17,3\n1e8,,2.4e18,2.9\n1e8,9,5.4e18,2.8\n", "b.csv"
+    )
+    assert table.read(path, where="tokens > 2e9").rows.tolist() == [2, 3]
 
 
 def test_where_knows_roles_and_several_words(tmp_path):

@@ -108,6 +108,12 @@ def test_clusters_that_would_not_be_drawn_are_refused(kind):
         fitting.intervals(found, kind, clusters=np.arange(len(found.runs)))
 
 
+def test_clusters_that_are_named_are_what_is_drawn():
+    found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
+    drawn = fitting.intervals(found, resamples=20, clusters=np.arange(len(found.runs)) // 3)
+    assert drawn.intervals == "cluster"
+
+
 def test_clusters_must_be_known_and_enough():
     found = fit(Chinchilla, synthetic.factorial(TRUTH, PARAMS, TOKENS, noise=0.01))
     with pytest.raises(ValueError, match="--cluster COL"):

@@ -22,6 +22,7 @@ from analysis.decisions.counted import law_with_draws
 from analysis.fitting import Fit
 from analysis.frontiers import Cost
 from analysis.headline import Headline
+from analysis.headline.headline import last_minimum
 from analysis.tables import Runs
 
 REACH, STEPS = (1e-4, 1e8), 361  # of the headline's ladder: times the largest run's compute
@@ -104,7 +105,7 @@ def ladder_of(best: Headline, largest: float) -> dict | None:
         )
     }
     lacks = best.of_loss(float(flops[-1])) is not best.front  # the law tells the loss beyond so few budgets
-    told = 1.001 * float(best.front.flops.max()) if lacks else None
+    told = 1.001 * last_minimum(best.front) if lacks else None
     ends = {"low": float(flops[0]), "high": float(flops[-1]), "told": told}
     return {"method": best.front.method, **ends, **rows}
 

@@ -34,7 +34,8 @@ def intervals(
       ValueError: as `resample` does.
     """
     if kind == "auto":
-        kind = "cluster" if rows_share_runs(fitted) else "profile" if len(fitted.runs) < MANY else "pairs"
+        named = clusters is not None or rows_share_runs(fitted)
+        kind = "cluster" if named else "profile" if len(fitted.runs) < MANY else "pairs"
     if clusters is not None and kind in ("none", "profile"):
         raise ValueError(f"intervals {kind} draw no clusters: ask for cluster, wild or pairs, or name none")
     if kind == "none":

@@ -262,8 +262,14 @@ class Headline:
 
 
 def tells_loss(front: Frontier, flops: float) -> bool:
-    """Whether a method may tell the loss at a budget: inside its own, or with a floor."""
-    return front.has_floor or flops < 1.001 * float(front.flops.max())
+    """Whether a method may tell the loss at a budget: up to its last minimum, or with a floor."""
+    return front.has_floor or flops < 1.001 * last_minimum(front)
+
+
+def last_minimum(front: Frontier) -> float:
+    """The largest budget of a frontier's own whose minimum does not lie at an end."""
+    inside = front.flops[np.array(front.point_status) != "edge"]
+    return float((inside if inside.size else front.flops).max())
 
 
 def is_trusted(front: Frontier) -> bool:

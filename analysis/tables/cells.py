@@ -21,7 +21,7 @@ CELL = re.compile(
     r"[\s-]*(?P<unit>params?|parameters?|tokens?|toks?|flops?|nats?|bits?)?\.?",
     re.I,
 )
-WHOLE = re.compile(r"\d{1,3}(?:\s*[kmbt]\w*)?", re.I)  # 300 and 300M, which no separator of thousands parts
+WHOLE = re.compile(r"\d{3}(?:\s*[kmbt]\w*)?", re.I)  # 300 and 300M, which no separator of thousands parts
 THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:([,.' _])\d{3})(?:\1\d{3})*(?!\d)")
 SPREAD = re.compile(
     r"(\S.*?)\s*(?:±|\+/-|\+-)\s*[\d.,]+(?:e[-+]?\d+)?\s*(%?)|([-+]?\d+[.,]\d+)\s*\([\d.,]+\)", re.I
@@ -100,7 +100,8 @@ def columns(sheet: Sheet) -> list[Column]:
     for name, cells in sheet.columns.items():
         values = None if name in headers.NEVER_NUMBERS else plain(cells)
         arrays[name] = np.array([cell.strip() for cell in cells], object) if values is None else values
-    heads = [cells[:1000] for name, cells in sheet.columns.items() if name not in headers.NEVER_NUMBERS]
+    mute = {*headers.NEVER_NUMBERS, *headers.find_all(sheet.columns, (*headers.NAMES, *headers.WHEN))}
+    heads = [cells[:1000] for name, cells in sheet.columns.items() if name not in mute]
     marks = [mark_kinds(dict.fromkeys(cells)) for cells in heads]
     pairs = ((",", "."), (".", ","))
     signs = {a for kinds in marks for a, b in pairs if "decimal" in kinds[a] or "thousands" in kinds[b]}

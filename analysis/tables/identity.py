@@ -26,6 +26,9 @@ from analysis.tables.schedule import find_schedule
 NOT_THE_BEST = "not the best of its"  # cell or list, begins the reason of a row that is left out for another
 
 
+LENGTHS = {"steps", "updates"}  # of whole runs, as others of STEPS are of a point
+
+
 def run_column(runs: Runs) -> str:
     """The column that names the run of each row, where several rows are of one; or ""."""
     for name in find_all(runs.columns, RUN_IDS):
@@ -34,7 +37,7 @@ def run_column(runs: Runs) -> str:
         numbered = name == "run" and all(str(v).removesuffix(".0").isdecimal() for v in runs.columns[name])
         if 1 < values < (code >= 0).sum() and not numbered:  # 0, 1, 2 may be the number of a repeat
             return name
-    names = [*EXPERIMENTS, *["name"] * bool(find(runs.columns, STEPS))]
+    names = [*EXPERIMENTS, *["name"] * bool(find(runs.columns, set(STEPS) - LENGTHS))]
     return next(filter(lambda name: names_curves(runs, name), find_all(runs.columns, names)), "")
 
 

@@ -70,17 +70,16 @@ def raised(role: str, column: Column) -> tuple[Column, str] | None:
     how = f"{'e' if found[0] == np.e else f'{found[0]:g}'} to the power of column {column.name}"
     with np.errstate(all="ignore"):
         values = found[0] ** column.numbers.values
-    return None if np.nanmax(values) > LARGEST else (Column(f"{role} ({how})", values), how)
+    return None if (values > LARGEST).any() else (Column(f"{role} ({how})", values), how)
 
 
 def of_logarithm(column: Column) -> tuple[Column, str] | None:
     """As `raised`, of losses: log10_loss, ln_loss and loss (log10); a loss (ln) may be in nats."""
-    base, of = logged(column.name) or (0.0, "")
-    before = not column.name.strip().endswith((")", "]")) or column.name.lower().startswith(
-        ("log", "ln", "lg")
-    )
+    _, of = logged(column.name) or (0.0, "")
+    name = without_path(column.name.strip()).lower()
+    before = name.startswith(("log", "ln", "lg")) or re.search("10|₁₀", name)  # loss_lg is of a large model
     is_loss = LOSSES & set(normalize(of).replace("cross_entropy", "xent").split("_"))
-    return raised("loss", column) if is_loss and (before or base == 10) else None
+    return raised("loss", column) if is_loss and before else None
 
 
 def share_or_percent(column: Column) -> str:

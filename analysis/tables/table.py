@@ -94,10 +94,12 @@ def in_counts(roles: Roles, values: Mapping[str, np.ndarray]) -> dict[str, np.nd
     known = {
         role: roles.factors.get(role, 1.0) * values[column.name]
         for role, column in roles.columns.items()
-        if role in ALIASES
+        if role in ALIASES or role == "batch_tokens"
     }
+    known |= counts.fill(known)[0]
+    batch = {roles.columns[role].name: known[role] for role in known if role == "batch_tokens"}
     usable = np.ones(len(next(iter(values.values()))), bool)
-    computed, *_ = counts.complete(known, values, "budget", usable)
+    computed, *_ = counts.complete(known, {**values, **batch}, "budget", usable)
     return known | {role: column for role, (column, _) in computed.items()}
 
 
