@@ -16,7 +16,7 @@ import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields, is_dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from numbers import Real
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -93,6 +93,7 @@ def unset(kind: type) -> dict[str, Any]:
     }
 
 
+@lru_cache(1024)  # a grid of thousands has a few
 def static_part(config: Any) -> Any:
     """The config with all but its static fields unset: equal for configs that share a program."""
     items = declared(type(config))

@@ -5,22 +5,28 @@ never comes."""
 import json
 import struct
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 
 def numbers(config: Any) -> tuple:
     """The program and all that it is fed, of a RunConfig; hashable."""
-    shape = config.shape
+    data, length = config.data, config.model.seq_len
+    whole, some = (data.train_tokens - 1) // length, data.unique_tokens // length
+    windows = min(whole, some) if data.unique_tokens else whole
+    fed = (data.sha256, windows, config.steps, config.seed, config.data_seed)
+    return *program(config.shape), fallen(config), fed
+
+
+@lru_cache(1024)  # a grid of thousands has a few
+def program(shape: Any) -> tuple:
+    """A Shape and the settings of its model and optimiser, in one spelling."""
     model, optim = shape.model, shape.optim
     settings = tuple(frozenset(json.loads(part.settings or "{}").items()) for part in (model, optim))
     width = model.ffn_width if model.has("d_ff") else 0
     model = replace(model, d_ff=width, settings="")
     optim = replace(optim, schedule="constant", settings="")
-    data, length = config.data, model.seq_len
-    whole, some = (data.train_tokens - 1) // length, data.unique_tokens // length
-    windows = min(whole, some) if data.unique_tokens else whole
-    fed = (data.sha256, windows, config.steps, config.seed, config.data_seed)
-    return replace(shape, model=model, optim=optim), settings, fallen(config), fed
+    return replace(shape, model=model, optim=optim), settings
 
 
 def fallen(config: Any) -> tuple[tuple, str]:
