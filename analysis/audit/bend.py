@@ -105,9 +105,7 @@ def bend_at(near: Neighbourhood, knot: float, compute: Array, ahead: Array, plac
     """The bend at one knot. `knot`, `compute` (R,), `ahead` (K,) and `places` (V, K) are logarithms."""
     kind, free, gap = near.problem.law, near.problem.free, -near.fitted.residuals
     root = np.sqrt(np.minimum(1.0, HEAVY * near.noise / np.maximum(np.abs(gap), 1e-300)))
-    own = kind.log_predict(near.theta[None], near.problem.logs)[1][0][
-        free
-    ]  # of the log, whatever the objective
+    own = kind.log_predict(near.theta[None], near.problem.logs)[1][0][free]  # as `gap`, of log loss
     columns = np.vstack([own, np.maximum(0.0, compute - knot)]) * root
     unit = np.maximum(np.sqrt((columns**2).sum(1)), 1e-300)
     columns = columns / unit[:, None]
